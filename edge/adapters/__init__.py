@@ -1,0 +1,1 @@
+"""The outside world: cameras, photos, files, the broker, the door."""

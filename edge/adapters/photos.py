@@ -1,0 +1,102 @@
+"""Photographs from disk: whole, of a known format and size, upright, as BGR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.core.types import Image
+from edge.errors import PhotoError
+
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 100_000_000
+MIN_SIDE_PX = 32
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm")
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+UNCOMPRESSED = (b"BM", b"P5", b"P6")
+END_OF_IMAGE, PNG_END = b"\xff\xd9", b"IEND"
+
+
+def read_photo(path: Path) -> Image:
+    """One photo as (height, width, 3) uint8 BGR, turned upright by its EXIF orientation.
+
+    Grey, alpha and 16-bit pictures become 8-bit BGR. Raises PhotoError where it can not be
+    read, is cut short, is of another format, or is too small or too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PhotoError(f"{path} has more than {MAX_BYTES // 10**6} MB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"can not read {path}: {error.strerror}") from error
+    return decode(data, str(path))
+
+
+def decode(data: bytes, name: str) -> Image:
+    """The same for bytes; `name` says in errors where they came from."""
+    size = _declared_size(data, name)
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise PhotoError(
+            f"{name} is {size[0]}x{size[1]}, more than {MAX_PIXELS // 10**6} megapixels",
+            "scale it down first",
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise PhotoError(f"{name} can not be decoded: {error.err}") from error
+    if image is None:
+        raise PhotoError(f"{name} can not be decoded", "is it a whole picture?")
+    if min(image.shape[:2]) < MIN_SIDE_PX:
+        raise PhotoError(
+            f"{name} is {image.shape[1]}x{image.shape[0]} pixels",
+            f"no face can be read below {MIN_SIDE_PX} pixels a side",
+        )
+    return np.asarray(image, np.uint8)
+
+
+def _declared_size(data: bytes, name: str) -> tuple[int, int] | None:
+    """(width, height) as the header says, before any memory is taken for the pixels.
+
+    None for uncompressed formats, whose size the file's own length bounds.
+    """
+    if not data:
+        raise PhotoError(f"{name} is empty (0 bytes)")
+    if data.startswith(PNG):
+        if len(data) < 24 or PNG_END not in data[-16:]:
+            raise PhotoError(f"{name} is cut short", "copy it again")
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data.startswith(JPEG):
+        return _jpeg_size(data, name)
+    if data.startswith(UNCOMPRESSED):
+        return None
+    raise PhotoError(f"{name} is not a picture this reads", "JPEG, PNG, BMP, PGM or PPM")
+
+
+def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) of a JPEG that has its end marker.
+
+    OpenCV decodes a truncated JPEG into a half grey picture without a word.
+    """
+    at, size = 2, None
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height = int.from_bytes(data[at + 5 : at + 7], "big")
+            size = int.from_bytes(data[at + 7 : at + 9], "big"), height
+        if marker == 0xDA:
+            break
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    if size is None or END_OF_IMAGE not in data[at:]:
+        raise PhotoError(f"{name} is cut short", "copy it again")
+    return size
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file's name is that of a picture."""
+    return path.suffix.lower() in SUFFIXES

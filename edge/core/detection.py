@@ -1,0 +1,42 @@
+"""Raw detector and landmark outputs into faces in pixels of the frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge.core.types import Floats
+
+GROUPS = ((37, 38, 40, 41), (43, 44, 46, 47), (30,), (48, 60), (54, 64))
+"""Of 68 points: the right eye, the left eye, the nose tip, the right and left mouth corner."""
+MEANS = np.array([[(i in group) / len(group) for i in range(68)] for group in GROUPS], np.float32)
+
+
+def boxes(
+    scores: Floats, corners: Floats, size_px: tuple[int, int], min_score: float, max_iou: float
+) -> list[tuple[Floats, float]]:
+    """The (box_px, score) of each face, best first, after non-maximum suppression.
+
+    `scores` (1, n, 2) are softmax, [1] = face; `corners` (1, n, 4) are x1, y1, x2, y2 in 0..1;
+    `size_px` is the frame's (height, width).
+    """
+    height, width = size_px
+    face = scores[0, :, 1]
+    kept = face >= min_score
+    if not kept.any():
+        return []
+    box = corners[0][kept] * np.array([width, height, width, height], np.float32)
+    face = face[kept]
+    sized = np.hstack([box[:, :2], box[:, 2:] - box[:, :2]])
+    order = cv2.dnn.NMSBoxes(sized.tolist(), face.tolist(), min_score, max_iou)
+    return [(box[i].astype(np.float32), float(face[i])) for i in np.asarray(order).ravel()]
+
+
+def five_points(output: Floats, box_px: Floats) -> Floats:
+    """The five alignment points (5, 2) in pixels of the frame, from 68 points in 0..1 of the box.
+
+    `box_px` is the box as it was cropped, in whole pixels.
+    """
+    corner = box_px[:2].astype(int)
+    size = box_px[2:].astype(int) - corner
+    return np.asarray(MEANS @ output.reshape(68, 2) * size + corner, np.float32)

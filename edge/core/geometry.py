@@ -1,0 +1,92 @@
+"""Boxes, the five-point similarity transform, and crops that pad instead of shifting."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.core.types import Floats, Image
+
+ARCFACE_112 = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float32,
+)
+"""Where the five points lie in a 112x112 crop (ArcFace, Deng et al. 2019), x then y."""
+
+TEMPLATE_SIDE = 112
+
+
+def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
+    """The least-squares similarity (rotation, uniform scale, shift) from source to target points.
+
+    Both are (n, 2) float32; the answer is a (2, 3) matrix. With points as complex numbers the
+    fit is d = a*s + b with a = <s, d> / <s, s> over centred points: in the plane this equals
+    Umeyama 1991 without a singular value decomposition, and can not mirror. A robust fit
+    (LMEDS) in its place was measured to cost recognition accuracy.
+    """
+    s = source[:, 0] + 1j * source[:, 1].astype(np.float64)
+    d = target[:, 0] + 1j * target[:, 1].astype(np.float64)
+    centred = s - s.mean()
+    a = np.vdot(centred, d - d.mean()) / max(float(np.vdot(centred, centred).real), 1e-12)
+    b = d.mean() - a * s.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float32)
+
+
+def align(image: Image, points_px: Floats, size_px: tuple[int, int]) -> Image:
+    """The face turned upright and scaled into a (height, width) crop by its five points."""
+    height, width = size_px
+    target = ARCFACE_112 * np.array([width, height], np.float32) / TEMPLATE_SIDE
+    matrix = similarity(points_px, target)
+    return np.asarray(cv2.warpAffine(image, matrix, (width, height)), np.uint8)
+
+
+def enlarge(box_px: Floats, factor: float) -> Floats:
+    """The box grown about its centre by a factor of its sides."""
+    centre = (box_px[:2] + box_px[2:]) / 2
+    half = (box_px[2:] - box_px[:2]) / 2 * factor
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def crop(image: Image, box_px: Floats) -> Image:
+    """The pixels of a box, black where it leaves the image.
+
+    Shifting the crop inside instead would displace every point found in it.
+    """
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (int(v) for v in box_px)
+    x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
+    inside = image[max(y1, 0) : max(min(y2, height), 0), max(x1, 0) : max(min(x2, width), 0)]
+    if inside.shape[:2] == (y2 - y1, x2 - x1):
+        return inside
+    padded = np.zeros((y2 - y1, x2 - x1, *image.shape[2:]), np.uint8)
+    top, left = max(-y1, 0), max(-x1, 0)
+    padded[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return padded
+
+
+def iou(a: Floats, b: Floats) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    if width <= 0 or height <= 0:
+        return 0.0
+    overlap = float(width * height)
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
+    return overlap / (sum(areas) - overlap)
+
+
+def prominence(box_px: Floats, size_px: tuple[int, int]) -> float:
+    """How much a face is the picture's subject: its area, less the further off the centre.
+
+    `size_px` is the picture's (height, width). The largest face alone is often a bystander
+    nearer to the lens: measured on photos of a named person, that costs TAR .003.
+    """
+    middle = np.array(size_px[::-1], np.float32) / 2
+    offset = float(np.linalg.norm((box_px[:2] + box_px[2:]) / 2 - middle)) / float(middle.min())
+    return float(np.prod(box_px[2:] - box_px[:2])) / (1 + (2 * offset) ** 2)

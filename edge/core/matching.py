@@ -1,0 +1,180 @@
+"""Exact 1:1 and 1:K comparison: an int8 scan finds the few rows a float64 re-rank decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import simsimd
+from numpy.typing import NDArray
+
+from edge.core.types import Candidate, Floats
+
+BLOCK = 1024
+"""Rows whose best score is taken together when the bar for a re-rank is set."""
+LEVELS = 127
+ROUNDING = 1e-6
+"""Slack for the float32 norms of templates that are unit only to single precision."""
+
+
+class Gallery:
+    """The templates searched, in memory; the answer always equals a float64 brute force.
+
+    Each template t is held as float32 and as int8 codes q with t = s*q + e. For a probe
+    p = s'*q' + e' the Cauchy-Schwarz inequality bounds what the codes can be wrong by:
+
+        |t.p - s*s'*(q.q')| <= ||e||*||p|| + (||t|| + ||e||)*||e'|| =: E
+
+    So a row whose int8 score lies 2E below the n-th best subject's can not be among the n best.
+    All others are computed again from the float32 templates in float64.
+    """
+
+    def __init__(self, dim: int) -> None:
+        """An empty gallery for embeddings of `dim` values."""
+        self.dim = dim
+        self._count = 0
+        self._templates: Floats = np.zeros((0, dim), np.float32)
+        self._codes: NDArray[np.int8] = np.zeros((0, dim), np.int8)
+        self._scores: NDArray[np.float64] = np.zeros((1, 0))
+        self._owner: list[str] = []
+        self._rows: dict[str, list[int]] = {}
+        self._range = 0.0
+        self._residual = 0.0
+
+    def __len__(self) -> int:
+        """How many templates are searched: the K that tau must know."""
+        return self._count
+
+    def __contains__(self, subject: str) -> bool:
+        return subject in self._rows
+
+    @property
+    def subjects(self) -> list[str]:
+        """The enrolled subjects, sorted."""
+        return sorted(self._rows)
+
+    def put(self, subject: str, embeddings: Floats) -> None:
+        """Set a subject's templates, in place of any it had: (n, dim) unit-norm float32."""
+        self.put_many([(subject, embeddings)])
+
+    def put_many(self, items: Iterable[tuple[str, Floats]]) -> None:
+        """Set the templates of many subjects at once, each (n, dim) unit-norm float32.
+
+        Raises ValueError for a wrong shape or type or a vector that is not of unit length;
+        nothing is changed then.
+        """
+        given = {subject: self._checked(embeddings) for subject, embeddings in items}
+        if not given:
+            return
+        for subject in given:
+            self.remove(subject)
+        added = np.concatenate(list(given.values()))
+        first, self._count = self._count, self._count + len(added)
+        self._reserve(self._count)
+        self._templates[first : self._count] = added
+        row = first
+        for subject, embeddings in given.items():
+            self._rows[subject] = list(range(row, row + len(embeddings)))
+            self._owner.extend([subject] * len(embeddings))
+            row += len(embeddings)
+        self._quantize(first)
+
+    def remove(self, subject: str) -> bool:
+        """Forget a subject's templates; False where it had none."""
+        rows = self._rows.pop(subject, None)
+        if rows is None:
+            return False
+        for row in sorted(rows, reverse=True):
+            last = self._count - 1
+            if row != last:
+                self._templates[row] = self._templates[last]
+                self._codes[row] = self._codes[last]
+                moved = self._owner[row] = self._owner[last]
+                self._rows[moved][self._rows[moved].index(last)] = row
+            self._owner.pop()
+            self._count = last
+        return True
+
+    def verify(self, probe: Floats, subject: str) -> Candidate | None:
+        """The best score of one subject's own templates; None where it is not enrolled."""
+        rows = self._rows.get(subject)
+        if not rows:
+            return None
+        return Candidate(subject, float(self._exact(np.array(rows), probe).max()))
+
+    def identify(self, probe: Floats, top: int = 2) -> tuple[Candidate, ...]:
+        """The `top` nearest subjects, best first (ties by name), each with its best score."""
+        if not self._count:
+            return ()
+        rows = self._contenders(probe, top)
+        best: dict[str, float] = {}
+        for row, score in zip(rows.tolist(), self._exact(rows, probe).tolist(), strict=True):
+            owner = self._owner[row]
+            best[owner] = max(score, best.get(owner, -2.0))
+        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
+        return tuple(Candidate(subject, score) for subject, score in ranked[:top])
+
+    def _contenders(self, probe: Floats, top: int) -> NDArray[np.intp]:
+        """The rows that may hold one of the `top` best subjects."""
+        step = max(float(np.abs(probe).max()), 1e-12) / LEVELS
+        codes = np.rint(probe / step).astype(np.int8)
+        scores = self._scores[:, : self._count]
+        # The caller's buffer: a fresh one of megabytes costs more in page faults than the scan.
+        simsimd.cdist(codes[None], self._codes[: self._count], metric="dot", out=scores)
+        probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
+        probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
+        error = self._residual * probe_norm + (1 + ROUNDING + self._residual) * probe_error
+        most = max(len(rows) for rows in self._rows.values())
+        bar = _at_least_nth_best(scores[0], (top - 1) * most + 1)
+        unit = self._range / LEVELS * step
+        return np.flatnonzero(scores[0] >= bar - 2 * (error + ROUNDING) / unit)
+
+    def _exact(self, rows: NDArray[np.intp], probe: Floats) -> NDArray[np.float64]:
+        """Cosines of some rows in float64; einsum sums each row alike, so equal rows tie."""
+        chosen = self._templates[rows].astype(np.float64)
+        return np.asarray(np.einsum("ij,j->i", chosen, probe.astype(np.float64)))
+
+    def _checked(self, embeddings: Floats) -> Floats:
+        shape, kind = embeddings.shape, embeddings.dtype
+        if kind != np.float32 or len(shape) != 2 or shape[1] != self.dim or not shape[0]:
+            raise ValueError(f"expected (n, {self.dim}) float32, got {shape} {kind}")
+        norms = np.linalg.norm(embeddings, axis=1)
+        if not np.all(np.abs(norms - 1) < 1e-3):
+            raise ValueError("expected embeddings of unit length")
+        return embeddings
+
+    def _reserve(self, rows: int) -> None:
+        """Grow the arrays by doubling, so that adding one subject does not copy all others."""
+        if rows <= len(self._templates):
+            return
+        room = max(rows, 2 * len(self._templates), 64)
+        extra = room - len(self._templates)
+        self._templates = np.pad(self._templates, ((0, extra), (0, 0)))
+        self._codes = np.pad(self._codes, ((0, extra), (0, 0)))
+        self._scores = np.zeros((1, room))
+
+    def _quantize(self, first: int) -> None:
+        """Code the rows from `first` on; all of them where a value leaves the range in use."""
+        largest = float(np.abs(self._templates[first : self._count]).max())
+        if largest > self._range:
+            self._range, self._residual, first = min(1.01, largest * 1.25), 0.0, 0
+        step = self._range / LEVELS
+        for start in range(first, self._count, BLOCK):
+            rows = slice(start, min(start + BLOCK, self._count))
+            exact = self._templates[rows].astype(np.float64)
+            codes = np.rint(exact / step)
+            self._codes[rows] = codes.astype(np.int8)
+            errors = np.linalg.norm(exact - step * codes, axis=1)
+            self._residual = max(self._residual, float(errors.max()))
+
+
+def _at_least_nth_best(scores: NDArray[np.float64], nth: int) -> float:
+    """A value that at least `nth` scores reach: the nth best of the blocks' maxima.
+
+    Where there are fewer blocks than that, the nth best score itself; below nth scores, the least.
+    """
+    nth = min(nth, len(scores))
+    whole = len(scores) // BLOCK * BLOCK
+    if whole // BLOCK >= 2 * nth:
+        scores = scores[:whole].reshape(-1, BLOCK).max(1)
+    return float(np.partition(scores, len(scores) - nth)[len(scores) - nth])

@@ -1,0 +1,90 @@
+"""Error rates of recognition and their confidence intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate with the bounds of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Scores of every pair of images, with the people they are of.
+
+    `genuine` (g,) with `genuine_person` (g,); `tail` (t,) are the impostor scores at or above
+    `tail_from`, highest first, with `tail_people` (t, 2); `impostors` is how many there are in
+    all; `images` (people,) counts each person's images.
+    """
+
+    genuine: Scores
+    genuine_person: NDArray[np.int64]
+    tail: Scores
+    tail_people: NDArray[np.int64]
+    impostors: int
+    images: NDArray[np.int64]
+
+
+def tau_at_fmr(pairs: Pairs, fmr: float) -> float:
+    """The lowest threshold at which no more than `fmr` of the impostor pairs match.
+
+    Raises ValueError where the kept tail does not reach so high a rate.
+    """
+    allowed = int(fmr * pairs.impostors)
+    if allowed >= len(pairs.tail):
+        raise ValueError(f"a tail of {len(pairs.tail)} pairs cannot show an FMR of {fmr}")
+    return float(np.nextafter(pairs.tail[allowed], np.float32(2)))
+
+
+def tar_at_fmr(pairs: Pairs, fmr: float) -> float:
+    """The true accept rate (1 - FNMR) at the threshold that gives `fmr`."""
+    return float((pairs.genuine >= tau_at_fmr(pairs, fmr)).mean())
+
+
+def tar_interval(pairs: Pairs, fmr: float, draws: int = 400, seed: int = 0) -> Rate:
+    """`tar_at_fmr` with a bootstrap interval over people, not pairs.
+
+    Pairs that share a person are not independent; drawing people keeps what they have in
+    common together (Bolle, Ratha, Pankanti 2004). The threshold is found anew in each draw.
+    """
+    rng = np.random.default_rng(seed)
+    people = len(pairs.images)
+    order = np.argsort(-pairs.genuine)
+    genuine, owner = pairs.genuine[order], pairs.genuine_person[order]
+    drawn = []
+    for _ in range(draws):
+        weight = np.bincount(rng.integers(0, people, people), minlength=people)
+        counts = weight * pairs.images
+        total = (counts.sum() ** 2 - (counts**2).sum()) / 2
+        mass = np.cumsum(weight[pairs.tail_people[:, 0]] * weight[pairs.tail_people[:, 1]])
+        cut = min(int(np.searchsorted(mass, fmr * total, side="right")), len(mass) - 1)
+        accepted = np.searchsorted(-genuine, -pairs.tail[cut], side="left")
+        weights = weight[owner]
+        drawn.append(weights[:accepted].sum() / max(weights.sum(), 1))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Rate(tar_at_fmr(pairs, fmr), float(low), float(high))
+
+
+def proportion(errors: int, trials: int) -> Rate:
+    """An error rate of independent trials with its Wilson score interval (Wilson 1927).
+
+    Raises ValueError where there were no trials: nothing measured is not a rate of 0.
+    """
+    if trials <= 0:
+        raise ValueError("no trials, no rate")
+    z2 = 1.959964**2
+    p = errors / trials
+    centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    spread = np.sqrt(z2 * (p * (1 - p) / trials + z2 / (4 * trials**2))) / (1 + z2 / trials)
+    return Rate(p, max(0.0, float(centre - spread)), min(1.0, float(centre + spread)))

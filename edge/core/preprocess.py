@@ -1,0 +1,65 @@
+"""Crop to tensor and tensor to embedding: the one copy that device, export and training share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge.core.types import Floats, Image
+
+CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a model wants: pixels as (value - mean) / scale, in NCHW float32.
+
+    `size_px` is (height, width); `channels` is rgb, bgr or gray; pixel values start as 0..255.
+    """
+
+    size_px: tuple[int, int]
+    channels: str
+    mean: float
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, channels, height, width) of one input."""
+        return (1, CHANNELS[self.channels], *self.size_px)
+
+
+def to_tensor(image: Image, spec: InputSpec) -> Floats:
+    """One BGR image, resized as needed, as a (1, channels, height, width) float32 tensor."""
+    height, width = spec.size_px
+    pixels = image
+    if pixels.shape[:2] != (height, width):
+        pixels = np.asarray(cv2.resize(pixels, (width, height)), np.uint8)
+    if spec.channels == "gray":
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+    blob = cv2.dnn.blobFromImage(
+        pixels,
+        scalefactor=1.0 / spec.scale,
+        mean=(spec.mean,) * CHANNELS[spec.channels],
+        swapRB=spec.channels == "rgb",
+    )
+    return np.asarray(blob, np.float32)
+
+
+def to_embedding(raw: Floats) -> Floats:
+    """The encoder's raw output (1, dim) or (dim,) as a unit-norm float32 (dim,) embedding.
+
+    Raises ValueError where the output is zero or not finite, which no threshold could judge.
+    """
+    vector = raw.reshape(-1).astype(np.float64)
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm < 1e-9:
+        raise ValueError(f"the encoder gave no direction: norm {norm}")
+    return (vector / norm).astype(np.float32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities over the last axis."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True), np.float32)

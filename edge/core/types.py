@@ -1,0 +1,101 @@
+"""The values that travel from a frame to a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""(height, width, 3) uint8, BGR as OpenCV reads it."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a camera source, with the monotonic second it was taken and its number."""
+
+    image: Image
+    at_s: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A found face: `box_px` (4,) is x1, y1, x2, y2; `points_px` (5, 2) is the subject's right
+    eye, left eye, nose tip, and right and left mouth corner, as they appear from left to right
+    in an upright picture; `score` is the detector's, 0 to 1."""
+
+    box_px: Floats
+    points_px: Floats
+    score: float
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box."""
+        return float(max(self.box_px[2] - self.box_px[0], self.box_px[3] - self.box_px[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """The embedding being asked about now: unit-norm float32 (dim,), fused from `frames` frames."""
+
+    embedding: Floats
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """A stored embedding of one subject; valid only for the encoder whose id it carries."""
+
+    subject: str
+    encoder: str
+    embedding: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject and its raw cosine score against the probe, before any policy."""
+
+    subject: str
+    score: float
+
+
+class Outcome(str, Enum):
+    """What the door does."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+
+
+class Reason(str, Enum):
+    """Why a decision fell as it did."""
+
+    MATCHED = "matched"
+    UNKNOWN = "unknown"
+    MISMATCH = "mismatch"
+    AMBIGUOUS = "ambiguous"
+    ATTACK = "attack"
+    LOW_QUALITY = "low-quality"
+    DEGRADED = "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome after policy. `subject` is the matched or the claimed one, or the nearest
+    below tau is withheld (None). `score` and `tau` are raw cosines; `k` templates were searched;
+    `track` names the face it fell on, None where none was seen."""
+
+    outcome: Outcome
+    reason: Reason
+    subject: str | None = None
+    score: float | None = None
+    tau: float | None = None
+    k: int = 0
+    track: int | None = None
+
+    @property
+    def granted(self) -> bool:
+        return self.outcome is Outcome.GRANTED

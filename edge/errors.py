@@ -1,0 +1,51 @@
+"""What can go wrong, named by who must act; each error carries a hint they can act on."""
+
+from __future__ import annotations
+
+
+class OstiaryError(Exception):
+    """A failure somebody can mend: what is wrong and where, and what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(OstiaryError):
+    """The integrator must mend the profile."""
+
+
+class PhotoError(OstiaryError):
+    """The person enrolling must give another photo."""
+
+
+class EnrollmentRefused(OstiaryError):
+    """The photos are readable but nobody can be enrolled from them; `reason` names why."""
+
+    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class BundleError(OstiaryError):
+    """The engineer who exported the bundle must give another one."""
+
+
+class BackendError(OstiaryError):
+    """The integrator must install or choose another backend."""
+
+
+class StoreError(OstiaryError):
+    """The integrator must look at the disk: the store or the journal can not be used."""
+
+
+class CameraError(OstiaryError):
+    """The installer must look at the camera or its URL."""
+
+
+class DoorError(OstiaryError):
+    """The installer must look at the door's actuator."""

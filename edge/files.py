@@ -1,0 +1,57 @@
+"""Files that are whole or not there: temp, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that after a power cut it holds all of the old or all of the new bytes.
+
+    Raises OSError; the old file is then untouched and no temporary file is left.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    sync_dir(path.parent)
+
+
+def replace_dir(staged: Path, target: Path) -> None:
+    """Put a finished directory in the place of another, or of none.
+
+    For a moment neither stands under the name, never a mixture of both.
+    """
+    for file in staged.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+    sync_dir(staged)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(staged, target)
+    sync_dir(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_dir(path: Path) -> None:
+    """Make a rename in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

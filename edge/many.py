@@ -1,0 +1,75 @@
+"""Many photos into embeddings, on all cores."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.adapters.photos import read_photo
+from edge.core import quality
+from edge.core.types import Floats
+from edge.errors import PhotoError
+from edge.pipeline import Pipeline, open_pipeline
+from edge.runtime.bundle import Bundle
+
+NO_FACE = "no face"
+LIMITS = quality.Limits()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoResult:
+    """The embedding of a photo's most prominent face, or the problem; and its quality failures."""
+
+    embedding: Floats | None
+    problem: str = ""
+    faces: int = 0
+    failures: tuple[str, ...] = ()
+
+
+def embed_photos(
+    bundle: Bundle,
+    photos: Sequence[Path],
+    backend: str = "auto",
+    done: Callable[[int, int], None] = lambda done, total: None,
+) -> list[PhotoResult]:
+    """One result a photo, in their order; `done(n, total)` is called as they finish.
+
+    A thread a core, each with models of its own on one thread: the kernels release the
+    interpreter's lock, and one face is too small to share out.
+    """
+    local = threading.local()
+    opened: list[Pipeline] = []
+
+    def work(photo: Path) -> PhotoResult:
+        if not hasattr(local, "pipeline"):
+            local.pipeline = open_pipeline(bundle, backend, threads=1)
+            opened.append(local.pipeline)
+        return embed_photo(local.pipeline, photo)
+
+    results = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for result in pool.map(work, photos):
+            results.append(result)
+            done(len(results), len(photos))
+    for pipeline in opened:
+        pipeline.close()
+    return results
+
+
+def embed_photo(pipeline: Pipeline, photo: Path) -> PhotoResult:
+    """The result of one photo; a photo that can not be read is a problem, not an error."""
+    try:
+        image = read_photo(photo)
+    except PhotoError as error:
+        return PhotoResult(None, error.message)
+    boxes = pipeline.boxes(image)
+    if not boxes:
+        return PhotoResult(None, NO_FACE)
+    face = pipeline.face(image, *boxes[0])
+    aligned = pipeline.align(image, face)
+    failures = quality.failures(pipeline.quality(face, aligned), LIMITS)
+    return PhotoResult(pipeline.embed(aligned), "", len(boxes), failures)

@@ -1,0 +1,86 @@
+"""From a frame to faces, and from a face to a probe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.core import detection, geometry, preprocess, quality
+from edge.core.quality import Quality
+from edge.core.types import Face, Floats, Image
+from edge.runtime import golden
+from edge.runtime.bundle import Bundle
+
+MIN_FACE_SCORE = 0.65
+MAX_BOX_IOU = 0.4
+MAX_FACES = 4
+"""Faces looked at in one frame, the most prominent first: a crowd must not stop the door."""
+
+
+class Pipeline:
+    """The four models of a bundle as the steps between a frame and a probe."""
+
+    def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
+        self.bundle = bundle
+        self.backend = proven.backend
+        self.refused = proven.refused
+        self._runners = proven.runners
+        self._models = bundle.manifest.models
+        self._crop_size = bundle.model("encoder").size_px
+
+    def find(self, image: Image, limit: int = MAX_FACES) -> list[Face]:
+        """The faces of a BGR image with their five points, the most prominent first."""
+        return [self.face(image, box_px, score) for box_px, score in self.boxes(image)[:limit]]
+
+    def face(self, image: Image, box_px: Floats, score: float) -> Face:
+        """A face with its five points, from its box."""
+        return Face(box_px, self.points(image, box_px), score)
+
+    def boxes(self, image: Image) -> list[tuple[Floats, float]]:
+        """The (box_px, score) of every face, the most prominent first."""
+        out = self._run("detector", image)
+        scores, corners = (out[name] for name in self._models.detector.outputs)
+        size = (image.shape[0], image.shape[1])
+        found = detection.boxes(scores, corners, size, MIN_FACE_SCORE, MAX_BOX_IOU)
+        return sorted(found, key=lambda item: -geometry.prominence(item[0], size))
+
+    def points(self, image: Image, box_px: Floats) -> Floats:
+        """The five alignment points (5, 2) of the face in a box."""
+        out = self._run("landmarks", geometry.crop(image, box_px))
+        return detection.five_points(out[self._models.landmarks.outputs[0]], box_px)
+
+    def align(self, image: Image, face: Face) -> Image:
+        """The face upright, at the size the encoder takes."""
+        return geometry.align(image, face.points_px, self._crop_size)
+
+    def quality(self, face: Face, aligned: Image) -> Quality:
+        """How fit the face is to be compared."""
+        return quality.measure(face, aligned)
+
+    def embed(self, aligned: Image) -> Floats:
+        """The unit-norm embedding (dim,) of an aligned crop."""
+        out = self._run("encoder", aligned)
+        return preprocess.to_embedding(out[self._models.encoder.outputs[0]])
+
+    def live(self, image: Image, face: Face) -> float:
+        """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
+        box_px = geometry.enlarge(face.box_px, self._models.pad.box_factor)
+        out = self._run("pad", geometry.crop(image, box_px))
+        logits = out[self._models.pad.outputs[0]].reshape(-1)
+        return float(preprocess.softmax(logits)[0])
+
+    def close(self) -> None:
+        """Give the models' memory back."""
+        for runner in self._runners.values():
+            runner.close()
+
+    def _run(self, name: str, image: Image) -> dict[str, Floats]:
+        model = self.bundle.model(name)
+        return self._runners[name].infer({model.input: preprocess.to_tensor(image, model.spec)})
+
+
+def open_pipeline(
+    bundle: Bundle, backend: str = "auto", threads: int = 1, cache: Path | None = None
+) -> Pipeline:
+    """A pipeline on the first backend that the golden vectors prove. Raises BackendError."""
+    return Pipeline(bundle, golden.prove(bundle, backend, threads, cache))
+

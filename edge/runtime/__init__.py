@@ -1,0 +1,1 @@
+"""Models on backends: the bundle, the runners, and their proof."""

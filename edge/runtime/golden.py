@@ -1,0 +1,82 @@
+"""The golden vectors: a backend that does not reproduce them is not used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.core.preprocess import to_embedding, to_tensor
+from edge.core.types import Floats
+from edge.errors import BackendError
+from edge.runtime.bundle import Bundle, ModelEntry
+from edge.runtime.runner import Backend, Runner, backends
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Runners of every model on the backend that reproduced the golden vectors.
+
+    `refused` holds why each backend before it was not used.
+    """
+
+    backend: str
+    runners: dict[str, Runner]
+    refused: tuple[str, ...]
+
+
+def outputs(runner: Runner, name: str, model: ModelEntry, images: NDArray[np.uint8]) -> Floats:
+    """A model's first to last outputs on some BGR images (n, h, w, 3), flat: (n, values).
+
+    The encoder's are normalised, since only its direction is ever used.
+    """
+    rows = []
+    for image in images:
+        given = runner.infer({model.input: to_tensor(image, model.spec)})
+        flat = np.concatenate([given[output].reshape(-1) for output in model.outputs])
+        rows.append(to_embedding(flat) if name == "encoder" else flat)
+    return np.stack(rows).astype(np.float32)
+
+
+def prove(bundle: Bundle, choice: str, threads: int, cache: Path | None = None) -> Proven:
+    """Load every model on the first backend of `choice` that reproduces the golden vectors.
+
+    Raises BackendError, with each backend's reason, where none does.
+    """
+    golden = bundle.golden()
+    refused: list[str] = []
+    for backend in backends(choice, threads, cache):
+        try:
+            return Proven(backend.name, _proven(bundle, backend, golden), tuple(refused))
+        except BackendError as error:
+            refused.append(f"{backend.name}: {error.message}")
+    raise BackendError("; ".join(refused), "try another backend, or export the bundle again")
+
+
+def _proven(bundle: Bundle, backend: Backend, golden: Arrays) -> dict[str, Runner]:
+    runners = {}
+    for name, model in bundle.manifest.models.items().items():
+        runner = backend.load(bundle.path / model.file, model)
+        _check(name, model, runner, golden)
+        runners[name] = runner
+    return runners
+
+
+def _check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> None:
+    images = np.asarray(golden[f"{name}.images"], np.uint8)
+    expected = np.asarray(golden[f"{name}.outputs"], np.float32)
+    tolerance = float(golden[f"{name}.tolerance"])
+    if not len(images):
+        raise BackendError(f"the bundle has no golden vectors of the {name}")
+    got = outputs(runner, name, model, images)
+    if got.shape != expected.shape:
+        raise BackendError(f"the {name} gave {got.shape}, its golden vectors are {expected.shape}")
+    worst = float(np.abs(got - expected).max())
+    if not worst <= tolerance:  # written so that NaN fails
+        raise BackendError(
+            f"the {name} is {worst:.2g} off its golden vectors, {tolerance:.2g} is allowed"
+        )

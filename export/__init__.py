@@ -1,0 +1,1 @@
+"""The workstation: from a recipe's weights to a bundle that a device runs."""
