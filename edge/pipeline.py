@@ -83,4 +83,3 @@ def open_pipeline(
 ) -> Pipeline:
     """A pipeline on the first backend that the golden vectors prove. Raises BackendError."""
     return Pipeline(bundle, golden.prove(bundle, backend, threads, cache))
-

@@ -81,7 +81,12 @@ def _fill(
         models=Models(**{name: m.entry for name, m in recipe.models.items().items()}),
         files=hashes,
         sources=[
-            Source(package=f"{p.registry}:{p.name}", version=p.version, sha256=p.sha256, licence=p.licence)
+            Source(
+                package=f"{p.registry}:{p.name}",
+                version=p.version,
+                sha256=p.sha256,
+                licence=p.licence,
+            )
             for p in recipe.packages.values()
         ],
     )
@@ -101,7 +106,7 @@ def _weights(recipe: Recipe, name: str, model: RecipeModel, at_hand: Path | None
     if weights.converted_sha256 not in (None, sha256(data)):
         raise BundleError(
             f"the {name} converts to sha256 {sha256(data)[:16]}...,"
-            f" the recipe says {weights.converted_sha256[:16]}...",  # type: ignore[index]
+            f" the recipe says {weights.converted_sha256[:16]}...",
             "install the versions of constraints.txt",
         )
     return data
@@ -112,7 +117,7 @@ def add_curve(bundle: Bundle, curve: DetFile) -> Bundle:
     staged = Path(tempfile.mkdtemp(dir=bundle.path.parent, prefix=f".{bundle.path.name}."))
     try:
         shutil.copytree(bundle.path, staged, dirs_exist_ok=True)
-        raw = msgspec.json.format(msgspec.json.encode(curve), indent=1)
+        raw = msgspec.json.encode(curve) + b"\n"
         write_manifest(staged, bundle.manifest, {DET_CURVE: raw})
         load(staged)
         replace_dir(staged, bundle.path)

@@ -39,7 +39,9 @@ def make(bundle: Bundle) -> bytes:
     pipeline = Pipeline(bundle, golden.Proven(backend.name, dict(runners), ()))
     faces = pipeline.find(portrait)
     if not faces:
-        raise BundleError("the detector finds no face in the portrait that every bundle is tried on")
+        raise BundleError(
+            "the detector finds no face in the portrait that every bundle is tried on"
+        )
     arrays: dict[str, NDArray[np.generic]] = {"portrait": np.frombuffer(encoded, np.uint8)}
     for name, image in _inputs(pipeline, portrait, faces[0]).items():
         model = bundle.model(name)

@@ -51,7 +51,9 @@ def read_people(
 
 def _people(found: list[Path], folders: list[str], results: list[PhotoResult]) -> People:
     number = {name: i for i, name in enumerate(folders)}
-    kept = [(p, r.embedding) for p, r in zip(found, results, strict=True) if r.embedding is not None]
+    kept = [
+        (p, r.embedding) for p, r in zip(found, results, strict=True) if r.embedding is not None
+    ]
     missing = Counter(r.problem for r in results if r.problem)
     refused = Counter(name for r in results for name in r.failures)
     refused["any"] = sum(1 for r in results if r.failures)

@@ -42,7 +42,7 @@ def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
 def align(image: Image, points_px: Floats, size_px: tuple[int, int]) -> Image:
     """The face turned upright and scaled into a (height, width) crop by its five points."""
     height, width = size_px
-    target = ARCFACE_112 * np.array([width, height], np.float32) / TEMPLATE_SIDE
+    target = (ARCFACE_112 * np.array([width, height]) / TEMPLATE_SIDE).astype(np.float32)
     matrix = similarity(points_px, target)
     return np.asarray(cv2.warpAffine(image, matrix, (width, height)), np.uint8)
 

@@ -90,9 +90,7 @@ class State:
     """Everything policy remembers; a value, never changed in place."""
 
     tallies: MappingProxyType[int, _Tally] = field(default_factory=lambda: MappingProxyType({}))
-    quiet_tracks: MappingProxyType[int, float] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    quiet_tracks: MappingProxyType[int, float] = field(default_factory=lambda: MappingProxyType({}))
     quiet_subjects: MappingProxyType[str, float] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -100,9 +98,7 @@ class State:
     claim_until: float = 0.0
 
 
-def step(
-    rules: Rules, state: State, event: Event, now: float
-) -> tuple[State, Decision | None]:
+def step(rules: Rules, state: State, event: Event, now: float) -> tuple[State, Decision | None]:
     """The next state and, where it is time, a decision. `now` is monotonic seconds.
 
     Pure: the same events at the same times always give the same decisions.
@@ -131,9 +127,7 @@ def _expire(rules: Rules, state: State, now: float) -> tuple[State, Decision | N
     return _without_claim(state), decision
 
 
-def _claimed(
-    rules: Rules, state: State, claim: Claim, now: float
-) -> tuple[State, Decision | None]:
+def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[State, Decision | None]:
     if rules.mode is not Mode.VERIFY:
         return state, None
     if not claim.enrolled:

@@ -65,5 +65,3 @@ def _make(name: str, threads: int, cache: Path | None) -> Backend:
 
         return OnnxRuntimeBackend(threads)
     raise BackendError(f"unknown backend {name!r}", "one of auto, openvino, onnxruntime")
-
-

@@ -1,0 +1,125 @@
+"""Claimed subjects from a card reader or keypad: a line is a claim."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import termios
+import tty
+from pathlib import Path
+from typing import Protocol
+
+from edge.errors import ConfigError
+
+MAX_LINE = 128
+FORMS = "line:PATH for a serial port, FIFO or file, or evdev:/dev/input/eventN"
+
+
+class LineParser(Protocol):
+    """Bytes as a device gives them into whole lines; what is incomplete is kept."""
+
+    def feed(self, data: bytes) -> list[str]: ...
+
+
+class TextLines:
+    """Lines of text, ended by a line feed, a carriage return, or both."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        parts = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        # A reader that sends no line ends must not grow this for ever.
+        self._rest = parts.pop()[-MAX_LINE:]
+        return [part[:MAX_LINE].decode("ascii", "replace").strip() for part in parts if part]
+
+
+EVENT = struct.Struct("@llHHi")
+"""The kernel's input_event: seconds, microseconds, type, code, value."""
+KEY_EVENT, KEY_DOWN = 1, 1
+KEY_ENTER, KEY_KEYPAD_ENTER = 28, 96
+GRAB = 0x40044590
+"""EVIOCGRAB: card numbers must not also be typed into a console."""
+ROWS = {2: "1234567890-", 16: "qwertyuiop", 30: "asdfghjkl", 44: "zxcvbnm"}
+KEYPAD = {82: "0", 79: "1", 80: "2", 81: "3", 75: "4", 76: "5", 77: "6", 71: "7", 72: "8", 73: "9"}
+KEYS = KEYPAD | {first + i: key for first, row in ROWS.items() for i, key in enumerate(row)}
+"""Key codes of <linux/input-event-codes.h> for what a subject's id may hold."""
+
+
+class KeyEvents:
+    """What a keyboard-wedge reader types, ended by Enter."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._typed = ""
+
+    def feed(self, data: bytes) -> list[str]:
+        data = self._rest + data
+        whole = len(data) // EVENT.size * EVENT.size
+        self._rest = data[whole:]
+        lines = []
+        for _, _, kind, code, value in EVENT.iter_unpack(data[:whole]):
+            if kind != KEY_EVENT or value != KEY_DOWN:
+                continue
+            if code in (KEY_ENTER, KEY_KEYPAD_ENTER):
+                lines.append(self._typed)
+                self._typed = ""
+            else:
+                self._typed = (self._typed + KEYS.get(code, "?"))[-MAX_LINE:]
+        return lines
+
+
+class ClaimSource:
+    """Reads a device without waiting for it; one that is unplugged is tried again."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigError for a URL of another form. The device itself may come later."""
+        kind, _, path = url.partition(":")
+        if kind not in ("line", "evdev") or not path:
+            raise ConfigError(f"no claim source {url!r}", FORMS)
+        self._path, self._keys = Path(path), kind == "evdev"
+        self._descriptor: int | None = None
+        self._parser: LineParser = TextLines()
+        self.problem = ""
+
+    def poll(self) -> list[str]:
+        """The lines that came since the last call, without empty ones.
+
+        `problem` says why there is no device, and is empty where there is one.
+        """
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            data = os.read(self._descriptor, 4096)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            self.problem = f"{self._path}: {error.strerror}"
+            self.close()
+            return []
+        self.problem = ""
+        return [line for line in self._parser.feed(data) if line]
+
+    def close(self) -> None:
+        """Let the device go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        mode = self._path.stat().st_mode
+        # A FIFO opened for both never reports an end when its last writer leaves.
+        access = os.O_RDWR if stat.S_ISFIFO(mode) else os.O_RDONLY
+        descriptor = os.open(self._path, access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        self._parser = KeyEvents() if self._keys else TextLines()
+        if stat.S_ISREG(mode):
+            # What stands in a file from before was claimed before: nobody is at the door for it.
+            os.lseek(descriptor, 0, os.SEEK_END)
+        elif self._keys:
+            fcntl.ioctl(descriptor, GRAB, 1)
+        elif os.isatty(descriptor):
+            tty.setraw(descriptor, termios.TCSANOW)
+            termios.tcflush(descriptor, termios.TCIFLUSH)
+        return descriptor

@@ -1,0 +1,148 @@
+"""The broker: a will, retained state, and the journal's entries in order until they are taken."""
+
+from __future__ import annotations
+
+import queue
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from edge.adapters.journal import Journal
+from edge.config import Mqtt
+from edge.errors import ConfigError
+
+WINDOW = 20
+"""Entries under way at once: Mosquitto's own default; more would only queue in memory."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
+
+Will = Callable[[int], bytes]
+
+
+class Link:
+    """The client runs in a thread of its own and only fills queues; `pump` empties them.
+
+    `session` grows with every connection, so that a late will is known to be stale.
+    """
+
+    def __init__(self, settings: Mqtt, client_id: str, state_topic: str, will: Will) -> None:
+        """`will(session)` is what the broker says for us when we vanish.
+
+        Raises ConfigError where certificates or the password can not be read.
+        """
+        self._settings, self._topic, self._will = settings, state_topic, will
+        self.session = 0
+        self.connected = False
+        self.problem = "never connected"
+        self._acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._connections: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._under_way: dict[int, int] = {}
+        self._last = 0
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
+        )
+        self._client.max_inflight_messages_set(WINDOW)
+        self._client.reconnect_delay_set(FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_socket_open = _without_delay
+        self._secure(settings)
+
+    def start(self, session: int) -> None:
+        """Begin to connect, and go on for ever; the broker may be away."""
+        self.session = session
+        self._client.will_set(self._topic, self._will(session), qos=1, retain=True)
+        settings = self._settings
+        self._client.connect_async(settings.host, settings.port, settings.keepalive_s)
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        """Send what need not outlive the connection; dropped while there is none."""
+        if self.connected:
+            self._client.publish(topic, payload, qos, retain)
+
+    def pump(self, journal: Journal, topic: str) -> bool:
+        """Mark what the broker took, send what is next; whether a connection is new.
+
+        Raises StoreError where the journal can not be read or marked.
+        """
+        done = []
+        while not self._acknowledged.empty():
+            seq = self._under_way.pop(self._acknowledged.get(), None)
+            if seq is not None:
+                done.append(seq)
+        if done:
+            journal.acknowledge(done)
+        if self.connected and len(self._under_way) < WINDOW:
+            for entry in journal.pending(self._last, WINDOW - len(self._under_way)):
+                info = self._client.publish(topic, entry.payload, qos=1)
+                if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+                    break
+                # On NO_CONN the client keeps the message and sends it on the next connection.
+                self._under_way[info.mid] = self._last = entry.seq
+        return self._is_new()
+
+    def _is_new(self) -> bool:
+        fresh = False
+        while not self._connections.empty():
+            fresh = self._connections.get()
+        return fresh
+
+    @property
+    def under_way(self) -> int:
+        """Entries that were sent and not yet acknowledged."""
+        return len(self._under_way)
+
+    def stop(self, payload: bytes, wait_s: float) -> None:
+        """Say a clean goodbye in place of the will, and disconnect."""
+        if self.connected:
+            info = self._client.publish(self._topic, payload, qos=1, retain=True)
+            try:
+                info.wait_for_publish(wait_s)
+            except (RuntimeError, ValueError):
+                self.problem = "the broker left before the goodbye"
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _secure(self, settings: Mqtt) -> None:
+        try:
+            if settings.ca is not None:
+                cert, key = _text(settings.cert), _text(settings.key)
+                self._client.tls_set(ca_certs=str(settings.ca), certfile=cert, keyfile=key)
+            if settings.username is not None:
+                file = settings.password_file
+                password = file.read_text().strip() if file is not None else None
+                self._client.username_pw_set(settings.username, password)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the broker's credentials can not be used: {error}") from error
+
+    # Called by the client's thread.
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        if reason.is_failure:
+            self.problem = f"the broker refused: {reason}"
+            return
+        self.connected, self.problem = True, ""
+        self._connections.put(True)
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        self.connected = False
+        self.problem = f"disconnected: {reason}"
+        self.session += 1
+        client.will_set(self._topic, self._will(self.session), qos=1, retain=True)
+
+    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, props: Any) -> None:
+        self._acknowledged.put(mid)
+
+
+def _without_delay(client: Any, data: Any, connection: Any) -> None:
+    """Nagle against delayed acknowledgements costs 40 ms a message."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

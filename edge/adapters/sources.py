@@ -1,0 +1,176 @@
+"""Camera sources by URL: devices, streams, files, folders, GStreamer pipelines."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edge.adapters.photos import is_photo, read_photo
+from edge.config import Camera
+from edge.core.types import Image
+from edge.errors import CameraError
+
+OPEN_TIMEOUT_MS = 5000
+FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
+
+
+class Source(Protocol):
+    """Frames, one after another. `live` ones can not be asked to wait and never end."""
+
+    live: bool
+
+    def read(self) -> Image | None:
+        """The next frame, or None at the end. Raises CameraError where the source failed."""
+        ...
+
+    def interrupt(self) -> None:
+        """Called by another thread: end a `read` that hangs, where that can be done."""
+        ...
+
+    def close(self) -> None:
+        """Let the device go."""
+        ...
+
+
+def open_source(camera: Camera) -> Source:
+    """The source of a URL. Raises CameraError where there is none or it can not be opened."""
+    kind, _, rest = camera.url.partition(":")
+    if kind == "v4l2":
+        return CaptureSource(rest, cv2.CAP_V4L2, camera)
+    if kind in ("rtsp", "rtsps"):
+        return CaptureSource(camera.url, cv2.CAP_FFMPEG, camera)
+    if kind == "gst":
+        return PipelineSource(rest, camera)
+    path = Path(rest if kind in ("file", "folder") else camera.url)
+    if path.is_dir():
+        return FolderSource(path, camera)
+    if path.is_file():
+        return CaptureSource(str(path), cv2.CAP_FFMPEG, camera, file=True)
+    raise CameraError(f"no camera at {camera.url}", FORMS)
+
+
+class CaptureSource:
+    """Whatever OpenCV can open by itself."""
+
+    def __init__(self, name: str, api: int, camera: Camera, file: bool = False) -> None:
+        self.live = not file
+        self._name, self._loop = name, camera.loop and file
+        settings = []
+        if api == cv2.CAP_FFMPEG and not file:
+            settings = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
+            settings += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
+        self._capture = cv2.VideoCapture(name, api, settings)
+        if not self._capture.isOpened():
+            raise CameraError(
+                f"can not open {name}", "is it plugged in, and may this user read it?"
+            )
+        if api == cv2.CAP_V4L2:
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, camera.width)
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, camera.height)
+            self._capture.set(cv2.CAP_PROP_FPS, camera.fps)
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+    def read(self) -> Image | None:
+        got, image = self._capture.read()
+        if not got and self._loop:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            got, image = self._capture.read()
+        if got:
+            return np.asarray(image, np.uint8)
+        if self.live:
+            raise CameraError(f"{self._name} gives no more frames")
+        return None
+
+    def interrupt(self) -> None:
+        """Nothing: releasing a capture that another thread reads crashes in OpenCV."""
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class FolderSource:
+    """The photos of a folder by name, each held for some frames."""
+
+    live = False
+
+    def __init__(self, folder: Path, camera: Camera) -> None:
+        self._photos = sorted(p for p in folder.iterdir() if is_photo(p))
+        if not self._photos:
+            raise CameraError(f"{folder} holds no photos", "JPEG, PNG, BMP, PGM or PPM")
+        self._hold, self._loop = camera.hold_frames, camera.loop
+        self._next = 0
+        self._image: Image | None = None
+
+    def read(self) -> Image | None:
+        at, held = divmod(self._next, self._hold)
+        if at >= len(self._photos):
+            if not self._loop:
+                return None
+            self._next = at = held = 0
+        if held == 0 or self._image is None:
+            self._image = read_photo(self._photos[at])
+        self._next += 1
+        return self._image
+
+    def interrupt(self) -> None:
+        """Nothing: a folder does not hang."""
+
+    def close(self) -> None:
+        self._image = None
+
+
+class PipelineSource:
+    """A GStreamer pipeline in a process of its own that writes raw BGR to a pipe.
+
+    OpenCV from PyPI has no GStreamer, and a camera driver that hangs takes a process that can
+    be killed, not the daemon.
+    """
+
+    live = True
+
+    def __init__(self, pipeline: str, camera: Camera) -> None:
+        if camera.width % 4:
+            raise CameraError(
+                "a gst: camera needs a width that divides by 4", "its rows are padded"
+            )
+        self._shape = (camera.height, camera.width, 3)
+        sink = (
+            f"! videoconvert ! videoscale ! video/x-raw,format=BGR,width={camera.width},"
+            f"height={camera.height} ! fdsink fd=1"
+        )
+        command = ["gst-launch-1.0", "-q", *shlex.split(pipeline), *shlex.split(sink)]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except OSError as error:
+            raise CameraError(
+                f"can not start gst-launch-1.0: {error.strerror}",
+                "install GStreamer (Debian: gstreamer1.0-tools gstreamer1.0-plugins-base)",
+            ) from error
+
+    def read(self) -> Image | None:
+        assert self._process.stdout is not None
+        wanted = int(np.prod(self._shape))
+        data = self._process.stdout.read(wanted)
+        if len(data) == wanted:
+            return np.frombuffer(data, np.uint8).reshape(self._shape)
+        raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+        errors = [line for line in lines if line.startswith(("ERROR", "WARNING: err"))]
+        return (errors or lines or ["no reason given"])[0]
+
+    def interrupt(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()

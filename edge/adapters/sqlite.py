@@ -1,0 +1,55 @@
+"""SQLite with care: durable commits, one `atomic`, migrations recorded with what they did."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edge.errors import StoreError
+
+
+def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    """Open or make a database and bring it to the newest schema.
+
+    Raises StoreError where it can not be opened or is of a newer version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, isolation_level=None, timeout=10)
+        database.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit is on the disk when it returns; a power cut loses nothing that was said.
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA foreign_keys = ON")
+        _migrate(database, path, migrations)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"can not open {path}: {error}", "check the disk and its rights"
+        ) from error
+    return database
+
+
+def _migrate(database: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    with atomic(database):
+        version = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(migrations):
+            raise StoreError(f"{path} was written by a newer version of Ostiary", "upgrade it")
+        for number, script in enumerate(migrations[version:], version + 1):
+            for statement in script.split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {number}")
+
+
+@contextlib.contextmanager
+def atomic(database: sqlite3.Connection) -> Iterator[None]:
+    """All of the block's statements, or none of them."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # A full disk may have rolled back already; a second rollback would hide the first error.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

@@ -1,0 +1,213 @@
+"""The device's profile: one TOML file into one frozen Config; unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge.core.pad import PadRules
+from edge.core.policy import Mode, Rules
+from edge.core.quality import Limits
+from edge.errors import ConfigError
+
+Name = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
+Rate = Annotated[float, Meta(gt=0, le=0.5)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Positive = Annotated[float, Meta(gt=0)]
+_LIMITS = Limits()
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the profile."""
+
+
+class Device(Section, frozen=True):
+    """Who this door is on the wire."""
+
+    site: Name
+    id: Name
+
+
+class BundleChoice(Section, frozen=True):
+    """The bundle's directory and what runs its models."""
+
+    path: Path
+    backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class Camera(Section, frozen=True):
+    """Where frames come from.
+
+    `width` and `height` are asked of a camera, and required of a `gst:` pipeline. A folder's
+    images are each held for `hold_frames`; `loop` starts files and folders over. Without `drop`
+    every frame of a file or folder is read, however long that takes. A source without a frame
+    for `stall_s`, or a live one that repeats the same frame for `frozen_s` (0: never), is
+    opened again.
+    """
+
+    url: str
+    width: Annotated[int, Meta(ge=32, le=7680)] = 640
+    height: Annotated[int, Meta(ge=32, le=4320)] = 480
+    fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
+    hold_frames: Annotated[int, Meta(ge=1)] = 1
+    loop: bool = False
+    drop: bool = True
+    stall_s: Seconds = 3.0
+    frozen_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+
+
+class Recognition(Section, frozen=True):
+    """How sure the door must be.
+
+    `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
+    size; `fmr` that of one verification against a claim. The rest: `edge.core.policy.Rules`.
+    """
+
+    mode: Mode = Mode.IDENTIFY
+    fpir: Rate = 0.01
+    fmr: Rate = 0.001
+    margin: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    votes: Annotated[int, Meta(ge=1, le=100)] = 2
+    denials: Annotated[int, Meta(ge=1, le=1000)] = 6
+    cooldown_s: Seconds = 5.0
+    patience_s: Seconds = 3.0
+    claim_s: Seconds = 10.0
+
+
+class Pad(Section, frozen=True):
+    """Presentation attack detection; where it is not `required` it is not run."""
+
+    required: bool = False
+    frames: Annotated[int, Meta(ge=1, le=8)] = 5
+    min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class Quality(Section, frozen=True):
+    """What is still usable; see `edge.core.quality.Limits`."""
+
+    min_eye_distance_px: Positive = _LIMITS.min_eye_distance_px
+    max_turn: Positive = _LIMITS.max_turn
+    max_tilt_deg: Positive = _LIMITS.max_tilt_deg
+    min_sharpness: Annotated[float, Meta(ge=0)] = _LIMITS.min_sharpness
+    min_brightness: Annotated[float, Meta(ge=0, le=255)] = _LIMITS.min_brightness
+    max_brightness: Annotated[float, Meta(ge=0, le=255)] = _LIMITS.max_brightness
+    min_contrast: Annotated[float, Meta(ge=0, le=255)] = _LIMITS.min_contrast
+
+
+class Claims(Section, frozen=True):
+    """Where a claimed subject's id comes from; `cards` turns card numbers into subjects."""
+
+    source: str
+    cards: dict[str, Name] = {}
+
+
+class State(Section, frozen=True):
+    """The directory of the store, the journal and the backend's cache.
+
+    Acknowledged decisions are kept for `keep_days`, at most `keep_rows` of them. With a journal
+    that can not be written the door stays shut, unless `without_journal` says otherwise.
+    """
+
+    path: Path
+    keep_days: Positive = 30.0
+    keep_rows: Annotated[int, Meta(ge=1)] = 100_000
+    without_journal: Literal["stay-shut", "open-unrecorded"] = "stay-shut"
+
+
+class Mqtt(Section, frozen=True):
+    """The broker. With `ca` the connection is TLS; a password is read from a file."""
+
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 30
+    username: str | None = None
+    password_file: Path | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    telemetry_s: Seconds = 30.0
+
+
+class Door(Section, frozen=True):
+    """What opens the door: `log:`, or `exec:PROGRAM ARG...` that is given `timeout_s`."""
+
+    action: str = "log:"
+    timeout_s: Seconds = 5.0
+
+
+class Config(Section, frozen=True):
+    """The whole profile."""
+
+    device: Device
+    bundle: BundleChoice
+    camera: Camera
+    state: State
+    recognition: Recognition = Recognition()
+    pad: Pad = Pad()
+    quality: Quality = Quality()
+    door: Door = Door()
+    claims: Claims | None = None
+    mqtt: Mqtt | None = None
+
+    def rules(self) -> Rules:
+        """What policy needs."""
+        chosen = msgspec.structs.asdict(self.recognition)
+        del chosen["fpir"], chosen["fmr"]
+        return Rules(**chosen, require_pad=self.pad.required)
+
+    def pad_rules(self) -> PadRules:
+        return PadRules(self.pad.frames, self.pad.min_live)
+
+    def limits(self) -> Limits:
+        return Limits(**msgspec.structs.asdict(self.quality))
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a profile; relative paths in it start at its own folder.
+
+    Raises ConfigError with the file, the key's path and what is legal there.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"can not read {path}: {error.strerror}") from error
+    try:
+        config = msgspec.toml.decode(raw, type=Config, dec_hook=_path_of)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", "`ostiary run --help` shows a profile") from error
+    _check(path, config)
+    return _anchored(config, path.resolve().parent)
+
+
+def _path_of(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} in a profile")
+
+
+def _check(path: Path, config: Config) -> None:
+    """What no single field can say."""
+    if config.recognition.mode is Mode.VERIFY and config.claims is None:
+        raise ConfigError(
+            f'{path}: mode "verify" needs [claims]', 'source = "line:/dev/ttyUSB0", say'
+        )
+    if not config.camera.drop and config.camera.url.startswith(("v4l2:", "rtsp:", "gst:")):
+        raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
+    if config.mqtt is not None and (config.mqtt.cert is None) != (config.mqtt.key is None):
+        raise ConfigError(f"{path}: cert and key go together - at `$.mqtt`")
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    replace = msgspec.structs.replace
+    bundle = replace(config.bundle, path=folder / config.bundle.path)
+    state = replace(config.state, path=folder / config.state.path)
+    mqtt = config.mqtt
+    if mqtt is not None:
+        fields = ("password_file", "ca", "cert", "key")
+        given = {name: getattr(mqtt, name) for name in fields}
+        mqtt = replace(mqtt, **{name: folder / p for name, p in given.items() if p is not None})
+    return replace(config, bundle=bundle, state=state, mqtt=mqtt)

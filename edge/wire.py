@@ -1,0 +1,111 @@
+"""Topics and messages, both ways; pure. Times are UTC, ids `[a-z0-9-]{1,64}`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TypeVar
+
+import msgspec
+
+from edge.core.types import Outcome, Reason
+
+PREFIX = "ostiary/1"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A JSON message. Fields that a reader does not know are ignored, so that it may be older."""
+
+
+class DecisionMessage(Message, frozen=True):
+    """One decision, published at QoS 1 from the journal; drop duplicates by `id`.
+
+    `seq` grows by one a decision on this device; `score` and `tau` are cosines, absent where
+    nothing was compared; `latency_ms` is from the frame's arrival, by stage and in total.
+    """
+
+    id: str
+    seq: int
+    at: str
+    outcome: Outcome
+    reason: Reason
+    mode: str
+    subject: str | None
+    score: float | None
+    tau: float | None
+    k: int
+    encoder: str
+    track: int | None
+    latency_ms: dict[str, float]
+
+
+class StateMessage(Message, frozen=True):
+    """Retained: `online`, `offline` after a clean stop, `lost` by the will.
+
+    `session` grows with each connection: a will of an older session is stale.
+    """
+
+    status: str
+    session: int
+    at: str | None = None
+    version: str = ""
+    mode: str = ""
+    backend: str = ""
+    refused_backends: tuple[str, ...] = ()
+    encoder: str = ""
+    k: int = 0
+    tau: float | None = None
+    tau_supported: bool = False
+    camera: str = ""
+    journal: str = ""
+
+
+class EventMessage(Message, frozen=True):
+    """Something an operator should know of, not retained: `camera-lost`, `journal-failed`, ..."""
+
+    event: str
+    at: str
+    detail: str = ""
+
+
+class TelemetryMessage(Message, frozen=True):
+    """Retained at QoS 0: how the device is doing."""
+
+    at: str
+    uptime_s: float
+    frames: int
+    fps: float
+    frame_ms_p50: float
+    frame_ms_p95: float
+    memory_mb: float
+    pending: int
+    k: int
+
+
+class Topics:
+    """The topics of one device on one site."""
+
+    def __init__(self, site: str, device: str) -> None:
+        base = f"{PREFIX}/{site}/device/{device}"
+        self.state = f"{base}/state"
+        self.decision = f"{base}/decision"
+        self.event = f"{base}/event"
+        self.telemetry = f"{base}/telemetry"
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(payload: bytes, kind: type[M]) -> M:
+    """A message from JSON. Raises msgspec.DecodeError, naming the field at fault."""
+    return msgspec.json.decode(payload, type=kind)
+
+
+def utc(seconds: float) -> str:
+    """Seconds since 1970 as `2026-11-21T08:15:30.123Z`."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
