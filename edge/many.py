@@ -69,7 +69,7 @@ def embed_photo(pipeline: Pipeline, photo: Path) -> PhotoResult:
     boxes = pipeline.boxes(image)
     if not boxes:
         return PhotoResult(None, NO_FACE)
-    face = pipeline.face(image, *boxes[0])
+    (face,) = pipeline.faces(image, boxes[:1])
     aligned = pipeline.align(image, face)
     failures = quality.failures(pipeline.quality(face, aligned), LIMITS)
     return PhotoResult(pipeline.embed(aligned), "", len(boxes), failures)

@@ -27,13 +27,13 @@ class Pipeline:
         self._models = bundle.manifest.models
         self._crop_size = bundle.model("encoder").size_px
 
-    def find(self, image: Image, limit: int = MAX_FACES) -> list[Face]:
+    def find(self, image: Image) -> list[Face]:
         """The faces of a BGR image with their five points, the most prominent first."""
-        return [self.face(image, box_px, score) for box_px, score in self.boxes(image)[:limit]]
+        return self.faces(image, self.boxes(image))
 
-    def face(self, image: Image, box_px: Floats, score: float) -> Face:
-        """A face with its five points, from its box."""
-        return Face(box_px, self.points(image, box_px), score)
+    def faces(self, image: Image, boxes: list[tuple[Floats, float]]) -> list[Face]:
+        """The first faces of some boxes with their five points."""
+        return [Face(box, self.points(image, box), score) for box, score in boxes[:MAX_FACES]]
 
     def boxes(self, image: Image) -> list[tuple[Floats, float]]:
         """The (box_px, score) of every face, the most prominent first."""

@@ -40,7 +40,7 @@ class CameraReader:
         self._count = 0
         self._lost = False
         self._wait_s = FIRST_WAIT_S
-        self._seen_s = clock()
+        self._seen_s = self._started_s = clock()
         self.ended = False
 
     def start(self) -> None:
@@ -70,9 +70,11 @@ class CameraReader:
         return found
 
     @property
-    def lost(self) -> bool:
-        """Whether the source is gone at the moment."""
-        return self._lost
+    def status(self) -> str:
+        """`opening` until the first frame, then `ok` or `lost`."""
+        if self._lost:
+            return "lost"
+        return "ok" if self._count else "opening"
 
     def close(self) -> None:
         """Stop reading."""
@@ -102,9 +104,11 @@ class CameraReader:
             if self._turn is not turn:
                 return False
             self._count += 1
-            at_s = self._clock()
+            now = self._clock()
+            # Read without dropping, a recording keeps its own time, however fast it is read.
+            at_s = now if self._camera.drop else self._started_s + self._count / self._camera.fps
             self._frame = Frame(image, at_s, self._count)
-            self._seen_s, self._wait_s = at_s, FIRST_WAIT_S
+            self._seen_s, self._wait_s = now, FIRST_WAIT_S
             if self._lost:
                 self._lost = False
                 self._events.append(CameraEvent("camera-back"))

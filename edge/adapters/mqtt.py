@@ -38,7 +38,7 @@ class Link:
         self.connected = False
         self.problem = "never connected"
         self._acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._connections: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._connections: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._under_way: dict[int, int] = {}
         self._last = 0
         self._client = paho.Client(
@@ -89,7 +89,8 @@ class Link:
     def _is_new(self) -> bool:
         fresh = False
         while not self._connections.empty():
-            fresh = self._connections.get()
+            self._connections.get()
+            fresh = True
         return fresh
 
     @property
@@ -127,7 +128,7 @@ class Link:
             self.problem = f"the broker refused: {reason}"
             return
         self.connected, self.problem = True, ""
-        self._connections.put(True)
+        self._connections.put(self.session)
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         self.connected = False

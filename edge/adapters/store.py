@@ -28,7 +28,7 @@ MIGRATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class SubjectRow:
-    """A subject, when it was enrolled (seconds since 1970), and whose encoders' templates it has."""
+    """A subject, when it was enrolled (seconds since 1970), and its templates' encoders."""
 
     subject: str
     enrolled_at: float

@@ -18,7 +18,8 @@ from edge.errors import OstiaryError
 BAD_INPUT = 2
 INTERRUPTED = 130
 
-out = Console(highlight=False, soft_wrap=True)
+# Piped, a table must not be squeezed into the 80 columns of a terminal that is not there.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -40,6 +40,7 @@ class Gallery:
         self._rows: dict[str, list[int]] = {}
         self._range = 0.0
         self._residual = 0.0
+        self._most = 1
 
     def __len__(self) -> int:
         """How many templates are searched: the K that tau must know."""
@@ -77,6 +78,7 @@ class Gallery:
             self._rows[subject] = list(range(row, row + len(embeddings)))
             self._owner.extend([subject] * len(embeddings))
             row += len(embeddings)
+            self._most = max(self._most, len(embeddings))
         self._quantize(first)
 
     def remove(self, subject: str) -> bool:
@@ -124,10 +126,9 @@ class Gallery:
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
         error = self._residual * probe_norm + (1 + ROUNDING + self._residual) * probe_error
-        most = max(len(rows) for rows in self._rows.values())
-        bar = _at_least_nth_best(scores[0], (top - 1) * most + 1)
         unit = self._range / LEVELS * step
-        return np.flatnonzero(scores[0] >= bar - 2 * (error + ROUNDING) / unit)
+        slack = 2 * (error + ROUNDING) / unit
+        return _near_the_best(scores[0], (top - 1) * self._most + 1, slack)
 
     def _exact(self, rows: NDArray[np.intp], probe: Floats) -> NDArray[np.float64]:
         """Cosines of some rows in float64; einsum sums each row alike, so equal rows tie."""
@@ -168,13 +169,21 @@ class Gallery:
             self._residual = max(self._residual, float(errors.max()))
 
 
-def _at_least_nth_best(scores: NDArray[np.float64], nth: int) -> float:
-    """A value that at least `nth` scores reach: the nth best of the blocks' maxima.
+def _near_the_best(scores: NDArray[np.float64], nth: int, slack: float) -> NDArray[np.intp]:
+    """The rows that reach a bar which at least `nth` scores reach, less `slack`.
 
-    Where there are fewer blocks than that, the nth best score itself; below nth scores, the least.
+    Over many rows the bar is the nth best of the blocks' maxima, which one pass gives; only the
+    blocks that reach it are looked into again. Over few rows it is the nth best score itself.
     """
-    nth = min(nth, len(scores))
     whole = len(scores) // BLOCK * BLOCK
-    if whole // BLOCK >= 2 * nth:
-        scores = scores[:whole].reshape(-1, BLOCK).max(1)
-    return float(np.partition(scores, len(scores) - nth)[len(scores) - nth])
+    nth = min(nth, len(scores))
+    if whole < 2 * nth * BLOCK:
+        bar = float(np.partition(scores, len(scores) - nth)[len(scores) - nth]) - slack
+        return np.flatnonzero(scores >= bar)
+    blocks = scores[:whole].reshape(-1, BLOCK)
+    maxima = blocks.max(1)
+    bar = float(np.partition(maxima, len(maxima) - nth)[len(maxima) - nth]) - slack
+    chosen = np.flatnonzero(maxima >= bar)
+    block, column = np.nonzero(blocks[chosen] >= bar)
+    rest = whole + np.flatnonzero(scores[whole:] >= bar)
+    return np.concatenate([chosen[block] * BLOCK + column, rest])

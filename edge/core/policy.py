@@ -149,16 +149,31 @@ def _seen(
     state = replace(state, tallies=_with(state.tallies, evidence.track, tally))
     if not _is_time(rules, tally, now) or _is_quiet(rules, state, evidence.track, tally):
         return state, None
-    decision = Decision(
+    claimed = subject if rules.mode is Mode.IDENTIFY else state.claim
+    decision = _decision(reason, claimed, candidate, evidence)
+    return _after(rules, state, evidence.track, decision, now), decision
+
+
+def judge(rules: Rules, evidence: Evidence) -> Decision:
+    """What one frame alone would decide, without votes: for a photo at a desk, not for a door."""
+    reason, candidate = _reading(rules, evidence)
+    reason = reason or Reason.LOW_QUALITY
+    named = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
+    return _decision(reason, named, candidate, evidence)
+
+
+def _decision(
+    reason: Reason, subject: str | None, candidate: Candidate | None, evidence: Evidence
+) -> Decision:
+    return Decision(
         Outcome.GRANTED if reason is Reason.MATCHED else Outcome.DENIED,
         reason,
-        subject if rules.mode is Mode.IDENTIFY else state.claim,
+        subject,
         candidate.score if candidate else None,
         evidence.tau,
         evidence.k,
         evidence.track,
     )
-    return _after(rules, state, evidence.track, decision, now), decision
 
 
 def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -37,14 +39,20 @@ def to_tensor(image: Image, spec: InputSpec) -> Floats:
     if pixels.shape[:2] != (height, width):
         pixels = np.asarray(cv2.resize(pixels, (width, height)), np.uint8)
     if spec.channels == "gray":
-        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-    blob = cv2.dnn.blobFromImage(
-        pixels,
-        scalefactor=1.0 / spec.scale,
-        mean=(spec.mean,) * CHANNELS[spec.channels],
-        swapRB=spec.channels == "rgb",
-    )
-    return np.asarray(blob, np.float32)
+        planes: Sequence[cv2.typing.MatLike] = [cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)]
+    else:
+        planes = cv2.split(pixels)[:: -1 if spec.channels == "rgb" else 1]
+    tensor = np.empty(spec.shape, np.float32)
+    table = _table(spec.mean, spec.scale)
+    for plane, target in zip(planes, tensor[0], strict=True):
+        cv2.LUT(plane, table, target)
+    return tensor
+
+
+@lru_cache(maxsize=16)
+def _table(mean: float, scale: float) -> Floats:
+    """(value - mean) / scale of every pixel value: a look-up beats arithmetic on each pixel."""
+    return ((np.arange(256) - mean) / scale).astype(np.float32)
 
 
 def to_embedding(raw: Floats) -> Floats:

@@ -1,0 +1,19 @@
+"""The `ostiary` command."""
+
+from __future__ import annotations
+
+from edge.cli import bench, door, photos, subjects
+from edge.cli.console import new_app, run
+
+app = new_app("Face recognition for door controllers: camera to decision to door, offline.")
+for group in (photos, subjects, door, bench):
+    group.register(app)
+
+
+def main() -> None:
+    """The entry point of the installed script."""
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""`ostiary bench`: what each stage of a frame takes, on this machine, with this bundle."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+from rich.table import Table
+
+from edge.adapters import photos
+from edge.cli.console import err, out, print_json
+from edge.core.matching import Gallery
+from edge.core.types import Floats, Image
+from edge.pipeline import Pipeline, open_pipeline
+from edge.reporter import memory_mb
+from edge.runtime import bundle as bundles
+
+STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
+LARGE_DIM = 128
+TURN, WARM_UP = 50, 10
+"""Frames a backend runs on end, so that it finds its own data in the caches as it would at a door,
+before the next one's turn, so that a machine that slows down slows all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Median and 95th percentile of a stage, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One backend's figures. `frame` is detect to search, `frame + pad` with liveness as well."""
+
+    backend: str
+    start_s: float
+    memory_mb: float
+    stages: dict[str, Spent]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Exact search of k random templates beside reading their int8 codes once."""
+
+    k: int
+    dim: int
+    search: Spent
+    read: Spent
+    ratio: float
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(bench)
+
+
+def bench(
+    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle directory.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the models and OpenCV.")] = 1,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="May be repeated; all that are installed by default.")
+    ] = None,
+    gallery: Annotated[int, typer.Option(min=1, help="Templates in the frame's search.")] = 1000,
+    large: Annotated[int, typer.Option(min=0, help="Also search this many of 128 values.")] = 0,
+    rounds: Annotated[int, typer.Option(min=10, help="Frames to time.")] = 300,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Time every stage of a 640x480 frame with one face, and the whole frame, in turns.
+
+    The backends take turns of 50 frames, so that a machine that slows down slows all.
+
+    Examples:
+
+    `ostiary bench --bundle bundle`
+
+    `ostiary bench --bundle bundle --backend openvino --large 1000000`
+    """
+    cv2.setNumThreads(threads)
+    loaded = bundles.load(bundle)
+    image = photos.decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
+    rivals = [_Rival(loaded, name, threads, gallery) for name in backend or _installed()]
+    with err.status("timing"):
+        for _ in range(math.ceil(rounds / TURN)):
+            for rival in rivals:
+                rival.turn(image)
+    reports = [rival.report() for rival in rivals]
+    search = bench_search(large) if large else None
+    if json:
+        return print_json({"threads": threads, "backends": reports, "search": search})
+    _show(reports, threads, gallery, search)
+
+
+class _Rival:
+    """One backend's pipeline and its times."""
+
+    def __init__(self, bundle: bundles.Bundle, backend: str, threads: int, k: int) -> None:
+        began, before = time.perf_counter(), memory_mb()
+        self._pipeline: Pipeline = open_pipeline(bundle, backend, threads)
+        self._start_s, self._memory = time.perf_counter() - began, memory_mb() - before
+        self._gallery = random_gallery(k, bundle.dim)
+        self._times: dict[str, list[float]] = {stage: [] for stage in STAGES}
+
+    def turn(self, image: Image) -> None:
+        """Some frames as a profile without PAD has them, then some with it."""
+        for number in range(WARM_UP + TURN):
+            marks = self._frame(image)
+            if number >= WARM_UP:
+                for stage, a, b in zip(STAGES, marks, marks[1:], strict=False):
+                    self._times[stage].append(b - a)
+                self._times["frame"].append(marks[-1] - marks[0])
+        for number in range(WARM_UP + TURN):
+            marks = self._frame(image, pad=True)
+            if number >= WARM_UP:
+                self._times["frame + pad"].append(marks[-1] - marks[0])
+
+    def _frame(self, image: Image, pad: bool = False) -> list[float]:
+        """The moments between the stages of one frame."""
+        pipeline = self._pipeline
+        marks = [time.perf_counter()]
+        boxes = pipeline.boxes(image)
+        marks.append(time.perf_counter())
+        (face,) = pipeline.faces(image, boxes[:1])
+        marks.append(time.perf_counter())
+        aligned = pipeline.align(image, face)
+        marks.append(time.perf_counter())
+        embedding = pipeline.embed(aligned)
+        marks.append(time.perf_counter())
+        self._gallery.identify(embedding)
+        if pad:
+            pipeline.live(image, face)
+        marks.append(time.perf_counter())
+        return marks
+
+    def report(self) -> Report:
+        stages = {stage: spent(times) for stage, times in self._times.items()}
+        return Report(self._pipeline.backend, self._start_s, self._memory, stages)
+
+
+def random_gallery(k: int, dim: int) -> Gallery:
+    """k random unit templates, seeded."""
+    gallery = Gallery(dim)
+    rng = np.random.default_rng(0)
+    vectors: Floats = rng.standard_normal((k, dim), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    gallery.put_many((f"subject-{i}", vectors[i : i + 1]) for i in range(k))
+    return gallery
+
+
+def bench_search(k: int, rounds: int = 30) -> Search:
+    """Search k templates of 128 values and read as many int8 codes, turn by turn."""
+    gallery = random_gallery(k, LARGE_DIM)
+    codes = np.ones((k, LARGE_DIM), np.int8)
+    rng = np.random.default_rng(1)
+    searches: list[float] = []
+    reads: list[float] = []
+    for _ in range(rounds):
+        probe = rng.standard_normal(LARGE_DIM).astype(np.float32)
+        probe /= np.linalg.norm(probe)
+        searches.append(_timed(lambda probe=probe: gallery.identify(probe)))  # type: ignore[misc]
+        reads.append(_timed(lambda: codes.view(np.int64).sum()))
+    found, read = spent(searches), spent(reads)
+    return Search(k, LARGE_DIM, found, read, found.p50_ms / read.p50_ms)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def spent(times: list[float]) -> Spent:
+    """The quantiles of some durations in seconds."""
+    p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
+    return Spent(round(float(p50), 3), round(float(p95), 3))
+
+
+def _installed() -> list[str]:
+    found = []
+    for name in ("openvino", "onnxruntime"):
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+        found.append(name)
+    return found
+
+
+def _show(reports: list[Report], threads: int, k: int, search: Search | None) -> None:
+    table = Table(title=f"640x480, one face, K={k}, {threads} thread(s); ms, p50 / p95")
+    table.add_column("stage")
+    for report in reports:
+        table.add_column(report.backend, justify="right")
+    for stage in STAGES:
+        cells = [f"{r.stages[stage].p50_ms:.2f} / {r.stages[stage].p95_ms:.2f}" for r in reports]
+        table.add_row(stage, *cells)
+    table.add_row("start-up, s", *[f"{r.start_s:.2f}" for r in reports])
+    table.add_row("memory, MB", *[f"{r.memory_mb:.0f}" for r in reports])
+    out.print(table)
+    if len(reports) == 2:
+        first, second = (r.stages["frame"].p50_ms for r in reports)
+        names = f"{reports[0].backend} against {reports[1].backend}"
+        out.print(f"{names}: {second / first:.2f} times as fast")
+    if search is not None:
+        out.print(
+            f"search at K={search.k:,} x {search.dim}: {search.search.p50_ms:.2f} ms,"
+            f" reading the codes once {search.read.p50_ms:.2f} ms: {search.ratio:.2f} times"
+        )

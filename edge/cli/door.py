@@ -1,0 +1,111 @@
+"""`ostiary run` and `ostiary check-config`: the daemon and its profile."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from edge import annotate
+from edge.adapters.claims import ClaimSource
+from edge.adapters.door import make_door
+from edge.cli.console import BAD_INPUT, err, out, print_json
+from edge.config import Config, load_config
+from edge.core.types import Decision, Frame
+from edge.daemon import Daemon
+from edge.errors import OstiaryError
+from edge.observer import Sighting
+
+log = logging.getLogger("ostiary")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command("check-config")(check_config)
+
+
+def run(
+    config: Annotated[Path, typer.Option("--config", help="The device's profile.")],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a picture of every decision here: faces on disk, for trials only."
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Watch the door in the foreground, until SIGTERM, Ctrl-C, or the end of a recording.
+
+    Example: `ostiary run --config door.toml`, with a profile such as
+
+        [device]
+        site = "hq"
+        id = "north-door"
+
+        [bundle]
+        path = "bundle"
+
+        [camera]
+        url = "v4l2:/dev/video0"
+
+        [state]
+        path = "state"
+
+        [mqtt]
+        host = "broker.example"
+    """
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    profile = load_config(config)
+    Daemon(profile, _painter(pictures) if pictures else None).run()
+
+
+def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], None]:
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def paint(frame: Frame, sighting: Sighting | None, decision: Decision, seq: int) -> None:
+        name = f"{time.strftime('%H%M%S')}-{seq:06d}-{decision.outcome.value}.jpg"
+        face = sighting.face if sighting else None
+        try:
+            annotate.write_jpeg(folder / name, annotate.draw(frame.image, face, decision))
+        except OSError as error:
+            log.warning("no picture of decision %d: %s", seq, error)
+
+    return paint
+
+
+def check_config(
+    files: Annotated[list[Path], typer.Argument(help="Profiles.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check profiles: every key, every range. Exit code 0 if all are good, 2 if not.
+
+    Example: `ostiary check-config door.toml`
+    """
+    problems: dict[str, str] = {}
+    for path in files:
+        try:
+            _check(load_config(path))
+        except OstiaryError as error:
+            problems[str(path)] = str(error)
+    if json:
+        print_json({str(path): problems.get(str(path), "ok") for path in files})
+    else:
+        for path in files:
+            if str(path) in problems:
+                err.print(f"[bold red]error:[/] {escape(problems[str(path)])}")
+            else:
+                out.print(f"[green]ok[/] {escape(str(path))}")
+    raise typer.Exit(BAD_INPUT if problems else 0)
+
+
+def _check(config: Config) -> None:
+    """What the sections' own adapters say of their URLs."""
+    make_door(config.door.action, config.door.timeout_s)
+    if config.claims is not None:
+        ClaimSource(config.claims.source)

@@ -1,0 +1,144 @@
+"""`ostiary embed` and `ostiary verify`: photos against a bundle, no device needed."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.markup import escape
+
+from edge.adapters.photos import read_photo
+from edge.cli.console import err, out, print_json, progress
+from edge.core.calibration import threshold
+from edge.core.types import Floats
+from edge.errors import PhotoError
+from edge.files import write_atomically
+from edge.many import NO_FACE, PhotoResult, embed_photos
+from edge.pipeline import Pipeline, open_pipeline
+from edge.runtime import bundle as bundles
+
+BundleDir = Annotated[Path, typer.Option("--bundle", help="A bundle directory.")]
+Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(embed)
+    app.command()(verify)
+
+
+def embed(
+    bundle: BundleDir,
+    photo_list: Annotated[Path, typer.Option("--list", help="A file with one photo path a line.")],
+    output: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
+    backend: Backend = "auto",
+    json: Json = False,
+) -> None:
+    """Embed many photos on all cores: row i of a float32 (n, dim) array is photo i.
+
+    A photo without a face, or one that can not be read, gives a row of NaN and is named in the
+    summary. Of several faces the most prominent one counts.
+
+    Example: `ostiary embed --bundle bundle --list photos.txt --out embeddings.npy`
+    """
+    loaded = bundles.load(bundle)
+    photos = _listed(photo_list)
+    bar, done = progress("embedding")
+    with bar:
+        results = embed_photos(loaded, photos, backend, done)
+    rows = np.full((len(results), loaded.dim), np.nan, np.float32)
+    for row, result in zip(rows, results, strict=True):
+        if result.embedding is not None:
+            row[:] = result.embedding
+    buffer = io.BytesIO()
+    np.save(buffer, rows)
+    write_atomically(output, buffer.getvalue())
+    _summarise(photos, results, loaded.encoder_id, as_json=json)
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PhotoError(f"can not read the list {path}: {error}") from error
+    photos = [Path(line) for line in lines if line.strip()]
+    if not photos:
+        raise PhotoError(f"{path} names no photos", "one path a line")
+    return photos
+
+
+def _summarise(photos: list[Path], results: list[PhotoResult], encoder: str, as_json: bool) -> None:
+    missing = [(p, r) for p, r in zip(photos, results, strict=True) if r.embedding is None]
+    several = sum(1 for r in results if r.faces > 1)
+    if as_json:
+        problems = [{"photo": str(p), "problem": r.problem} for p, r in missing]
+        found = len(photos) - len(missing)
+        return print_json(
+            {
+                "photos": len(photos),
+                "embedded": found,
+                "several_faces": several,
+                "encoder": encoder,
+                "problems": problems,
+            }
+        )
+    out.print(f"{len(photos) - len(missing)} of {len(photos)} photos embedded")
+    out.print(f"{several} with several faces, of which the most prominent was taken")
+    kinds = Counter(NO_FACE if r.problem == NO_FACE else "not readable" for _, r in missing)
+    for kind, count in kinds.items():
+        out.print(f"{count} {kind}")
+    for path, result in missing[:20]:
+        err.print(escape(f"  {path}: {result.problem}"))
+    if len(missing) > 20:
+        err.print(f"  and {len(missing) - 20} more (--json names all)")
+
+
+def verify(
+    bundle: BundleDir,
+    a: Annotated[Path, typer.Argument(help="A photo.")],
+    b: Annotated[Path, typer.Argument(help="Another photo.")],
+    fmr: Annotated[float, typer.Option(min=1e-9, max=0.5, help="Wanted false match rate.")] = 1e-3,
+    backend: Backend = "auto",
+    json: Json = False,
+) -> None:
+    """Compare the faces of two photos 1:1. Exit code 0: same person, 1: different, 2: bad input.
+
+    Example: `ostiary verify --bundle bundle card.jpg door.jpg`
+    """
+    pipeline = open_pipeline(bundles.load(bundle), backend)
+    tau = threshold(pipeline.bundle.curve(), fmr, 1)
+    score = float(_embedding(pipeline, a) @ _embedding(pipeline, b))
+    same = score >= tau.tau
+    result = {
+        "same": same,
+        "score": round(score, 6),
+        "squared_distance": round(2 - 2 * score, 6),
+        "tau": tau.tau,
+        "fmr": fmr,
+        "tau_supported": tau.supported,
+        "backend": pipeline.backend,
+    }
+    if json:
+        print_json(result)
+    else:
+        out.print("[green]same[/]" if same else "[red]different[/]")
+        out.print(f"score {score:.4f}   squared distance {2 - 2 * score:.4f}   tau {tau.tau:.3f}")
+        if not tau.supported:
+            err.print(
+                f"the curve does not reach an FMR of {fmr}; the strictest measured tau is used"
+            )
+    raise typer.Exit(0 if same else 1)
+
+
+def _embedding(pipeline: Pipeline, path: Path) -> Floats:
+    image = read_photo(path)
+    faces = pipeline.find(image)
+    if not faces:
+        raise PhotoError(f"{path}: {NO_FACE} was found")
+    if len(faces) > 1:
+        err.print(escape(f"{path}: {len(faces)} faces, the most prominent is taken"))
+    return pipeline.embed(pipeline.align(image, faces[0]))

@@ -1,0 +1,175 @@
+"""`ostiary enroll`, `subjects`, `forget` and `identify`: the gallery of one device."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.adapters.photos import read_photo
+from edge.adapters.store import Store
+from edge.cli.console import err, out, print_json
+from edge.config import Config, load_config
+from edge.core import policy, quality
+from edge.core.pad import Presentation
+from edge.daemon import CACHE, STORE
+from edge.enrollment import enroll as make_template
+from edge.errors import ConfigError, PhotoError, StoreError
+from edge.observer import Observer
+from edge.pipeline import Pipeline, open_pipeline
+from edge.runtime import bundle as bundles
+from edge.wire import utc
+
+Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
+Subject = Annotated[str, typer.Option("--subject", help="An opaque id: a-z, 0-9 and -.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+SUBJECT = re.compile(r"[a-z0-9-]{1,64}")
+SHOWN = 5
+
+
+def register(app: typer.Typer) -> None:
+    for command in (enroll, subjects, forget, identify):
+        app.command()(command)
+
+
+def enroll(
+    config: Profile,
+    subject: Subject,
+    photos: Annotated[list[Path], typer.Argument(help="Photos of one person; one is enough.")],
+    json: Json = False,
+) -> None:
+    """Enroll a person from photos, in place of any template they had; a running daemon follows.
+
+    Refused by name: no-face, two-faces, low-quality, disagreement.
+
+    Example: `ostiary enroll --config door.toml --subject alice alice.jpg`
+    """
+    _check_subject(subject)
+    profile = load_config(config)
+    images = [(str(path), read_photo(path)) for path in photos]
+    template = make_template(_pipeline(profile), subject, images, profile.limits())
+    store = _store(profile)
+    store.put(template, time.time())
+    store.close()
+    if json:
+        return print_json({"subject": subject, "photos": len(photos), "encoder": template.encoder})
+    out.print(f"enrolled {subject} from {len(photos)} photo{'s' * (len(photos) > 1)}")
+
+
+def subjects(config: Profile, json: Json = False) -> None:
+    """List who is enrolled on this device.
+
+    Example: `ostiary subjects --config door.toml`
+    """
+    profile = load_config(config)
+    store = _store(profile)
+    rows = store.subjects()
+    store.close()
+    if json:
+        return print_json(rows)
+    table = Table("subject", "enrolled", "encoders")
+    for row in rows:
+        encoders = ", ".join(e[:12] for e in row.encoders)
+        table.add_row(row.subject, utc(row.enrolled_at), encoders)
+    out.print(table if rows else "nobody is enrolled")
+
+
+def forget(config: Profile, subject: Subject) -> None:
+    """Remove a person and all of their templates; a running daemon follows within a second.
+
+    Example: `ostiary forget --config door.toml --subject alice`
+    """
+    _check_subject(subject)
+    store = _store(load_config(config))
+    gone = store.remove(subject)
+    store.close()
+    if not gone:
+        raise ConfigError(f"{subject} is not enrolled here", "`ostiary subjects` lists who is")
+    out.print(f"forgot {subject}")
+
+
+def identify(
+    config: Profile,
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    json: Json = False,
+) -> None:
+    """Search a photo 1:K as the door would. Exit code 0: granted, 1: denied, 2: bad input.
+
+    One photo gives no liveness: PAD and votes are the daemon's.
+
+    Example: `ostiary identify --config door.toml visitor.jpg`
+    """
+    profile = load_config(config)
+    profile = _identifying(profile)
+    pipeline = _pipeline(profile)
+    observer = Observer(pipeline, profile)
+    _load(observer, pipeline, profile)
+    image = read_photo(photo)
+    faces = pipeline.find(image)
+    if not faces:
+        raise PhotoError(f"{photo}: no face was found")
+    aligned = pipeline.align(image, faces[0])
+    failed = quality.failures(pipeline.quality(faces[0], aligned), profile.limits())
+    candidates = observer.gallery.identify(pipeline.embed(aligned), top=SHOWN)
+    tau = observer.tau
+    evidence = policy.Evidence(0, tau.tau, tau.k, failed, Presentation.BONA_FIDE, candidates)
+    decision = policy.judge(profile.rules(), evidence)
+    if json:
+        print_json({"decision": decision, "tau": tau, "failures": failed, "candidates": candidates})
+    else:
+        for rank, candidate in enumerate(candidates, 1):
+            out.print(f"{rank}. {candidate.subject:<24} score {candidate.score:.4f}")
+        colour = "green" if decision.granted else "red"
+        out.print(
+            f"[{colour}]{decision.outcome.value}[/] / {decision.reason.value}"
+            f"   {decision.subject or '-'}"
+        )
+        out.print(f"tau {tau.tau:.3f} for K={tau.k} at FPIR {tau.wanted}")
+        if failed:
+            out.print(escape(f"quality: {', '.join(failed)}"))
+        if not tau.supported:
+            err.print("the curve does not reach this rate; the strictest measured tau is used")
+    raise typer.Exit(0 if decision.granted else 1)
+
+
+def _identifying(profile: Config) -> Config:
+    wanted = msgspec.structs.replace(profile.recognition, mode=policy.Mode.IDENTIFY)
+    return msgspec.structs.replace(profile, recognition=wanted)
+
+
+def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
+    store = _store(profile)
+    bundle = pipeline.bundle
+    found = store.templates(bundle.encoder_id, bundle.dim)
+    unusable = store.unusable(bundle.encoder_id)
+    store.close()
+    if unusable:
+        names = ", ".join(unusable[:3]) + (", ..." if len(unusable) > 3 else "")
+        message = f"{len(unusable)} subjects have templates of another encoder only: {names}"
+        if not found:
+            raise StoreError(message, "enroll them again with this bundle")
+        err.print(escape(message))
+    if not found:
+        raise StoreError("nobody is enrolled", "`ostiary enroll` first")
+    observer.load(found)
+
+
+def _check_subject(subject: str) -> None:
+    if not SUBJECT.fullmatch(subject):
+        raise ConfigError(f"{subject!r} is no subject id", "1 to 64 of a-z, 0-9 and -")
+
+
+def _pipeline(profile: Config) -> Pipeline:
+    choice = profile.bundle
+    cache = profile.state.path / CACHE
+    return open_pipeline(bundles.load(choice.path), choice.backend, choice.threads, cache)
+
+
+def _store(profile: Config) -> Store:
+    return Store(profile.state.path / STORE)

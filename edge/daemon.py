@@ -1,0 +1,284 @@
+"""The daemon: builds everything, owns the loop, and journals a decision before the door moves."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge import __version__
+from edge.adapters.camera import CameraReader
+from edge.adapters.claims import ClaimSource
+from edge.adapters.door import make_door
+from edge.adapters.journal import Journal
+from edge.adapters.mqtt import Link
+from edge.adapters.sources import open_source
+from edge.adapters.store import Store
+from edge.config import Config
+from edge.core import policy
+from edge.core.policy import Claim, Tick
+from edge.core.types import Decision, Frame, Outcome, Reason
+from edge.errors import OstiaryError, StoreError
+from edge.observer import Observer, Sighting
+from edge.pipeline import open_pipeline
+from edge.recorder import Recorder
+from edge.reporter import Reporter
+from edge.runtime import bundle as bundles
+from edge.wire import StateMessage, Topics
+
+log = logging.getLogger(__name__)
+
+WAIT_S, HOUSEKEEPING_S, TRIM_S, GOODBYE_S = 0.1, 1.0, 3600.0, 3.0
+STORE, JOURNAL, CACHE, LOCK = "store.db", "journal.db", "cache", "lock"
+
+Shown = Callable[[Frame, Sighting | None, Decision, int], None]
+
+
+class Daemon:
+    """One door. Raises OstiaryError where it can not be built; later it reports and goes on."""
+
+    def __init__(self, config: Config, shown: Shown | None = None) -> None:
+        """`shown` is called with the frame of every decision, for pictures of them."""
+        self._config, self._shown = config, shown
+        self._started = self._housekept = self._telemetered = time.monotonic()
+        self._trimmed = -TRIM_S
+        self._stopping = False
+        folder = config.state.path
+        self._lock = _only_one(folder)
+        loaded = bundles.load(config.bundle.path)
+        choice = config.bundle
+        self._pipeline = open_pipeline(loaded, choice.backend, choice.threads, folder / CACHE)
+        self._observer = Observer(self._pipeline, config)
+        self._store, self._journal = Store(folder / STORE), Journal(folder / JOURNAL)
+        self._claims = ClaimSource(config.claims.source) if config.claims else None
+        self._rules, self._state = config.rules(), policy.State()
+        self._topics = Topics(config.device.site, config.device.id)
+        self._reporter = Reporter(self._topics, self._first_state(), time.time)
+        door = make_door(config.door.action, config.door.timeout_s)
+        unrecorded = config.state.without_journal == "open-unrecorded"
+        self._recorder = Recorder(self._journal, door, self._reporter, time.time, unrecorded)
+        self._camera = CameraReader(config.camera, open_source)
+        self._store_version = -1
+        self._last_s, self._failed_until, self._claim_problem = 0.0, 0.0, ""
+        self._connect()
+        self._load_gallery()
+
+    def _first_state(self) -> StateMessage:
+        return StateMessage(
+            status="online",
+            session=0,
+            version=__version__,
+            mode=self._rules.mode.value,
+            backend=self._pipeline.backend,
+            refused_backends=self._pipeline.refused,
+            encoder=self._pipeline.bundle.encoder_id,
+            camera="opening",
+            journal="ok",
+        )
+
+    def _connect(self) -> None:
+        if self._config.mqtt is None:
+            return
+        device = self._config.device
+        link = Link(
+            self._config.mqtt,
+            f"ostiary-{device.site}-{device.id}",
+            self._topics.state,
+            self._reporter.will,
+        )
+        # The high part counts starts, the low part connections: it never falls.
+        link.start(self._store.count("start") << 20)
+        self._reporter.link = link
+
+    def run(self) -> None:
+        """Watch the door until a signal or the end of a recording."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        self._camera.start()
+        log.info(
+            "ready in %.2f s: %s on %s, %d templates, tau %.3f",
+            time.monotonic() - self._started,
+            self._rules.mode.value,
+            self._pipeline.backend,
+            len(self._observer.gallery),
+            self._observer.tau.tau,
+        )
+        while not self._stopping and not self._camera.ended:
+            self._turn()
+        self._close()
+
+    def stop(self) -> None:
+        """Leave the loop after the turn under way."""
+        self._stopping = True
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._stopping:
+            os._exit(128 + number)
+        log.info("stopping on signal %d; once more to leave at once", number)
+        self.stop()
+
+    def _turn(self) -> None:
+        frame = self._camera.next(WAIT_S)
+        if frame is not None:
+            self._last_s = frame.at_s
+        elif self._config.camera.drop:
+            self._last_s = time.monotonic()
+        self._take_claims()
+        try:
+            if frame is not None:
+                self._look(frame)
+            else:
+                self._step(Tick(), None, None)
+        except Exception:
+            log.exception("a frame failed")
+            self._degraded()
+        self._pump()
+        if time.monotonic() - self._housekept >= HOUSEKEEPING_S:
+            self._keep_house()
+
+    def _look(self, frame: Frame) -> None:
+        began = time.perf_counter()
+        claim = self._state.claim
+        if self._rules.mode is policy.Mode.VERIFY and claim is None:
+            self._step(Tick(), None, frame)
+            return
+        sightings = self._observer.observe(frame, claim)
+        self._reporter.spent((time.perf_counter() - began) * 1e3)
+        for sighting in sightings:
+            self._step(sighting.evidence, sighting, frame, began)
+        if not sightings:
+            self._step(Tick(), None, frame)
+
+    def _take_claims(self) -> None:
+        if self._claims is None or self._config.claims is None:
+            return
+        for line in self._claims.poll():
+            subject = self._config.claims.cards.get(line, line.lower())
+            self._step(Claim(subject, subject in self._observer.gallery), None, None)
+        if self._claims.problem != self._claim_problem:
+            self._claim_problem = self._claims.problem
+            self._reporter.event("claims-lost" if self._claim_problem else "claims-back")
+
+    def _step(
+        self,
+        event: policy.Event,
+        sighting: Sighting | None,
+        frame: Frame | None,
+        began: float | None = None,
+    ) -> None:
+        self._state, decision = policy.step(self._rules, self._state, event, self._last_s)
+        if decision is not None:
+            self._carry_out(decision, sighting, frame, began or time.perf_counter())
+
+    def _degraded(self) -> None:
+        """Say at most once a cooldown that the door can not see."""
+        if self._last_s < self._failed_until:
+            return
+        self._failed_until = self._last_s + self._rules.cooldown_s
+        self._reporter.event("vision-failed", "see the log")
+        decision = Decision(Outcome.DENIED, Reason.DEGRADED, self._state.claim)
+        self._carry_out(decision, None, None, time.perf_counter())
+
+    def _carry_out(
+        self, decision: Decision, sighting: Sighting | None, frame: Frame | None, began: float
+    ) -> None:
+        spent = dict(sighting.spent_ms) if sighting else {}
+        spent["total"] = (time.perf_counter() - began) * 1e3
+        encoder = self._pipeline.bundle.encoder_id
+        entry = self._recorder.carry_out(decision, self._rules.mode.value, encoder, spent)
+        if entry is not None and frame is not None and self._shown is not None:
+            self._shown(frame, sighting, decision, entry.seq)
+
+    def _pump(self) -> None:
+        fresh = False
+        if self._reporter.link is not None:
+            try:
+                fresh = self._reporter.link.pump(self._journal, self._topics.decision)
+            except StoreError as error:
+                self._reporter.change(journal="failed")
+                log.error("%s", error)
+        for event in self._camera.events():
+            self._reporter.event(event.event, event.detail)
+        self._reporter.change(camera=self._camera.status)
+        self._reporter.flush(fresh)
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        self._housekept = now
+        try:
+            self._load_gallery()
+            if now - self._trimmed >= TRIM_S:
+                self._trimmed = now
+                kept = self._config.state
+                oldest = time.time() - kept.keep_days * 86400
+                self._journal.trim(oldest, kept.keep_rows)
+            self._telemeter(now)
+        except StoreError as error:
+            log.error("%s", error)
+
+    def _telemeter(self, now: float) -> None:
+        every = self._config.mqtt.telemetry_s if self._config.mqtt else None
+        if every is None or now - self._telemetered < every:
+            return
+        self._telemetered = now
+        uptime = now - self._started
+        pending = self._journal.pending_count()
+        self._reporter.telemetry(uptime, self._reporter.frames / uptime, pending)
+
+    def _load_gallery(self) -> None:
+        """Take over what another process enrolled or forgot, and re-derive tau for the new K."""
+        version = self._store.version()
+        if version == self._store_version:
+            return
+        self._store_version = version
+        bundle = self._pipeline.bundle
+        self._observer.load(self._store.templates(bundle.encoder_id, bundle.dim))
+        unusable = self._store.unusable(bundle.encoder_id)
+        if unusable:
+            detail = f"{len(unusable)} subjects have templates of another encoder only"
+            self._reporter.event("templates-unusable", detail)
+        tau = self._observer.tau
+        if not tau.supported:
+            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
+            self._reporter.event("tau-unsupported", detail)
+        self._reporter.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
+
+    def _close(self) -> None:
+        self._camera.close()
+        if self._reporter.link is not None:
+            self._flush_journal(time.monotonic() + GOODBYE_S)
+            self._reporter.link.stop(self._reporter.goodbye(), GOODBYE_S)
+        if self._claims is not None:
+            self._claims.close()
+        self._pipeline.close()
+        self._store.close()
+        self._journal.close()
+        os.close(self._lock)
+
+    def _flush_journal(self, until: float) -> None:
+        """Give the broker a moment to take what is on its way; the rest is sent next time."""
+        link = self._reporter.link
+        while link is not None and link.connected and time.monotonic() < until:
+            self._pump()
+            if not self._journal.pending_count():
+                return
+            time.sleep(0.01)
+
+
+def _only_one(folder: Path) -> int:
+    """Hold the state directory: two daemons on one journal would break its order."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"can not use the state directory {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise OstiaryError(f"another ostiary runs on {folder}", "stop it first") from error
+    return descriptor

@@ -1,0 +1,122 @@
+"""From a frame to evidence: faces, tracks, quality, PAD, probes and candidates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.config import Config
+from edge.core import pad, quality
+from edge.core.calibration import Threshold, threshold
+from edge.core.matching import Gallery
+from edge.core.pad import Presentation
+from edge.core.policy import Evidence, Mode
+from edge.core.tracking import Track, Tracker, TrackRules
+from edge.core.types import Candidate, Face, Floats, Frame
+from edge.pipeline import Pipeline
+
+SAME_FACE_FMR = 0.01
+"""Frames of one track must look alike at least as a match at this 1:1 rate would."""
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """The evidence of one face in one frame, where it was, and what each stage took (ms)."""
+
+    evidence: Evidence
+    face: Face
+    spent_ms: dict[str, float]
+
+
+class Observer:
+    """Holds the gallery and the tau for its size, and follows the faces before the camera."""
+
+    def __init__(
+        self, pipeline: Pipeline, config: Config, clock: Clock = time.perf_counter
+    ) -> None:
+        """Raises BundleError where the bundle has no DET curve to take tau from."""
+        self._pipeline, self._config, self._clock = pipeline, config, clock
+        self._curve = pipeline.bundle.curve()
+        same = threshold(self._curve, SAME_FACE_FMR, 1).tau
+        self._tracker = Tracker(TrackRules(min_same_score=same))
+        self._limits, self._pad = config.limits(), config.pad_rules()
+        self.gallery = Gallery(pipeline.bundle.dim)
+        self.tau = self._tau()
+
+    def load(self, templates: list[tuple[str, Floats]]) -> None:
+        """Search these templates from now on, with the tau for how many they are."""
+        gallery = Gallery(self._pipeline.bundle.dim)
+        gallery.put_many(templates)
+        self.gallery = gallery
+        self.tau = self._tau()
+
+    def _tau(self) -> Threshold:
+        """The threshold of the mode: 1:K for as many as are searched, 1:1 for a claim."""
+        wanted = self._config.recognition
+        if wanted.mode is Mode.VERIFY:
+            return threshold(self._curve, wanted.fmr, 1)
+        return threshold(self._curve, wanted.fpir, len(self.gallery))
+
+    def observe(self, frame: Frame, claim: str | None) -> list[Sighting]:
+        """The evidence of each face; in verify mode of the most prominent one, for the claim."""
+        watch = _Watch(self._clock)
+        found = self._pipeline.boxes(frame.image)
+        verify = self._config.recognition.mode is Mode.VERIFY
+        watch.lap("detect")
+        faces = self._pipeline.faces(frame.image, found[:1] if verify else found)
+        watch.lap("landmarks")
+        tracks = self._tracker.update(faces, frame.at_s)
+        return [self._sight(frame, track, claim, watch.copy()) for track in tracks]
+
+    def _sight(self, frame: Frame, track: Track, claim: str | None, watch: _Watch) -> Sighting:
+        face = track.face
+        aligned = self._pipeline.align(frame.image, face)
+        failed = quality.failures(self._pipeline.quality(face, aligned), self._limits)
+        watch.lap("align")
+        if failed:
+            evidence = Evidence(track.id, self.tau.tau, self.tau.k, failed)
+            return Sighting(evidence, face, watch.spent_ms)
+        live = None
+        if self._config.pad.required:
+            live = self._pipeline.live(frame.image, face)
+            watch.lap("pad")
+        embedding = self._pipeline.embed(aligned)
+        watch.lap("embed")
+        self._tracker.add(track, embedding, live)
+        candidates = self._candidates(track, claim)
+        watch.lap("search")
+        evidence = Evidence(
+            track.id, self.tau.tau, self.tau.k, (), self._presentation(track), candidates
+        )
+        return Sighting(evidence, face, watch.spent_ms)
+
+    def _presentation(self, track: Track) -> Presentation:
+        return pad.judge(track.live, self._pad)
+
+    def _candidates(self, track: Track, claim: str | None) -> tuple[Candidate, ...]:
+        probe = track.probe()
+        if probe is None:
+            return ()
+        if self._config.recognition.mode is Mode.IDENTIFY:
+            return self.gallery.identify(probe.embedding)
+        candidate = None if claim is None else self.gallery.verify(probe.embedding, claim)
+        return () if candidate is None else (candidate,)
+
+
+class _Watch:
+    """Laps in milliseconds."""
+
+    def __init__(self, clock: Clock, spent_ms: dict[str, float] | None = None) -> None:
+        self._clock, self.spent_ms = clock, spent_ms or {}
+        self._last = clock()
+
+    def lap(self, name: str) -> None:
+        now = self._clock()
+        self.spent_ms[name] = (now - self._last) * 1e3
+        self._last = now
+
+    def copy(self) -> _Watch:
+        return _Watch(self._clock, dict(self.spent_ms))

@@ -1,0 +1,87 @@
+"""A decision becomes an act: journaled first, then the door moves."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+
+from edge import wire
+from edge.adapters.door import Door
+from edge.adapters.journal import Entry, Journal
+from edge.core.types import Decision
+from edge.errors import DoorError, StoreError
+from edge.reporter import Reporter
+from edge.wire import DecisionMessage
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The only one who opens the door."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        door: Door,
+        reporter: Reporter,
+        wall: Callable[[], float],
+        opens_unrecorded: bool,
+    ) -> None:
+        self._journal, self._door, self._reporter = journal, door, reporter
+        self._wall, self._opens_unrecorded = wall, opens_unrecorded
+
+    def carry_out(
+        self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
+    ) -> Entry | None:
+        """Journal a decision and act on it; None where it could not be journaled."""
+        now = self._wall()
+
+        def payload(seq: int) -> bytes:
+            return wire.encode(_message(decision, mode, encoder, spent_ms, seq, now))
+
+        try:
+            entry = self._journal.append(now, payload)
+        except StoreError as error:
+            self._unrecorded(decision, error)
+            return None
+        self._reporter.change(journal="ok")
+        log.info("%s %s %s", decision.outcome.value, decision.reason.value, decision.subject)
+        if decision.granted:
+            self._open()
+        return entry
+
+    def _unrecorded(self, decision: Decision, error: StoreError) -> None:
+        """What can not be journaled does not open the door, unless the profile says so by name."""
+        self._reporter.change(journal="failed")
+        opens = self._opens_unrecorded and decision.granted
+        outcome = "the door opens unrecorded" if opens else "the door stays shut"
+        self._reporter.event("journal-failed", f"{outcome}: {error.message}")
+        if opens:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self._door.open()
+        except DoorError as error:
+            self._reporter.event("door-failed", error.message)
+
+
+def _message(
+    decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float], seq: int, at: float
+) -> DecisionMessage:
+    return DecisionMessage(
+        id=uuid.uuid4().hex,
+        seq=seq,
+        at=wire.utc(at),
+        outcome=decision.outcome,
+        reason=decision.reason,
+        mode=mode,
+        subject=decision.subject,
+        score=decision.score,
+        tau=decision.tau,
+        k=decision.k,
+        encoder=encoder,
+        track=decision.track,
+        latency_ms={name: round(ms, 2) for name, ms in spent_ms.items()},
+    )

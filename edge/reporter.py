@@ -1,0 +1,98 @@
+"""What the device says of itself: state, events and telemetry, to the broker and the log."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge import wire
+from edge.adapters.mqtt import Link
+from edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
+
+log = logging.getLogger(__name__)
+
+EVENTS_KEPT = 100
+
+
+class Reporter:
+    """State is sent on each new connection and on each change; events wait for a connection."""
+
+    def __init__(self, topics: Topics, state: StateMessage, wall: Callable[[], float]) -> None:
+        self._topics, self._wall = topics, wall
+        self._state = state
+        self._sent: StateMessage | None = None
+        self._events: deque[EventMessage] = deque(maxlen=EVENTS_KEPT)
+        self._frame_ms: deque[float] = deque(maxlen=300)
+        self.link: Link | None = None
+        self.frames = 0
+
+    def will(self, session: int) -> bytes:
+        """What the broker says for us when we vanish."""
+        return wire.encode(StateMessage(status="lost", session=session))
+
+    def change(self, **fields: object) -> None:
+        """Set fields of the state message."""
+        self._state = msgspec.structs.replace(self._state, **fields)
+
+    def event(self, name: str, detail: str = "") -> None:
+        """Report something that an operator should know of."""
+        log.warning("%s: %s", name, detail)
+        self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
+
+    def spent(self, frame_ms: float) -> None:
+        """Count a frame and what it took."""
+        self.frames += 1
+        self._frame_ms.append(frame_ms)
+
+    def flush(self, fresh: bool) -> None:
+        """Send what is new; everything that is retained where the connection is."""
+        link = self.link
+        if link is None or not link.connected:
+            return
+        if fresh:
+            self._sent = None
+        if self._state != self._sent:
+            now = wire.utc(self._wall())
+            message = msgspec.structs.replace(self._state, session=link.session, at=now)
+            link.publish(self._topics.state, wire.encode(message), retain=True)
+            self._sent = self._state
+        while self._events:
+            link.publish(self._topics.event, wire.encode(self._events.popleft()))
+
+    def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:
+        """Publish how the device is doing."""
+        if self.link is None:
+            return
+        spent = np.array(self._frame_ms or [0.0])
+        message = TelemetryMessage(
+            at=wire.utc(self._wall()),
+            uptime_s=round(uptime_s, 1),
+            frames=self.frames,
+            fps=round(fps, 2),
+            frame_ms_p50=round(float(np.quantile(spent, 0.5)), 2),
+            frame_ms_p95=round(float(np.quantile(spent, 0.95)), 2),
+            memory_mb=memory_mb(),
+            pending=pending,
+            k=self._state.k,
+        )
+        self.link.publish(self._topics.telemetry, wire.encode(message), qos=0, retain=True)
+
+    def goodbye(self) -> bytes:
+        """The state of a clean stop."""
+        session = self.link.session if self.link is not None else 0
+        return wire.encode(
+            msgspec.structs.replace(
+                self._state, status="offline", session=session, at=wire.utc(self._wall())
+            )
+        )
+
+
+def memory_mb() -> float:
+    """This process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * 4096 / 1e6, 1)
