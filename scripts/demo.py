@@ -1,0 +1,235 @@
+"""The main job on real input: photos enroll people, frames come, a broker delivers decisions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import trial
+
+from edge import wire
+from edge.adapters.photos import read_photo
+from edge.annotate import write_jpeg
+from edge.errors import OstiaryError
+from edge.wire import DecisionMessage, Topics
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "demo"
+RECIPE = "mobilefacenet-192"
+PATIENCE_S = 60.0
+PROFILE = """
+[device]
+site = "demo"
+id = "{mode}-door"
+[bundle]
+path = "bundle"
+[camera]
+url = "{camera}"
+fps = 15
+hold_frames = 30
+loop = {loop}
+[recognition]
+mode = "{mode}"
+[state]
+path = "state-{mode}"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+{claims}
+"""
+Expected = tuple[str, str, str | None]
+
+
+def main() -> int:
+    """Run the demo; exit code 0 where every decision was the right one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--camera", help="a webcam's number: enroll and recognise yourself")
+    camera = parser.parse_args().camera
+    try:
+        _fresh()
+        with trial.Mosquitto(WORK / "broker") as broker:
+            _say(f"a broker of our own listens on port {broker.port}")
+            return _webcam(camera, broker.port) if camera else _recorded(broker.port)
+    except OstiaryError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+def _fresh() -> None:
+    """Keep the bundle of an earlier run, and nothing else."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    for path in WORK.iterdir():
+        if path.name != "bundle":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not (WORK / "bundle").is_dir():
+        _say(f"building the bundle {RECIPE}")
+        _ostiary("ostiary-export", "build", RECIPE, "--out", str(WORK / "bundle"))
+
+
+def _recorded(port: int) -> int:
+    photos = trial.sample_photos()
+    _frames(photos)
+    people = {"obama": photos / "obama.jpg", "biden": photos / "biden.jpg"}
+    identify = _profile("identify", port, WORK / "walk-up")
+    verify = _profile("verify", port, WORK / "card", loop=True)
+    for profile in (identify, verify):
+        for subject, photo in people.items():
+            _ostiary("ostiary", "enroll", "--config", str(profile), "--subject", subject, str(photo))
+    with Daemon(identify, port, "identify") as daemon:
+        _say("identify: two enrolled people and a stranger walk up")
+        right = daemon.expect(("granted", "matched", "obama"))
+        right &= daemon.expect(("denied", "unknown", None))
+        right &= daemon.expect(("granted", "matched", "biden"))
+    with Daemon(verify, port, "verify") as daemon:
+        _say("verify: the same person shows two cards, the right one and another's")
+        for card, expected in (
+            ("obama", ("granted", "matched", "obama")),
+            ("biden", ("denied", "mismatch", "biden")),
+        ):
+            _show_card(card)
+            right &= daemon.expect(expected)
+    _say(f"contact sheet: {_contact_sheet()}")
+    _say("every decision was right" if right else "A DECISION WAS WRONG")
+    return 0 if right else 1
+
+
+def _frames(photos: Path) -> None:
+    """What the cameras see; of biden the package has one photo, so that one is worn."""
+    walk_up, card = WORK / "walk-up", WORK / "card"
+    walk_up.mkdir()
+    card.mkdir()
+    other = trial.as_frame(read_photo(photos / "obama2.jpg"))
+    write_jpeg(walk_up / "1.jpg", other)
+    write_jpeg(walk_up / "2.jpg", trial.as_frame(trial.astronaut()))
+    write_jpeg(walk_up / "3.jpg", trial.as_frame(trial.worn(read_photo(photos / "biden.jpg"))))
+    write_jpeg(card / "1.jpg", other)
+
+
+def _profile(mode: str, port: int, camera: Path | str, loop: bool = False) -> Path:
+    claims = ""
+    if mode == "verify":
+        os.mkfifo(WORK / "cards")
+        claims = f'[claims]\nsource = "line:{WORK / "cards"}"'
+    url = camera if isinstance(camera, str) else f"folder:{camera}"
+    path = WORK / f"{mode}.toml"
+    settings = {"mode": mode, "camera": url, "loop": str(loop).lower(), "port": port}
+    path.write_text(PROFILE.format(**settings, claims=claims))
+    return path
+
+
+def _show_card(subject: str) -> None:
+    _say(f"a card says: {subject}")
+    with (WORK / "cards").open("w") as reader:
+        reader.write(f"{subject}\n")
+
+
+class Daemon:
+    """The real daemon in its own process, and a subscriber to what it decides."""
+
+    def __init__(self, profile: Path, port: int, mode: str) -> None:
+        self._decisions: queue.Queue[DecisionMessage] = queue.Queue()
+        topics = Topics("demo", f"{mode}-door")
+        self._client = trial.subscribe(port, topics.decision, f"demo-{mode}")
+        self._client.on_message = lambda _c, _d, m: self._decisions.put(
+            wire.decode(m.payload, DecisionMessage)
+        )
+        self._client.loop_start()
+        command = [_program("ostiary"), "run", "--config", str(profile)]
+        command += ["--pictures", str(WORK / "pictures" / mode)]
+        self._log = (WORK / f"{mode}.log").open("wb")
+        self._process = subprocess.Popen(command, stderr=self._log)
+
+    def next(self) -> DecisionMessage | None:
+        """The next decision, printed as it came; None where none came in time."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until and (self._process.poll() is None or self._decisions.qsize()):
+            try:
+                decision = self._decisions.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            score = "" if decision.score is None else f"score {decision.score:.3f}"
+            tau = "" if decision.tau is None else f"tau {decision.tau:.3f} for K={decision.k}"
+            sys.stdout.write(
+                f"  {decision.at}  {decision.outcome.value:8} {decision.reason.value:10}"
+                f" {decision.subject or '-':8} {score}  {tau}"
+                f"  {decision.latency_ms['total']:.1f} ms\n"
+            )
+            return decision
+        return None
+
+    def expect(self, expected: Expected) -> bool:
+        """Whether the next decision is (outcome, reason, subject)."""
+        found = self.next()
+        if found is None:
+            sys.stdout.write(f"  no decision came; see {self._log.name}\n")
+            return False
+        return (found.outcome.value, found.reason.value, found.subject) == expected
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(PATIENCE_S)
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._log.close()
+
+
+def _webcam(number: str, port: int) -> int:
+    device = f"/dev/video{number}"
+    _say(f"look into {device} to be enrolled")
+    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
+    got = [capture.read() for _ in range(30)] if capture.isOpened() else []
+    capture.release()
+    seen = [image for ok, image in got if ok]
+    if not seen:
+        raise OstiaryError(f"no picture from {device}", "is a camera there? may you read it?")
+    write_jpeg(WORK / "you.jpg", np.asarray(seen[-1], np.uint8))
+    profile = _profile("identify", port, f"v4l2:{device}")
+    _ostiary("ostiary", "enroll", "--config", str(profile), "--subject", "you", f"{WORK}/you.jpg")
+    _say("now walk up to it; Ctrl-C ends this")
+    with Daemon(profile, port, "identify") as daemon:
+        try:
+            while True:
+                daemon.next()
+        except KeyboardInterrupt:
+            return 0
+
+
+def _contact_sheet() -> Path:
+    """The annotated pictures of all decisions as one."""
+    pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
+    blank = np.zeros_like(pictures[0])
+    pictures += [blank] * (-len(pictures) % 3)
+    rows = [np.hstack(pictures[i : i + 3]) for i in range(0, len(pictures), 3)]
+    sheet = WORK / "decisions.jpg"
+    write_jpeg(sheet, np.vstack(rows).astype(np.uint8))
+    return sheet
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _ostiary(name: str, *arguments: str) -> None:
+    if subprocess.run([_program(name), *arguments]).returncode:
+        raise OstiaryError(f"{name} {arguments[0]} failed, as it says above")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"demo: {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

