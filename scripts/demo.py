@@ -83,7 +83,9 @@ def _recorded(port: int) -> int:
     verify = _profile("verify", port, WORK / "card", loop=True)
     for profile in (identify, verify):
         for subject, photo in people.items():
-            _ostiary("ostiary", "enroll", "--config", str(profile), "--subject", subject, str(photo))
+            _ostiary(
+                "ostiary", "enroll", "--config", str(profile), "--subject", subject, str(photo)
+            )
     with Daemon(identify, port, "identify") as daemon:
         _say("identify: two enrolled people and a stranger walk up")
         right = daemon.expect(("granted", "matched", "obama"))
@@ -151,7 +153,9 @@ class Daemon:
     def next(self) -> DecisionMessage | None:
         """The next decision, printed as it came; None where none came in time."""
         until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until and (self._process.poll() is None or self._decisions.qsize()):
+        while time.monotonic() < until and (
+            self._process.poll() is None or self._decisions.qsize()
+        ):
             try:
                 decision = self._decisions.get(timeout=0.2)
             except queue.Empty:

@@ -87,6 +87,6 @@ def threshold(curve: DetCurve, fpir: float, k: int) -> Threshold:
     at = int(np.argmax(allowed)) if allowed.any() else len(curve.scores) - 1
     tau = float(curve.scores[at])
     met = max(curve.fmr(tau), curve.least_fmr)
-    expected = -math.expm1(max(k, 1) * math.log1p(-met))
+    expected = 1.0 - (1.0 - met) ** max(k, 1)
     supported = bool(allowed.any()) and fmr_for(fpir, k) >= curve.least_fmr
     return Threshold(tau, k, fpir, expected, supported)

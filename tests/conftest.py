@@ -1,0 +1,68 @@
+"""What many tests share: a real bundle, the portrait, and the face data where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.adapters.photos import decode
+from edge.core.types import Image
+from edge.pipeline import Pipeline, open_pipeline
+from edge.runtime import bundle as bundles
+from edge.runtime.bundle import Bundle
+from export import build, recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("OSTIARY_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle mobilefacenet-192, built once a session from real weights."""
+    made, curve = recipe.load("mobilefacenet-192")
+    out = tmp_path_factory.mktemp("bundle") / "mobilefacenet-192"
+    build.build(made, curve, out, None, lambda stage: None)
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_dir: Path) -> Bundle:
+    return bundles.load(bundle_dir)
+
+
+@pytest.fixture(scope="session")
+def pipeline(bundle: Bundle) -> Pipeline:
+    """The real models on the backend that `auto` chooses."""
+    return open_pipeline(bundle)
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Image:
+    """A 640x480 photo with one face."""
+    return decode((ROOT / "export" / "assets" / "portrait.jpg").read_bytes(), "portrait")
+
+
+@pytest.fixture
+def portrait_file(tmp_path: Path) -> Path:
+    """The portrait as a file."""
+    path = tmp_path / "portrait.jpg"
+    path.write_bytes((ROOT / "export" / "assets" / "portrait.jpg").read_bytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def faces_data() -> Path:
+    """The folder of real faces; the test skips where it is absent."""
+    if not (DATA / "faces").is_dir():
+        pytest.skip(f"no face data in {DATA}: see the README on evaluation")
+    return DATA / "faces"
+
+
+def write_png(path: Path, image: np.ndarray) -> Path:
+    """A picture as PNG, of whatever depth and channels it has."""
+    assert cv2.imwrite(str(path), image)
+    return path

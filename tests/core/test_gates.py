@@ -1,0 +1,100 @@
+"""Quality, PAD and raw detections."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from fakes import face_at
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.core import detection, quality
+from edge.core.pad import PadRules, Presentation, judge
+from edge.core.quality import Limits, Quality
+from edge.core.types import Face
+
+GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"eye_distance_px": 5.0}, "too-small"),
+        ({"turn": 0.9}, "turned"),
+        ({"tilt_deg": 60.0}, "tilted"),
+        ({"sharpness": 1.0}, "blurred"),
+        ({"brightness": 10.0}, "too-dark"),
+        ({"brightness": 250.0}, "too-bright"),
+        ({"contrast": 2.0}, "flat"),
+    ],
+)
+def test_each_limit_has_a_name(change: dict[str, float], name: str) -> None:
+    assert quality.failures(GOOD, Limits()) == ()
+    assert quality.failures(replace(GOOD, **change), Limits()) == (name,)
+
+
+def test_turn_is_zero_frontal_and_grows_as_the_nose_leaves_the_middle() -> None:
+    points = face_at(0, 0).points_px
+    assert quality.turn_of(points) == pytest.approx(0.0, abs=1e-6)
+    aside = points.copy()
+    aside[2, 0] = points[1, 0]
+    assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_blur_dark_and_tilt_are_measured(portrait, pipeline) -> None:
+    face = pipeline.find(portrait)[0]
+    aligned = pipeline.align(portrait, face)
+    sharp = quality.measure(face, aligned)
+    soft = quality.measure(face, np.asarray(cv2.GaussianBlur(aligned, (0, 0), 4)))
+    dark = quality.measure(face, (aligned * 0.2).astype(np.uint8))
+    assert quality.failures(sharp, Limits()) == ()
+    assert soft.sharpness < sharp.sharpness / 5
+    assert dark.brightness < sharp.brightness / 3
+    leaning = face.points_px @ np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32)
+    assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
+
+
+RULES = PadRules(frames=3, min_live=0.5)
+
+
+@pytest.mark.parametrize(
+    ("live", "verdict"),
+    [
+        ([], Presentation.UNDECIDED),
+        ([1.0, 1.0], Presentation.UNDECIDED),
+        ([1.0, 1.0, 0.4], Presentation.BONA_FIDE),
+        ([0.0, 0.0, 1.0], Presentation.ATTACK),
+        ([1.0, 1.0, 1.0, 0.1, 0.1, 0.1], Presentation.ATTACK),
+        ([0.5, 0.5, 0.5], Presentation.BONA_FIDE),
+    ],
+)
+def test_pad_is_judged_over_the_newest_frames(live: list[float], verdict: Presentation) -> None:
+    assert judge(live, RULES) is verdict
+
+
+def test_a_broken_liveness_figure_is_no_bona_fide() -> None:
+    assert judge([float("nan")] * 3, RULES) is Presentation.ATTACK
+
+
+def test_boxes_are_suppressed_scaled_and_sorted() -> None:
+    corners = np.array(
+        [[[0.1, 0.1, 0.3, 0.4], [0.11, 0.1, 0.31, 0.4], [0.6, 0.5, 0.8, 0.9], [0, 0, 1, 1]]]
+    ).astype(np.float32)
+    face = np.array([0.8, 0.95, 0.9, 0.2])
+    scores = np.stack([1 - face, face], axis=1)[None].astype(np.float32)
+    found = detection.boxes(scores, corners, (200, 100), 0.65, 0.4)
+    assert [round(score, 2) for _, score in found] == [0.95, 0.9]
+    assert found[0][0].tolist() == pytest.approx([11, 20, 31, 80])
+    assert detection.boxes(scores, corners, (200, 100), 0.99, 0.4) == []
+
+
+@given(st.integers(0, 1000))
+def test_five_points_are_the_means_of_their_groups(seed: int) -> None:
+    points = np.random.default_rng(seed).random((68, 2)).astype(np.float32)
+    box = np.array([10.7, 20.2, 110.9, 220.1], np.float32)
+    got = detection.five_points(points.reshape(1, 136), box)
+    placed = points * [100, 200] + [10, 20]
+    groups = [[37, 38, 40, 41], [43, 44, 46, 47], [30], [48, 60], [54, 64]]
+    expected = [np.mean([placed[i] for i in group], axis=0) for group in groups]
+    assert np.allclose(got, expected, atol=1e-3)

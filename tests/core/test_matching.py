@@ -1,0 +1,132 @@
+"""The index against a brute force in exact arithmetic, over any history of changes."""
+
+import math
+
+import numpy as np
+import pytest
+from fakes import unit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.core.matching import BLOCK, Gallery
+
+Rows = dict[str, np.ndarray]
+
+
+def exact(a: np.ndarray, b: np.ndarray) -> float:
+    """The dot product of two float32 vectors, rounded once: products of them are exact."""
+    return math.fsum((a.astype(np.float64) * b.astype(np.float64)).tolist())
+
+
+def brute_force(rows: Rows, probe: np.ndarray, top: int) -> list[tuple[str, float]]:
+    best = {name: max(exact(t, probe) for t in templates) for name, templates in rows.items()}
+    return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:top]
+
+
+def assert_same(gallery: Gallery, rows: Rows, probe: np.ndarray, top: int) -> None:
+    got = gallery.identify(probe, top)
+    expected = brute_force(rows, probe, top)
+    assert [c.score for c in got] == pytest.approx([s for _, s in expected], abs=1e-12)
+    # Two different scores closer than one rounding may stand either way; equal rows may not.
+    scores = [s for _, s in expected]
+    if all(a - b > 1e-12 for a, b in zip(scores, scores[1:], strict=False)):
+        assert [c.subject for c in got] == [name for name, _ in expected]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    dim=st.sampled_from([2, 7, 32, 128, 192]),
+    subjects=st.integers(1, 60),
+    spread=st.sampled_from([1e-4, 0.02, 1.0]),
+    top=st.integers(1, 5),
+)
+@settings(max_examples=250, deadline=None)
+def test_any_history_answers_as_a_brute_force(
+    seed: int, dim: int, subjects: int, spread: float, top: int
+) -> None:
+    """Look-alikes a rounding step apart, outliers, several templates, replaced and removed."""
+    rng = np.random.default_rng(seed)
+    centre = rng.standard_normal(dim)
+    gallery, rows = Gallery(dim), {}
+    for _ in range(2 * subjects):
+        name = f"s{rng.integers(subjects)}"
+        if rng.random() < 0.25:
+            assert gallery.remove(name) == (rows.pop(name, None) is not None)
+            continue
+        templates = unit(centre + spread * rng.standard_normal((rng.integers(1, 4), dim)))
+        if rng.random() < 0.1:
+            templates = unit(np.eye(dim)[rng.integers(dim, size=1)])
+        gallery.put(name, templates)
+        rows[name] = templates
+    assert len(gallery) == sum(len(t) for t in rows.values())
+    assert gallery.subjects == sorted(rows)
+    for _ in range(3):
+        probe = unit(centre + spread * rng.standard_normal(dim))
+        assert_same(gallery, rows, probe, top)
+
+
+@pytest.mark.parametrize("count", [BLOCK - 1, 8 * BLOCK, 8 * BLOCK + 17])
+def test_many_rows_take_the_block_path_and_answer_the_same(count: int) -> None:
+    rng = np.random.default_rng(count)
+    vectors = unit(rng.standard_normal((count, 64)))
+    vectors[-1] = vectors[3]
+    gallery = Gallery(64)
+    gallery.put_many((f"s{i}", vectors[i : i + 1]) for i in range(count))
+    whole = vectors.astype(np.float64)
+    for i in range(40):
+        near = unit(vectors[rng.integers(count)] + 0.05 * rng.standard_normal(64))
+        probe = near if i % 2 else unit(rng.standard_normal(64))
+        scores = whole @ probe.astype(np.float64)
+        order = np.lexsort((np.array([f"s{j}" for j in range(count)]), -scores))[:3]
+        got = gallery.identify(probe, 3)
+        assert [c.score for c in got] == pytest.approx(scores[order].tolist(), abs=1e-12)
+    twins = gallery.identify(vectors[3], 2)
+    assert [c.subject for c in twins] == sorted(["s3", f"s{count - 1}"])
+
+
+def test_the_scan_alone_would_be_wrong() -> None:
+    """Two templates that the int8 codes can not tell apart: the re-rank must."""
+    near = unit([[1.0, 0.0, 1e-4], [1.0, 0.0, 2e-4]])
+    gallery = Gallery(3)
+    gallery.put_many([("a", near[:1]), ("b", near[1:])])
+    assert (gallery._codes[0] == gallery._codes[1]).all()
+    probe = unit([1.0, 0.0, 1.0])
+    assert [c.subject for c in gallery.identify(probe)] == ["b", "a"]
+
+
+def test_verify_looks_at_the_claimed_subject_only() -> None:
+    gallery = Gallery(2)
+    gallery.put("a", unit([[1.0, 0.0], [0.0, 1.0]]))
+    gallery.put("b", unit([[1.0, 1.0]]))
+    probe = unit([1.0, 1.0])
+    found = gallery.verify(probe, "a")
+    assert found is not None
+    assert found.score == pytest.approx(math.sqrt(0.5), abs=1e-6)
+    assert gallery.verify(probe, "nobody") is None
+
+
+def test_an_empty_gallery_has_no_candidates() -> None:
+    gallery = Gallery(4)
+    assert gallery.identify(unit([1, 0, 0, 0])) == ()
+    gallery.put("a", unit([[1, 0, 0, 0]]))
+    gallery.remove("a")
+    assert len(gallery) == 0
+    assert gallery.identify(unit([1, 0, 0, 0])) == ()
+
+
+@pytest.mark.parametrize(
+    ("given_rows", "message"),
+    [
+        (np.zeros((1, 3), np.float32), r"expected \(n, 4\) float32, got \(1, 3\) float32"),
+        (np.zeros((1, 4)), r"got \(1, 4\) float64"),
+        (np.zeros((0, 4), np.float32), r"got \(0, 4\)"),
+        (np.full((1, 4), 2.0, np.float32), "unit length"),
+        (np.full((1, 4), np.nan, np.float32), "unit length"),
+    ],
+)
+def test_wrong_templates_are_refused_and_change_nothing(given_rows, message: str) -> None:
+    gallery = Gallery(4)
+    gallery.put("a", unit([[1, 0, 0, 0]]))
+    with pytest.raises(ValueError, match=message):
+        gallery.put_many([("b", unit([[0, 1, 0, 0]])), ("a", given_rows)])
+    assert gallery.subjects == ["a"]

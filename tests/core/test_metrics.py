@@ -1,0 +1,55 @@
+"""Error rates against naive counting."""
+
+import numpy as np
+import pytest
+
+from edge.core.metrics import Pairs, proportion, tar_at_fmr, tar_interval, tau_at_fmr
+
+
+def made(people: int = 40, images: int = 4, seed: int = 0) -> Pairs:
+    rng = np.random.default_rng(seed)
+    genuine = rng.normal(0.6, 0.15, people * 6).astype(np.float32)
+    impostors = people * (people - 1) // 2 * images * images
+    impostor = rng.normal(0.1, 0.12, impostors).astype(np.float32)
+    owners = np.repeat(np.arange(people), 6)
+    order = np.argsort(-impostor)
+    pairs = np.array([(i, j) for i in range(people) for j in range(i)]).repeat(images**2, axis=0)
+    return Pairs(
+        genuine, owners, impostor[order], pairs[order], impostors, np.full(people, images)
+    )
+
+
+@pytest.mark.parametrize("fmr", [0.1, 0.01, 0.001])
+def test_tau_lets_no_more_than_the_rate_in(fmr: float) -> None:
+    pairs = made()
+    tau = tau_at_fmr(pairs, fmr)
+    let_in = sum(score >= tau for score in pairs.tail)
+    assert let_in <= fmr * pairs.impostors < let_in + 1
+    assert tar_at_fmr(pairs, fmr) == pytest.approx(np.mean([g >= tau for g in pairs.genuine]))
+
+
+def test_a_tail_that_is_too_short_is_an_error() -> None:
+    whole = made()
+    short = Pairs(
+        whole.genuine, whole.genuine_person, whole.tail[:10], whole.tail_people[:10],
+        whole.impostors, whole.images,
+    )
+    with pytest.raises(ValueError, match="can not|cannot"):
+        tau_at_fmr(short, 0.1)
+
+
+def test_the_interval_holds_the_value_and_narrows_with_people() -> None:
+    few, many = made(people=20), made(people=120)
+    a, b = tar_interval(few, 0.01), tar_interval(many, 0.01)
+    for rate in (a, b):
+        assert rate.low <= rate.value <= rate.high
+    assert b.high - b.low < a.high - a.low
+    assert tar_interval(few, 0.01) == a
+
+
+def test_wilson_interval_of_a_known_case() -> None:
+    rate = proportion(0, 100)
+    assert rate.value == 0.0
+    assert rate.high == pytest.approx(0.0370, abs=1e-4)
+    with pytest.raises(ValueError, match="no trials"):
+        proportion(0, 0)
