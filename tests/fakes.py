@@ -47,7 +47,7 @@ class FakeSource:
     """Gives its script: images, None for the end, an error to raise, or an event to hang on."""
 
     def __init__(
-        self, script: Sequence[Image | None | CameraError | threading.Event], live: bool = True
+        self, script: Sequence[Image | CameraError | threading.Event | None], live: bool = True
     ) -> None:
         self.live = live
         self.closed = False

@@ -173,4 +173,5 @@ class PipelineSource:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait()
+        with self._process:  # waits, and closes both pipes
+            pass

@@ -42,8 +42,12 @@ def test_beyond_the_evidence_it_says_so_and_takes_the_strictest() -> None:
 def test_a_curve_whose_every_score_matches_strangers_is_never_supported() -> None:
     made = curve()
     hopeless = type(made)(
-        made.scores, np.full_like(made.impostor_at_or_above, 10**6), made.genuine_below, 10**6,
-        1000, "hopeless",
+        made.scores,
+        np.full_like(made.impostor_at_or_above, 10**6),
+        made.genuine_below,
+        10**6,
+        1000,
+        "hopeless",
     )
     found = threshold(hopeless, 0.001, 1)
     assert not found.supported

@@ -1,5 +1,6 @@
 """The index against a brute force in exact arithmetic, over any history of changes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -29,7 +30,7 @@ def assert_same(gallery: Gallery, rows: Rows, probe: np.ndarray, top: int) -> No
     assert [c.score for c in got] == pytest.approx([s for _, s in expected], abs=1e-12)
     # Two different scores closer than one rounding may stand either way; equal rows may not.
     scores = [s for _, s in expected]
-    if all(a - b > 1e-12 for a, b in zip(scores, scores[1:], strict=False)):
+    if all(a - b > 1e-12 for a, b in itertools.pairwise(scores)):
         assert [c.subject for c in got] == [name for name, _ in expected]
 
 

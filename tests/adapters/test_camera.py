@@ -1,0 +1,140 @@
+"""The camera's thread: newest frame, back-off, stalls, freezes; with scripted sources."""
+
+import threading
+
+import numpy as np
+import pytest
+from fakes import FakeSource, image
+
+from edge.adapters import camera as cameras
+from edge.adapters.camera import CameraReader
+from edge.config import Camera
+from edge.core.types import Frame
+from edge.errors import CameraError
+
+WAIT_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(cameras, "LONGEST_WAIT_S", 0.05)
+
+
+def reader(sources: list, **settings) -> CameraReader:
+    """A reader that opens these sources one after another."""
+    left = list(sources)
+
+    def open_next(_camera: Camera):
+        if not left:
+            raise CameraError("no camera any more")
+        source = left.pop(0)
+        if isinstance(source, CameraError):
+            raise source
+        return source
+
+    made = CameraReader(Camera(url="fake:", **({"fps": 200.0} | settings)), open_next)
+    made.start()
+    return made
+
+
+def collect(made: CameraReader, count: int) -> list[Frame]:
+    found: list[Frame] = []
+    while len(found) < count:
+        frame = made.next(WAIT_S)
+        if frame is None and made.ended:
+            break
+        if frame is not None:
+            found.append(frame)
+    return found
+
+
+def events_until(made: CameraReader, name: str) -> list[str]:
+    found: list[str] = []
+    for _ in range(400):
+        found += [event.event for event in made.events()]
+        if name in found:
+            return found
+        made.next(0.05)
+    raise AssertionError(f"no {name} in {found}")
+
+
+def test_without_dropping_every_frame_comes_in_order_and_then_the_end() -> None:
+    made = reader([FakeSource([image(i) for i in range(20)], live=False)], drop=False)
+    frames = collect(made, 100)
+    assert [int(f.image[0, 0, 0]) for f in frames] == list(range(20))
+    assert [f.index for f in frames] == list(range(1, 21))
+    assert made.ended
+    times = np.diff([f.at_s for f in frames])
+    assert times == pytest.approx(np.full(19, 1 / 200.0), abs=1e-6)
+
+
+def test_the_newest_frame_wins() -> None:
+    gate = threading.Event()
+    source = FakeSource([image(i) for i in range(9)] + [gate])
+    made = reader([source])
+    while source._script:
+        pass
+    (frame,) = collect(made, 1)
+    assert int(frame.image[0, 0, 0]) == 8
+    gate.set()
+    made.close()
+
+
+def test_a_source_that_fails_is_reported_once_and_comes_back() -> None:
+    first = FakeSource([image(1), CameraError("unplugged")])
+    again = FakeSource([image(2)] * 3 + [threading.Event()])
+    made = reader([first, CameraError("still gone"), CameraError("still gone"), again])
+    assert events_until(made, "camera-back") == ["camera-lost", "camera-back"]
+    assert first.closed
+    assert made.status == "ok"
+    made.close()
+
+
+def test_a_source_that_hangs_is_given_up_and_replaced() -> None:
+    hung = threading.Event()
+    made = reader([FakeSource([image(1), hung]), FakeSource([image(2)] * 50)], stall_s=0.1)
+    assert events_until(made, "camera-back") == ["camera-lost", "camera-back"]
+    hung.set()
+    made.close()
+
+
+def test_a_source_that_hangs_while_opening_is_given_up_too() -> None:
+    hung = threading.Event()
+    calls = []
+
+    def open_hanging(_camera: Camera):
+        calls.append(1)
+        if len(calls) == 1:
+            hung.wait(30)
+            raise CameraError("too late")
+        return FakeSource([image(3)] * 5 + [threading.Event()])
+
+    made = CameraReader(Camera(url="fake:", stall_s=0.1), open_hanging)
+    made.start()
+    assert "camera-lost" in events_until(made, "camera-back")
+    hung.set()
+    made.close()
+
+
+def test_a_live_picture_that_never_changes_has_frozen() -> None:
+    made = reader([FakeSource([image(7)] * 100_000)], frozen_s=0.1)
+    found: list = []
+    while not found:
+        made.next(0.02)
+        found = made.events()
+    assert found[0].event == "camera-lost"
+    assert "frozen" in found[0].detail
+    made.close()
+
+
+def test_a_recording_may_stand_still() -> None:
+    still = [image(7)] * 60
+    made = reader([FakeSource(still, live=False)], frozen_s=0.01, drop=False)
+    assert len(collect(made, 60)) == 60
+    assert made.events() == []
+
+
+def test_before_the_first_frame_the_status_is_opening() -> None:
+    made = CameraReader(Camera(url="fake:"), lambda camera: FakeSource([]))
+    assert made.status == "opening"

@@ -1,0 +1,43 @@
+"""The actuator, and what it says when it fails."""
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.adapters.door import make_door
+from edge.errors import ConfigError, DoorError
+
+
+def test_a_program_is_run_without_a_shell(tmp_path: Path) -> None:
+    marker = tmp_path / "opened; rm -rf"
+    make_door(
+        f"exec:{sys.executable} -c 'import sys; open(sys.argv[1], \"w\")' '{marker}'", 20
+    ).open()
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ("exec:false", "exit code 1"),
+        ("exec:/no/such/program", "No such file"),
+        ("exec:sleep 30", "more than 0.2 s"),
+    ],
+)
+def test_a_door_that_fails_says_how(action: str, message: str) -> None:
+    with pytest.raises(DoorError, match=message):
+        make_door(action, 0.2).open()
+
+
+def test_the_log_door_logs(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        make_door("log:", 1).open()
+    assert "door: open" in caplog.text
+
+
+@pytest.mark.parametrize("action", ["", "exec:", "gpio:17", "log:loud"])
+def test_unknown_actions_are_refused(action: str) -> None:
+    with pytest.raises(ConfigError, match="no door action"):
+        make_door(action, 1)

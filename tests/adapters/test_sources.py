@@ -1,0 +1,117 @@
+"""Real sources: folders, a video file, GStreamer pipelines in place of a sensor."""
+
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import write_png
+from fakes import image
+
+from edge.adapters.sources import open_source
+from edge.config import Camera
+from edge.errors import CameraError
+
+needs_gstreamer = pytest.mark.skipif(
+    shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
+)
+
+
+def camera(url: str, **settings) -> Camera:
+    return Camera(url=url, **settings)
+
+
+def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:
+    for name, grey in (("b.png", 20), ("a.png", 10), ("notes.txt", 0)):
+        if name.endswith("png"):
+            write_png(tmp_path / name, image(grey))
+        else:
+            (tmp_path / name).write_text("not a photo")
+    source = open_source(camera(f"folder:{tmp_path}", hold_frames=2))
+    seen = [source.read() for _ in range(5)]
+    assert [None if s is None else int(s[0, 0, 0]) for s in seen] == [10, 10, 20, 20, None]
+    assert not source.live
+
+
+def test_a_folder_can_loop(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", image(10))
+    write_png(tmp_path / "b.png", image(20))
+    source = open_source(camera(str(tmp_path), loop=True))
+    assert [int(source.read()[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="holds no photos"):
+        open_source(camera(f"folder:{tmp_path}"))
+
+
+@pytest.mark.parametrize("url", ["nowhere.mp4", "folder:/does/not/exist", "ftp://x/y"])
+def test_what_is_no_source_is_refused_with_the_forms(url: str) -> None:
+    with pytest.raises(CameraError, match="no camera at") as caught:
+        open_source(camera(url))
+    assert "v4l2:" in str(caught.value)
+
+
+def test_a_missing_device_is_refused() -> None:
+    with pytest.raises(CameraError, match="can not open /dev/video97"):
+        open_source(camera("v4l2:/dev/video97"))
+
+
+def test_a_video_file_is_read_to_its_end_and_looped(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    for grey in (10, 120, 240):
+        writer.write(image(grey))
+    writer.release()
+    source = open_source(camera(str(path)))
+    greys = []
+    while (frame := source.read()) is not None:
+        greys.append(int(frame.mean()))
+    assert greys == pytest.approx([10, 120, 240], abs=3)
+    source.close()
+    looped = open_source(camera(str(path), loop=True))
+    assert [int(looped.read().mean()) > 200 for _ in range(6)] == [False, False, True] * 2
+    looped.close()
+
+
+@needs_gstreamer
+def test_a_pipeline_gives_bgr_of_the_asked_size() -> None:
+    source = open_source(camera("gst:videotestsrc pattern=blue is-live=true", width=64, height=48))
+    frame = source.read()
+    source.close()
+    assert frame.shape == (48, 64, 3)
+    assert np.abs(frame.reshape(-1, 3).mean(0) - [255, 0, 0]).max() < 6
+
+
+@needs_gstreamer
+def test_a_pipeline_that_ends_or_is_wrong_says_why() -> None:
+    ended = open_source(camera("gst:videotestsrc num-buffers=2", width=64, height=48))
+    assert ended.read() is not None
+    assert ended.read() is not None
+    with pytest.raises(CameraError, match="pipeline ended"):
+        ended.read()
+    ended.close()
+    wrong = open_source(camera("gst:nosuchsource", width=64, height=48))
+    with pytest.raises(CameraError, match="nosuchsource"):
+        wrong.read()
+    wrong.close()
+
+
+@needs_gstreamer
+def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
+    source = open_source(
+        camera("gst:videotestsrc num-buffers=1 ! identity sleep-time=60000000", width=64, height=48)
+    )
+    began = time.monotonic()
+    source.interrupt()
+    with pytest.raises(CameraError):
+        source.read()
+    source.close()
+    assert time.monotonic() - began < 30
+
+
+def test_a_width_with_padded_rows_is_refused() -> None:
+    with pytest.raises(CameraError, match="divides by 4"):
+        open_source(camera("gst:videotestsrc", width=62, height=48))

@@ -1,0 +1,109 @@
+"""Subjects and templates on disk."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import unit
+
+from edge.adapters import store as stores
+from edge.adapters.sqlite import atomic, connect
+from edge.adapters.store import Store
+from edge.core.types import Template
+from edge.errors import StoreError
+
+V = unit([1.0, 2.0, 3.0])
+
+
+def test_templates_come_back_bit_for_bit(tmp_path: Path) -> None:
+    first = Store(tmp_path / "s.db")
+    first.put(Template("alice", "enc", V), 1.0)
+    first.close()
+    ((subject, rows),) = Store(tmp_path / "s.db").templates("enc", 3)
+    assert subject == "alice"
+    assert rows.dtype == np.float32
+    assert (rows == V[None]).all()
+
+
+def test_a_template_is_bound_to_its_encoder(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    store.put(Template("alice", "old", V), 1.0)
+    store.put(Template("bob", "old", V), 1.0)
+    store.put(Template("bob", "new", V), 2.0)
+    assert [s for s, _ in store.templates("new", 3)] == ["bob"]
+    assert store.unusable("new") == ["alice"]
+    assert [(r.subject, set(r.encoders)) for r in store.subjects()] == [
+        ("alice", {"old"}),
+        ("bob", {"old", "new"}),
+    ]
+
+
+def test_enrolling_again_replaces_and_forgetting_removes_all(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    store.put(Template("alice", "enc", V), 1.0)
+    store.put(Template("alice", "enc", unit([3.0, 2.0, 1.0])), 2.0)
+    ((_, rows),) = store.templates("enc", 3)
+    assert rows[0, 0] > rows[0, 2]
+    assert store.remove("alice")
+    assert not store.remove("alice")
+    assert store.templates("enc", 3) == []
+    assert store.subjects() == []
+
+
+def test_another_process_sees_the_version_change(tmp_path: Path) -> None:
+    daemon, command = Store(tmp_path / "s.db"), Store(tmp_path / "s.db")
+    before = daemon.version()
+    assert daemon.version() == before
+    command.put(Template("alice", "enc", V), 1.0)
+    assert daemon.version() != before
+
+
+def test_a_damaged_template_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    store.put(Template("alice", "enc", V), 1.0)
+    with pytest.raises(StoreError, match="alice is damaged"):
+        store.templates("enc", 4)
+
+
+def test_counters_outlive_the_process(tmp_path: Path) -> None:
+    assert Store(tmp_path / "s.db").count("start") == 1
+    assert Store(tmp_path / "s.db").count("start") == 2
+
+
+def test_a_store_of_a_newer_version_is_refused_unharmed(tmp_path: Path) -> None:
+    Store(tmp_path / "s.db").close()
+    database = sqlite3.connect(tmp_path / "s.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StoreError, match="newer version"):
+        Store(tmp_path / "s.db")
+
+
+def test_a_file_that_is_no_database_is_refused_unharmed(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(path)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
+    Store(tmp_path / "s.db").close()
+    broken = (*stores.MIGRATIONS, "CREATE TABLE extra (x); CREATE TABLE extra (x)")
+    with pytest.raises(StoreError):
+        connect(tmp_path / "s.db", broken)
+    database = sqlite3.connect(tmp_path / "s.db")
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    assert "extra" not in tables
+    assert database.execute("PRAGMA user_version").fetchone()[0] == len(stores.MIGRATIONS)
+    database.close()
+
+
+def test_atomic_is_all_or_nothing(tmp_path: Path) -> None:
+    database = connect(tmp_path / "a.db", ("CREATE TABLE t (x)",))
+    with pytest.raises(RuntimeError), atomic(database):
+        database.execute("INSERT INTO t VALUES (1)")
+        raise RuntimeError
+    assert database.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    database.close()
