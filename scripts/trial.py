@@ -53,8 +53,8 @@ class Mosquitto:
             f"persistence_location {self._folder}/\nautosave_on_changes true\n"
             f"autosave_interval 1\nuser {os.environ.get('USER', 'root')}\n"
         )
-        log = (self._folder / "mosquitto.log").open("ab")
-        self._process = subprocess.Popen([program, "-c", str(settings)], stdout=log, stderr=log)
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([program, "-c", str(settings)], stdout=log, stderr=log)
         until = time.monotonic() + STARTED_S
         while time.monotonic() < until and self._process.poll() is None:
             with socket.socket() as probe:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from places import DATA, ROOT
 
 from edge.adapters.photos import decode
 from edge.core.types import Image
@@ -15,9 +13,6 @@ from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import Bundle
 from export import build, recipe
-
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("OSTIARY_DATA", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +55,3 @@ def faces_data() -> Path:
     if not (DATA / "faces").is_dir():
         pytest.skip(f"no face data in {DATA}: see the README on evaluation")
     return DATA / "faces"
-
-
-def write_png(path: Path, image: np.ndarray) -> Path:
-    """A picture as PNG, of whatever depth and channels it has."""
-    assert cv2.imwrite(str(path), image)
-    return path

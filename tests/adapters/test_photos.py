@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import write_png
+from places import write_png
 
 from edge.adapters.photos import read_photo
 from edge.core.types import Image

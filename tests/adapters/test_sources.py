@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import write_png
 from fakes import image
+from places import write_png
 
 from edge.adapters.sources import open_source
 from edge.config import Camera

@@ -1,0 +1,36 @@
+"""A broker for each test, and a camera folder with the portrait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trial
+from places import write_png
+
+from edge.core.quality import Limits
+from edge.core.types import Image, Template
+from edge.enrollment import enroll
+from edge.pipeline import Pipeline
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[trial.Mosquitto]:
+    with trial.Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def camera(tmp_path: Path, portrait: Image) -> str:
+    """A camera that sees one person, for ever."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    write_png(folder / "1.png", portrait)
+    return f"folder:{folder}"
+
+
+@pytest.fixture(scope="session")
+def eileen(pipeline: Pipeline, portrait: Image) -> Template:
+    """The template of the person before that camera."""
+    return enroll(pipeline, "eileen", [("portrait", portrait)], Limits())

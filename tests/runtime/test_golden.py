@@ -1,0 +1,107 @@
+"""The golden vectors refuse a backend that computes something else, and say which model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import BackendError
+from edge.runtime import golden
+from edge.runtime.bundle import Bundle, ModelEntry
+from edge.runtime.runner import Tensors, backends
+
+Wrong = Callable[[Tensors], Tensors]
+
+
+class WrongBackend:
+    """A real backend whose inputs are spoiled for one input shape."""
+
+    name = "wrong"
+
+    def __init__(self, real, spoil: Wrong, channels: int) -> None:
+        self._real, self._spoil, self._channels = real, spoil, channels
+
+    def load(self, file: Path, model: ModelEntry):
+        runner, spoil = self._real.load(file, model), self._spoil
+        if model.file != "encoder.onnx":
+            return runner
+
+        class Spoiled:
+            def infer(self, inputs: Tensors) -> Tensors:
+                return runner.infer(spoil(inputs))
+
+            def close(self) -> None:
+                runner.close()
+
+        return Spoiled()
+
+
+def channels_swapped(inputs: Tensors) -> Tensors:
+    return {name: np.ascontiguousarray(x[:, ::-1]) for name, x in inputs.items()}
+
+
+def scaled(inputs: Tensors) -> Tensors:
+    return {name: x * np.float32(0.5) for name, x in inputs.items()}
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_both_backends_are_proven(bundle: Bundle, backend: str) -> None:
+    assert golden.prove(bundle, backend, threads=1).backend == backend
+
+
+@pytest.mark.parametrize("spoil", [channels_swapped, scaled])
+def test_a_backend_that_computes_something_else_is_refused(
+    bundle: Bundle, spoil: Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = backends("onnxruntime", 1, None)
+    monkeypatch.setattr(golden, "backends", lambda *_: [WrongBackend(real[0], spoil, 3)])
+    with pytest.raises(BackendError, match=r"wrong: the encoder is .* off its golden vectors"):
+        golden.prove(bundle, "auto", 1)
+
+
+def test_a_refused_backend_makes_room_for_the_next(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (real,) = backends("onnxruntime", 1, None)
+    wrong = WrongBackend(real, channels_swapped, 3)
+    monkeypatch.setattr(golden, "backends", lambda *_: [wrong, real])
+    proven = golden.prove(bundle, "auto", 1)
+    assert proven.backend == "onnxruntime"
+    assert proven.refused[0].startswith("wrong: the encoder")
+
+
+def test_a_model_file_that_is_no_model_is_a_clear_error(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "encoder.onnx"
+    file.write_bytes(b"not a model")
+    for choice in ("openvino", "onnxruntime"):
+        (backend,) = backends(choice, 1, None)
+        with pytest.raises(BackendError, match="can not load"):
+            backend.load(file, bundle.model("encoder"))
+
+
+def test_auto_is_openvino_first_and_others_are_refused() -> None:
+    assert [b.name for b in backends("auto", 1, None)] == ["openvino", "onnxruntime"]
+    with pytest.raises(BackendError, match="unknown backend"):
+        backends("abacus", 1, None)
+
+
+def test_a_backend_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "edge.runtime.ovino", None)
+    with pytest.raises(BackendError, match=r"ostiary\[cpu\]"):
+        backends("openvino", 1, None)
+    assert [b.name for b in backends("auto", 1, None)] == ["onnxruntime"]
+
+
+def test_a_runner_returns_memory_of_its_own(bundle: Bundle) -> None:
+    for choice in ("openvino", "onnxruntime"):
+        (backend,) = backends(choice, 1, None)
+        runner = backend.load(bundle.path / "encoder.onnx", bundle.model("encoder"))
+        rng = np.random.default_rng(0)
+        shape = bundle.model("encoder").spec.shape
+        first = runner.infer({"input": rng.random(shape, dtype=np.float32)})["embedding"]
+        kept = first.copy()
+        runner.infer({"input": rng.random(shape, dtype=np.float32)})
+        assert (first == kept).all()

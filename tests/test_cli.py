@@ -1,0 +1,219 @@
+"""The commands as a user runs them: what they print, their exit codes, never a traceback."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trial
+from fakes import image, unit
+from places import ROOT, write_png
+
+from edge.adapters.store import Store
+from edge.core.types import Template
+
+PROFILE = """
+[device]
+site = "test"
+id = "door"
+[bundle]
+path = "{bundle}"
+[camera]
+url = "folder:{folder}"
+[state]
+path = "state"
+"""
+
+
+def ostiary(*arguments: object, program: str = "edge") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", program, *map(str, arguments)],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def refused(*arguments: object, program: str = "edge") -> str:
+    done = ostiary(*arguments, program=program)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr
+
+
+@pytest.fixture
+def profile(bundle_dir: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "door.toml"
+    path.write_text(PROFILE.format(bundle=bundle_dir, folder=tmp_path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def people() -> Path:
+    return trial.sample_photos()
+
+
+COMMANDS = ["embed", "verify", "enroll", "subjects", "forget", "identify", "run", "check-config",
+            "bench"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    text = ostiary(command, "--help").stdout
+    assert re.search(rf"ostiary {command} ", text)
+
+
+@pytest.mark.parametrize("command", ["recipes", "build", "evaluate"])
+def test_every_export_command_has_help_with_an_example(command: str) -> None:
+    text = ostiary(command, "--help", program="export").stdout
+    assert re.search(rf"ostiary-export {command}", text)
+
+
+def test_verify_says_same_or_different_by_its_exit_code(bundle_dir: Path, people: Path) -> None:
+    a, b, c = people / "obama.jpg", people / "obama2.jpg", people / "biden.jpg"
+    same = ostiary("verify", "--bundle", bundle_dir, a, b, "--json")
+    assert same.returncode == 0
+    found = json.loads(same.stdout)
+    assert found["same"]
+    assert found["squared_distance"] == pytest.approx(2 - 2 * found["score"], abs=1e-5)
+    assert found["score"] >= found["tau"]
+    different = ostiary("verify", "--bundle", bundle_dir, a, c)
+    assert different.returncode == 1
+    assert "different" in different.stdout
+
+
+def test_embed_gives_a_row_a_photo(
+    bundle_dir: Path, people: Path, portrait_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    wall = write_png(tmp_path / "wall.png", image(99))
+    photos = [people / "obama.jpg", wall, portrait_file, tmp_path / "broken.jpg"]
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(map(str, photos)) + "\n")
+    out = tmp_path / "e.npy"
+    done = ostiary("embed", "--bundle", bundle_dir, "--list", listed, "--out", out, "--json")
+    assert done.returncode == 0
+    summary = json.loads(done.stdout)
+    assert (summary["photos"], summary["embedded"]) == (4, 2)
+    assert next(p["problem"] for p in summary["problems"]) == "no face"
+    rows = np.load(out)
+    assert rows.shape == (4, 192)
+    assert rows.dtype == np.float32
+    assert np.isnan(rows[[1, 3]]).all()
+    assert np.linalg.norm(rows[[0, 2]], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_enroll_identify_forget(profile: Path, people: Path, portrait_file: Path) -> None:
+    for subject in ("obama", "biden"):
+        done = ostiary(
+            "enroll", "--config", profile, "--subject", subject, people / f"{subject}.jpg"
+        )
+        assert done.returncode == 0, done.stderr
+    listed = json.loads(ostiary("subjects", "--config", profile, "--json").stdout)
+    assert [row["subject"] for row in listed] == ["biden", "obama"]
+    granted = ostiary("identify", "--config", profile, people / "obama2.jpg", "--json")
+    assert granted.returncode == 0
+    found = json.loads(granted.stdout)
+    assert found["decision"]["subject"] == "obama"
+    assert [c["subject"] for c in found["candidates"]] == ["obama", "biden"]
+    assert found["tau"]["k"] == 2
+    denied = ostiary("identify", "--config", profile, portrait_file)
+    assert denied.returncode == 1
+    assert "denied / unknown" in denied.stdout
+    assert ostiary("forget", "--config", profile, "--subject", "obama").returncode == 0
+    assert ostiary("identify", "--config", profile, people / "obama2.jpg").returncode == 1
+    assert "not enrolled" in refused("forget", "--config", profile, "--subject", "obama")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("truncated.jpg", "cut short"),
+        ("empty.jpg", "0 bytes"),
+        ("pixel.png", "1x1"),
+        ("text.jpg", "not a picture"),
+        ("none.jpg", "No such file"),
+        ("wall.png", "no face"),
+        ("couple.png", "2 faces"),
+    ],
+)
+def test_bad_photos_are_refused_by_every_command_that_takes_one(
+    profile: Path, bundle_dir: Path, portrait_file: Path, portrait, tmp_path: Path, name: str,
+    message: str,
+) -> None:  # fmt: skip
+    (tmp_path / "truncated.jpg").write_bytes(portrait_file.read_bytes()[:30_000])
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("hello")
+    write_png(tmp_path / "pixel.png", np.zeros((1, 1, 3), np.uint8))
+    write_png(tmp_path / "wall.png", image(99, 480, 640))
+    write_png(tmp_path / "couple.png", np.hstack([portrait, portrait]))
+    photo = tmp_path / name
+    text = refused("enroll", "--config", profile, "--subject", "x", photo)
+    assert message in text
+    assert name in text
+    if name != "couple.png":
+        assert message in refused("verify", "--bundle", bundle_dir, photo, portrait_file)
+    assert json.loads(ostiary("subjects", "--config", profile, "--json").stdout) == []
+
+
+def test_a_template_of_another_encoder_is_named(
+    profile: Path, portrait_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    store = Store(tmp_path / "state" / "store.db")
+    store.put(Template("alice", "f" * 64, unit(np.ones(128))), 0.0)
+    store.close()
+    assert "another encoder only: alice" in refused("identify", "--config", profile, portrait_file)
+
+
+def test_bad_bundles_and_profiles(
+    profile: Path, bundle_dir: Path, portrait_file: Path, tmp_path: Path
+) -> None:
+    both = (portrait_file, portrait_file)
+    assert "manifest.json" in refused("verify", "--bundle", tmp_path, *both)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in bundle_dir.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    data = bytearray((broken / "encoder.onnx").read_bytes())
+    data[1000] ^= 1
+    (broken / "encoder.onnx").write_bytes(data)
+    assert "encoder.onnx is not the file" in refused("verify", "--bundle", broken, *both)
+    assert "encoder.onnx is not the file" in refused("bench", "--bundle", broken)
+    bad = tmp_path / "bad.toml"
+    bad.write_text(profile.read_text() + "[recognition]\nfipr = 0.1\n")
+    text = refused("check-config", bad)
+    assert "unknown field `fipr` - at `$.recognition`" in text
+    assert "fipr" in refused("run", "--config", bad)
+    assert ostiary("check-config", profile).returncode == 0
+    assert "no subject id" in refused("enroll", "--config", profile, "--subject", "A b", *both)
+
+
+def test_bad_lists_and_places_to_write(bundle_dir: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none.txt"
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    out = ("--out", tmp_path / "e.npy")
+    assert "can not read the list" in refused(
+        "embed", "--bundle", bundle_dir, "--list", missing, *out
+    )
+    assert "names no photos" in refused("embed", "--bundle", bundle_dir, "--list", empty, *out)
+    assert "no recipe 'x'" in refused("build", "x", "--out", tmp_path / "b", program="export")
+
+
+def test_the_bench_prints_every_stage(bundle_dir: Path) -> None:
+    done = ostiary("bench", "--bundle", bundle_dir, "--rounds", "10", "--large", "20000", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [b["backend"] for b in found["backends"]] == ["openvino", "onnxruntime"]
+    for backend in found["backends"]:
+        stages = backend["stages"]
+        assert {"detect", "landmarks", "align", "embed", "search", "frame", "frame + pad"} == set(
+            stages
+        )
+        assert stages["frame"]["p50_ms"] >= stages["embed"]["p50_ms"] > 0
+    assert found["search"]["k"] == 20000

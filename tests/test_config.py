@@ -1,0 +1,90 @@
+"""Profiles: what is refused names the key; what is legal arrives where it is used."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.config import load_config
+from edge.core.policy import Mode
+from edge.errors import ConfigError
+
+GOOD = """
+[device]
+site = "hq"
+id = "north-door"
+[bundle]
+path = "bundle"
+[camera]
+url = "v4l2:/dev/video0"
+[state]
+path = "state"
+"""
+
+
+def load(folder: Path, text: str):
+    path = folder / "door.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_the_smallest_profile_is_enough(tmp_path: Path) -> None:
+    config = load(tmp_path, GOOD)
+    assert config.bundle.path == tmp_path / "bundle"
+    assert config.state.path == tmp_path / "state"
+    assert config.rules().mode is Mode.IDENTIFY
+    assert config.mqtt is None
+
+
+def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        GOOD + '[recognition]\nmode = "verify"\nmargin = 0.1\nvotes = 3\ndenials = 9\n'
+        "cooldown_s = 1.5\npatience_s = 2.5\nclaim_s = 4.5\n"
+        "[pad]\nrequired = true\nframes = 7\nmin_live = 0.9\n[quality]\nmax_turn = 0.3\n"
+        '[claims]\nsource = "line:/dev/ttyUSB0"\n[claims.cards]\n"0042" = "alice"\n'
+        '[mqtt]\nhost = "h"\nca = "ca.pem"\n',
+    )
+    rules = config.rules()
+    assert (rules.mode, rules.margin, rules.votes, rules.denials) == (Mode.VERIFY, 0.1, 3, 9)
+    assert (rules.cooldown_s, rules.patience_s, rules.claim_s) == (1.5, 2.5, 4.5)
+    assert rules.require_pad
+    assert (config.pad_rules().frames, config.pad_rules().min_live) == (7, 0.9)
+    assert config.limits().max_turn == 0.3
+    assert config.limits().min_brightness == 30.0
+    assert config.claims is not None
+    assert config.claims.cards == {"0042": "alice"}
+    assert config.mqtt is not None
+    assert config.mqtt.ca == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + "[recognition]\nvots = 2\n", "unknown field `vots` - at `$.recognition`"),
+        (GOOD + "[recognition]\nfpir = 2.0\n", "<= 0.5 - at `$.recognition.fpir`"),
+        (GOOD + "[recognition]\nvotes = 0\n", ">= 1 - at `$.recognition.votes`"),
+        (GOOD + "[recognition]\nvotes = 'two'\n", "Expected `int`, got `str`"),
+        (GOOD + '[recognition]\nmode = "guess"\n', "at `$.recognition.mode`"),
+        (GOOD + "[doors]\n", "unknown field `doors`"),
+        (GOOD.replace("hq", "HQ North"), "at `$.device.site`"),
+        (GOOD.replace('[state]\npath = "state"', ""), "missing required field `state`"),
+        (GOOD + '[recognition]\nmode = "verify"\n', 'mode "verify" needs [claims]'),
+        (GOOD.replace("video0", 'video0"\ndrop = false\n#'), "at `$.camera.drop`"),
+        (GOOD + '[mqtt]\nhost = "h"\ncert = "c"\n', "cert and key go together"),
+        ("[device\n", "door.toml"),
+        ("\x00\x01", "door.toml"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert message in str(caught.value)
+    assert "door.toml" in str(caught.value)
+
+
+def test_a_profile_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "a.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"a\.toml"):
+        load_config(tmp_path / "a.toml")

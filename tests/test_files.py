@@ -1,0 +1,33 @@
+"""Files that are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.files import replace_dir, write_atomically
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    write_atomically(path, b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_directory_takes_the_place_of_another(tmp_path: Path) -> None:
+    for name, content in (("new", "2"), ("target", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(content)
+    replace_dir(tmp_path / "new", tmp_path / "target")
+    assert (tmp_path / "target" / "f").read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["target"]
