@@ -88,7 +88,7 @@ class Ostiary:
     def __init__(self, bundle: bundles.Bundle) -> None:
         self._pipeline = open_pipeline(bundle, "openvino", 1)
         self._gallery = random_gallery(K, bundle.dim)
-        self.by = f"OpenVINO {importlib.metadata.version('openvino')}, {_precision(self._pipeline)}"
+        self.by = f"OpenVINO {importlib.metadata.version('openvino')}, {self._pipeline.precision}"
 
     def frame(self, image: Image) -> Seen:
         pipeline = self._pipeline
@@ -216,7 +216,7 @@ def peers(
 
     The frame is the bundle's portrait. A peer that is not installed is skipped, and named.
 
-    Example: `python bench/peers.py --bundle bundle --yunet yunet.onnx`
+    Example: `python -m bench.peers --bundle bundle --yunet yunet.onnx`
     """
     cv2.setNumThreads(1)
     loaded = bundles.load(bundle)
@@ -255,13 +255,6 @@ def _open(
         if geometry.iou(rival.prove(image).box_px, ours.box_px) < SAME_FACE_IOU:
             raise OstiaryError(f"{rival.name} finds another face than Ostiary")
     return rivals, skipped
-
-
-def _precision(pipeline: Any) -> str:
-    """The float that OpenVINO chose for this processor: bf16 or f16 where it has such units."""
-    # Asked of the very model that is timed: one compiled beside it might be set up otherwise.
-    encoder = pipeline._runners["encoder"]._request.get_compiled_model()
-    return str(encoder.get_property("INFERENCE_PRECISION_HINT").get_type_name())
 
 
 def _dlib_model(name: str) -> str:

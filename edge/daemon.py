@@ -74,6 +74,7 @@ class Daemon:
             version=__version__,
             mode=self._rules.mode.value,
             backend=self._pipeline.backend,
+            precision=self._pipeline.precision,
             refused_backends=self._pipeline.refused,
             encoder=self._pipeline.bundle.encoder_id,
             camera="opening",

@@ -24,6 +24,7 @@ class Pipeline:
         self.backend = proven.backend
         self.refused = proven.refused
         self._runners = proven.runners
+        self.precision = proven.runners["encoder"].precision
         self._models = bundle.manifest.models
         self._crop_size = bundle.model("encoder").size_px
 

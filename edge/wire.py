@@ -50,6 +50,7 @@ class StateMessage(Message, frozen=True):
     version: str = ""
     mode: str = ""
     backend: str = ""
+    precision: str = ""
     refused_backends: tuple[str, ...] = ()
     encoder: str = ""
     k: int = 0

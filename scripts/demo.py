@@ -14,13 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import trial
 
 from edge import wire
 from edge.adapters.photos import read_photo
 from edge.annotate import write_jpeg
 from edge.errors import OstiaryError
 from edge.wire import DecisionMessage, Topics
+from scripts import trial
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "demo"
@@ -142,7 +142,7 @@ class Daemon:
         topics = Topics("demo", f"{mode}-door")
         self._client = trial.subscribe(port, topics.decision, f"demo-{mode}")
         self._client.on_message = lambda _c, _d, m: self._decisions.put(
-            wire.decode(m.payload, DecisionMessage)
+            wire.decode(bytes(m.payload), DecisionMessage)
         )
         self._client.loop_start()
         command = [_program("ostiary"), "run", "--config", str(profile)]

@@ -91,7 +91,7 @@ def subscribe(port: int, topic: str, client_id: str) -> paho.Client:
     """
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     client.reconnect_delay_set(1, 1)
-    lasting = Properties(PacketTypes.CONNECT)
+    lasting = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     lasting.SessionExpiryInterval = SESSION_S
     client.on_connect = lambda c, *_: c.subscribe(topic, qos=1)
     client.connect("127.0.0.1", port, 30, clean_start=False, properties=lasting)
@@ -157,4 +157,4 @@ def worn(photo: Image, seed: int = 0) -> Image:
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6, 0.9)
     turned = cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     noise = np.random.default_rng(seed).normal(0, 6, turned.shape)
-    return np.clip(turned * 0.8 + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(turned * 0.8 + noise, 0, 255), np.uint8)

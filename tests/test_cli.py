@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import trial
 from fakes import image, unit
 from places import ROOT, write_png
 
 from edge.adapters.store import Store
 from edge.core.types import Template
+from scripts import trial
 
 PROFILE = """
 [device]

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-import trial
 
 from edge.adapters.photos import read_photo
 from edge.core.quality import Limits
@@ -11,6 +10,7 @@ from edge.core.types import Image
 from edge.enrollment import enroll
 from edge.errors import EnrollmentRefused
 from edge.pipeline import Pipeline
+from scripts import trial
 
 
 def embedding(pipeline: Pipeline, image: Image) -> np.ndarray:

@@ -42,6 +42,7 @@ class Report:
     """One backend's figures. `frame` is detect to search, `frame + pad` with liveness as well."""
 
     backend: str
+    precision: str
     start_s: float
     memory_mb: float
     stages: dict[str, Spent]
@@ -141,7 +142,8 @@ class _Rival:
 
     def report(self) -> Report:
         stages = {stage: spent(times) for stage, times in self._times.items()}
-        return Report(self._pipeline.backend, self._start_s, self._memory, stages)
+        chosen = self._pipeline
+        return Report(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
 
 
 def random_gallery(k: int, dim: int) -> Gallery:
@@ -197,7 +199,7 @@ def _show(reports: list[Report], threads: int, k: int, search: Search | None) ->
     table = Table(title=f"640x480, one face, K={k}, {threads} thread(s); ms, p50 / p95")
     table.add_column("stage")
     for report in reports:
-        table.add_column(report.backend, justify="right")
+        table.add_column(f"{report.backend}, {report.precision}", justify="right")
     for stage in STAGES:
         cells = [f"{r.stages[stage].p50_ms:.2f} / {r.stages[stage].p95_ms:.2f}" for r in reports]
         table.add_row(stage, *cells)

@@ -50,6 +50,7 @@ class OnnxRuntimeRunner:
 
     def __init__(self, session: Any) -> None:
         self._session: Any = session
+        self.precision = "f32"
         self._outputs: list[str] = [output.name for output in session.get_outputs()]
 
     def infer(self, inputs: Tensors) -> Tensors:

@@ -44,6 +44,7 @@ class OpenVinoRunner:
 
     def __init__(self, compiled: Any) -> None:
         self._request: Any = compiled.create_infer_request()
+        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         self._outputs = {port.get_any_name(): port for port in compiled.outputs}
 
     def infer(self, inputs: Tensors) -> Tensors:

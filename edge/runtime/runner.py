@@ -13,7 +13,12 @@ Tensors = dict[str, Floats]
 
 
 class Runner(Protocol):
-    """A loaded model. The arrays it returns are the caller's to keep."""
+    """A loaded model. The arrays it returns are the caller's to keep.
+
+    `precision` is the float it computes in: f32, or bf16 or f16 where the processor has such units.
+    """
+
+    precision: str
 
     def infer(self, inputs: Tensors) -> Tensors:
         """Run once. `inputs` and the answer are float32 arrays by tensor name."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trial
 from places import write_png
 
 from edge.core.quality import Limits
 from edge.core.types import Image, Template
 from edge.enrollment import enroll
 from edge.pipeline import Pipeline
+from scripts import trial
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import trial
-
 from edge import wire
 from edge.adapters.journal import Journal
 from edge.adapters.store import Store
 from edge.core.types import Template
 from edge.daemon import JOURNAL, STORE
 from edge.wire import DecisionMessage, EventMessage, StateMessage, Topics
+from scripts import trial
 
 PATIENCE_S = 30.0
 TOPICS = Topics("test", "door")

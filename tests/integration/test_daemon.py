@@ -5,12 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
-import trial
 from doors import PATIENCE_S, Door, Listener
 from fakes import unit
 
 from edge.core.types import Template
 from edge.wire import DecisionMessage
+from scripts import trial
 
 
 def test_an_enrolled_person_is_granted_and_the_decision_says_all(

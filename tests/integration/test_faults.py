@@ -1,5 +1,6 @@
 """Power cuts, full disks and broken cameras: nothing is lost, nothing opens, all is said."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -10,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trial
 from doors import Door, Listener
 from test_daemon import _assert_in_order, _wait_for_entries
 
 from edge.adapters.store import Store
 from edge.core.types import Template
+from scripts import trial
 
 needs_gstreamer = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
@@ -88,6 +89,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def _fill(path: Path) -> None:
+    """Write until the disk takes no more."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 512):
+            pass
+
+
 @pytest.mark.parametrize("choice", ["stay-shut", "open-unrecorded"])
 def test_with_a_full_disk_the_door_does_what_the_profile_says(
     tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str, eileen: Template,
@@ -107,13 +115,7 @@ def test_with_a_full_disk_the_door_does_what_the_profile_says(
     (door.state / "cache").symlink_to(tmp_path)
     with door:
         assert listener.until(lambda h: len(h.decisions) >= 2), door.log()
-        with (small_disk / "filler").open("wb") as filler:
-            try:
-                while True:
-                    filler.write(b"\0" * 4096)
-                    filler.flush()
-            except OSError:
-                pass
+        _fill(small_disk / "filler")
         assert listener.until(lambda h: "journal-failed" in h.event_names()), door.log()
         assert listener.until(lambda h: h.states[-1].journal == "failed")
         opened = door.log().count("door: open")

@@ -28,6 +28,8 @@ class WrongBackend:
             return runner
 
         class Spoiled:
+            precision = "f32"
+
             def infer(self, inputs: Tensors) -> Tensors:
                 return runner.infer(spoil(inputs))
 
