@@ -124,10 +124,11 @@ class Daemon:
 
     def _turn(self) -> None:
         frame = self._camera.next(WAIT_S)
+        # A frame may be older than the tick before it; policy's time never runs back.
         if frame is not None:
-            self._last_s = frame.at_s
+            self._last_s = max(self._last_s, frame.at_s)
         elif self._config.camera.drop:
-            self._last_s = time.monotonic()
+            self._last_s = max(self._last_s, time.monotonic())
         self._take_claims()
         try:
             if frame is not None:

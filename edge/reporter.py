@@ -16,7 +16,7 @@ from edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
 
 log = logging.getLogger(__name__)
 
-EVENTS_KEPT = 100
+EVENTS_KEPT, EVENTS_AT_ONCE = 100, 5
 
 
 class Reporter:
@@ -61,7 +61,7 @@ class Reporter:
             message = msgspec.structs.replace(self._state, session=link.session, at=now)
             link.publish(self._topics.state, wire.encode(message), retain=True)
             self._sent = self._state
-        while self._events:
+        for _ in range(min(len(self._events), EVENTS_AT_ONCE)):
             link.publish(self._topics.event, wire.encode(self._events.popleft()))
 
     def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:

@@ -36,8 +36,8 @@ STARTED_S = 10.0
 class Mosquitto:
     """A broker of one's own on a free loopback port, that keeps its state over a kill."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
+        self._folder, self._settings = folder, settings
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +49,7 @@ class Mosquitto:
             raise OstiaryError("mosquitto is not installed", "run scripts/setup")
         settings = self._folder / "mosquitto.conf"
         settings.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"listener {self.port} 127.0.0.1\n{self._settings}\npersistence true\n"
             f"persistence_location {self._folder}/\nautosave_on_changes true\n"
             f"autosave_interval 1\nuser {os.environ.get('USER', 'root')}\n"
         )
@@ -69,6 +69,11 @@ class Mosquitto:
             self._process.send_signal(number)
             self._process.wait()
             self._process = None
+
+    def reload(self) -> None:
+        """Let it read its access list again."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def __enter__(self) -> Mosquitto:
         return self.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from edge.adapters.journal import Journal
+from edge.adapters.journal import Entry, Journal
 from edge.config import Mqtt
 from edge.errors import ConfigError
 
-WINDOW = 20
-"""Entries under way at once: Mosquitto's own default; more would only queue in memory."""
+WINDOW = 10
+"""Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
 
 Will = Callable[[int], bytes]
@@ -28,23 +29,32 @@ class Link:
     `session` grows with every connection, so that a late will is known to be stale.
     """
 
-    def __init__(self, settings: Mqtt, client_id: str, state_topic: str, will: Will) -> None:
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        state_topic: str,
+        will: Will,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`will(session)` is what the broker says for us when we vanish.
 
         Raises ConfigError where certificates or the password can not be read.
         """
         self._settings, self._topic, self._will = settings, state_topic, will
+        self._clock = clock
         self.session = 0
         self.connected = False
         self.problem = "never connected"
-        self._acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._connections: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._under_way: dict[int, int] = {}
         self._last = 0
+        self._pause_until = 0.0
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
         )
-        self._client.max_inflight_messages_set(WINDOW)
+        self._client.max_inflight_messages_set(2 * WINDOW)
         self._client.reconnect_delay_set(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -70,21 +80,38 @@ class Link:
 
         Raises StoreError where the journal can not be read or marked.
         """
+        self._take_answers(journal)
+        if not self._under_way and self._pause_until:
+            if self._clock() < self._pause_until:
+                return self._is_new()
+            self._last, self._pause_until = 0, 0.0
+        if self.connected and not self._pause_until and len(self._under_way) < WINDOW:
+            self._send(journal.pending(self._last, WINDOW - len(self._under_way)), topic)
+        return self._is_new()
+
+    def _take_answers(self, journal: Journal) -> None:
         done = []
-        while not self._acknowledged.empty():
-            seq = self._under_way.pop(self._acknowledged.get(), None)
-            if seq is not None:
+        while not self._answers.empty():
+            mid, refusal = self._answers.get()
+            seq = self._under_way.pop(mid, None)
+            if seq is None:
+                continue
+            if refusal:
+                # The broker said no: nothing is marked, and all is sent again after a while.
+                self.problem = f"the broker refused a decision: {refusal}"
+                self._pause_until = self._clock() + LONGEST_WAIT_S
+            else:
                 done.append(seq)
         if done:
             journal.acknowledge(done)
-        if self.connected and len(self._under_way) < WINDOW:
-            for entry in journal.pending(self._last, WINDOW - len(self._under_way)):
-                info = self._client.publish(topic, entry.payload, qos=1)
-                if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-                    break
-                # On NO_CONN the client keeps the message and sends it on the next connection.
-                self._under_way[info.mid] = self._last = entry.seq
-        return self._is_new()
+
+    def _send(self, entries: list[Entry], topic: str) -> None:
+        for entry in entries:
+            info = self._client.publish(topic, entry.payload, qos=1)
+            if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+                return
+            # On NO_CONN the client keeps the message and sends it on the next connection.
+            self._under_way[info.mid] = self._last = entry.seq
 
     def _is_new(self) -> bool:
         fresh = False
@@ -137,7 +164,7 @@ class Link:
         client.will_set(self._topic, self._will(self.session), qos=1, retain=True)
 
     def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, props: Any) -> None:
-        self._acknowledged.put(mid)
+        self._answers.put((mid, str(reason) if reason.is_failure else ""))
 
 
 def _without_delay(client: Any, data: Any, connection: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ MIN_SIDE_PX = 32
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm")
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-UNCOMPRESSED = (b"BM", b"P5", b"P6")
+BMP, PNM = b"BM", re.compile(rb"P[56](?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s")
 END_OF_IMAGE, PNG_END = b"\xff\xd9", b"IEND"
 
 
@@ -38,7 +39,7 @@ def read_photo(path: Path) -> Image:
 def decode(data: bytes, name: str) -> Image:
     """The same for bytes; `name` says in errors where they came from."""
     size = _declared_size(data, name)
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
+    if size[0] * size[1] > MAX_PIXELS:
         raise PhotoError(
             f"{name} is {size[0]}x{size[1]}, more than {MAX_PIXELS // 10**6} megapixels",
             "scale it down first",
@@ -57,11 +58,8 @@ def decode(data: bytes, name: str) -> Image:
     return np.asarray(image, np.uint8)
 
 
-def _declared_size(data: bytes, name: str) -> tuple[int, int] | None:
-    """(width, height) as the header says, before any memory is taken for the pixels.
-
-    None for uncompressed formats, whose size the file's own length bounds.
-    """
+def _declared_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) as the header says, before any memory is taken for the pixels."""
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes)")
     if data.startswith(PNG):
@@ -70,8 +68,11 @@ def _declared_size(data: bytes, name: str) -> tuple[int, int] | None:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if data.startswith(JPEG):
         return _jpeg_size(data, name)
-    if data.startswith(UNCOMPRESSED):
-        return None
+    if data.startswith(BMP):
+        width, height = (int.from_bytes(data[i : i + 4], "little", signed=True) for i in (18, 22))
+        return abs(width), abs(height)
+    if found := PNM.match(data):
+        return int(found[1]), int(found[2])
     raise PhotoError(f"{name} is not a picture this reads", "JPEG, PNG, BMP, PGM or PPM")
 
 

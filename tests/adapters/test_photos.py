@@ -124,3 +124,17 @@ def test_random_damage_never_raises_anything_else(portrait_file: Path, seed: int
         assert read_photo(portrait_file).dtype == np.uint8
     except PhotoError as error:
         assert str(portrait_file) in str(error)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"BM" + bytes(16) + struct.pack("<ii", 30000, -30000) + bytes(30),
+        b"P6\n# a comment\n30000 30000\n255\n" + bytes(30),
+        b"P5 30000\t30000\n255\n" + bytes(30),
+    ],
+)
+def test_small_files_that_declare_huge_pictures_are_refused(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(header)
+    assert "30000x30000" in refused(path)
