@@ -158,8 +158,9 @@ class Link:
         self._connections.put(self.session)
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        if self.connected:  # else the refusal that is said already is the better reason
+            self.problem = f"disconnected: {reason}"
         self.connected = False
-        self.problem = f"disconnected: {reason}"
         self.session += 1
         client.will_set(self._topic, self._will(self.session), qos=1, retain=True)
 

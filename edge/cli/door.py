@@ -43,21 +43,19 @@ def run(
 
     Example: `ostiary run --config door.toml`, with a profile such as
 
-        [device]
-        site = "hq"
-        id = "north-door"
-
-        [bundle]
-        path = "bundle"
-
-        [camera]
-        url = "v4l2:/dev/video0"
-
-        [state]
-        path = "state"
-
-        [mqtt]
-        host = "broker.example"
+    ```toml
+    [device]
+    site = "hq"
+    id = "north-door"
+    [bundle]
+    path = "bundle"
+    [camera]
+    url = "v4l2:/dev/video0"
+    [state]
+    path = "state"
+    [mqtt]
+    host = "broker.example"
+    ```
     """
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
