@@ -64,8 +64,8 @@ class Pipeline:
 
     def live(self, image: Image, face: Face) -> float:
         """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
-        box_px = geometry.enlarge(face.box_px, self._models.pad.box_factor)
-        out = self._run("pad", geometry.crop(image, box_px))
+        around = geometry.surroundings(image, face.box_px, self._models.pad.box_factor)
+        out = self._run("pad", around)
         logits = out[self._models.pad.outputs[0]].reshape(-1)
         return float(preprocess.softmax(logits)[0])
 

@@ -59,7 +59,7 @@ def _inputs(pipeline: Pipeline, portrait: Image, face: Face) -> dict[str, Image]
     return {
         "detector": portrait,
         "landmarks": geometry.crop(portrait, face.box_px),
-        "pad": geometry.crop(portrait, geometry.enlarge(face.box_px, factor)),
+        "pad": geometry.surroundings(portrait, face.box_px, factor),
         "encoder": pipeline.align(portrait, face),
     }
 

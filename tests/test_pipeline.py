@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from places import DATA
 
 from edge.adapters.photos import read_photo
 from edge.core.quality import Limits
@@ -95,3 +96,26 @@ def test_enrollment_refuses_by_name(
         enroll(pipeline, "x", photos, Limits())
     assert caught.value.reason == reason
     assert photos[0][0] in str(caught.value)
+
+
+def test_the_live_portrait_is_no_attack_also_at_the_border(
+    pipeline: Pipeline, portrait: Image
+) -> None:
+    face = pipeline.find(portrait)[0]
+    assert pipeline.live(portrait, face) > 0.9
+    y1 = int(face.box_px[1])
+    cut = np.ascontiguousarray(portrait[max(y1 - 15, 0) :])
+    assert pipeline.live(cut, pipeline.find(cut)[0]) > 0.5
+
+
+@pytest.mark.data
+def test_one_live_face_and_two_attacks_are_told_apart(pipeline: Pipeline) -> None:
+    """Three pictures: enough to see a swapped class or a wrong crop, not to claim a rate."""
+    if not (DATA / "pad").is_dir():
+        pytest.skip(f"no presentation attack pictures in {DATA}")
+    live = {}
+    for name in ("image_T1", "image_F1", "image_F2"):
+        image = read_photo(DATA / "pad" / f"{name}.jpg")
+        live[name] = pipeline.live(image, pipeline.find(image)[0])
+    assert live["image_T1"] > 0.8
+    assert max(live["image_F1"], live["image_F2"]) < 0.05

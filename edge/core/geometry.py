@@ -47,13 +47,6 @@ def align(image: Image, points_px: Floats, size_px: tuple[int, int]) -> Image:
     return np.asarray(cv2.warpAffine(image, matrix, (width, height)), np.uint8)
 
 
-def enlarge(box_px: Floats, factor: float) -> Floats:
-    """The box grown about its centre by a factor of its sides."""
-    centre = (box_px[:2] + box_px[2:]) / 2
-    half = (box_px[2:] - box_px[:2]) / 2 * factor
-    return np.concatenate([centre - half, centre + half]).astype(np.float32)
-
-
 def crop(image: Image, box_px: Floats) -> Image:
     """The pixels of a box, black where it leaves the image.
 
@@ -69,6 +62,20 @@ def crop(image: Image, box_px: Floats) -> Image:
     top, left = max(-y1, 0), max(-x1, 0)
     padded[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return padded
+
+
+def surroundings(image: Image, box_px: Floats, factor: float) -> Image:
+    """The pixels of a box enlarged about its centre, moved and shrunk to lie inside the image.
+
+    Unlike `crop` it never pads: a black border is what the edge of a held-up photo looks like, and
+    made a live face count as an attack. Minivision's liveness models were trained on this crop.
+    """
+    size = np.array([image.shape[1], image.shape[0]]) - 1
+    side = np.maximum(box_px[2:] - box_px[:2], 1)
+    half = side * min(factor, float((size / side).min())) / 2
+    centre = np.clip((box_px[:2] + box_px[2:]) / 2, half, size - half)
+    (x1, y1), (x2, y2) = (centre - half).astype(int), (centre + half).astype(int)
+    return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
 
 
 def iou(a: Floats, b: Floats) -> float:

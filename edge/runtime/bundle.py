@@ -33,7 +33,7 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: float
     scale: Annotated[float, msgspec.Meta(gt=0)]
     box_factor: float = 1.0
-    """How far the face box is enlarged before it is cropped for this model."""
+    """How far the face box is enlarged before it is cropped for this model; 1 is the box itself."""
 
     @property
     def spec(self) -> InputSpec:

@@ -77,5 +77,31 @@ def test_the_centred_face_is_more_prominent_than_a_larger_one_at_the_edge() -> N
     aside = np.array([0, 0, 130, 130], np.float32)
     size = (480, 640)
     assert geometry.prominence(centred, size) > geometry.prominence(aside, size)
-    larger = geometry.enlarge(centred, 1.5)
+    larger = centred + np.array([-30, -30, 30, 30], np.float32)
     assert geometry.prominence(larger, size) > geometry.prominence(centred, size)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_surroundings_lie_inside_and_around_the_face(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(60, 200, 2)
+    rows, columns = np.mgrid[:height, :width]
+    image = np.stack([rows, columns, rows * 0], axis=-1).astype(np.uint8)
+    corner = rng.uniform(-20, [width - 5, height - 5])
+    box = np.concatenate([corner, corner + rng.uniform(5, 120, 2)]).astype(np.float32)
+    got = geometry.surroundings(image, box, 2.7)
+    (top, left), (bottom, right) = got[0, 0, :2], got[-1, -1, :2]
+    assert (got == image[top : bottom + 1, left : right + 1]).all(), "it is a piece of the image"
+    side = box[2:] - box[:2]
+    factor = min(2.7, (width - 1) / side[0], (height - 1) / side[1])
+    assert got.shape[1] == pytest.approx(side[0] * factor, abs=2)
+    assert got.shape[0] == pytest.approx(side[1] * factor, abs=2)
+
+
+def test_surroundings_away_from_the_border_are_the_enlarged_box() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    image[180:220, 180:220] = 255
+    got = geometry.surroundings(image, np.array([180, 180, 220, 220], np.float32), 2.5)
+    assert got.shape[:2] == (100, 100)
+    assert (got[30:70, 30:70] == 255).all()
+    assert got.sum() == 40 * 40 * 3 * 255
