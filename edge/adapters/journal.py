@@ -141,7 +141,7 @@ class Journal:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}", "check the disk") from error
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
 
 
 def link(chain: bytes, payload: bytes) -> bytes:

@@ -25,7 +25,7 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         _migrate(database, path, migrations)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
-            f"can not open {path}: {error}", "check the disk and its rights"
+            f"can not open {path}: {error}", "check the disk's free space and rights"
         ) from error
     return database
 
