@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from edge.core.preprocess import to_embedding, to_tensor
 from edge.core.types import Floats
 from edge.errors import BackendError
+from edge.runtime.backends import backends
 from edge.runtime.bundle import Bundle, ModelEntry
-from edge.runtime.runner import Backend, Runner, backends
+from edge.runtime.runner import Backend, Runner
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -8,8 +8,9 @@ import pytest
 
 from edge.errors import BackendError
 from edge.runtime import golden
+from edge.runtime.backends import backends
 from edge.runtime.bundle import Bundle, ModelEntry
-from edge.runtime.runner import Tensors, backends
+from edge.runtime.runner import Tensors
 
 Wrong = Callable[[Tensors], Tensors]
 
