@@ -130,8 +130,17 @@ def _profile(mode: str, port: int, camera: Path | str, loop: bool = False) -> Pa
 
 def _show_card(subject: str) -> None:
     _say(f"a card says: {subject}")
-    with (WORK / "cards").open("w") as reader:
-        reader.write(f"{subject}\n")
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            cards = os.open(WORK / "cards", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:  # nobody reads it: the daemon has not come so far yet
+            if time.monotonic() > until:
+                raise OstiaryError("the daemon reads no cards", f"see {WORK}/verify.log") from error
+            time.sleep(0.02)
+            continue
+        os.write(cards, f"{subject}\n".encode())
+        return os.close(cards)
 
 
 class Daemon:

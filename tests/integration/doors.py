@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,16 @@ telemetry_s = 1
 """
 CHATTY = "votes = 1\ndenials = 1\ncooldown_s = 0.01"
 """A decision almost every frame."""
+
+
+def eventually(met: Callable[[], bool]) -> bool:
+    """Poll what can not be waited for, such as another process's file; False where never met."""
+    end, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while not met():
+        if time.monotonic() > end:
+            return False
+        pause.wait(0.01)
+    return True
 
 
 class Door:

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from doors import PATIENCE_S, Door, Listener
+from doors import PATIENCE_S, Door, Listener, eventually
 from fakes import unit
 
 from edge.core.types import Template
@@ -136,13 +136,9 @@ def test_the_broker_may_come_later_and_nothing_is_lost(
 
 def _wait_for_entries(door: Door, count: int):
     """Until the daemon has journaled so many decisions."""
-    signal.alarm(int(PATIENCE_S))
-    while not (door.state / "journal.db").exists():
-        assert door.running, door.log()
+    assert eventually(lambda: (door.state / "journal.db").exists() and door.running), door.log()
     journal = door.journal()
-    while len(journal.entries()) < count:
-        assert door.running, door.log()
-    signal.alarm(0)
+    assert eventually(lambda: len(journal.entries()) >= count), door.log()
     return journal
 
 
