@@ -13,11 +13,15 @@ from edge.core.policy import Mode, Rules
 from edge.core.quality import Limits
 from edge.errors import ConfigError
 
-Name = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9:._-]{0,251}[A-Za-z0-9])?\Z")]
 Rate = Annotated[float, Meta(gt=0, le=0.5)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Positive = Annotated[float, Meta(gt=0)]
 _LIMITS = Limits()
+
+
+LIVE = ("v4l2:", "rtsp:", "rtsps:", "gst:")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -121,7 +125,7 @@ class State(Section, frozen=True):
 class Mqtt(Section, frozen=True):
     """The broker. With `ca` the connection is TLS; a password is read from a file."""
 
-    host: str
+    host: Host
     port: Annotated[int, Meta(ge=1, le=65535)] = 1883
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 30
     username: str | None = None
@@ -195,8 +199,10 @@ def _check(path: Path, config: Config) -> None:
         raise ConfigError(
             f'{path}: mode "verify" needs [claims]', 'source = "line:/dev/ttyUSB0", say'
         )
-    if not config.camera.drop and config.camera.url.startswith(("v4l2:", "rtsp:", "gst:")):
+    if not config.camera.drop and config.camera.url.startswith(LIVE):
         raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
+    if config.mqtt is not None and ".." in config.mqtt.host:
+        raise ConfigError(f"{path}: {config.mqtt.host!r} is no host - at `$.mqtt.host`")
     if config.mqtt is not None and (config.mqtt.cert is None) != (config.mqtt.key is None):
         raise ConfigError(f"{path}: cert and key go together - at `$.mqtt`")
 

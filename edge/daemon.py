@@ -21,8 +21,9 @@ from edge.adapters.store import Store
 from edge.config import Config
 from edge.core import policy
 from edge.core.policy import Claim, Tick
-from edge.core.types import Decision, Frame, Outcome, Reason
+from edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
 from edge.errors import OstiaryError, StoreError
+from edge.follower import Follower
 from edge.observer import Observer, Sighting
 from edge.pipeline import open_pipeline
 from edge.recorder import Recorder
@@ -62,10 +63,10 @@ class Daemon:
         unrecorded = config.state.without_journal == "open-unrecorded"
         self._recorder = Recorder(self._journal, door, self._reporter, time.time, unrecorded)
         self._camera = CameraReader(config.camera, open_source)
-        self._store_version = -1
-        self._last_s, self._failed_until, self._claim_problem = 0.0, 0.0, ""
+        self._last_s, self._failed_until, self._claim_problem = time.monotonic(), 0.0, ""
+        self._follower = Follower(self._store, self._observer, self._reporter, loaded)
         self._connect()
-        self._load_gallery()
+        self._follower.follow(self._started)
 
     def _first_state(self) -> StateMessage:
         return StateMessage(
@@ -159,8 +160,12 @@ class Daemon:
         if self._claims is None or self._config.claims is None:
             return
         for line in self._claims.poll():
+            # First time: a claim that has run out is answered before the next one takes its place.
+            self._step(Tick(), None, None)
             subject = self._config.claims.cards.get(line, line.lower())
-            self._step(Claim(subject, subject in self._observer.gallery), None, None)
+            known = subject in self._observer.gallery
+            # What a reader sends is no subject's id until it looks like one.
+            self._step(Claim(subject if SUBJECT.fullmatch(subject) else None, known), None, None)
         if self._claims.problem != self._claim_problem:
             self._claim_problem = self._claims.problem
             self._reporter.event("claims-lost" if self._claim_problem else "claims-back")
@@ -211,8 +216,8 @@ class Daemon:
     def _keep_house(self) -> None:
         now = time.monotonic()
         self._housekept = now
+        self._follower.follow(now)
         try:
-            self._load_gallery()
             if now - self._trimmed >= TRIM_S:
                 self._trimmed = now
                 kept = self._config.state
@@ -230,24 +235,6 @@ class Daemon:
         uptime = now - self._started
         pending = self._journal.pending_count()
         self._reporter.telemetry(uptime, self._reporter.frames / uptime, pending)
-
-    def _load_gallery(self) -> None:
-        """Take over what another process enrolled or forgot, and re-derive tau for the new K."""
-        version = self._store.version()
-        if version == self._store_version:
-            return
-        self._store_version = version
-        bundle = self._pipeline.bundle
-        self._observer.load(self._store.templates(bundle.encoder_id, bundle.dim))
-        unusable = self._store.unusable(bundle.encoder_id)
-        if unusable:
-            detail = f"{len(unusable)} subjects have templates of another encoder only"
-            self._reporter.event("templates-unusable", detail)
-        tau = self._observer.tau
-        if not tau.supported:
-            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
-            self._reporter.event("tau-unsupported", detail)
-        self._reporter.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
 
     def _close(self) -> None:
         self._camera.close()

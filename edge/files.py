@@ -37,11 +37,17 @@ def replace_dir(staged: Path, target: Path) -> None:
             os.fsync(descriptor)
             os.close(descriptor)
     sync_dir(staged)
+    target = target.resolve()
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    staged.rename(target)
+    try:
+        staged.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
     sync_dir(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -61,8 +61,10 @@ class Reporter:
             message = msgspec.structs.replace(self._state, session=link.session, at=now)
             link.publish(self._topics.state, wire.encode(message), retain=True)
             self._sent = self._state
-        for _ in range(min(len(self._events), EVENTS_AT_ONCE)):
-            link.publish(self._topics.event, wire.encode(self._events.popleft()))
+        for event in list(self._events)[:EVENTS_AT_ONCE]:
+            if not link.publish(self._topics.event, wire.encode(event)):
+                return
+            self._events.popleft()
 
     def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:
         """Publish how the device is doing."""

@@ -14,6 +14,8 @@ from edge.core.types import Frame, Image
 from edge.errors import CameraError, OstiaryError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+OPENING_S = 8.0
+"""Longer than any source may take to open: a network camera needs seconds, and gets them."""
 SAMPLE_STEP = 8
 
 Open = Callable[[Camera], Source]
@@ -86,7 +88,10 @@ class CameraReader:
 
     def _watch(self) -> None:
         silent = self._clock() - self._seen_s
-        if silent < self._camera.stall_s + (self._wait_s if self._lost else 0):
+        patience = self._camera.stall_s + (self._wait_s if self._lost else 0)
+        if self._turn is not None and self._turn.opening:
+            patience += OPENING_S
+        if silent < patience:
             return
         self._fail(f"no frame for {silent:.1f} s")
         turn = self._turn
@@ -115,6 +120,10 @@ class CameraReader:
             self._changed.notify_all()
         return True
 
+    def _alive(self) -> None:
+        """The source answers, though with nothing new."""
+        self._seen_s = self._clock()
+
     def _fail(self, reason: str) -> None:
         """Report the first failure of a row, not every attempt."""
         with self._changed:
@@ -140,6 +149,11 @@ class _Turn:
         self._left = threading.Event()
         self._source: Source | None = None
 
+    @property
+    def opening(self) -> bool:
+        """Whether there is no source yet."""
+        return self._source is None
+
     def leave(self) -> None:
         """End the turn. A pipeline is killed here, since its thread may hang in a read."""
         self._left.set()
@@ -156,6 +170,7 @@ class _Turn:
                         return self._reader._end(self)
                 finally:
                     source.close()
+                    self._source = None
             except OstiaryError as error:
                 if not self._left.is_set():
                     self._reader._fail(error.message)
@@ -164,13 +179,16 @@ class _Turn:
 
     def _read(self, source: Source) -> bool:
         """Read until the source ends (True) or the turn does (False)."""
-        still = _Stillness(self._camera.frozen_s if source.live else 0.0)
+        still = _Stillness(self._camera.frozen_s, source.live)
         due = self._reader._clock()
         while not self._left.is_set():
             image = source.read()
             if image is None:
                 return True
-            still.check(image, self._reader._clock())
+            if still.repeats(image, self._reader._clock()):
+                # The same picture again is no new evidence: a frozen face must not collect votes.
+                self._reader._alive()
+                continue
             if not source.live and self._camera.drop:
                 due += 1 / self._camera.fps
                 self._left.wait(max(0.0, due - self._reader._clock()))
@@ -182,17 +200,19 @@ class _Turn:
 class _Stillness:
     """A live camera whose every pixel stays the same has frozen: real ones have noise."""
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, live: bool) -> None:
+        self._limit_s, self._live = limit_s, live
         self._sample = b""
         self._since = 0.0
 
-    def check(self, image: Image, now: float) -> None:
-        """Raises CameraError once the picture has been the same for too long."""
-        if not self._limit_s:
-            return
+    def repeats(self, image: Image, now: float) -> bool:
+        """Whether a live picture is the one before; CameraError once it was so for too long."""
+        if not self._live:
+            return False
         sample = image[::SAMPLE_STEP, ::SAMPLE_STEP].tobytes()
         if sample != self._sample:
             self._sample, self._since = sample, now
-        elif now - self._since >= self._limit_s:
+            return False
+        if self._limit_s and now - self._since >= self._limit_s:
             raise CameraError(f"the picture has been frozen for {now - self._since:.1f} s")
+        return True

@@ -40,6 +40,8 @@ EVENT = struct.Struct("@llHHi")
 """The kernel's input_event: seconds, microseconds, type, code, value."""
 KEY_EVENT, KEY_DOWN = 1, 1
 KEY_ENTER, KEY_KEYPAD_ENTER = 28, 96
+MODIFIERS = {29, 42, 54, 56, 58, 97, 100, 125, 126}
+"""Control, Shift, Alt, Caps Lock, Meta: subjects are lower-case whatever the reader holds down."""
 GRAB = 0x40044590
 """EVIOCGRAB: card numbers must not also be typed into a console."""
 ROWS = {2: "1234567890-", 16: "qwertyuiop", 30: "asdfghjkl", 44: "zxcvbnm"}
@@ -61,7 +63,7 @@ class KeyEvents:
         self._rest = data[whole:]
         lines = []
         for _, _, kind, code, value in EVENT.iter_unpack(data[:whole]):
-            if kind != KEY_EVENT or value != KEY_DOWN:
+            if kind != KEY_EVENT or value != KEY_DOWN or code in MODIFIERS:
                 continue
             if code in (KEY_ENTER, KEY_KEYPAD_ENTER):
                 lines.append(self._typed)
@@ -82,6 +84,7 @@ class ClaimSource:
         self._path, self._keys = Path(path), kind == "evdev"
         self._descriptor: int | None = None
         self._parser: LineParser = TextLines()
+        self._is_file = False
         self.problem = ""
 
     def poll(self) -> list[str]:
@@ -94,13 +97,19 @@ class ClaimSource:
                 self._descriptor = self._open()
             data = os.read(self._descriptor, 4096)
         except BlockingIOError:
-            return []
-        except OSError as error:
-            self.problem = f"{self._path}: {error.strerror}"
-            self.close()
-            return []
+            data = b""
+        except (OSError, termios.error) as error:
+            return self._lose(str(error.args[-1]))
+        else:
+            if not data and not self._is_file:
+                return self._lose("hung up")
         self.problem = ""
         return [line for line in self._parser.feed(data) if line]
+
+    def _lose(self, reason: str) -> list[str]:
+        self.problem = f"{self._path}: {reason}"
+        self.close()
+        return []
 
     def close(self) -> None:
         """Let the device go."""
@@ -114,7 +123,16 @@ class ClaimSource:
         access = os.O_RDWR if stat.S_ISFIFO(mode) else os.O_RDONLY
         descriptor = os.open(self._path, access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         self._parser = KeyEvents() if self._keys else TextLines()
-        if stat.S_ISREG(mode):
+        self._is_file = stat.S_ISREG(mode)
+        try:
+            self._prepare(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _prepare(self, descriptor: int) -> None:
+        if self._is_file:
             # What stands in a file from before was claimed before: nobody is at the door for it.
             os.lseek(descriptor, 0, os.SEEK_END)
         elif self._keys:
@@ -122,4 +140,3 @@ class ClaimSource:
         elif os.isatty(descriptor):
             tty.setraw(descriptor, termios.TCSANOW)
             termios.tcflush(descriptor, termios.TCIFLUSH)
-        return descriptor

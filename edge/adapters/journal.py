@@ -106,10 +106,13 @@ class Journal:
         """The last entry that may go: never one behind an entry still to be sent."""
         seq, _ = self._last()
         found = self._all(
-            "SELECT max(seq) FROM decision WHERE (at < ? OR seq <= ?) AND seq <"
+            # Age counts from the front only: a row of a wrong clock takes no younger ones along.
+            "SELECT max(seq) FROM decision WHERE (seq <= ? OR seq <"
+            " (SELECT coalesce(min(seq), ?) FROM decision WHERE at >= ?)) AND seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE acknowledged = 0)",
-            older_than,
             seq - most_rows,
+            seq + 1,
+            older_than,
             seq + 1,
         )
         return None if found[0][0] is None else int(found[0][0])

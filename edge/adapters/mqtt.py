@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.adapters.journal import Entry, Journal
 from edge.config import Mqtt
@@ -19,6 +23,7 @@ from edge.errors import ConfigError
 WINDOW = 10
 """Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
+WITH_WILL = "Disconnect with will message"
 
 Will = Callable[[int], bytes]
 
@@ -47,8 +52,11 @@ class Link:
         self.connected = False
         self.problem = "never connected"
         self._answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
-        self._connections: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._connecting = threading.Lock()
+        self._connection = self._pumped = 0
+        self._window = WINDOW
         self._under_way: dict[int, int] = {}
+        self._done: list[int] = []
         self._last = 0
         self._pause_until = 0.0
         self._client = paho.Client(
@@ -70,27 +78,37 @@ class Link:
         self._client.connect_async(settings.host, settings.port, settings.keepalive_s)
         self._client.loop_start()
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
-        """Send what need not outlive the connection; dropped while there is none."""
-        if self.connected:
-            self._client.publish(topic, payload, qos, retain)
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> bool:
+        """Send what need not outlive the connection; False where there is none."""
+        with self._connecting:
+            if self.connected:
+                self._client.publish(topic, payload, qos, retain)
+            return self.connected
 
     def pump(self, journal: Journal, topic: str) -> bool:
         """Mark what the broker took, send what is next; whether a connection is new.
 
-        Raises StoreError where the journal can not be read or marked.
+        Raises StoreError where the journal can not be read or marked; it is tried again then.
         """
-        self._take_answers(journal)
-        if not self._under_way and self._pause_until:
-            if self._clock() < self._pause_until:
-                return self._is_new()
-            self._last, self._pause_until = 0, 0.0
-        if self.connected and not self._pause_until and len(self._under_way) < WINDOW:
-            self._send(journal.pending(self._last, WINDOW - len(self._under_way)), topic)
-        return self._is_new()
+        fresh, self._pumped = self._pumped != self._connection, self._connection
+        self._take_answers()
+        if fresh:
+            self._start_over()
+        if self._done:
+            journal.acknowledge(self._done)
+            self._done = []
+        if self._pause_until and not self._under_way and self._clock() >= self._pause_until:
+            self._start_over()
+        if not self._pause_until and len(self._under_way) < self._window:
+            self._send(journal.pending(self._last, self._window - len(self._under_way)), topic)
+        return fresh
 
-    def _take_answers(self, journal: Journal) -> None:
-        done = []
+    def _start_over(self) -> None:
+        """Send again from the oldest that nobody took: the journal decides, not paho's memory."""
+        self._under_way.clear()
+        self._last, self._pause_until = 0, 0.0
+
+    def _take_answers(self) -> None:
         while not self._answers.empty():
             mid, refusal = self._answers.get()
             seq = self._under_way.pop(mid, None)
@@ -101,24 +119,16 @@ class Link:
                 self.problem = f"the broker refused a decision: {refusal}"
                 self._pause_until = self._clock() + LONGEST_WAIT_S
             else:
-                done.append(seq)
-        if done:
-            journal.acknowledge(done)
+                self._done.append(seq)
 
     def _send(self, entries: list[Entry], topic: str) -> None:
-        for entry in entries:
-            info = self._client.publish(topic, entry.payload, qos=1)
-            if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+        with self._connecting:
+            # A connection newer than the one that was looked at starts over first.
+            if not self.connected or self._pumped != self._connection:
                 return
-            # On NO_CONN the client keeps the message and sends it on the next connection.
-            self._under_way[info.mid] = self._last = entry.seq
-
-    def _is_new(self) -> bool:
-        fresh = False
-        while not self._connections.empty():
-            self._connections.get()
-            fresh = True
-        return fresh
+            for entry in entries:
+                info = self._client.publish(topic, entry.payload, qos=1)
+                self._under_way[info.mid] = self._last = entry.seq
 
     @property
     def under_way(self) -> int:
@@ -127,13 +137,15 @@ class Link:
 
     def stop(self, payload: bytes, wait_s: float) -> None:
         """Say a clean goodbye in place of the will, and disconnect."""
+        said = False
         if self.connected:
             info = self._client.publish(self._topic, payload, qos=1, retain=True)
-            try:
+            with contextlib.suppress(RuntimeError, ValueError):
                 info.wait_for_publish(wait_s)
-            except (RuntimeError, ValueError):
-                self.problem = "the broker left before the goodbye"
-        self._client.disconnect()
+            said = info.is_published()
+        # Unsaid, the will must speak: a plain goodbye would discard it and leave `online` behind.
+        reason = None if said else ReasonCode(PacketTypes.DISCONNECT, WITH_WILL)
+        self._client.disconnect(reason)
         self._client.loop_stop()
 
     def _secure(self, settings: Mqtt) -> None:
@@ -154,8 +166,13 @@ class Link:
         if reason.is_failure:
             self.problem = f"the broker refused: {reason}"
             return
-        self.connected, self.problem = True, ""
-        self._connections.put(self.session)
+        limit = getattr(props, "ReceiveMaximum", None)
+        with self._connecting:
+            # What paho kept of the last connection would be sent before and beside ours.
+            client.drop_out_messages()
+            self._window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
+            self._connection += 1
+            self.connected, self.problem = True, ""
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         if self.connected:  # else the refusal that is said already is the better reason

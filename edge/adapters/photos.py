@@ -87,6 +87,9 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
         if marker == 0xFF:
             at += 1
             continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length
+            at += 2
+            continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height = int.from_bytes(data[at + 5 : at + 7], "big")
             size = int.from_bytes(data[at + 7 : at + 9], "big"), height

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +18,7 @@ from edge.core.types import Image
 from edge.errors import CameraError
 
 OPEN_TIMEOUT_MS = 5000
+LAST_WORDS = 64_000
 FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
 
 
@@ -139,32 +142,41 @@ class PipelineSource:
                 "a gst: camera needs a width that divides by 4", "its rows are padded"
             )
         self._shape = (camera.height, camera.width, 3)
+        # A pipe of their own: elements print to stdout, and one line would shift every later frame.
+        reading, writing = os.pipe()
         sink = (
             f"! videoconvert ! videoscale ! video/x-raw,format=BGR,width={camera.width},"
-            f"height={camera.height} ! fdsink fd=1"
+            f"height={camera.height} ! fdsink fd={writing}"
         )
-        command = ["gst-launch-1.0", "-q", *shlex.split(pipeline), *shlex.split(sink)]
+        self._frames = os.fdopen(reading, "rb")
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
         try:
+            command = ["gst-launch-1.0", "-q", *shlex.split(pipeline), *shlex.split(sink)]
+            quiet = subprocess.DEVNULL
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                command, stdin=quiet, stdout=quiet, stderr=self._said, pass_fds=[writing]
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            self._frames.close()
+            self._said.close()
             raise CameraError(
-                f"can not start gst-launch-1.0: {error.strerror}",
+                f"can not start gst-launch-1.0: {error}",
                 "install GStreamer (Debian: gstreamer1.0-tools gstreamer1.0-plugins-base)",
             ) from error
+        finally:
+            os.close(writing)
 
     def read(self) -> Image | None:
-        assert self._process.stdout is not None
         wanted = int(np.prod(self._shape))
-        data = self._process.stdout.read(wanted)
+        data = self._frames.read(wanted)
         if len(data) == wanted:
             return np.frombuffer(data, np.uint8).reshape(self._shape)
         raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
 
     def _last_words(self) -> str:
-        assert self._process.stderr is not None
-        lines = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+        self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read(LAST_WORDS).decode("utf-8", "replace").strip().splitlines()
         errors = [line for line in lines if line.startswith(("ERROR", "WARNING: err"))]
         return (errors or lines or ["no reason given"])[0]
 
@@ -173,5 +185,6 @@ class PipelineSource:
 
     def close(self) -> None:
         self._process.kill()
-        with self._process:  # waits, and closes both pipes
-            pass
+        self._process.wait()
+        self._frames.close()
+        self._said.close()

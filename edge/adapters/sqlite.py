@@ -22,6 +22,8 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         # FULL: a commit is on the disk when it returns; a power cut loses nothing that was said.
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
+        database.execute("PRAGMA secure_delete = ON")
+        path.chmod(0o600)
         _migrate(database, path, migrations)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(

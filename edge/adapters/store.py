@@ -25,6 +25,8 @@ MIGRATIONS = (
     """,
 )
 
+UNIT_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectRow:
@@ -63,6 +65,8 @@ class Store:
         try:
             with atomic(self._database):
                 gone = self._database.execute("DELETE FROM subject WHERE id = ?", (subject,))
+            # Forgotten means gone from the disk, not only from the answers.
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return gone.rowcount > 0
@@ -75,21 +79,19 @@ class Store:
         )
         return [SubjectRow(s, at, tuple((e or "").split(",")) if e else ()) for s, at, e in rows]
 
-    def templates(self, encoder: str, dim: int) -> list[tuple[str, Floats]]:
-        """(subject, (1, dim) float32) of every template of one encoder.
-
-        Raises StoreError for one that does not have `dim` values.
-        """
-        found = []
+    def templates(self, encoder: str, dim: int) -> tuple[list[tuple[str, Floats]], list[str]]:
+        """(subject, (1, dim) float32) of every template of one encoder, and whose are damaged:
+        not of `dim` values or not of unit length."""
+        found, damaged = [], []
         for subject, blob in self._all(
             "SELECT subject, embedding FROM template WHERE encoder = ?", encoder
         ):
-            if len(blob) != 4 * dim:
-                raise StoreError(
-                    f"{self.path}: the template of {subject} is damaged", "forget and enroll again"
-                )
-            found.append((subject, np.frombuffer(blob, "<f4").astype(np.float32)[None]))
-        return found
+            row = np.frombuffer(blob[: len(blob) // 4 * 4], "<f4").astype(np.float32)[None]
+            if len(blob) == 4 * dim and abs(float(np.linalg.norm(row)) - 1) < UNIT_TOLERANCE:
+                found.append((subject, row))
+            else:
+                damaged.append(subject)
+        return found, damaged
 
     def unusable(self, encoder: str) -> list[str]:
         """The subjects that have templates, but none of this encoder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from edge.cli.console import err, out, print_json
 from edge.config import Config, load_config
 from edge.core import policy, quality
 from edge.core.pad import Presentation
+from edge.core.types import SUBJECT
 from edge.daemon import CACHE, STORE
 from edge.enrollment import enroll as make_template
 from edge.errors import ConfigError, PhotoError, StoreError
@@ -29,7 +29,6 @@ from edge.wire import utc
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
 Subject = Annotated[str, typer.Option("--subject", help="An opaque id: a-z, 0-9 and -.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-SUBJECT = re.compile(r"[a-z0-9-]{1,64}")
 SHOWN = 5
 
 
@@ -146,7 +145,7 @@ def _identifying(profile: Config) -> Config:
 def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
     store = _store(profile)
     bundle = pipeline.bundle
-    found = store.templates(bundle.encoder_id, bundle.dim)
+    found, damaged = store.templates(bundle.encoder_id, bundle.dim)
     unusable = store.unusable(bundle.encoder_id)
     store.close()
     if unusable:
@@ -155,6 +154,8 @@ def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
         if not found:
             raise StoreError(message, "enroll them again with this bundle")
         err.print(escape(message))
+    if damaged:
+        err.print(escape(f"damaged, enroll again: {', '.join(damaged)}"))
     if not found:
         raise StoreError("nobody is enrolled", "`ostiary enroll` first")
     observer.load(found)

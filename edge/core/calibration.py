@@ -50,9 +50,9 @@ class DetCurve:
 class Threshold:
     """tau, with the error rate and K it is for.
 
-    `wanted` is the rate asked for, `expected` the rate the evidence supports at this tau;
-    `supported` is False where the curve does not reach that far, and tau is then the strictest
-    that was measured.
+    `wanted` is the rate asked for, `expected` the rate to be expected at this tau. `supported` is
+    False where fewer than thirty errors stand behind it: tau still rises with K, up to above every
+    impostor score that was measured, but it is no longer known how well it keeps the rate.
     """
 
     tau: float
@@ -82,11 +82,11 @@ def fmr_for(fpir: float, k: int) -> float:
 
 def threshold(curve: DetCurve, fpir: float, k: int) -> Threshold:
     """tau for a false positive identification rate against k templates; k = 1 is 1:1 (FMR)."""
-    fmr = max(fmr_for(fpir, k), curve.least_fmr)
+    fmr = fmr_for(fpir, k)
     allowed = curve.impostor_at_or_above <= fmr * curve.impostors
     at = int(np.argmax(allowed)) if allowed.any() else len(curve.scores) - 1
     tau = float(curve.scores[at])
-    met = max(curve.fmr(tau), curve.least_fmr)
-    expected = 1.0 - (1.0 - met) ** max(k, 1)
-    supported = bool(allowed.any()) and fmr_for(fpir, k) >= curve.least_fmr
-    return Threshold(tau, k, fpir, expected, supported)
+    supported = bool(allowed.any()) and fmr >= curve.least_fmr
+    # Below thirty errors the count is no rate; what it may hide is bounded by the rule of three.
+    met = curve.fmr(tau) if supported else min(1.0, curve.fmr(tau) + 3 / curve.impostors)
+    return Threshold(tau, k, fpir, 1.0 - (1.0 - met) ** max(k, 1), supported)

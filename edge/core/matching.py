@@ -13,8 +13,8 @@ from edge.core.types import Candidate, Floats
 BLOCK = 1024
 """Rows whose best score is taken together when the bar for a re-rank is set."""
 LEVELS = 127
-ROUNDING = 1e-6
-"""Slack for the float32 norms of templates that are unit only to single precision."""
+ROUNDING = 1e-9
+"""Slack for sums in float64."""
 
 
 class Gallery:
@@ -40,7 +40,7 @@ class Gallery:
         self._rows: dict[str, list[int]] = {}
         self._range = 0.0
         self._residual = 0.0
-        self._most = 1
+        self._most, self._norm = 1, 1.0
 
     def __len__(self) -> int:
         """How many templates are searched: the K that tau must know."""
@@ -125,7 +125,7 @@ class Gallery:
         simsimd.cdist(codes[None], self._codes[: self._count], metric="dot", out=scores)
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
-        error = self._residual * probe_norm + (1 + ROUNDING + self._residual) * probe_error
+        error = self._residual * probe_norm + (self._norm + self._residual) * probe_error
         unit = self._range / LEVELS * step
         slack = 2 * (error + ROUNDING) / unit
         return _near_the_best(scores[0], (top - 1) * self._most + 1, slack)
@@ -166,6 +166,7 @@ class Gallery:
             codes = np.rint(exact / step)
             self._codes[rows] = codes.astype(np.int8)
             errors = np.linalg.norm(exact - step * codes, axis=1)
+            self._norm = max(self._norm, float(np.linalg.norm(exact, axis=1).max()))
             self._residual = max(self._residual, float(errors.max()))
 
 

@@ -26,10 +26,13 @@ class PadRules:
 def judge(live: Sequence[float], rules: PadRules) -> Presentation:
     """The verdict over the newest `rules.frames` live probabilities (0..1) of one track.
 
-    Fail secure: undecided is not bona fide, and with enough frames there is no middle ground.
+    Fail secure: undecided is not bona fide. The newest frame must look live by itself as well:
+    a live face must not lend its evidence to a photo that is held up next.
     """
     if len(live) < rules.frames:
         return Presentation.UNDECIDED
     newest = live[-rules.frames :]
     mean = sum(newest) / len(newest)
-    return Presentation.BONA_FIDE if mean >= rules.min_live else Presentation.ATTACK
+    if not mean >= rules.min_live:
+        return Presentation.ATTACK
+    return Presentation.BONA_FIDE if newest[-1] >= rules.min_live else Presentation.UNDECIDED

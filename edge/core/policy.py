@@ -60,9 +60,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A card or keypad says who stands there; `enrolled` is whether the gallery knows them."""
+    """A card or keypad says who stands there; `enrolled` is whether the gallery knows them.
 
-    subject: str
+    `subject` is None where what was read can be nobody's id.
+    """
+
+    subject: str | None
     enrolled: bool
 
 
@@ -130,10 +133,15 @@ def _expire(rules: Rules, state: State, now: float) -> tuple[State, Decision | N
 def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[State, Decision | None]:
     if rules.mode is not Mode.VERIFY:
         return state, None
-    if not claim.enrolled:
-        return _without_claim(state), Decision(Outcome.DENIED, Reason.UNKNOWN, claim.subject)
-    fresh = replace(_without_claim(state), claim=claim.subject, claim_until=now + rules.claim_s)
-    return fresh, None
+    before = state.claim
+    state = _without_claim(state)
+    if claim.subject is None or not claim.enrolled:
+        return state, Decision(Outcome.DENIED, Reason.UNKNOWN, claim.subject)
+    state = replace(state, claim=claim.subject, claim_until=now + rules.claim_s)
+    if before is None or before == claim.subject:
+        return state, None
+    # Another card before an answer: the first was an attempt too.
+    return state, Decision(Outcome.DENIED, Reason.LOW_QUALITY, before)
 
 
 def _seen(
@@ -143,7 +151,8 @@ def _seen(
         return state, None
     reason, candidate = _reading(rules, evidence)
     if reason is None:
-        return state, None
+        # Votes are in a row: a frame that says nothing ends the row.
+        return replace(state, tallies=_without(state.tallies, evidence.track)), None
     subject = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
     tally = _count(state.tallies.get(evidence.track), reason, subject, now)
     state = replace(state, tallies=_with(state.tallies, evidence.track, tally))
@@ -186,9 +195,10 @@ def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate
     if not evidence.candidates:
         return Reason.UNKNOWN, None
     best = evidence.candidates[0]
-    if best.score < evidence.tau:
+    if not best.score >= evidence.tau:  # written so that NaN is refused
         return (Reason.UNKNOWN if rules.mode is Mode.IDENTIFY else Reason.MISMATCH), best
-    if len(evidence.candidates) > 1 and best.score - evidence.candidates[1].score < rules.margin:
+    second = evidence.candidates[1].score if len(evidence.candidates) > 1 else -2.0
+    if not best.score - second >= rules.margin:
         return Reason.AMBIGUOUS, best
     return Reason.MATCHED, best
 

@@ -64,12 +64,13 @@ def measure(face: Face, aligned: Image) -> Quality:
 def failures(quality: Quality, limits: Limits) -> tuple[str, ...]:
     """The names of the limits that a face breaks; empty where it is usable."""
     found = {
-        "too-small": quality.eye_distance_px < limits.min_eye_distance_px,
-        "turned": quality.turn > limits.max_turn,
-        "tilted": quality.tilt_deg > limits.max_tilt_deg,
-        "blurred": quality.sharpness < limits.min_sharpness,
-        "too-dark": quality.brightness < limits.min_brightness,
-        "too-bright": quality.brightness > limits.max_brightness,
-        "flat": quality.contrast < limits.min_contrast,
+        "too-small": quality.eye_distance_px >= limits.min_eye_distance_px,
+        "turned": quality.turn <= limits.max_turn,
+        "tilted": quality.tilt_deg <= limits.max_tilt_deg,
+        "blurred": quality.sharpness >= limits.min_sharpness,
+        "too-dark": quality.brightness >= limits.min_brightness,
+        "too-bright": quality.brightness <= limits.max_brightness,
+        "flat": quality.contrast >= limits.min_contrast,
     }
-    return tuple(name for name, broken in found.items() if broken)
+    # Asked as what is kept, so that a measure that is not a number breaks its limit.
+    return tuple(name for name, kept in found.items() if not kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR as OpenCV reads it."""
 Floats = NDArray[np.float32]
+SUBJECT = re.compile(r"[a-z0-9-]{1,64}")
+"""What a subject's id looks like; use `fullmatch`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -17,6 +18,8 @@ from edge.errors import BundleError
 
 SCHEMA = 1
 MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.sha256"
+MIN_IMPOSTORS = 30_000
+"""Thirty errors at an FMR of 1e-3 (the rule of 30): some 250 images of as many people."""
 DET_CURVE, GOLDEN = "det_curve.json", "golden.npz"
 Parsed = TypeVar("Parsed")
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -88,11 +91,24 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def curve(self) -> DetCurve:
         """The counts as arrays. Raises BundleError where they do not describe a curve."""
-        scores = np.array(self.scores, np.float64)
-        above = np.array(self.impostor_at_or_above, np.int64)
-        below = np.array(self.genuine_below, np.int64)
+        try:
+            scores = np.array(self.scores, np.float64)
+            above = np.array(self.impostor_at_or_above, np.int64)
+            below = np.array(self.genuine_below, np.int64)
+        except OverflowError as error:
+            raise BundleError(f"{DET_CURVE} holds counts that are no counts") from error
+        if self.impostors < MIN_IMPOSTORS:
+            raise BundleError(
+                f"{DET_CURVE} was measured on {self.impostors} impostor pairs,"
+                f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
+                "evaluate on more people",
+            )
         same = len(scores) == len(above) == len(below) > 1
-        if not same or (np.diff(scores) <= 0).any() or (np.diff(above) > 0).any():
+        if not same or not (
+            (np.diff(scores) > 0).all()
+            and _falls(above, self.impostors)
+            and _falls(self.genuines - below, self.genuines)
+        ):
             raise BundleError(f"{DET_CURVE} is not a curve over a rising grid", "export it again")
         return DetCurve(scores, above, below, self.impostors, self.genuines, self.data_set)
 
@@ -127,8 +143,11 @@ class Bundle:
 
     def golden(self) -> dict[str, NDArray[np.generic]]:
         """The golden arrays by name, as `export` wrote them."""
-        with np.load(self.path / GOLDEN, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        try:
+            with np.load(self.path / GOLDEN, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path / GOLDEN} holds no arrays: {error}") from error
 
 
 def load(path: Path) -> Bundle:
@@ -160,6 +179,13 @@ def load(path: Path) -> Bundle:
     return Bundle(path, manifest, measured)
 
 
+def _falls(counts: NDArray[np.int64], most: int) -> bool:
+    """Whether counts over a rising grid begin with nearly all, never rise, and end at none."""
+    return bool((np.diff(counts) <= 0).all() and most >= counts[0] >= 0.5 * most) and (
+        int(counts[-1]) >= 0
+    )
+
+
 def sha256(data: bytes) -> str:
     """The hex digest of some bytes."""
     return hashlib.sha256(data).hexdigest()
@@ -178,5 +204,5 @@ def _read(path: Path, name: str) -> bytes:
 def _decode(raw: bytes, kind: type[Parsed], path: Path) -> Parsed:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}", "export the bundle again") from error

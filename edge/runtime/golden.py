@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,10 @@ def prove(bundle: Bundle, choice: str, threads: int, cache: Path | None = None) 
             return Proven(backend.name, _proven(bundle, backend, golden), tuple(refused))
         except BackendError as error:
             refused.append(f"{backend.name}: {error.message}")
+    if cache is not None and cache.is_dir():
+        # A compiled model that was damaged on the disk must not stop the door for good.
+        shutil.rmtree(cache, ignore_errors=True)
+        return prove(bundle, choice, threads)
     raise BackendError("; ".join(refused), "try another backend, or export the bundle again")
 
 
@@ -64,16 +69,25 @@ def _proven(bundle: Bundle, backend: Backend, golden: Arrays) -> dict[str, Runne
         runner = backend.load(bundle.path / model.file, model)
         _check(name, model, runner, golden)
         runners[name] = runner
+    width = golden["encoder.outputs"].shape[1]
+    if width != bundle.dim:
+        raise BackendError(f"the encoder gives {width} values, the manifest says {bundle.dim}")
     return runners
 
 
 def _check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> None:
-    images = np.asarray(golden[f"{name}.images"], np.uint8)
-    expected = np.asarray(golden[f"{name}.outputs"], np.float32)
-    tolerance = float(golden[f"{name}.tolerance"])
+    try:
+        images = np.asarray(golden[f"{name}.images"], np.uint8)
+        expected = np.asarray(golden[f"{name}.outputs"], np.float32)
+        tolerance = float(golden[f"{name}.tolerance"])
+    except KeyError as error:
+        raise BackendError(f"the bundle has no golden vectors of the {name}") from error
     if not len(images):
         raise BackendError(f"the bundle has no golden vectors of the {name}")
-    got = outputs(runner, name, model, images)
+    try:
+        got = outputs(runner, name, model, images)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise BackendError(f"the {name} can not be run: {error}") from error
     if got.shape != expected.shape:
         raise BackendError(f"the {name} gave {got.shape}, its golden vectors are {expected.shape}")
     worst = float(np.abs(got - expected).max())

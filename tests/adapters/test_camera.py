@@ -19,6 +19,7 @@ WAIT_S = 5.0
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cameras, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(cameras, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(cameras, "OPENING_S", 0.1)
 
 
 def reader(sources: list, **settings) -> CameraReader:
@@ -138,3 +139,16 @@ def test_a_recording_may_stand_still() -> None:
 def test_before_the_first_frame_the_status_is_opening() -> None:
     made = CameraReader(Camera(url="fake:"), lambda camera: FakeSource([]))
     assert made.status == "opening"
+
+
+def test_a_frozen_face_collects_no_votes() -> None:
+    gate = threading.Event()
+    made = reader([FakeSource([image(5)] * 30 + [image(6), gate])], frozen_s=60.0)
+    greys = set()
+    while 6 not in greys:
+        frame = made.next(WAIT_S)
+        assert frame is not None
+        greys.add(int(frame.image[0, 0, 0]))
+    assert made._count == 2
+    gate.set()
+    made.close()

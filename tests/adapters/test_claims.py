@@ -112,3 +112,34 @@ def test_a_reader_that_is_unplugged_is_tried_again(tmp_path: Path) -> None:
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="no claim source"):
         ClaimSource(url)
+
+
+def test_modifier_keys_are_not_typed() -> None:
+    shift = b"".join(EVENT.pack(0, 0, 1, 42, value) for value in (1, 0))
+    assert KeyEvents().feed(shift + keys("04a")) == ["04a"]
+
+
+def test_a_port_that_hung_up_is_noticed_and_opened_again() -> None:
+    outer, inner = pty.openpty()
+    source = ClaimSource(f"line:{os.ttyname(inner)}")
+    assert source.poll() == []
+    os.close(inner)
+    os.close(outer)
+    assert source.poll() == []
+    assert source.problem
+    source.close()
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_device_that_can_not_be_set_up_leaks_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "event0"
+    os.mkfifo(path)
+    source = ClaimSource(f"evdev:{path}")
+    before = descriptors()
+    for _ in range(20):
+        assert source.poll() == []
+    assert descriptors() == before
+    assert source.problem

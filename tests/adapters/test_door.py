@@ -31,13 +31,25 @@ def test_a_door_that_fails_says_how(action: str, message: str) -> None:
         make_door(action, 0.2).open()
 
 
+def test_a_program_that_takes_too_long_may_let_go_of_the_relay(tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    script = f"trap 'touch {released}; exit 1' TERM; sleep 30 & wait"
+    with pytest.raises(DoorError, match="more than"):
+        make_door(f'exec:bash -c "{script}"', 0.5).open()
+    assert released.exists()
+
+
+def test_what_a_program_leaves_behind_holds_up_nobody() -> None:
+    make_door("exec:sh -c 'sleep 20 &'", 10.0).open()
+
+
 def test_the_log_door_logs(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         make_door("log:", 1).open()
     assert "door: open" in caplog.text
 
 
-@pytest.mark.parametrize("action", ["", "exec:", "gpio:17", "log:loud"])
+@pytest.mark.parametrize("action", ["", "exec:", "gpio:17", "log:loud", "exec:a 'b"])
 def test_unknown_actions_are_refused(action: str) -> None:
-    with pytest.raises(ConfigError, match="no door action"):
+    with pytest.raises(ConfigError, match="door action"):
         make_door(action, 1)

@@ -73,6 +73,16 @@ def test_trimming_by_age_and_by_rows(tmp_path: Path) -> None:
     assert [e.seq for e in journal.entries()] == [9, 10]
 
 
+def test_a_row_of_a_wrong_clock_takes_no_younger_ones_along(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.db")
+    for at in (100.0, 101.0, 1.0, 102.0):
+        journal.append(at, lambda seq: b"x")
+    journal.acknowledge([1, 2, 3, 4])
+    assert journal.trim(older_than=50.0, most_rows=100) == 0
+    assert journal.trim(older_than=100.5, most_rows=100) == 1
+    assert [e.seq for e in journal.entries()] == [2, 3, 4]
+
+
 def test_a_journal_that_was_trimmed_to_nothing_goes_on_counting(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.db")
     fill(journal, 4)

@@ -138,3 +138,15 @@ def test_small_files_that_declare_huge_pictures_are_refused(tmp_path: Path, head
     path = tmp_path / "a.jpg"
     path.write_bytes(header)
     assert "30000x30000" in refused(path)
+
+
+def test_a_marker_without_a_length_hides_no_size(tmp_path: Path, portrait_file: Path) -> None:
+    """FF 01 has no length; read as one, a small fake frame header could hide the real one."""
+    data = portrait_file.read_bytes()
+    fake = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 64, 64, 1) + bytes(3)
+    hidden = b"\xff\x01" + struct.pack(">H", 2)
+    real = bytearray(data)
+    at = real.index(b"\xff\xc0")
+    real[at + 5 : at + 9] = struct.pack(">HH", 9000, 12000)
+    portrait_file.write_bytes(data[:2] + hidden[:2] + bytes(real[2:]) + fake)
+    assert "12000x9000" in refused(portrait_file)

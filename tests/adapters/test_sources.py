@@ -100,6 +100,16 @@ def test_a_pipeline_that_ends_or_is_wrong_says_why() -> None:
 
 
 @needs_gstreamer
+def test_what_a_pipeline_prints_shifts_no_frame() -> None:
+    noisy = "videotestsrc pattern=blue ! tee name=t t. ! queue ! fakesink dump=true t. ! queue"
+    source = open_source(camera(f"gst:{noisy}", width=64, height=48))
+    for _ in range(40):
+        frame = source.read()
+    source.close()
+    assert np.abs(frame.reshape(-1, 3) - np.array([255, 0, 0])).max() < 6
+
+
+@needs_gstreamer
 def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
     source = open_source(
         camera("gst:videotestsrc num-buffers=1 ! identity sleep-time=60000000", width=64, height=48)

@@ -20,7 +20,7 @@ def test_templates_come_back_bit_for_bit(tmp_path: Path) -> None:
     first = Store(tmp_path / "s.db")
     first.put(Template("alice", "enc", V), 1.0)
     first.close()
-    ((subject, rows),) = Store(tmp_path / "s.db").templates("enc", 3)
+    (((subject, rows),), _) = Store(tmp_path / "s.db").templates("enc", 3)
     assert subject == "alice"
     assert rows.dtype == np.float32
     assert (rows == V[None]).all()
@@ -31,7 +31,7 @@ def test_a_template_is_bound_to_its_encoder(tmp_path: Path) -> None:
     store.put(Template("alice", "old", V), 1.0)
     store.put(Template("bob", "old", V), 1.0)
     store.put(Template("bob", "new", V), 2.0)
-    assert [s for s, _ in store.templates("new", 3)] == ["bob"]
+    assert [s for s, _ in store.templates("new", 3)[0]] == ["bob"]
     assert store.unusable("new") == ["alice"]
     assert [(r.subject, set(r.encoders)) for r in store.subjects()] == [
         ("alice", {"old"}),
@@ -43,11 +43,11 @@ def test_enrolling_again_replaces_and_forgetting_removes_all(tmp_path: Path) -> 
     store = Store(tmp_path / "s.db")
     store.put(Template("alice", "enc", V), 1.0)
     store.put(Template("alice", "enc", unit([3.0, 2.0, 1.0])), 2.0)
-    ((_, rows),) = store.templates("enc", 3)
+    (((_, rows),), _) = store.templates("enc", 3)
     assert rows[0, 0] > rows[0, 2]
     assert store.remove("alice")
     assert not store.remove("alice")
-    assert store.templates("enc", 3) == []
+    assert store.templates("enc", 3) == ([], [])
     assert store.subjects() == []
 
 
@@ -59,11 +59,29 @@ def test_another_process_sees_the_version_change(tmp_path: Path) -> None:
     assert daemon.version() != before
 
 
-def test_a_damaged_template_is_named(tmp_path: Path) -> None:
+def test_a_damaged_template_is_named_and_the_others_stay(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    for subject in ("alice", "bob", "carol"):
+        store.put(Template(subject, "enc", V), 1.0)
+    database = sqlite3.connect(tmp_path / "s.db")
+    database.execute("UPDATE template SET embedding = x'0011' WHERE subject = 'alice'")
+    database.execute(
+        "UPDATE template SET embedding = ? WHERE subject = 'carol'", ((3 * V).tobytes(),)
+    )
+    database.commit()
+    database.close()
+    found, damaged = store.templates("enc", 3)
+    assert [subject for subject, _ in found] == ["bob"]
+    assert damaged == ["alice", "carol"]
+
+
+def test_what_is_forgotten_is_gone_from_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     store.put(Template("alice", "enc", V), 1.0)
-    with pytest.raises(StoreError, match="alice is damaged"):
-        store.templates("enc", 4)
+    store.remove("alice")
+    for path in tmp_path.iterdir():
+        assert V.tobytes() not in path.read_bytes(), path
+        assert path.stat().st_mode & 0o077 == 0
 
 
 def test_counters_outlive_the_process(tmp_path: Path) -> None:

@@ -30,13 +30,17 @@ def test_tau_rises_with_k() -> None:
     assert taus[0] < taus[-1]
 
 
-def test_beyond_the_evidence_it_says_so_and_takes_the_strictest() -> None:
+def test_beyond_the_evidence_it_says_so_and_tau_still_rises() -> None:
     made = curve(impostors=1_000_000)
-    reach = RULE_OF_30 / made.impostors
-    far = threshold(made, 0.01, 10_000_000)
-    assert not far.supported
-    assert far.tau == threshold(made, reach, 1).tau
-    assert far.expected > 0.01
+    reach = fmr_for(0.01, 300) * made.impostors
+    assert reach > RULE_OF_30
+    taus = [threshold(made, 0.01, k) for k in (300, 1000, 10_000, 10_000_000)]
+    assert [found.supported for found in taus] == [True, False, False, False]
+    assert [found.tau for found in taus] == sorted(found.tau for found in taus)
+    strictest = taus[-1]
+    assert made.fmr(strictest.tau) == 0.0, "above every impostor that was measured"
+    assert made.fmr(strictest.tau - 0.011) > 0.0
+    assert strictest.expected > 0.01
 
 
 def test_a_curve_whose_every_score_matches_strangers_is_never_supported() -> None:

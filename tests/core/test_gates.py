@@ -63,7 +63,8 @@ RULES = PadRules(frames=3, min_live=0.5)
     [
         ([], Presentation.UNDECIDED),
         ([1.0, 1.0], Presentation.UNDECIDED),
-        ([1.0, 1.0, 0.4], Presentation.BONA_FIDE),
+        ([1.0, 0.4, 1.0], Presentation.BONA_FIDE),
+        ([1.0, 1.0, 0.4], Presentation.UNDECIDED),
         ([0.0, 0.0, 1.0], Presentation.ATTACK),
         ([1.0, 1.0, 1.0, 0.1, 0.1, 0.1], Presentation.ATTACK),
         ([0.5, 0.5, 0.5], Presentation.BONA_FIDE),
@@ -75,6 +76,17 @@ def test_pad_is_judged_over_the_newest_frames(live: list[float], verdict: Presen
 
 def test_a_broken_liveness_figure_is_no_bona_fide() -> None:
     assert judge([float("nan")] * 3, RULES) is Presentation.ATTACK
+
+
+def test_a_live_face_lends_nothing_to_the_photo_held_up_next() -> None:
+    verdicts = [judge([0.9] * 5 + [0.05] * n, PadRules(5, 0.5)) for n in range(1, 6)]
+    assert Presentation.BONA_FIDE not in verdicts
+
+
+def test_a_measure_that_is_no_number_breaks_its_limit() -> None:
+    nan = float("nan")
+    broken = quality.failures(Quality(nan, nan, nan, nan, nan, nan), Limits())
+    assert len(broken) == 7
 
 
 def test_boxes_are_suppressed_scaled_and_sorted() -> None:

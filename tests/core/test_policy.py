@@ -148,7 +148,35 @@ def test_anothers_card_is_a_mismatch_in_the_claimed_name() -> None:
 def test_votes_of_one_claim_do_not_count_for_the_next() -> None:
     mine = seen(("alice", 0.9))
     assert outcomes(VERIFY, [CARD, mine, CARD, mine]) == []
-    assert outcomes(VERIFY, [CARD, mine, Claim("bob", True), seen(("bob", 0.9))]) == []
+    second = [CARD, mine, Claim("bob", True), seen(("bob", 0.9))]
+    assert outcomes(VERIFY, second) == [("denied", "low-quality", "alice")]
+
+
+def test_a_card_in_place_of_another_answers_the_first() -> None:
+    mine = seen(("bob", 0.9))
+    events = [CARD, Claim("bob", True), mine, mine]
+    assert outcomes(VERIFY, events) == [
+        ("denied", "low-quality", "alice"),
+        ("granted", "matched", "bob"),
+    ]
+
+
+def test_a_line_that_can_be_nobody_is_denied_without_a_name() -> None:
+    assert outcomes(VERIFY, [Claim(None, False)]) == [("denied", "unknown", None)]
+
+
+def test_a_frame_that_says_nothing_ends_the_row_of_votes() -> None:
+    rules = replace(IDENTIFY, require_pad=True)
+    live = replace(ALICE, presentation=Presentation.BONA_FIDE)
+    assert outcomes(rules, [live, ALICE, live, ALICE]) == []
+    assert outcomes(rules, [live, live]) == [("granted", "matched", "alice")]
+
+
+@pytest.mark.parametrize("score", [float("nan"), 0.8])
+def test_what_is_no_number_opens_nothing(score: float) -> None:
+    event = seen(("alice", score), ("bob", float("nan")))
+    assert not judge(IDENTIFY, event).granted
+    assert not judge(IDENTIFY, replace(ALICE, tau=float("nan"))).granted
 
 
 def test_an_unknown_card_is_denied_at_once() -> None:

@@ -161,6 +161,11 @@ class Listener:
                 continue
         return True
 
+    @property
+    def status(self) -> str:
+        """The newest state's; empty before the first."""
+        return self.states[-1].status if self.states else ""
+
     def event_names(self) -> list[str]:
         return [event.event for event in self.events]
 

@@ -39,16 +39,16 @@ def test_the_state_is_online_offline_or_lost(
     door = Door(tmp_path / "door", bundle_dir, camera, broker.port)
     with door:
         assert listener.until(lambda h: any(s.camera == "ok" for s in h.states)), door.log()
-        assert listener.states[-1].status == "online"
+        assert listener.status == "online"
         assert listener.states[-1].backend == "openvino"
         door.end()
-        assert listener.until(lambda h: h.states[-1].status == "offline")
+        assert listener.until(lambda h: h.status == "offline")
         clean = listener.states[-1].session
         door.start()
-        assert listener.until(lambda h: h.states[-1].status == "online")
+        assert listener.until(lambda h: h.status == "online")
         assert listener.states[-1].session > clean
         door.end(signal.SIGKILL)
-        assert listener.until(lambda h: h.states[-1].status == "lost")
+        assert listener.until(lambda h: h.status == "lost")
         assert listener.states[-1].session > clean
     listener.close()
 

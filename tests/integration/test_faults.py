@@ -35,7 +35,7 @@ def killed_at_random(door: Door, times: int, seed: int) -> None:
 def survives(door: Door, listener: Listener, times: int, seed: int) -> None:
     killed_at_random(door, times, seed)
     with door:
-        assert listener.until(lambda h: h.states[-1].status == "online"), door.log()
+        assert listener.until(lambda h: h.status == "online"), door.log()
         last = door.journal()
         written = last.entries()[-1].seq
         last.close()

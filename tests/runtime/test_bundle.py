@@ -75,6 +75,35 @@ def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict, message: str
         bundles.load(copy)
 
 
+def recurve(copy: Path, **changes: object) -> None:
+    """Change the curve as a bad measurement would have written it."""
+    curve = msgspec.json.decode((copy / "det_curve.json").read_bytes()) | changes
+    raw = msgspec.json.encode(curve)
+    (copy / "det_curve.json").write_bytes(raw)
+    manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
+    rewrite(copy, files=manifest["files"] | {"det_curve.json": bundles.sha256(raw)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"impostors": 29_999}, "29999 impostor pairs"),
+        ({"impostor_at_or_above": [0] * 601}, "not a curve"),
+        ({"impostor_at_or_above": [6_000_000] * 601}, "not a curve"),
+        ({"genuine_below": [-1] * 601}, "not a curve"),
+        ({"scores": [0.5] * 601}, "not a curve"),
+        ({"scores": [0.1, 0.2]}, "not a curve"),
+        ({"genuine_below": [2**70] * 601}, "no counts"),
+    ],
+)
+def test_a_curve_that_no_tau_can_rest_on_is_refused(
+    copy: Path, changes: dict, message: str
+) -> None:
+    recurve(copy, **changes)
+    with pytest.raises(BundleError, match=message):
+        bundles.load(copy)
+
+
 def test_without_a_curve_there_is_no_tau(copy: Path) -> None:
     manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
     del manifest["files"]["det_curve.json"]

@@ -1,8 +1,10 @@
 """The golden vectors refuse a backend that computes something else, and say which model."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -108,3 +110,21 @@ def test_a_runner_returns_memory_of_its_own(bundle: Bundle) -> None:
         kept = first.copy()
         runner.infer({"input": rng.random(shape, dtype=np.float32)})
         assert (first == kept).all()
+
+
+def test_a_damaged_cache_is_thrown_away(bundle: Bundle, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert golden.prove(bundle, "openvino", 1, cache).backend == "openvino"
+    blobs = [path for path in cache.rglob("*") if path.is_file()]
+    assert blobs
+    for blob in blobs:
+        data = bytearray(blob.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 65536] = bytes(65536)
+        blob.write_bytes(data)
+    assert golden.prove(bundle, "openvino", 1, cache).backend == "openvino"
+
+
+def test_a_bundle_whose_manifest_lies_of_the_dimension_is_refused(bundle: Bundle) -> None:
+    lying = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, dim=128))
+    with pytest.raises(BackendError, match="192 values, the manifest says 128"):
+        golden.prove(lying, "onnxruntime", 1)
