@@ -6,6 +6,7 @@ import pytest
 from places import DATA
 
 from edge.adapters.photos import read_photo
+from edge.core import detection
 from edge.core.quality import Limits
 from edge.core.types import Image
 from edge.enrollment import enroll
@@ -56,6 +57,17 @@ def test_a_face_at_the_border_gives_finite_points(pipeline: Pipeline, portrait: 
             assert np.isfinite(pipeline.live(cut, found))
 
 
+def test_faces_come_by_prominence_and_not_too_many(
+    pipeline: Pipeline, portrait: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centred = np.array([270, 190, 370, 290], np.float32)
+    crowd = [(centred + 3 * np.array([i, i, -i, -i], np.float32), 0.9) for i in range(8, -1, -1)]
+    monkeypatch.setattr(detection, "boxes", lambda *_: crowd)
+    found = pipeline.boxes(portrait)
+    assert (found[0][0] == centred).all()
+    assert len(pipeline.find(portrait)) == 4
+
+
 @pytest.fixture(scope="module")
 def two_people() -> dict[str, Image]:
     folder = trial.sample_photos()
@@ -65,7 +77,8 @@ def two_people() -> dict[str, Image]:
 
 def test_one_person_agrees_and_two_do_not(pipeline: Pipeline, two_people: dict[str, Image]) -> None:
     found = {name: embedding(pipeline, image) for name, image in two_people.items()}
-    assert float(found["obama"] @ found["obama2"]) > 0.6
+    # .82 where this was written; a template point ten pixels off costs more than this allows.
+    assert float(found["obama"] @ found["obama2"]) > 0.78
     assert float(found["obama"] @ found["biden"]) < 0.3
 
 

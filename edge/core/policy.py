@@ -231,11 +231,7 @@ def _is_quiet(rules: Rules, state: State, track: int, tally: _Tally) -> bool:
 
 def _after(rules: Rules, state: State, track: int, decision: Decision, now: float) -> State:
     until = now + rules.cooldown_s
-    state = replace(
-        state,
-        tallies=_without(state.tallies, track),
-        quiet_tracks=_with(state.quiet_tracks, track, until),
-    )
+    state = replace(state, quiet_tracks=_with(state.quiet_tracks, track, until))
     if decision.granted and decision.subject is not None:
         quiet = _with(state.quiet_subjects, decision.subject, until)
         state = replace(state, quiet_subjects=quiet)

@@ -72,6 +72,22 @@ def test_counts_against_a_loop(seed: int) -> None:
     assert above.tolist() == [sum(i >= x for i in impostor) for x in grid]
 
 
+def test_a_score_on_the_threshold_is_a_match() -> None:
+    grid = np.array([0.2, 0.4])
+    below, above = count_scores(np.array([0.2, 0.4]), np.array([0.2, 0.4]), grid)
+    assert above.tolist() == [2, 1]
+    assert below.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("errors", "supported"), [(20, False), (29, False), (31, True)])
+def test_thirty_errors_make_a_rate(errors: int, supported: bool) -> None:
+    made = curve(impostors=1_000_000)
+    found = threshold(made, errors / made.impostors, 1)
+    assert found.supported is supported
+    if not supported:
+        assert found.expected >= made.fmr(found.tau) + 2.9 / made.impostors
+
+
 def test_rates_between_grid_points_are_never_flattered() -> None:
     made = curve()
     assert made.fmr(0.305) == made.fmr(0.30)

@@ -20,7 +20,7 @@ GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"eye_distance_px": 5.0}, "too-small"),
+        ({"eye_distance_px": 15.0}, "too-small"),
         ({"turn": 0.9}, "turned"),
         ({"tilt_deg": 60.0}, "tilted"),
         ({"sharpness": 1.0}, "blurred"),
@@ -40,6 +40,8 @@ def test_turn_is_zero_frontal_and_grows_as_the_nose_leaves_the_middle() -> None:
     aside = points.copy()
     aside[2, 0] = points[1, 0]
     assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
+    aside[2, 0] = points[0, 0]
+    assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_blur_dark_and_tilt_are_measured(portrait, pipeline) -> None:
@@ -51,8 +53,9 @@ def test_blur_dark_and_tilt_are_measured(portrait, pipeline) -> None:
     assert quality.failures(sharp, Limits()) == ()
     assert soft.sharpness < sharp.sharpness / 5
     assert dark.brightness < sharp.brightness / 3
-    leaning = face.points_px @ np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32)
-    assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
+    for side in (0.6, -0.6):
+        leaning = face.points_px @ np.array([[0.8, side], [-side, 0.8]], np.float32)
+        assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
 
 
 RULES = PadRules(frames=3, min_live=0.5)

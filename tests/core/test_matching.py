@@ -95,14 +95,41 @@ def test_the_scan_alone_would_be_wrong() -> None:
     assert [c.subject for c in gallery.identify(probe)] == ["b", "a"]
 
 
+def test_the_probes_own_rounding_is_in_the_bound() -> None:
+    """Templates that the codes hold exactly, and a probe whose rounding error points from the
+    better one to the other: only the probe's half of the bound saves the better one."""
+    rng = np.random.default_rng(0)
+    step, dim, k = 1.01 / 127, 64, 12
+    while True:
+        probe = unit(rng.standard_normal(dim))
+        unit_step = float(np.abs(probe).max()) / 127
+        error = probe - unit_step * np.rint(probe / unit_step)
+        sign = np.sign(error)
+        if 0 < float(sign @ probe) < 0.2 * float(np.abs(error).sum()):
+            break
+    while True:
+        base = np.rint(rng.standard_normal(dim) * 10)
+        while base @ sign:  # both templates must be of one length
+            at = rng.integers(dim)
+            base[at] -= sign[at] * np.sign(base @ sign)
+        pair = (np.stack([base + k * sign, base - k * sign]) * step).astype(np.float32)
+        if np.abs(np.linalg.norm(pair, axis=1) - 1).max() < 9e-4:
+            break
+    gallery = Gallery(dim)
+    gallery.put("range", np.eye(dim, dtype=np.float32)[:1])
+    rows = {"a": pair[:1], "b": pair[1:]}
+    gallery.put_many(rows.items())
+    assert_same(gallery, rows, probe, 1)
+
+
 def test_verify_looks_at_the_claimed_subject_only() -> None:
     gallery = Gallery(2)
     gallery.put("a", unit([[1.0, 0.0], [0.0, 1.0]]))
     gallery.put("b", unit([[1.0, 1.0]]))
-    probe = unit([1.0, 1.0])
+    probe = unit([2.0, 1.0])
     found = gallery.verify(probe, "a")
     assert found is not None
-    assert found.score == pytest.approx(math.sqrt(0.5), abs=1e-6)
+    assert found.score == pytest.approx(2 / math.sqrt(5), abs=1e-6), "its best template counts"
     assert gallery.verify(probe, "nobody") is None
 
 

@@ -1,5 +1,7 @@
 """Error rates against naive counting."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,16 @@ def test_the_interval_holds_the_value_and_narrows_with_people() -> None:
         assert rate.low <= rate.value <= rate.high
     assert b.high - b.low < a.high - a.low
     assert tar_interval(few, 0.01) == a
+
+
+def test_the_interval_knows_that_people_differ() -> None:
+    """Half of the people always match, half never: another draw of people is another rate."""
+    whole = made(people=40)
+    genuine = np.where(whole.genuine_person % 2 == 0, 0.99, -0.9).astype(np.float32)
+    split = dataclasses.replace(whole, genuine=genuine)
+    rate = tar_interval(split, 0.01)
+    assert rate.value == pytest.approx(0.5)
+    assert rate.high - rate.low > 0.2
 
 
 def test_wilson_interval_of_a_known_case() -> None:

@@ -23,6 +23,13 @@ def test_two_faces_keep_their_own_tracks_whatever_their_order() -> None:
     assert [track.id for track in again] == [right.id, left.id]
 
 
+def test_the_best_overlap_wins() -> None:
+    tracker = Tracker(RULES)
+    left, right = tracker.update([face_at(0, 0), face_at(60, 0)], 0.0)
+    again = tracker.update([face_at(50, 0), face_at(-5, 0)], 0.1)
+    assert [track.id for track in again] == [right.id, left.id]
+
+
 def test_a_face_that_was_away_too_long_is_a_new_one() -> None:
     tracker = Tracker(RULES)
     first = tracker.update([face_at(0, 0)], 0.0)[0].id
