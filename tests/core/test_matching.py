@@ -108,17 +108,17 @@ def test_the_probes_own_rounding_is_in_the_bound() -> None:
         if 0 < float(sign @ probe) < 0.2 * float(np.abs(error).sum()):
             break
     while True:
-        base = np.rint(rng.standard_normal(dim) * 10)
+        base = np.rint(50 * probe + rng.standard_normal(dim) * 8)
         while base @ sign:  # both templates must be of one length
             at = rng.integers(dim)
             base[at] -= sign[at] * np.sign(base @ sign)
         pair = (np.stack([base + k * sign, base - k * sign]) * step).astype(np.float32)
         if np.abs(np.linalg.norm(pair, axis=1) - 1).max() < 9e-4:
             break
+    rows = {"a": pair[:1], "b": pair[1:], "range": np.eye(dim, dtype=np.float32)[:1]}
     gallery = Gallery(dim)
-    gallery.put("range", np.eye(dim, dtype=np.float32)[:1])
-    rows = {"a": pair[:1], "b": pair[1:]}
     gallery.put_many(rows.items())
+    assert brute_force(rows, probe, 1)[0][0] == "a"
     assert_same(gallery, rows, probe, 1)
 
 
