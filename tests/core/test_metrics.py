@@ -67,3 +67,28 @@ def test_wilson_interval_of_a_known_case() -> None:
     assert rate.high == pytest.approx(0.0370, abs=1e-4)
     with pytest.raises(ValueError, match="no trials"):
         proportion(0, 0)
+
+
+def test_the_bootstrap_is_that_of_a_naive_loop() -> None:
+    """Every pair counted as often as both its people were drawn, in plain loops."""
+    pairs, fmr, draws = made(people=8, images=3), 0.05, 40
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(draws):
+        drawn = rng.integers(0, 8, 8).tolist()
+        times = [drawn.count(person) for person in range(8)]
+        total = sum(9 * times[a] * times[b] for a in range(8) for b in range(a))
+        let_in, tau = 0, None
+        for score, (a, b) in zip(pairs.tail, pairs.tail_people, strict=True):
+            let_in += times[a] * times[b]
+            if let_in > fmr * total:
+                tau = score
+                break
+        weights = [times[person] for person in pairs.genuine_person]
+        passed = sum(
+            w for w, g in zip(weights, pairs.genuine, strict=True) if tau is None or g > tau
+        )
+        rates.append(passed / max(sum(weights), 1))
+    low, high = np.quantile(rates, [0.025, 0.975])
+    found = tar_interval(pairs, fmr, draws=draws, seed=0)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
