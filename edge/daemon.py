@@ -96,8 +96,11 @@ class Daemon:
         link.start(self._store.count("start") << 20)
         self._reporter.link = link
 
-    def run(self) -> None:
-        """Watch the door until a signal or the end of a recording."""
+    def run(self) -> bool:
+        """Watch the door until a signal or the end of a recording.
+
+        False where a camera thread hangs, so that the process must leave without clean-up.
+        """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._camera.start()
@@ -111,7 +114,7 @@ class Daemon:
         )
         while not self._stopping and not self._camera.ended:
             self._turn()
-        self._close()
+        return self._close()
 
     def stop(self) -> None:
         """Leave the loop after the turn under way."""
@@ -236,8 +239,8 @@ class Daemon:
         pending = self._journal.pending_count()
         self._reporter.telemetry(uptime, self._reporter.frames / uptime, pending)
 
-    def _close(self) -> None:
-        self._camera.close()
+    def _close(self) -> bool:
+        ended = self._camera.close()
         if self._reporter.link is not None:
             self._flush_journal(time.monotonic() + GOODBYE_S)
             self._reporter.link.stop(self._reporter.goodbye(), GOODBYE_S)
@@ -247,6 +250,7 @@ class Daemon:
         self._store.close()
         self._journal.close()
         os.close(self._lock)
+        return ended
 
     def _flush_journal(self, until: float) -> None:
         """Give the broker a moment to take what is on its way; the rest is sent next time."""

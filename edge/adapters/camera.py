@@ -39,6 +39,7 @@ class CameraReader:
         self._frame: Frame | None = None
         self._events: deque[CameraEvent] = deque(maxlen=64)
         self._turn: _Turn | None = None
+        self._threads: list[threading.Thread] = []
         self._count = 0
         self._lost = False
         self._wait_s = FIRST_WAIT_S
@@ -49,7 +50,9 @@ class CameraReader:
         """Begin to read; sources are opened in the thread, so that a hanging one hangs nobody."""
         self._seen_s = self._clock()
         self._turn = _Turn(self)
-        threading.Thread(target=self._turn.run, name="camera", daemon=True).start()
+        thread = threading.Thread(target=self._turn.run, name="camera", daemon=True)
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        thread.start()
 
     def next(self, timeout_s: float) -> Frame | None:
         """The newest frame not yet taken; None where none came in time or the source ended.
@@ -78,13 +81,19 @@ class CameraReader:
             return "lost"
         return "ok" if self._count else "opening"
 
-    def close(self) -> None:
-        """Stop reading."""
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Stop reading; False where a thread still hangs in a source after `timeout_s`.
+
+        The interpreter must not be taken down around such a thread: it aborts in OpenCV.
+        """
         with self._changed:
             turn, self._turn = self._turn, None
             self._changed.notify_all()
         if turn is not None:
             turn.leave()
+        for thread in self._threads:
+            thread.join(timeout_s)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _watch(self) -> None:
         silent = self._clock() - self._seen_s

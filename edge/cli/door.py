@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,10 @@ def run(
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     profile = load_config(config)
-    Daemon(profile, _painter(pictures) if pictures else None).run()
+    if not Daemon(profile, _painter(pictures) if pictures else None).run():
+        log.warning("the camera hangs; leaving without it")
+        logging.shutdown()
+        os._exit(0)
 
 
 def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], None]:

@@ -152,3 +152,12 @@ def test_a_frozen_face_collects_no_votes() -> None:
     assert made._count == 2
     gate.set()
     made.close()
+
+
+def test_closing_tells_of_a_thread_that_hangs() -> None:
+    hung = threading.Event()
+    made = reader([FakeSource([image(1), hung])])
+    collect(made, 1)
+    assert not made.close(timeout_s=0.05)
+    hung.set()
+    assert made.close(timeout_s=WAIT_S)

@@ -4,11 +4,12 @@ import os
 import signal
 from pathlib import Path
 
+import cv2
 import pytest
 from doors import PATIENCE_S, Door, Listener, eventually
 from fakes import unit
 
-from edge.core.types import Template
+from edge.core.types import Image, Template
 from edge.wire import DecisionMessage
 from scripts import trial
 
@@ -198,3 +199,19 @@ def test_a_signal_ends_it_also_while_the_broker_is_away(
         for _ in range(signals - 1):
             os.kill(door.pid, signal.SIGTERM)
         assert door.end() in ((0,) if signals == 1 else (0, 128 + signal.SIGTERM))
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_video_that_is_stopped_in_mid_read_ends_cleanly(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, portrait: Image, attempt: int
+) -> None:
+    """The interpreter aborted where the camera's thread was in OpenCV at its end."""
+    path = tmp_path / "walk.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (640, 480))
+    for _ in range(20):
+        writer.write(portrait)
+    writer.release()
+    more = "drop = false"
+    with Door(tmp_path / "door", bundle_dir, str(path), broker.port, camera_more=more) as door:
+        _wait_for_entries(door, 2 + 3 * attempt).close()
+        assert door.end() == 0
