@@ -57,7 +57,7 @@ class Camera(Section, frozen=True):
     width: Annotated[int, Meta(ge=32, le=7680)] = 640
     height: Annotated[int, Meta(ge=32, le=4320)] = 480
     fps: Annotated[float, Meta(gt=0, le=240)] = 15.0
-    hold_frames: Annotated[int, Meta(ge=1)] = 1
+    hold_frames: Annotated[int, Meta(ge=1)] = 15
     loop: bool = False
     drop: bool = True
     stall_s: Seconds = 3.0
@@ -211,9 +211,21 @@ def _anchored(config: Config, folder: Path) -> Config:
     replace = msgspec.structs.replace
     bundle = replace(config.bundle, path=folder / config.bundle.path)
     state = replace(config.state, path=folder / config.state.path)
+    camera = replace(config.camera, url=_anchored_url(config.camera.url, folder))
+    claims = config.claims
+    if claims is not None:
+        claims = replace(claims, source=_anchored_url(claims.source, folder))
     mqtt = config.mqtt
     if mqtt is not None:
         fields = ("password_file", "ca", "cert", "key")
         given = {name: getattr(mqtt, name) for name in fields}
         mqtt = replace(mqtt, **{name: folder / p for name, p in given.items() if p is not None})
-    return replace(config, bundle=bundle, state=state, mqtt=mqtt)
+    return replace(config, bundle=bundle, state=state, camera=camera, claims=claims, mqtt=mqtt)
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    """A URL whose path, where it has one, starts at the profile's folder."""
+    kind, colon, rest = url.partition(":")
+    if kind in ("folder", "file", "line", "evdev", "v4l2") and rest:
+        return f"{kind}:{folder / rest}"
+    return url if colon or not url else str(folder / url)

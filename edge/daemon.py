@@ -16,7 +16,7 @@ from edge.adapters.claims import ClaimSource
 from edge.adapters.door import make_door
 from edge.adapters.journal import Journal
 from edge.adapters.mqtt import Link
-from edge.adapters.sources import open_source
+from edge.adapters.sources import check_url, open_source
 from edge.adapters.store import Store
 from edge.config import Config
 from edge.core import policy
@@ -48,6 +48,7 @@ class Daemon:
         self._started = self._housekept = self._telemetered = time.monotonic()
         self._trimmed = -TRIM_S
         self._stopping = False
+        check_url(config.camera)
         folder = config.state.path
         self._lock = _only_one(folder)
         loaded = bundles.load(config.bundle.path)
@@ -63,7 +64,8 @@ class Daemon:
         unrecorded = config.state.without_journal == "open-unrecorded"
         self._recorder = Recorder(self._journal, door, self._reporter, time.time, unrecorded)
         self._camera = CameraReader(config.camera, open_source)
-        self._last_s, self._failed_until, self._claim_problem = time.monotonic(), 0.0, ""
+        self._last_s, self._failed_until = time.monotonic(), 0.0
+        self._claim_problem, self._broker_problem = "", "never connected"
         self._follower = Follower(self._store, self._observer, self._reporter, loaded)
         self._connect()
         self._follower.follow(self._started)
@@ -114,6 +116,8 @@ class Daemon:
         )
         while not self._stopping and not self._camera.ended:
             self._turn()
+        if self._camera.ended:
+            log.info("the recording has ended after %d frames", self._reporter.frames)
         return self._close()
 
     def stop(self) -> None:
@@ -165,13 +169,16 @@ class Daemon:
         for line in self._claims.poll():
             # First time: a claim that has run out is answered before the next one takes its place.
             self._step(Tick(), None, None)
-            subject = self._config.claims.cards.get(line, line.lower())
+            # With a table of cards a line is a card's number and nothing else.
+            cards = self._config.claims.cards
+            subject = cards.get(line, "") if cards else line.lower()
             known = subject in self._observer.gallery
             # What a reader sends is no subject's id until it looks like one.
             self._step(Claim(subject if SUBJECT.fullmatch(subject) else None, known), None, None)
         if self._claims.problem != self._claim_problem:
             self._claim_problem = self._claims.problem
-            self._reporter.event("claims-lost" if self._claim_problem else "claims-back")
+            name = "claims-lost" if self._claim_problem else "claims-back"
+            self._reporter.event(name, self._claim_problem)
 
     def _step(
         self,
@@ -204,10 +211,13 @@ class Daemon:
             self._shown(frame, sighting, decision, entry.seq)
 
     def _pump(self) -> None:
-        fresh = False
-        if self._reporter.link is not None:
+        fresh, link = False, self._reporter.link
+        if link is not None:
+            if link.problem != self._broker_problem:
+                self._broker_problem = link.problem
+                log.warning("broker: %s", link.problem or "connected")
             try:
-                fresh = self._reporter.link.pump(self._journal, self._topics.decision)
+                fresh = link.pump(self._journal, self._topics.decision)
             except StoreError as error:
                 self._reporter.change(journal="failed")
                 log.error("%s", error)
@@ -265,7 +275,7 @@ class Daemon:
 def _only_one(folder: Path) -> int:
     """Hold the state directory: two daemons on one journal would break its order."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"can not use the state directory {folder}: {error.strerror}") from error

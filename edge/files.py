@@ -21,6 +21,10 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        # The file that was asked for, not the one that stood in for it.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         staged.unlink(missing_ok=True)
         raise

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from edge.adapters.store import Store
 from edge.errors import StoreError
 from edge.observer import Observer
 from edge.reporter import Reporter
 from edge.runtime.bundle import Bundle
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 NAMED = 5
@@ -50,6 +54,7 @@ class Follower:
         self._observer.load(templates)
         # Only now: a read that failed is tried again, or a revocation would be missed for good.
         self._version = version
+        log.info("%d templates are searched", len(self._observer.gallery))
         self._report(damaged, unusable)
 
     def _report(self, damaged: list[str], unusable: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,21 +41,27 @@ def embed_photos(
     A thread a core, each with models of its own on one thread: the kernels release the
     interpreter's lock, and one face is too small to share out.
     """
-    local = threading.local()
-    opened: list[Pipeline] = []
+    workers = max(min(os.cpu_count() or 1, len(photos)), 1)
+    # Opened and tried here, one by one: two threads that meet OpenVINO's first tensor at once can
+    # wait for each other for ever.
+    pipelines = [open_pipeline(bundle, backend, threads=1) for _ in range(workers)]
+    idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
+    for pipeline in pipelines:
+        idle.put(pipeline)
 
     def work(photo: Path) -> PhotoResult:
-        if not hasattr(local, "pipeline"):
-            local.pipeline = open_pipeline(bundle, backend, threads=1)
-            opened.append(local.pipeline)
-        return embed_photo(local.pipeline, photo)
+        pipeline = idle.get()
+        try:
+            return embed_photo(pipeline, photo)
+        finally:
+            idle.put(pipeline)
 
     results = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for result in pool.map(work, photos):
             results.append(result)
             done(len(results), len(photos))
-    for pipeline in opened:
+    for pipeline in pipelines:
         pipeline.close()
     return results
 

@@ -46,7 +46,7 @@ class Recorder:
             self._unrecorded(decision, error)
             return None
         self._reporter.change(journal="ok")
-        log.info("%s %s %s", decision.outcome.value, decision.reason.value, decision.subject)
+        log.info("%s", describe(decision))
         if decision.granted:
             self._open()
         return entry
@@ -65,6 +65,14 @@ class Recorder:
             self._door.open()
         except DoorError as error:
             self._reporter.event("door-failed", error.message)
+
+
+def describe(decision: Decision) -> str:
+    """A decision in a line: outcome, reason, subject, and how sure."""
+    words = f"{decision.outcome.value} {decision.reason.value} {decision.subject or '-'}"
+    if decision.score is None or decision.tau is None:
+        return words
+    return f"{words} score {decision.score:.3f} tau {decision.tau:.3f} K {decision.k}"
 
 
 def _message(

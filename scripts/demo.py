@@ -62,6 +62,8 @@ def main() -> int:
     except OstiaryError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _fresh() -> None:

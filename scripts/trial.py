@@ -111,7 +111,7 @@ def sample_photos() -> Path:
     folder = cache_dir() / PHOTOS_SHA256
     if not (folder / "obama.jpg").is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(_sdist()) as archive:
+        with tempfile.TemporaryDirectory() as name, tarfile.open(_sdist(Path(name))) as archive:
             for member in archive.getmembers():
                 if member.isfile() and member.name.startswith(PHOTOS_INSIDE):
                     file = archive.extractfile(member)
@@ -120,8 +120,7 @@ def sample_photos() -> Path:
     return folder
 
 
-def _sdist() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="ostiary-photos-"))
+def _sdist(folder: Path) -> Path:
     # pip asks a source package for its metadata, which runs its setup.py: only after the hash fits.
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{PHOTOS_PACKAGE} --hash=sha256:{PHOTOS_SHA256}\n")

@@ -217,3 +217,30 @@ def test_the_bench_prints_every_stage(bundle_dir: Path) -> None:
         )
         assert stages["frame"]["p50_ms"] >= stages["embed"]["p50_ms"] > 0
     assert found["search"]["k"] == 20000
+
+
+@pytest.mark.parametrize("url", ["", "http://x", "folder:nowhere", "walk.mp4", "gst:", "0"])
+def test_a_camera_that_can_never_be_is_refused_at_once(
+    profile: Path, tmp_path: Path, url: str
+) -> None:
+    text = profile.read_text().replace(f"folder:{tmp_path}", url)
+    profile.write_text(text)
+    for command in (("check-config", profile), ("run", "--config", profile)):
+        assert re.search("no camera at|no file or folder", refused(*command))
+
+
+def test_embedding_nothing_is_an_error(bundle_dir: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("nope.jpg\n")
+    text = refused("embed", "--bundle", bundle_dir, "--list", listed, "--out", tmp_path / "e.npy")
+    assert "none of 1 photos" in text
+
+
+def test_a_place_that_can_not_be_written_is_named_as_it_was_given(
+    bundle_dir: Path, portrait_file: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{portrait_file}\n")
+    out = tmp_path / "no" / "such" / "e.npy"
+    text = refused("embed", "--bundle", bundle_dir, "--list", listed, "--out", out)
+    assert f"{out}: No such file" in text

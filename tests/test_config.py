@@ -88,3 +88,16 @@ def test_a_profile_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"a\.toml"):
         load_config(tmp_path / "a.toml")
+
+
+def test_paths_start_at_the_profile_wherever_they_stand(tmp_path: Path) -> None:
+    text = GOOD.replace("v4l2:/dev/video0", "folder:../cam")
+    config = load(tmp_path, text + '[claims]\nsource = "line:cards"\n')
+    assert config.camera.url == f"folder:{tmp_path / '../cam'}"
+    assert config.claims is not None
+    assert config.claims.source == f"line:{tmp_path / 'cards'}"
+    assert load(tmp_path, GOOD).camera.url == "v4l2:/dev/video0"
+    plain = load(tmp_path, GOOD.replace("v4l2:/dev/video0", "walk.mp4"))
+    assert plain.camera.url == str(tmp_path / "walk.mp4")
+    stream = load(tmp_path, GOOD.replace("v4l2:/dev/video0", "rtsp://cam/1"))
+    assert stream.camera.url == "rtsp://cam/1"

@@ -65,6 +65,7 @@ class Link:
         self._client.max_inflight_messages_set(2 * WINDOW)
         self._client.reconnect_delay_set(FIRST_WAIT_S, LONGEST_WAIT_S)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_socket_open = _without_delay
@@ -173,6 +174,9 @@ class Link:
             self._window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
             self._connection += 1
             self.connected, self.problem = True, ""
+
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        self.problem = f"can not reach {self._settings.host}:{self._settings.port}"
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         if self.connected:  # else the refusal that is said already is the better reason

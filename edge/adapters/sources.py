@@ -17,6 +17,9 @@ from edge.config import Camera
 from edge.core.types import Image
 from edge.errors import CameraError
 
+# What fails here is reported as an event; OpenCV would add a line at every attempt.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 OPEN_TIMEOUT_MS = 5000
 LAST_WORDS = 64_000
 FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
@@ -38,6 +41,20 @@ class Source(Protocol):
     def close(self) -> None:
         """Let the device go."""
         ...
+
+
+def check_url(camera: Camera) -> None:
+    """Refuse a URL of no known form, and a file or folder that is not there.
+
+    Raises CameraError. A camera or stream may come later; a path that is wrong stays so.
+    """
+    kind, colon, rest = camera.url.partition(":")
+    known = ("v4l2", "rtsp", "rtsps", "gst", "file", "folder")
+    if not camera.url or (colon and kind not in known) or (kind in known and not rest):
+        raise CameraError(f"no camera at {camera.url!r}", FORMS)
+    path = Path(rest if kind in known else camera.url)
+    if kind not in known[:4] and not path.exists():
+        raise CameraError(f"no file or folder {path}", FORMS)
 
 
 def open_source(camera: Camera) -> Source:

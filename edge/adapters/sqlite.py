@@ -16,7 +16,7 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     Raises StoreError where it can not be opened or is of a newer version.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = sqlite3.connect(path, isolation_level=None, timeout=10)
         database.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk when it returns; a power cut loses nothing that was said.

@@ -51,9 +51,8 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _fail(message: str, hint: str) -> NoReturn:
-    err.print(f"[bold red]error:[/] {escape(message)}")
-    if hint:
-        err.print(f"[dim]hint:[/] {escape(hint)}")
+    advice = f" [dim]({escape(hint)})[/]" if hint else ""
+    err.print(f"[bold red]error:[/] {escape(message)}{advice}")
     sys.exit(BAD_INPUT)
 
 
@@ -71,6 +70,7 @@ def progress(label: str) -> tuple[Progress, Callable[[int, int], None]]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )
     task = bar.add_task(label, total=None)
     return bar, lambda done, total: bar.update(task, completed=done, total=total)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from edge import annotate
 from edge.adapters.claims import ClaimSource
 from edge.adapters.door import make_door
+from edge.adapters.sources import check_url
 from edge.cli.console import BAD_INPUT, err, out, print_json
 from edge.config import Config, load_config
 from edge.core.types import Decision, Frame
@@ -94,7 +95,8 @@ def check_config(
         try:
             _check(load_config(path))
         except OstiaryError as error:
-            problems[str(path)] = str(error)
+            text = str(error)
+            problems[str(path)] = text if str(path) in text else f"{path}: {text}"
     if json:
         print_json({str(path): problems.get(str(path), "ok") for path in files})
     else:
@@ -108,6 +110,7 @@ def check_config(
 
 def _check(config: Config) -> None:
     """What the sections' own adapters say of their URLs."""
+    check_url(config.camera)
     make_door(config.door.action, config.door.timeout_s)
     if config.claims is not None:
         ClaimSource(config.claims.source)

@@ -57,6 +57,8 @@ def embed(
     buffer = io.BytesIO()
     np.save(buffer, rows)
     write_atomically(output, buffer.getvalue())
+    if all(result.embedding is None for result in results):
+        raise PhotoError(f"none of {len(photos)} photos gave an embedding: {results[0].problem}")
     _summarise(photos, results, loaded.encoder_id, as_json=json)
 
 

@@ -13,6 +13,8 @@ from edge.errors import BackendError
 from edge.runtime.bundle import ModelEntry
 from edge.runtime.runner import Tensors
 
+onnxruntime.disable_telemetry_events()
+
 # Its exceptions share no base of their own.
 FAILURES = (
     state.Fail,

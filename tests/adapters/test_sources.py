@@ -38,7 +38,7 @@ def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:
 def test_a_folder_can_loop(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", image(10))
     write_png(tmp_path / "b.png", image(20))
-    source = open_source(camera(str(tmp_path), loop=True))
+    source = open_source(camera(str(tmp_path), loop=True, hold_frames=1))
     assert [int(source.read()[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
 
 

@@ -1,12 +1,16 @@
 """The golden vectors refuse a backend that computes something else, and say which model."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from places import ROOT
 
 from edge.errors import BackendError
 from edge.runtime import golden
@@ -128,3 +132,25 @@ def test_a_bundle_whose_manifest_lies_of_the_dimension_is_refused(bundle: Bundle
     lying = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, dim=128))
     with pytest.raises(BackendError, match="192 values, the manifest says 128"):
         golden.prove(lying, "onnxruntime", 1)
+
+
+def test_no_backend_calls_home_or_leaves_traces(bundle_dir: Path, tmp_path: Path) -> None:
+    """OpenVINO's statistics package opened a connection at every start, unless CI was set."""
+    script = (
+        "import socket, sys\n"
+        "def refuse(*a, **k): raise SystemExit('a name was looked up')\n"
+        "socket.getaddrinfo = socket.create_connection = refuse\n"
+        "from pathlib import Path\n"
+        "from edge.pipeline import open_pipeline\n"
+        "from edge.runtime import bundle\n"
+        f"loaded = bundle.load(Path({str(bundle_dir)!r}))\n"
+        "for backend in ('openvino', 'onnxruntime'): open_pipeline(loaded, backend)\n"
+        "assert 'openvino_telemetry.main' not in sys.modules\n"
+    )
+    home = {k: v for k, v in os.environ.items() if k not in ("CI", "XDG_CACHE_HOME")}
+    home["HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=home, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "intel").exists()
