@@ -24,6 +24,8 @@ class OpenVinoBackend:
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
+            # Pinned, every pipeline of a process would share the first core.
+            "ENABLE_CPU_PINNING": False,
         }
         if cache is not None:
             self._settings["CACHE_DIR"] = str(cache)
