@@ -95,7 +95,7 @@ class Ostiary:
         faces = pipeline.faces(image, pipeline.boxes(image)[:1])
         if not faces:
             raise OstiaryError("Ostiary finds no face in the frame")
-        embedding = pipeline.embed(pipeline.align(image, faces[0]))
+        embedding = pipeline.probe(pipeline.align(image, faces[0]))
         self._gallery.identify(embedding)
         return Seen(faces[0].box_px, embedding)
 

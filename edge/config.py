@@ -36,9 +36,14 @@ class Device(Section, frozen=True):
 
 
 class BundleChoice(Section, frozen=True):
-    """The bundle's directory and what runs its models."""
+    """The bundle's directory, the folder of keys that may sign it, and what runs its models.
+
+    `precision` is what probes are embedded in: "float" leaves a bundle's int8 encoder alone.
+    """
 
     path: Path
+    keys: Path | None = None
+    precision: Literal["int8", "float"] = "int8"
     backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
@@ -209,7 +214,10 @@ def _check(path: Path, config: Config) -> None:
 
 def _anchored(config: Config, folder: Path) -> Config:
     replace = msgspec.structs.replace
-    bundle = replace(config.bundle, path=folder / config.bundle.path)
+    keys = config.bundle.keys
+    bundle = replace(
+        config.bundle, path=folder / config.bundle.path, keys=folder / keys if keys else None
+    )
     state = replace(config.state, path=folder / config.state.path)
     camera = replace(config.camera, url=_anchored_url(config.camera.url, folder))
     claims = config.claims

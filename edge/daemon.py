@@ -29,6 +29,7 @@ from edge.pipeline import open_pipeline
 from edge.recorder import Recorder
 from edge.reporter import Reporter
 from edge.runtime import bundle as bundles
+from edge.runtime.signature import read_keys
 from edge.wire import StateMessage, Topics
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,11 @@ class Daemon:
         check_url(config.camera)
         folder = config.state.path
         self._lock = _only_one(folder)
-        loaded = bundles.load(config.bundle.path)
         choice = config.bundle
-        self._pipeline = open_pipeline(loaded, choice.backend, choice.threads, folder / CACHE)
+        loaded = bundles.load(choice.path, read_keys(choice.keys))
+        self._pipeline = open_pipeline(
+            loaded, choice.backend, choice.threads, folder / CACHE, choice.precision
+        )
         self._observer = Observer(self._pipeline, config)
         self._store, self._journal = Store(folder / STORE), Journal(folder / JOURNAL)
         self._claims = ClaimSource(config.claims.source) if config.claims else None

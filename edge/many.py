@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edge.adapters.photos import read_photo
 from edge.core import quality
@@ -16,6 +17,8 @@ from edge.errors import PhotoError
 from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime.bundle import Bundle
 
+Result = TypeVar("Result")
+Done = Callable[[int, int], None]
 NO_FACE = "no face"
 LIMITS = quality.Limits()
 
@@ -34,9 +37,20 @@ def embed_photos(
     bundle: Bundle,
     photos: Sequence[Path],
     backend: str = "auto",
-    done: Callable[[int, int], None] = lambda done, total: None,
+    done: Done = lambda done, total: None,
 ) -> list[PhotoResult]:
-    """One result a photo, in their order; `done(n, total)` is called as they finish.
+    """One float embedding a photo, in their order; `done(n, total)` is called as they finish."""
+    return each_photo(bundle.in_float(), photos, embed_photo, backend, done)
+
+
+def each_photo(
+    bundle: Bundle,
+    photos: Sequence[Path],
+    work: Callable[[Pipeline, Path], Result],
+    backend: str = "auto",
+    done: Done = lambda done, total: None,
+) -> list[Result]:
+    """What `work` makes of each photo, in their order.
 
     A thread a core, each with models of its own on one thread: the kernels release the
     interpreter's lock, and one face is too small to share out.
@@ -49,16 +63,16 @@ def embed_photos(
     for pipeline in pipelines:
         idle.put(pipeline)
 
-    def work(photo: Path) -> PhotoResult:
+    def one(photo: Path) -> Result:
         pipeline = idle.get()
         try:
-            return embed_photo(pipeline, photo)
+            return work(pipeline, photo)
         finally:
             idle.put(pipeline)
 
     results = []
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(work, photos):
+        for result in pool.map(one, photos):
             results.append(result)
             done(len(results), len(photos))
     for pipeline in pipelines:

@@ -39,7 +39,7 @@ class Observer:
     ) -> None:
         """Raises BundleError where the bundle has no DET curve to take tau from."""
         self._pipeline, self._config, self._clock = pipeline, config, clock
-        self._curve = pipeline.bundle.curve()
+        self._curve = pipeline.curve()
         same = threshold(self._curve, SAME_FACE_FMR, 1).tau
         self._tracker = Tracker(TrackRules(min_same_score=same))
         self._limits, self._pad = config.limits(), config.pad_rules()
@@ -83,7 +83,7 @@ class Observer:
         if self._config.pad.required:
             live = self._pipeline.live(frame.image, face)
             watch.lap("pad")
-        embedding = self._pipeline.embed(aligned)
+        embedding = self._pipeline.probe(aligned)
         watch.lap("embed")
         self._tracker.add(track, embedding, live)
         candidates = self._candidates(track, claim)

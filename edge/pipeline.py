@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.core import detection, geometry, preprocess, quality
+from edge.core.calibration import DetCurve
 from edge.core.quality import Quality
 from edge.core.types import Face, Floats, Image
 from edge.runtime import golden
-from edge.runtime.bundle import Bundle
+from edge.runtime.bundle import FLOAT, INT8, Bundle
 
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4
@@ -17,15 +18,16 @@ MAX_FACES = 4
 
 
 class Pipeline:
-    """The four models of a bundle as the steps between a frame and a probe."""
+    """The models of a bundle as the steps between a frame and a probe."""
 
     def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
         self.bundle = bundle
         self.backend = proven.backend
         self.refused = proven.refused
         self._runners = proven.runners
-        self.precision = proven.runners["encoder"].precision
         self._models = bundle.manifest.models
+        self._prober = INT8 if INT8 in proven.runners else FLOAT
+        self.precision = "int8" if self._prober == INT8 else proven.runners[FLOAT].precision
         self._crop_size = bundle.model("encoder").size_px
 
     def find(self, image: Image) -> list[Face]:
@@ -58,9 +60,20 @@ class Pipeline:
         return quality.measure(face, aligned)
 
     def embed(self, aligned: Image) -> Floats:
-        """The unit-norm embedding (dim,) of an aligned crop."""
-        out = self._run("encoder", aligned)
-        return preprocess.to_embedding(out[self._models.encoder.outputs[0]])
+        """The unit-norm embedding (dim,) of an aligned crop in float, as templates are made."""
+        return self._embedded(FLOAT, aligned)
+
+    def probe(self, aligned: Image) -> Floats:
+        """The embedding of somebody at the door: by the int8 encoder where the bundle has one."""
+        return self._embedded(self._prober, aligned)
+
+    def _embedded(self, encoder: str, aligned: Image) -> Floats:
+        out = self._run(encoder, aligned)
+        return preprocess.to_embedding(out[self.bundle.model(encoder).outputs[0]])
+
+    def curve(self) -> DetCurve:
+        """The DET curve of float templates against the probes made here. Raises BundleError."""
+        return self.bundle.curve("float_int8" if self._prober == INT8 else "float_float")
 
     def live(self, image: Image, face: Face) -> float:
         """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
@@ -80,7 +93,15 @@ class Pipeline:
 
 
 def open_pipeline(
-    bundle: Bundle, backend: str = "auto", threads: int = 1, cache: Path | None = None
+    bundle: Bundle,
+    backend: str = "auto",
+    threads: int = 1,
+    cache: Path | None = None,
+    precision: str = "int8",
 ) -> Pipeline:
-    """A pipeline on the first backend that the golden vectors prove. Raises BackendError."""
-    return Pipeline(bundle, golden.prove(bundle, backend, threads, cache))
+    """A pipeline on the first backend that the golden vectors prove. Raises BackendError.
+
+    With `precision` "float" probes are embedded in float also where the bundle has int8.
+    """
+    chosen = bundle if precision == "int8" else bundle.in_float()
+    return Pipeline(chosen, golden.prove(chosen, backend, threads, cache))

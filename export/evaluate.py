@@ -1,4 +1,4 @@
-"""What an encoder achieves on a folder of people: all pairs, and open-set draws."""
+"""Identification of people and strangers, in random draws of who is enrolled."""
 
 from __future__ import annotations
 
@@ -7,81 +7,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.calibration import DetCurve, count_scores, threshold
-from edge.core.metrics import Pairs, Rate, tar_interval, tau_at_fmr
+from edge.core.calibration import DetCurve, threshold
+from edge.core.metrics import Rate
 from edge.core.types import Floats
-from edge.errors import PhotoError
-from edge.runtime.bundle import DetFile
-from export.people import People
-
-GRID = np.round(np.arange(-0.2, 1.0001, 0.002), 3)
-TAIL_FMR = 0.02
-FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
+from edge.runtime.det import DetFile
+from export.pairs import GRID, all_pairs, counts, tar_rows
+from export.results import OpenSetRow, TarRow
 
 
-@dataclass(frozen=True, slots=True)
-class TarRow:
-    """TAR at an FMR with its interval over people, and the tau that gives it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Images as templates and as probes (n, dim), the same array where both are float, and the
+    `person` (n,) each is of."""
 
-    fmr: float
-    tau: float
-    tar: Rate
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSetRow:
-    """Measured rates of identification with `k` enrolled people, means over the draws.
-
-    `fixed_fpir` is what a threshold for a 1:1 FMR of 1e-3 would have let in.
-    """
-
-    k: int
-    tau: float
-    fpir: Rate
-    fnir: Rate
-    fixed_fpir: float
+    templates: Floats
+    probes: Floats
+    person: NDArray[np.int64]
 
 
-def all_pairs(embeddings: Floats, person: NDArray[np.int64]) -> tuple[Floats, Floats, Pairs]:
-    """(genuine, impostor) scores of every pair of images, and both with the people they are of.
-
-    Raises PhotoError where there is no pair of one of the kinds: nothing to measure.
-    """
-    first, second = np.triu_indices(len(person), 1)
-    scores = np.empty(len(first), np.float32)
-    for start in range(0, len(first), 1 << 18):
-        rows = slice(start, start + (1 << 18))
-        scores[rows] = np.einsum("ij,ij->i", embeddings[first[rows]], embeddings[second[rows]])
-    same = person[first] == person[second]
-    genuine, impostor = scores[same], scores[~same]
-    if not len(genuine) or not len(impostor):
-        raise PhotoError("no pair of the same person, or none of two people", "give more photos")
-    kept = max(int(TAIL_FMR * len(impostor)), 1)
-    order = np.argsort(-impostor)[:kept]
-    people = np.stack([person[first[~same]][order], person[second[~same]][order]], axis=1)
-    pairs = Pairs(
-        genuine, person[first[same]], impostor[order], people, len(impostor), np.bincount(person)
-    )
-    return genuine, impostor, pairs
-
-
-def det_file(encoder_id: str, data_set: str, people: People) -> tuple[DetFile, list[TarRow]]:
-    """The DET curve of all pairs as a bundle holds it, and TAR at the usual FMRs."""
-    genuine, impostor, pairs = all_pairs(people.embeddings, people.person)
-    below, above = count_scores(genuine, impostor, GRID)
+def det_file(
+    encoder_id: str, data_set: str, embeddings: Floats, person: NDArray[np.int64]
+) -> tuple[DetFile, list[TarRow]]:
+    """The DET curve of a float encoder as a bundle holds it, and TAR at the usual FMRs."""
+    genuine, impostor, pairs = all_pairs(embeddings, embeddings, person)
     curve = DetFile(
         encoder_id=encoder_id,
         data_set=data_set,
-        people=len(np.unique(people.person)),
-        images=people.images,
-        impostors=len(impostor),
-        genuines=len(genuine),
+        people=len(np.unique(person)),
+        images=len(person),
         scores=GRID.tolist(),
-        impostor_at_or_above=above.tolist(),
-        genuine_below=below.tolist(),
+        float_float=counts(genuine, impostor),
     )
-    reachable = [fmr for fmr in FMRS if fmr * len(impostor) >= 1]
-    return curve, [TarRow(f, tau_at_fmr(pairs, f), tar_interval(pairs, f)) for f in reachable]
+    return curve, tar_rows(pairs)
 
 
 def open_set(
@@ -111,8 +68,11 @@ def open_set(
 
 def _curve(people: People, chosen: NDArray[np.int64]) -> DetCurve:
     kept = np.isin(people.person, chosen)
-    genuine, impostor, _ = all_pairs(people.embeddings[kept], people.person[kept])
-    below, above = count_scores(genuine, impostor, GRID)
+    templates = people.templates[kept]
+    probes = templates if people.probes is people.templates else people.probes[kept]
+    genuine, impostor, _ = all_pairs(templates, probes, people.person[kept])
+    found = counts(genuine, impostor)
+    above, below = np.array(found.impostor_at_or_above), np.array(found.genuine_below)
     return DetCurve(GRID, above, below, len(impostor), len(genuine), "half of the people")
 
 
@@ -128,7 +88,7 @@ def _draw(
     photos = np.array([rng.choice(np.flatnonzero(people.person == p)) for p in enrolled])
     others = np.flatnonzero(np.isin(people.person, held))
     others = np.setdiff1d(others, photos)
-    scores = people.embeddings[others] @ people.embeddings[photos].T
+    scores = people.probes[others] @ people.templates[photos].T
     best, nearest = scores.max(1), enrolled[scores.argmax(1)]
     stranger = ~np.isin(people.person[others], enrolled)
     right = nearest[~stranger] == people.person[others][~stranger]

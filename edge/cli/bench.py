@@ -132,7 +132,7 @@ class _Rival:
         marks.append(time.perf_counter())
         aligned = pipeline.align(image, face)
         marks.append(time.perf_counter())
-        embedding = pipeline.embed(aligned)
+        embedding = pipeline.probe(aligned)
         marks.append(time.perf_counter())
         self._gallery.identify(embedding)
         if pad:

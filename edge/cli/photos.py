@@ -14,7 +14,7 @@ from rich.markup import escape
 from edge.adapters.photos import read_photo
 from edge.cli.console import err, out, print_json, progress
 from edge.core.calibration import threshold
-from edge.core.types import Floats
+from edge.core.types import Image
 from edge.errors import PhotoError
 from edge.files import write_atomically
 from edge.many import NO_FACE, PhotoResult, embed_photos
@@ -107,13 +107,16 @@ def verify(
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
-    """Compare the faces of two photos 1:1. Exit code 0: same person, 1: different, 2: bad input.
+    """Compare two photos 1:1, A as a template and B as a probe.
+
+    Exit code 0: same person, 1: different, 2: bad input.
 
     Example: `ostiary verify --bundle bundle card.jpg door.jpg`
     """
     pipeline = open_pipeline(bundles.load(bundle), backend)
-    tau = threshold(pipeline.bundle.curve(), fmr, 1)
-    score = float(_embedding(pipeline, a) @ _embedding(pipeline, b))
+    tau = threshold(pipeline.curve(), fmr, 1)
+    template = pipeline.embed(_aligned(pipeline, a))
+    score = float(template @ pipeline.probe(_aligned(pipeline, b)))
     same = score >= tau.tau
     result = {
         "same": same,
@@ -136,11 +139,11 @@ def verify(
     raise typer.Exit(0 if same else 1)
 
 
-def _embedding(pipeline: Pipeline, path: Path) -> Floats:
+def _aligned(pipeline: Pipeline, path: Path) -> Image:
     image = read_photo(path)
     faces = pipeline.find(image)
     if not faces:
         raise PhotoError(f"{path}: {NO_FACE} was found")
     if len(faces) > 1:
         err.print(escape(f"{path}: {len(faces)} faces, the most prominent is taken"))
-    return pipeline.embed(pipeline.align(image, faces[0]))
+    return pipeline.align(image, faces[0])

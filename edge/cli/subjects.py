@@ -24,6 +24,7 @@ from edge.errors import ConfigError, PhotoError, StoreError
 from edge.observer import Observer
 from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime import bundle as bundles
+from edge.runtime.signature import read_keys
 from edge.wire import utc
 
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
@@ -115,7 +116,7 @@ def identify(
         raise PhotoError(f"{photo}: no face was found")
     aligned = pipeline.align(image, faces[0])
     failed = quality.failures(pipeline.quality(faces[0], aligned), profile.limits())
-    candidates = observer.gallery.identify(pipeline.embed(aligned), top=SHOWN)
+    candidates = observer.gallery.identify(pipeline.probe(aligned), top=SHOWN)
     tau = observer.tau
     evidence = policy.Evidence(0, tau.tau, tau.k, failed, Presentation.BONA_FIDE, candidates)
     decision = policy.judge(profile.rules(), evidence)
@@ -169,7 +170,8 @@ def _check_subject(subject: str) -> None:
 def _pipeline(profile: Config) -> Pipeline:
     choice = profile.bundle
     cache = profile.state.path / CACHE
-    return open_pipeline(bundles.load(choice.path), choice.backend, choice.threads, cache)
+    loaded = bundles.load(choice.path, read_keys(choice.keys))
+    return open_pipeline(loaded, choice.backend, choice.threads, cache, choice.precision)
 
 
 def _store(profile: Config) -> Store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from edge.core.calibration import DetCurve
 from edge.core.preprocess import InputSpec
 from edge.errors import BundleError
+from edge.runtime import signature
+from edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
+from edge.runtime.signature import SIGNATURE, Keys
 
-SCHEMA = 1
-MANIFEST, MANIFEST_SUM = "manifest.json", "manifest.sha256"
-MIN_IMPOSTORS = 30_000
-"""Thirty errors at an FMR of 1e-3 (the rule of 30): some 250 images of as many people."""
-DET_CURVE, GOLDEN = "det_curve.json", "golden.npz"
+SCHEMA = 2
+MANIFEST, GOLDEN = "manifest.json", "golden.npz"
+FLOAT, INT8 = "encoder", "encoder_int8"
 Parsed = TypeVar("Parsed")
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,15 +44,17 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The four models of a bundle."""
+    """The models of a bundle; `encoder_int8` embeds probes where it is there."""
 
     detector: ModelEntry
     landmarks: ModelEntry
     pad: ModelEntry
     encoder: ModelEntry
+    encoder_int8: ModelEntry | None = None
 
     def items(self) -> dict[str, ModelEntry]:
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: model for name, model in found.items() if model is not None}
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,43 +76,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: Models
     files: dict[str, Sha256]
     sources: list[Source]
-
-
-class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`det_curve.json`: counts over a rising grid of scores, and what they were measured on."""
-
-    encoder_id: Sha256
-    data_set: str
-    people: int
-    images: int
-    impostors: Annotated[int, msgspec.Meta(ge=1)]
-    genuines: Annotated[int, msgspec.Meta(ge=1)]
-    scores: list[float]
-    impostor_at_or_above: list[int]
-    genuine_below: list[int]
-
-    def curve(self) -> DetCurve:
-        """The counts as arrays. Raises BundleError where they do not describe a curve."""
-        try:
-            scores = np.array(self.scores, np.float64)
-            above = np.array(self.impostor_at_or_above, np.int64)
-            below = np.array(self.genuine_below, np.int64)
-        except OverflowError as error:
-            raise BundleError(f"{DET_CURVE} holds counts that are no counts") from error
-        if self.impostors < MIN_IMPOSTORS:
-            raise BundleError(
-                f"{DET_CURVE} was measured on {self.impostors} impostor pairs,"
-                f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
-                "evaluate on more people",
-            )
-        same = len(scores) == len(above) == len(below) > 1
-        if not same or not (
-            (np.diff(scores) > 0).all()
-            and _falls(above, self.impostors)
-            and _falls(self.genuines - below, self.genuines)
-        ):
-            raise BundleError(f"{DET_CURVE} is not a curve over a rising grid", "export it again")
-        return DetCurve(scores, above, below, self.impostors, self.genuines, self.data_set)
+    notes: list[str] = []
+    """What a reader must know of how it came to be: a projection, an insisted-on calibration."""
+    proven_on: list[str] = []
+    """The backends whose int8 embeddings agree with each other, or the only one that passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +89,8 @@ class Bundle:
     path: Path
     manifest: Manifest
     measured: DetFile | None
+    signer: str | None = None
+    """The trusted key that signed it, as hex; None where nobody was asked to vouch for it."""
 
     @property
     def encoder_id(self) -> str:
@@ -129,17 +100,22 @@ class Bundle:
     def dim(self) -> int:
         return self.manifest.dim
 
-    def curve(self) -> DetCurve:
-        """The encoder's DET curve. Raises BundleError where none was measured: no tau then."""
+    def curve(self, comparison: Comparison = "float_float") -> DetCurve:
+        """The DET curve of a comparison. Raises BundleError where none was measured: no tau."""
         if self.measured is None:
             raise BundleError(
                 f"{self.path} has no {DET_CURVE}, so no threshold can be derived",
-                "ostiary-export evaluate --bundle DIR --faces DIR --write",
+                "ostiary-export verify BUNDLE --faces DIR --write measures it",
             )
-        return self.measured.curve()
+        return self.measured.curve(comparison)
 
     def model(self, name: str) -> ModelEntry:
         return self.manifest.models.items()[name]
+
+    def in_float(self) -> Bundle:
+        """The same bundle without its int8 encoder."""
+        models = msgspec.structs.replace(self.manifest.models, encoder_int8=None)
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, models=models))
 
     def golden(self) -> dict[str, NDArray[np.generic]]:
         """The golden arrays by name, as `export` wrote them."""
@@ -150,15 +126,31 @@ class Bundle:
             raise BundleError(f"{self.path / GOLDEN} holds no arrays: {error}") from error
 
 
-def load(path: Path) -> Bundle:
-    """Read and check a bundle directory. Raises BundleError, naming the file at fault."""
+def load(path: Path, keys: Keys | None = None) -> Bundle:
+    """Read a bundle directory as a device does: signed by a trusted key, and every hash right.
+
+    `keys` are those of `signature.keys_folder()` by default. Raises BundleError, naming the file.
+    """
     raw = _read(path, MANIFEST)
-    if sha256(raw) != _read(path, MANIFEST_SUM).decode("ascii", "replace").strip():
-        raise BundleError(f"{path / MANIFEST} was changed after export", "copy the bundle again")
+    if not (path / SIGNATURE).is_file():
+        raise BundleError(
+            f"the bundle {path} is not signed",
+            "ostiary-export verify and sign it; the device runs nothing else",
+        )
+    signer = signature.check(raw, _read(path, SIGNATURE), keys or signature.read_keys())
+    return replace(_checked(path, raw), signer=signer)
+
+
+def read(path: Path) -> Bundle:
+    """Read a bundle directory that nobody has vouched for yet: hashes only, as `export` does."""
+    return _checked(path, _read(path, MANIFEST))
+
+
+def _checked(path: Path, raw: bytes) -> Bundle:
     manifest = _decode(raw, Manifest, path / MANIFEST)
     if manifest.schema != SCHEMA:
         raise BundleError(
-            f"{path} has schema {manifest.schema}, this device reads {SCHEMA}",
+            f"{path} has schema {manifest.schema}, this version reads {SCHEMA}",
             "build it with the same version of ostiary-export",
         )
     for name, expected in manifest.files.items():
@@ -170,20 +162,22 @@ def load(path: Path) -> Bundle:
     missing -= set(manifest.files)
     if missing:
         raise BundleError(f"{path / MANIFEST} has no hash of {', '.join(sorted(missing))}")
+    return Bundle(path, manifest, _measured(path, manifest))
+
+
+def _measured(path: Path, manifest: Manifest) -> DetFile | None:
     if DET_CURVE not in manifest.files:
-        return Bundle(path, manifest, None)
+        return None
     measured = _decode(_read(path, DET_CURVE), DetFile, path / DET_CURVE)
-    if measured.encoder_id != manifest.encoder_id:
+    int8 = manifest.models.encoder_int8
+    if measured.encoder_id != manifest.encoder_id or (
+        int8 is not None
+        and measured.int8_sha256 is not None
+        and measured.int8_sha256 != manifest.files[int8.file]
+    ):
         raise BundleError(f"{path / DET_CURVE} was measured on another encoder", "export again")
-    measured.curve()
-    return Bundle(path, manifest, measured)
-
-
-def _falls(counts: NDArray[np.int64], most: int) -> bool:
-    """Whether counts over a rising grid begin with nearly all, never rise, and end at none."""
-    return bool((np.diff(counts) <= 0).all() and most >= counts[0] >= 0.5 * most) and (
-        int(counts[-1]) >= 0
-    )
+    measured.check()
+    return measured
 
 
 def sha256(data: bytes) -> str:

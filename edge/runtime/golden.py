@@ -13,7 +13,7 @@ from edge.core.preprocess import to_embedding, to_tensor
 from edge.core.types import Floats
 from edge.errors import BackendError
 from edge.runtime.backends import backends
-from edge.runtime.bundle import Bundle, ModelEntry
+from edge.runtime.bundle import FLOAT, INT8, Bundle, ModelEntry
 from edge.runtime.runner import Backend, Runner
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -34,13 +34,13 @@ class Proven:
 def outputs(runner: Runner, name: str, model: ModelEntry, images: NDArray[np.uint8]) -> Floats:
     """A model's first to last outputs on some BGR images (n, h, w, 3), flat: (n, values).
 
-    The encoder's are normalised, since only its direction is ever used.
+    An encoder's are normalised, since only its direction is ever used.
     """
     rows = []
     for image in images:
         given = runner.infer({model.input: to_tensor(image, model.spec)})
         flat = np.concatenate([given[output].reshape(-1) for output in model.outputs])
-        rows.append(to_embedding(flat) if name == "encoder" else flat)
+        rows.append(to_embedding(flat) if name in (FLOAT, INT8) else flat)
     return np.stack(rows).astype(np.float32)
 
 

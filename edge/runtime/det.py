@@ -1,0 +1,90 @@
+"""`det_curve.json`: how often an encoder errs at each score, counted on real pairs of faces."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.core.calibration import DetCurve
+from edge.errors import BundleError
+
+DET_CURVE = "det_curve.json"
+MIN_IMPOSTORS = 30_000
+"""Thirty errors at an FMR of 1e-3 (the rule of 30): some 250 images of as many people."""
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Comparison = Literal["float_float", "int8_int8", "float_int8"]
+"""The precision of the template, then that of the probe."""
+COMPARISONS: tuple[Comparison, ...] = ("float_float", "int8_int8", "float_int8")
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The pairs of one comparison, counted at each score of the file's grid."""
+
+    impostors: Annotated[int, msgspec.Meta(ge=1)]
+    genuines: Annotated[int, msgspec.Meta(ge=1)]
+    impostor_at_or_above: list[int]
+    genuine_below: list[int]
+
+
+class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts over a rising grid of scores, and what they were measured on."""
+
+    encoder_id: Sha256
+    data_set: str
+    people: int
+    images: int
+    scores: list[float]
+    float_float: Counts
+    int8_sha256: Sha256 | None = None
+    """The int8 encoder that the other two comparisons were measured with."""
+    int8_int8: Counts | None = None
+    float_int8: Counts | None = None
+
+    def curve(self, comparison: Comparison = "float_float") -> DetCurve:
+        """The counts as arrays. Raises BundleError where they do not describe a curve."""
+        counts: Counts | None = getattr(self, comparison)
+        if counts is None:
+            raise BundleError(
+                f"{DET_CURVE} has no {comparison} comparison, so no threshold can be derived",
+                "ostiary-export verify BUNDLE --faces DIR --write measures it",
+            )
+        if counts.impostors < MIN_IMPOSTORS:
+            raise BundleError(
+                f"{DET_CURVE} was measured on {counts.impostors} impostor pairs,"
+                f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
+                "measure on more people",
+            )
+        return _arrays(self, counts)
+
+    def check(self) -> None:
+        """Raises BundleError where any of the comparisons it holds is not a curve."""
+        for comparison in COMPARISONS:
+            if getattr(self, comparison) is not None:
+                self.curve(comparison)
+
+
+def _arrays(file: DetFile, counts: Counts) -> DetCurve:
+    try:
+        scores = np.array(file.scores, np.float64)
+        above = np.array(counts.impostor_at_or_above, np.int64)
+        below = np.array(counts.genuine_below, np.int64)
+    except OverflowError as error:
+        raise BundleError(f"{DET_CURVE} holds counts that are no counts") from error
+    same = len(scores) == len(above) == len(below) > 1
+    if not same or not (
+        (np.diff(scores) > 0).all()
+        and _falls(above, counts.impostors)
+        and _falls(counts.genuines - below, counts.genuines)
+    ):
+        raise BundleError(f"{DET_CURVE} is not a curve over a rising grid", "export it again")
+    return DetCurve(scores, above, below, counts.impostors, counts.genuines, file.data_set)
+
+
+def _falls(counts: NDArray[np.int64], most: int) -> bool:
+    """Whether counts over a rising grid begin with nearly all, never rise, and end at none."""
+    return bool((np.diff(counts) <= 0).all() and most >= counts[0] >= 0.5 * most) and (
+        int(counts[-1]) >= 0
+    )

@@ -1,0 +1,114 @@
+"""A folder of people as the encoder sees them: found, aligned and cut by the device's own code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.adapters.photos import is_photo, read_photo
+from edge.core import quality
+from edge.errors import PhotoError
+from edge.many import LIMITS, NO_FACE, each_photo
+from edge.pipeline import Pipeline
+from edge.runtime.bundle import Bundle
+
+ID_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """Every photo with a face: `images` (n, h, w, 3) uint8 BGR, `person` (n,) and the photo's id.
+
+    `names` are the folders; `missing` counts what was left out and `refused` what a door would
+    have refused for its quality, by name of the failure.
+    """
+
+    images: NDArray[np.uint8]
+    person: NDArray[np.int64]
+    photos: list[str]
+    names: list[str]
+    missing: dict[str, int]
+    refused: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def people(self) -> int:
+        return len(np.unique(self.person))
+
+    def only(self, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Crops:
+        """Some of them."""
+        rows = np.arange(len(self))[kept]
+        photos = [self.photos[i] for i in rows]
+        return Crops(
+            self.images[rows], self.person[rows], photos, self.names, self.missing, self.refused
+        )
+
+    def without(self, photos: list[str]) -> Crops:
+        """All but the photos of some ids."""
+        left_out = set(photos)
+        return self.only(np.array([photo not in left_out for photo in self.photos], bool))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Crop:
+    image: NDArray[np.uint8] | None
+    photo: str
+    problem: str
+    failures: tuple[str, ...]
+
+
+def read_crops(
+    bundle: Bundle, faces: Path, backend: str, done: Callable[[int, int], None]
+) -> Crops:
+    """The crops of a folder with one folder of photos a person.
+
+    Raises PhotoError where it holds too little, or no face.
+    """
+    if not faces.is_dir():
+        raise PhotoError(f"no folder {faces}", "a folder with one folder of photos a person")
+    found = sorted(p for p in faces.glob("*/*") if is_photo(p))
+    folders = sorted({p.parent.name for p in found})
+    if len(folders) < 2:
+        raise PhotoError(
+            f"{faces} holds photos of {len(folders)} people", "one folder of photos a person"
+        )
+    results = each_photo(bundle.in_float(), found, _crop, backend, done)
+    kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
+    missing = Counter(r.problem for r in results if r.problem)
+    if not kept:
+        raise PhotoError(
+            f"no face in any of the {len(found)} photos of {faces}", "give photos of faces"
+        )
+    refused = Counter(name for r in results for name in r.failures)
+    refused["any"] = sum(1 for r in results if r.failures)
+    number = {name: i for i, name in enumerate(folders)}
+    return Crops(
+        np.stack([r.image for _, r in kept if r.image is not None]),
+        np.array([number[path.parent.name] for path, _ in kept]),
+        [r.photo for _, r in kept],
+        folders,
+        dict(missing),
+        dict(refused),
+    )
+
+
+def _crop(pipeline: Pipeline, photo: Path) -> _Crop:
+    try:
+        image = read_photo(photo)
+    except PhotoError as error:
+        return _Crop(None, "", error.message, ())
+    boxes = pipeline.boxes(image)
+    if not boxes:
+        return _Crop(None, "", NO_FACE, ())
+    (face,) = pipeline.faces(image, boxes[:1])
+    aligned = pipeline.align(image, face)
+    failures = quality.failures(pipeline.quality(face, aligned), LIMITS)
+    return _Crop(aligned, sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS], "", failures)

@@ -1,0 +1,88 @@
+"""A float encoder and its calibration table into explicit int8: the same bytes each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from edge.errors import BundleError
+from export import equalise, graph, ranges
+from export.table import Table
+
+OPERATORS = ["Conv", "Gemm"]
+
+
+def quantize(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+    """The int8 encoder, with Q/DQ pairs as TensorRT reads them.
+
+    int8 with zero point 0 before each Conv and Gemm, their weights by output channel, biases and
+    all else in float. Raises BundleError where the table does not fit the model.
+    """
+    prepared = correct(equalise.apply(model, table.exponents), table.biases)
+    return insert(prepared, table)
+
+
+def correct(model: onnx.ModelProto, biases: dict[str, list[float]]) -> onnx.ModelProto:
+    """The model with something added to each output channel of some nodes."""
+    made = graph.copy(model)
+    held = graph.weights(made)
+    nodes = {node.name: node for node in made.graph.node}
+    for name, added in biases.items():
+        node = nodes.get(name)
+        if node is None or len(node.input) < 3 or len(held[node.input[2]]) != len(added):
+            raise BundleError(f"the table corrects {name}, which does not fit", "calibrate again")
+        held[node.input[2]] = (held[node.input[2]] + np.array(added)).astype(np.float32)
+    graph.put_weights(made, held)
+    return made
+
+
+def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+    """Q/DQ pairs by the table's ranges, except around its `floats`."""
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    missing = [name for name in ranges.inputs_of(model) if name not in table.ranges]
+    if missing:
+        raise BundleError(f"the table has no range of {', '.join(missing)}", "calibrate again")
+    reach = {name: np.float32(item.threshold) for name, item in table.ranges.items()}
+    chosen = [
+        node.name
+        for node in model.graph.node
+        if node.op_type in OPERATORS and node.name not in table.floats
+    ]
+    quantizer = QDQQuantizer(
+        graph.copy(model),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8,
+        tensors_range=TensorsData(
+            CalibrationMethod.MinMax, {name: (-top, top) for name, top in reach.items()}
+        ),
+        nodes_to_quantize=chosen,
+        nodes_to_exclude=list(table.floats),
+        op_types_to_quantize=OPERATORS if chosen else [],
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": OPERATORS,
+        },
+    )
+    quantizer.quantize_model()
+    made: onnx.ModelProto = quantizer.model.model
+    _mend_dead_channels(made)
+    graph.strip(made)
+    return made
+
+
+def _mend_dead_channels(model: onnx.ModelProto) -> None:
+    """A filter of zeros has a scale of 0, which TensorRT refuses; any other gives the same."""
+    scales = {node.input[1] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    for item in model.graph.initializer:
+        if item.name in scales:
+            values = numpy_helper.to_array(item)
+            mended = np.where(values > 0, values, np.float32(1)).astype(np.float32)
+            item.CopyFrom(numpy_helper.from_array(mended, item.name))

@@ -1,0 +1,1 @@
+"""A trained face encoder, in whatever form it comes, as one plain ONNX model."""

@@ -1,0 +1,106 @@
+"""A module built by the user's own factory, and the state dict that goes into it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge.errors import BundleError, ConfigError
+from export.sources import archive
+from export.sources.spec import EncoderSource
+
+SHOWN = 3
+"""Keys of a state dict that a message names."""
+Faults = tuple[type[Exception], ...]
+
+
+def build(spec: EncoderSource, folder: Path, torch: Any, faults: Faults) -> Any:
+    """The module with its trained weights. Raises BundleError and ConfigError."""
+    if spec.factory is None:
+        raise ConfigError(f"source {spec.source!r} is not of the form package.module:factory")
+    with _on_path(folder):
+        factory = _factory(*spec.factory, faults)
+        try:
+            module = factory()
+        except faults as error:
+            raise BundleError(f"{spec.source}() fails: {type(error).__name__}: {error}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise BundleError(
+            f"{spec.source}() gives {type(module).__name__}, expected a torch.nn.Module"
+        )
+    if spec.state is not None:
+        _load_state(module, _state(folder / spec.state, spec, torch), spec.state)
+    return module
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)
+    # A module written a moment ago is not in the folder's listing that Python remembers.
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+def _factory(name: str, attribute: str, faults: Faults) -> Any:
+    try:
+        module = importlib.import_module(name)
+    except faults as error:
+        raise BundleError(
+            f"module {name!r} can not be imported: {type(error).__name__}: {error}",
+            "it is looked for in the folder of the TOML file first",
+        ) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        raise BundleError(
+            f"module {name!r} ({getattr(module, '__file__', None)}) has no function {attribute!r}",
+            "give package.module:factory, factory() builds the torch.nn.Module",
+        )
+    return factory
+
+
+def _state(path: Path, spec: EncoderSource, torch: Any) -> dict[str, Any]:
+    if not path.is_file():
+        raise BundleError(f"no file {path}", "state is relative to the TOML file")
+    found = archive.load_tensors(str(path), str(path), torch, trust=spec.trust_pickle)
+    if isinstance(found, torch.nn.Module):
+        found = found.state_dict()
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
+    ):
+        kind = f"a dict of {', '.join(map(str, found))}" if isinstance(found, dict) else type(found)
+        raise BundleError(
+            f"{path} is no state dict but {kind}", "torch.save(model.state_dict(), ...)"
+        )
+    return found
+
+
+def _load_state(module: Any, state: dict[str, Any], name: str) -> None:
+    wanted = module.state_dict()
+    wrong = {
+        "missing": [key for key in wanted if key not in state],
+        "unexpected": [key for key in state if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)}, expected {tuple(value.shape)}"
+            for key, value in wanted.items()
+            if key in state and state[key].shape != value.shape
+        ],
+    }
+    told = [f"{what}: {_some(keys)}" for what, keys in wrong.items() if keys]
+    if told:
+        raise BundleError(
+            f"{name} does not fit the module: {'; '.join(told)}", "give the weights of this module"
+        )
+    module.load_state_dict(state)
+
+
+def _some(keys: list[str]) -> str:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(keys[:SHOWN]) + more

@@ -1,0 +1,107 @@
+"""Models run on made-up images: any batch, no image mixed with another, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edge.errors import BundleError
+from edge.runtime.onnxrt import FAILURES
+from export.sources import graph as graphs
+from export.sources.spec import EncoderSource
+
+MAX_DIFFERENCE = 1e-4
+"""Allowed between two runtimes, for outputs up to 1; of larger ones, this fraction."""
+BLOCKS_PX = (1, 4, 16)
+
+Array = NDArray[Any]
+
+
+def probes(spec: EncoderSource) -> Array:
+    """Three images (3, c, h, w) as the encoder is fed them: noise of three coarsenesses."""
+    rng = np.random.default_rng(0)
+    images = []
+    for block in BLOCKS_PX:
+        channels, height, width = spec.shape
+        noise = rng.integers(0, 256, (channels, -(-height // block), -(-width // block)))
+        images.append(noise.repeat(block, 1).repeat(block, 2)[:, :height, :width])
+    return np.asarray((np.stack(images) - spec.mean) / spec.scale, np.float32)
+
+
+def runner(model: onnx.ModelProto, outputs: list[str] | None = None) -> Callable[..., list[Array]]:
+    """The model as a function of its images; of other tensors than its outputs where asked."""
+    import onnxruntime
+
+    wanted = onnx.ModelProto.FromString(model.SerializeToString())
+    if outputs is not None:
+        del wanted.graph.output[:]
+        wanted.graph.output.extend(
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(
+            wanted.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except FAILURES as error:
+        raise BundleError(f"ONNX Runtime can not load the encoder: {_line(error)}") from error
+    names = [value.name for value in graphs.feeds(wanted.graph)]
+
+    def run(*images: Array) -> list[Array]:
+        try:
+            results = session.run(None, dict(zip(names, images, strict=True)))
+        except FAILURES as error:
+            size = " and ".join(str(image.shape) for image in images)
+            raise BundleError(
+                f"ONNX Runtime can not run the encoder on {size}: {_line(error)}",
+                "export it with a batch of any size, after .eval()",
+            ) from error
+        return [np.asarray(result) for result in results]
+
+    return run
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def same(got: Array, expected: Array, what: str, hint: str = "") -> None:
+    """Raises BundleError where two results differ by more than a runtime may."""
+    if got.shape != expected.shape:
+        raise BundleError(f"{what}: {got.shape} instead of {expected.shape}", hint)
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    difference = float(np.abs(got - expected).max(initial=0))
+    if not difference <= MAX_DIFFERENCE * scale:
+        raise BundleError(
+            f"{what}: the difference is {difference:.2g}, {MAX_DIFFERENCE * scale:.0e} is allowed",
+            hint,
+        )
+
+
+def prove(model: onnx.ModelProto, spec: EncoderSource, reference: Callable[[Array], Array]) -> None:
+    """Rows do not depend on the batch, do on the image, and are those of the original."""
+    run, images = runner(model), probes(spec)
+    rows = run(images)[0]
+    if not np.isfinite(rows).all():
+        raise BundleError(f"the embeddings of {spec.source} are not finite numbers")
+    for image, row in zip(images, rows, strict=True):
+        alone = run(image[None])[0]
+        same(
+            row[None],
+            alone,
+            f"{spec.source} gives an image another embedding in a batch than alone",
+            "export it after .eval(), with a batch of any size",
+        )
+        original = reference(image[None]).reshape(alone.shape)
+        same(alone, original, f"the exported encoder is not {spec.source}")
+    if np.abs(rows - rows[0]).max() <= 1e-6 * np.abs(rows).max():
+        raise BundleError(
+            f"{spec.source} gives every image the same embedding",
+            "are its weights the trained ones, and mean and scale those of the training?",
+        )

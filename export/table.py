@@ -1,0 +1,78 @@
+"""The calibration table: all that int8 needs besides the float weights, as a small text file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from edge.errors import BundleError
+from edge.runtime.det import Sha256
+
+Method = Literal["mse", "minmax", "entropy", "percentile"]
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the values of one tensor were on the calibration faces.
+
+    Values beyond `threshold` are clipped; `coverage` is the share of values that are not.
+    """
+
+    threshold: Annotated[float, msgspec.Meta(gt=0)]
+    least: float
+    most: float
+    coverage: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A calibration of one float encoder.
+
+    `exponents` are by the tensor that enters a depthwise Conv: channel c is multiplied by
+    2**exponents[c] before it is rounded. `ranges` are by tensor, `biases` by Conv or Gemm: what is
+    added to each output channel. `floats` names the nodes left in float, and why.
+    """
+
+    encoder_id: Sha256
+    method: Method
+    data_set: str
+    images: int
+    photos: list[str]
+    """First 16 hex digits of each photo's sha256: the gate does not measure on them."""
+    insisted: str = ""
+    """What was wrong with the calibration photos where the user insisted on them."""
+    exponents: dict[str, list[Annotated[int, msgspec.Meta(ge=-60, le=60)]]] = {}
+    ranges: dict[str, Range]
+    biases: dict[str, list[float]] = {}
+    floats: dict[str, str] = {}
+
+
+def to_text(table: Table) -> bytes:
+    """JSON with one tensor a line, so that a change can be read in a diff."""
+    fields = msgspec.to_builtins(table)
+    lines = []
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            inner = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+            lines.append(f"{json.dumps(name)}: {{\n{inner}\n }}")
+        else:
+            lines.append(f"{json.dumps(name)}: {json.dumps(value)}")
+    return ("{\n " + ",\n ".join(lines) + "\n}\n").encode()
+
+
+def parse(raw: bytes, name: str) -> Table:
+    """A table from its text. Raises BundleError, naming the field at fault."""
+    try:
+        return msgspec.json.decode(raw, type=Table)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{name} is no calibration table: {error}", "calibrate again") from error
+
+
+def read(path: Path) -> Table:
+    """A table from a file. Raises BundleError."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"can not read {path}: {error.strerror}") from error
+    return parse(raw, str(path))
