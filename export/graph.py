@@ -32,10 +32,8 @@ def normalise(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
     made = _in_opset(_slim(made))
     _rename(made)
     if not np.allclose(np.linalg.norm(raw, axis=1), 1, atol=1e-4):
-        _append_unit_length(made)
-    strip(made)
-    _name_nodes(made)
-    _check(made)
+        append_unit_length(made)
+    finish(made)
     difference = float(np.abs(_unit(_outputs(made, spec, 3)) - _unit(raw)).max())
     if not difference <= MAX_DIFFERENCE:
         raise BundleError(f"simplified, the encoder differs from its source by {difference:.2g}")
@@ -66,6 +64,27 @@ def strip(model: onnx.ModelProto) -> None:
         del node.metadata_props[:]
 
 
+def sort(model: onnx.ModelProto) -> None:
+    """Put each node after those it reads from; apart from that the order stays."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    ordered: list[onnx.NodeProto] = []
+    placed: set[str] = set()
+    # A stack of our own: a deep encoder is deeper than Python's.
+    stack = list(reversed(model.graph.node))
+    while stack:
+        node = stack.pop()
+        if node.output[0] in placed:
+            continue
+        before = [made[name] for name in node.input if name in made and name not in placed]
+        if before:
+            stack += [node, *before]
+        else:
+            placed.update(node.output)
+            ordered.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+
+
 def weights(model: onnx.ModelProto) -> dict[str, Floats]:
     """Every initialiser of a model by name, as arrays of one's own."""
     return {i.name: np.array(numpy_helper.to_array(i)) for i in model.graph.initializer}
@@ -94,7 +113,7 @@ def is_depthwise(node: onnx.NodeProto, held: dict[str, Floats]) -> bool:
     if node.op_type != "Conv" or node.input[1] not in held:
         return False
     shape = held[node.input[1]].shape
-    return shape[1] == 1 and attribute(node, "group", 1) == shape[0] > 1
+    return bool(shape[1] == 1 and attribute(node, "group", 1) == shape[0] > 1)
 
 
 def _free_the_batch(model: onnx.ModelProto) -> None:
@@ -152,24 +171,36 @@ def _name_nodes(model: onnx.ModelProto) -> None:
         node.name = f"{node.op_type}_{at}"
 
 
-def _append_unit_length(model: onnx.ModelProto) -> None:
+def append_unit_length(model: onnx.ModelProto) -> None:
     """x / max(|x|, least): sums and divisions that every opset and TensorRT write alike."""
+    # A projection after the encoder brings a second one: its tensors need names of their own.
+    at = sum(node.op_type == "Div" for node in model.graph.node)
+    raw, squares, total, norm, bounded, axis, least = (
+        f"{name}_{at}" for name in ("raw", "squares", "sum", "norm", "bounded", "axis", "least")
+    )
     for node in model.graph.node:
-        node.output[:] = ["raw" if name == OUTPUT else name for name in node.output]
+        node.output[:] = [raw if name == OUTPUT else name for name in node.output]
     model.graph.initializer.extend(
         [
-            numpy_helper.from_array(np.array([1], np.int64), "unit_axis"),
-            numpy_helper.from_array(np.array(LEAST_NORM, np.float32), "unit_least"),
+            numpy_helper.from_array(np.array([1], np.int64), axis),
+            numpy_helper.from_array(np.array(LEAST_NORM, np.float32), least),
         ]
     )
     for operator, inputs, output in (
-        ("Mul", ["raw", "raw"], "squares"),
-        ("ReduceSum", ["squares", "unit_axis"], "square_sum"),
-        ("Sqrt", ["square_sum"], "norm"),
-        ("Max", ["norm", "unit_least"], "bounded_norm"),
-        ("Div", ["raw", "bounded_norm"], OUTPUT),
+        ("Mul", [raw, raw], squares),
+        ("ReduceSum", [squares, axis], total),
+        ("Sqrt", [total], norm),
+        ("Max", [norm, least], bounded),
+        ("Div", [raw, bounded], OUTPUT),
     ):
         model.graph.node.append(helper.make_node(operator, inputs, [output]))
+
+
+def finish(model: onnx.ModelProto) -> None:
+    """Strip and name what was put together. Raises BundleError where it is not valid."""
+    strip(model)
+    _name_nodes(model)
+    _check(model)
 
 
 def _outputs(model: onnx.ModelProto, spec: InputSpec, batch: int) -> Floats:

@@ -74,6 +74,7 @@ def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
     quantizer.quantize_model()
     made: onnx.ModelProto = quantizer.model.model
     _mend_dead_channels(made)
+    graph.sort(made)
     graph.strip(made)
     return made
 

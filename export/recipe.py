@@ -1,15 +1,25 @@
-"""A recipe: where a bundle's weights come from, how they are checked, what they take."""
+"""A recipe: where a bundle's weights come from, what they take, and what was measured of them."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from edge.core.preprocess import InputSpec
 from edge.errors import ConfigError
-from edge.runtime.bundle import ModelEntry, Sha256
+from edge.runtime.bundle import ModelEntry
+from edge.runtime.det import DetFile, Sha256
+from export.results import Gate, Layers
+from export.sources.spec import EncoderSource, read_spec
+from export.table import Table
+
+NAME = re.compile("[a-z0-9-]{1,64}")
+Parsed = TypeVar("Parsed")
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,8 +39,6 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     member: str
     sha256: Sha256
     format: Literal["onnx", "tflite"] = "onnx"
-    converted_sha256: Sha256 | None = None
-    """What a conversion must give, byte for byte: the encoder's id rests on it."""
 
     @property
     def file(self) -> str:
@@ -58,9 +66,45 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that `ostiary-export build` needs to know."""
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
-    dim: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    encoder_sha256: Sha256
+    """What the float encoder must become, byte for byte: its templates rest on it."""
     packages: dict[str, Package]
     models: RecipeModels
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was measured of a recipe where there was data; it counts for the same bytes only."""
+
+    table: Table | None = None
+    gate: Gate | None = None
+    curve: DetFile | None = None
+    layers: Layers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end."""
+
+    name: str
+    recipe: Recipe
+    recorded: Recorded = Recorded()
+    own: EncoderSource | None = None
+    folder: Path = Path()
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the encoder takes."""
+        if self.own is not None:
+            return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
+        return self.recipe.models.encoder.entry.spec
+
+    @property
+    def packages(self) -> dict[str, Package]:
+        """The packages that its models come from."""
+        models = self.recipe.models.items()
+        used = {m.weights.package for n, m in models.items() if self.own is None or n != "encoder"}
+        return {name: p for name, p in self.recipe.packages.items() if name in used}
 
 
 def shipped() -> list[str]:
@@ -69,22 +113,57 @@ def shipped() -> list[str]:
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def load(name: str) -> tuple[Recipe, bytes | None]:
-    """A recipe by its shipped name or the path of a TOML file, and the DET curve beside it.
+def load(name: str) -> Plan:
+    """A recipe by its shipped name or the path of a TOML file.
 
-    Raises ConfigError, naming the field at fault.
+    A TOML file with a `source` describes an encoder of one's own. Raises ConfigError, naming the
+    field at fault.
     """
-    path = Path(name)
     if name in shipped():
-        folder = resources.files("export") / "recipes"
-        raw, curve = (folder / f"{name}.toml").read_bytes(), folder / f"{name}.det.json"
-        return _decode(raw, name), curve.read_bytes() if curve.is_file() else None
+        with resources.as_file(resources.files("export") / "recipes") as folder:
+            return Plan(
+                name, _decode((folder / f"{name}.toml").read_bytes(), name), _read(folder, name)
+            )
+    path = Path(name)
     if not path.is_file():
         raise ConfigError(
             f"no recipe {name!r}", f"one of {', '.join(shipped())}, or the path of a .toml file"
         )
-    beside = path.with_suffix(".det.json")
-    return _decode(path.read_bytes(), name), beside.read_bytes() if beside.is_file() else None
+    try:
+        whole = msgspec.toml.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {name}: {error}") from error
+    if "source" not in whole:
+        recipe = _decode(path.read_bytes(), name)
+        return Plan(recipe.name, recipe, _read(path.parent, path.stem))
+    own = read_spec(path)
+    if own.front_end not in shipped():
+        raise ConfigError(
+            f"{path}: no recipe {own.front_end!r} - at `$.front_end`",
+            f"one of {', '.join(shipped())}",
+        )
+    if not NAME.fullmatch(path.stem):
+        raise ConfigError(
+            f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
+        )
+    return Plan(
+        path.stem, load(own.front_end).recipe, _read(path.parent, path.stem), own, path.parent
+    )
+
+
+def _read(folder: Path, name: str) -> Recorded:
+    """The files `NAME.table.json` and so on beside a recipe, where they are."""
+
+    def found(kind: type[Parsed], suffix: str) -> Parsed | None:
+        path = folder / f"{name}.{suffix}.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}", "delete it and measure again") from error
+
+    return Recorded(
+        found(Table, "table"), found(Gate, "gate"), found(DetFile, "det"), found(Layers, "layers")
+    )
 
 
 def _decode(raw: bytes, name: str) -> Recipe:

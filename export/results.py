@@ -77,6 +77,13 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_int8: float
 
 
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well the float encoder tells people apart under one reading of its input."""
+
+    reading: str
+    d_prime: float
+
+
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The verdict on an int8 encoder; it counts for these two files and for no others."""
 
@@ -99,6 +106,8 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     compared: list[Compared]
     losses: list[Loss]
     worst: list[Pair]
+    readings: list[Reading] = []
+    """The declared reading first."""
 
 
 class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

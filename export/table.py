@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from edge.errors import BundleError
 from edge.runtime.det import Sha256
 
+Found = TypeVar("Found", bound=msgspec.Struct)
 Method = Literal["mse", "minmax", "entropy", "percentile"]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from edge import compare as encoders
 from edge.adapters import photos
 from edge.cli.console import err, out, print_json
 from edge.core.matching import Gallery
@@ -72,6 +73,9 @@ def bench(
     gallery: Annotated[int, typer.Option(min=1, help="Templates in the frame's search.")] = 1000,
     large: Annotated[int, typer.Option(min=0, help="Also search this many of 128 values.")] = 0,
     rounds: Annotated[int, typer.Option(min=10, help="Frames to time.")] = 300,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Only the encoders, float beside int8, in turns.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Time every stage of a 640x480 frame with one face, and the whole frame, in turns.
@@ -83,9 +87,13 @@ def bench(
     `ostiary bench --bundle bundle`
 
     `ostiary bench --bundle bundle --backend openvino --large 1000000`
+
+    `ostiary bench --bundle bundle --compare`
     """
     cv2.setNumThreads(threads)
     loaded = bundles.load(bundle)
+    if compare:
+        return show_speeds(encoders.compare(loaded, threads), threads, as_json=json)
     image = photos.decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
     rivals = [_Rival(loaded, name, threads, gallery) for name in backend or _installed()]
     with err.status("timing"):
@@ -182,6 +190,35 @@ def spent(times: list[float]) -> Spent:
     """The quantiles of some durations in seconds."""
     p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
     return Spent(round(float(p50), 3), round(float(p95), 3))
+
+
+def show_speeds(speeds: list[encoders.Speed], threads: int, *, as_json: bool) -> None:
+    """The encoders beside each other, each as a multiple of the fastest float on OpenVINO."""
+    if as_json:
+        return print_json({"threads": threads, "encoders": speeds})
+    first = speeds[0]
+    table = Table(title=f"one face, {threads} thread(s), taking turns")
+    for title in ("encoder", "ms, p50", f"times as fast as {first.name}", "file", "of float"):
+        table.add_column(title, justify="left" if title == "encoder" else "right")
+    for speed in speeds:
+        table.add_row(
+            speed.name,
+            f"{speed.p50_ms:.2f}",
+            f"{first.p50_ms / speed.p50_ms:.2f}",
+            f"{speed.size_bytes / 1e6:.2f} MB",
+            f"{speed.size_bytes / first.size_bytes:.2f}",
+        )
+    out.print(table)
+    best = min(
+        (s for s in speeds if s.name.startswith("int8")), key=lambda s: s.p50_ms, default=None
+    )
+    if best is None:
+        return out.print("the bundle has no int8 encoder")
+    for speed in speeds:
+        if not speed.name.startswith("int8"):
+            out.print(
+                f"{best.name} is {speed.p50_ms / best.p50_ms:.2f} times as fast as {speed.name}"
+            )
 
 
 def _installed() -> list[str]:

@@ -11,6 +11,8 @@ from edge.runtime.runner import Backend
 def backends(choice: str, threads: int, cache: Path | None) -> list[Backend]:
     """The backends to try, in order. `auto` is OpenVINO, then ONNX Runtime.
 
+    `openvino-f32` keeps OpenVINO from computing in bfloat16 where the processor has units for it.
+
     Raises BackendError where none that was asked for is installed.
     """
     names = ["openvino", "onnxruntime"] if choice == "auto" else [choice]
@@ -30,10 +32,10 @@ def backends(choice: str, threads: int, cache: Path | None) -> list[Backend]:
 
 def _make(name: str, threads: int, cache: Path | None) -> Backend:
     # Imported here: a device has one of these installed, not all.
-    if name == "openvino":
+    if name in ("openvino", "openvino-f32"):
         from edge.runtime.ovino import OpenVinoBackend
 
-        return OpenVinoBackend(threads, cache)
+        return OpenVinoBackend(threads, cache, "f32" if name.endswith("f32") else None)
     if name == "onnxruntime":
         from edge.runtime.onnxrt import OnnxRuntimeBackend
 

@@ -22,6 +22,7 @@ from edge.runtime.signature import SIGNATURE, Keys
 SCHEMA = 2
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 FLOAT, INT8 = "encoder", "encoder_int8"
+FLOAT_FILE, INT8_FILE = "encoder.onnx", "encoder.int8.onnx"
 Parsed = TypeVar("Parsed")
 
 

@@ -18,7 +18,8 @@ class OpenVinoBackend:
 
     name = "openvino"
 
-    def __init__(self, threads: int, cache: Path | None) -> None:
+    def __init__(self, threads: int, cache: Path | None, precision: str | None = None) -> None:
+        """`precision` is the float to compute in; by default what the processor is best at."""
         self._core = openvino.Core()
         self._settings: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
@@ -27,6 +28,8 @@ class OpenVinoBackend:
             # Pinned, every pipeline of a process would share the first core.
             "ENABLE_CPU_PINNING": False,
         }
+        if precision is not None:
+            self._settings["INFERENCE_PRECISION_HINT"] = precision
         if cache is not None:
             self._settings["CACHE_DIR"] = str(cache)
 

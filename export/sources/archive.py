@@ -109,7 +109,7 @@ def _members(path: Path) -> dict[str, str] | None:
     tops = {name.partition("/")[0] for name in names}
     # PyTorch's own zip reader might take another of two members of one name than was looked at.
     if len({name.lower() for name in short}) != len(names) or len(tops) != 1:
-        raise BundleError(f"{path} has files of the same name inside", "save it again")
+        raise BundleError(f"{path} is no archive as PyTorch writes it", "save it again")
     return short
 
 

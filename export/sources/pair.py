@@ -51,7 +51,10 @@ def _end(
     end = max(common, key=list(gates).index)
     if end == image:
         places = ", ".join(f"{name!r} into {user}" for name, user in frontier.items())
-        raise BundleError(f"the branches of {spec.source} have no single end: {places}", SHARE)
+        raise BundleError(
+            f"the branches of {spec.source} have no single end: {places}",
+            "give the module of one branch alone, and leave pair out",
+        )
     return _before_unsqueeze(graph, end)
 
 

@@ -26,6 +26,10 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state dict that belongs into what `package.module:factory` builds."""
     pair: bool = False
     """A Siamese pair: two images in, one branch of it is the encoder."""
+    front_end: str = "mobilefacenet-192"
+    """The recipe that detector, landmarks and PAD are taken from."""
+    licence: str = "not stated"
+    """Of the weights; it goes into the manifest."""
     trust_pickle: bool = False
     """Loads files that run code of their own: only for files the user made."""
 

@@ -6,7 +6,9 @@ import importlib
 import inspect
 import io
 import logging
+import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ from export.sources.spec import EncoderSource
 OPSET = 18
 """The lowest of the newer exporter; what comes of it is brought down later."""
 NEWEST_NEEDED = (2, 9)
-# What PyTorch raises for a network it can not take; its own exceptions are RuntimeErrors.
+# What PyTorch raises for a file or a network it can not take; most of its own are RuntimeErrors.
 FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -37,6 +39,8 @@ FAULTS = (
     SyntaxError,
     TypeError,
     ValueError,
+    pickle.PickleError,
+    zipfile.BadZipFile,
 )
 DEPRECATED = (
     (r"`torch\.jit\.load` is deprecated", DeprecationWarning),
@@ -82,7 +86,9 @@ def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
     torch = _torch()
     if not spec.trust_pickle:
         archive.vet_program(path, torch)
-    with _quiet(), _named(f"{path} is no program this torch can load", archive.RESAVE):
+    verifier = importlib.import_module("torch._export.verifier")
+    unknown = f"{path} is no program this torch can load"
+    with _quiet(), _named(unknown, archive.RESAVE, verifier.SpecViolationError):
         loaded = torch.export.load(str(path))
     nodes = {node.name: node for node in loaded.graph.nodes}
     names = list(loaded.graph_signature.user_inputs)
@@ -176,11 +182,12 @@ def _refusal(spec: EncoderSource) -> str:
 
 
 @contextmanager
-def _named(what: str, hint: str = "") -> Iterator[None]:
+def _named(what: str, hint: str = "", *more: type[Exception]) -> Iterator[None]:
     """PyTorch's errors as ours, with the innermost reason."""
+    faults: tuple[type[Exception], ...] = (*FAULTS, *more)
     try:
         yield
-    except FAULTS as error:
+    except faults as error:
         raise BundleError(f"{what}: {reason(error)}", hint) from error
 
 

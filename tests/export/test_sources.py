@@ -263,6 +263,8 @@ def test_what_is_no_file_of_pytorch_is_refused(folder: Path, tmp_path: Path) -> 
             (tmp_path / f"net.{form}").write_bytes(raw)
             with pytest.raises(BundleError, match=says):
                 load_source(spec_of(f"net.{form}"), tmp_path)
+    with pytest.raises(BundleError, match="is no program this torch can load"):
+        load_source(spec_of("net.pt2", trust_pickle=True), tmp_path)
     (tmp_path / "net.pt").write_bytes((folder / "Branch.pt2").read_bytes())
     with pytest.raises(BundleError, match=r"ending \.pt2"):
         load_source(spec_of("net.pt"), tmp_path)

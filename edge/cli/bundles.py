@@ -1,0 +1,114 @@
+"""`ostiary bundle check` and `bundle install`: what a device would say of a bundle, and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import err, new_app, out, print_json
+from edge.errors import BundleError
+from edge.install import install
+from edge.runtime import bundle as bundles
+from edge.runtime import golden
+from edge.runtime.bundle import Bundle
+from edge.runtime.golden import Proven
+from edge.runtime.signature import read_keys
+
+Folder = Annotated[Path | None, typer.Option("--keys", help="The folder of trusted .pub files.")]
+Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = new_app("Bundles: the signed models that a device runs.")
+    group.command()(check)
+    group.command("install")(install_command)
+    app.add_typer(group, name="bundle")
+
+
+def check(
+    path: Annotated[Path, typer.Argument(help="A bundle directory.")],
+    keys: Folder = None,
+    backend: Backend = "auto",
+    json: Json = False,
+) -> None:
+    """Check a bundle as the device does at its start: signature, hashes and golden vectors.
+
+    Exit code 0 if this device would run it, 2 with the reason if not.
+
+    Example: `ostiary bundle check /var/lib/ostiary/bundle`
+    """
+    bundle = bundles.load(path, read_keys(keys))
+    _show(bundle, _prove(bundle, backend), json)
+
+
+def install_command(
+    archive: Annotated[Path, typer.Argument(help="A packed bundle, or a bundle directory.")],
+    target: Annotated[Path, typer.Argument(help="The device's bundle directory; replaced.")],
+    keys: Folder = None,
+    backend: Backend = "auto",
+    json: Json = False,
+) -> None:
+    """Check a packed bundle in full, then put it in the place of the one that the device has.
+
+    Where anything is wrong the old one stays as it is, and the exit code is 2. A running daemon
+    takes the new one when it is restarted.
+
+    Example: `ostiary bundle install hq-3.zip /var/lib/ostiary/bundle --keys /etc/ostiary/keys`
+    """
+    before = _encoder(target)
+    proven: list[Proven] = []
+    bundle = install(
+        archive,
+        target,
+        read_keys(keys),
+        prove=lambda staged: proven.append(_prove(staged, backend)),
+    )
+    _show(bundle, proven[0], json)
+    if before not in (None, bundle.encoder_id):
+        err.print("[yellow]the encoder is another one: enroll everybody again[/]")
+
+
+def _encoder(target: Path) -> str | None:
+    """The encoder of the bundle that is replaced, if one can be read."""
+    try:
+        return bundles.read(target).encoder_id
+    except BundleError:
+        return None
+
+
+def _prove(bundle: Bundle, backend: str) -> Proven:
+    proven = golden.prove(bundle, backend, threads=1)
+    for runner in proven.runners.values():
+        runner.close()
+    return proven
+
+
+def _show(bundle: Bundle, proven: Proven, json: bool) -> None:
+    models = {name: model.file for name, model in bundle.manifest.models.items().items()}
+    if json:
+        return print_json(
+            {
+                "path": str(bundle.path),
+                "signer": bundle.signer,
+                "recipe": bundle.manifest.recipe,
+                "encoder_id": bundle.encoder_id,
+                "models": models,
+                "backend": proven.backend,
+                "refused": proven.refused,
+            }
+        )
+    table = Table("", escape(str(bundle.path)), box=None, header_style="bold")
+    table.add_row("signer", bundle.signer)
+    table.add_row("recipe", escape(bundle.manifest.recipe))
+    table.add_row("encoder", bundle.encoder_id)
+    for name, file in models.items():
+        table.add_row(name, escape(file))
+    table.add_row("proven on", f"[green]{escape(proven.backend)}[/]")
+    out.print(table)
+    for reason in proven.refused:
+        err.print(f"[yellow]not used:[/] {escape(reason)}")

@@ -1,0 +1,240 @@
+"""Charts as inline SVG: lines, areas, marks and bars, coloured by the page that shows them.
+
+Series differ by dash pattern as well as by colour, and the page's style sheet has the colours, so
+that a chart can be read in the dark, in print and by the colour-blind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+WIDTH, HEIGHT = 640, 400
+LEFT, RIGHT, TOP, BOTTOM = 74, 14, 12, 58
+DASHES = ("", "9 5", "2 4")
+"""By series; the third is drawn over the others and must let them be seen."""
+ROW = 18
+NAME, BARS_TOP = 214, 46
+LETTERS = 26
+Place = tuple[float, float]
+Points = Sequence[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One side of a chart: what it shows, from where to where, and the values it names."""
+
+    label: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Where a value lies, 0 to 1 within the chart."""
+        if self.log:
+            low, high, value = math.log(self.low), math.log(self.high), math.log(value)
+            return (value - low) / (high - low)
+        return (value - self.low) / (self.high - self.low)
+
+    def name(self, value: float) -> str:
+        """A tick's words: powers of ten alone where there are many decades."""
+        return power(value) if self.log and self.high > 1001 * self.low else short(value)
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high and (value > 0 or not self.log)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """SVG texts to be shown under each other, and what their keys mean: (SVG, words)."""
+
+    svgs: list[str]
+    legend: list[tuple[str, str]]
+
+
+def logarithmic(label: str, values: Iterable[float], widest: int = 6) -> Axis:
+    """Whole decades around the values above 0; 1, 2 and 5 are named where there is room."""
+    positive = [value for value in values if value > 0] or [0.01, 0.1]
+    last = math.ceil(math.log10(max(positive)))
+    first = min(max(math.floor(math.log10(min(positive))), last - widest), last - 1)
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    ticks = [float(f"{step}e{power}") for power in range(first, last) for step in steps]
+    return Axis(label, 10.0**first, 10.0**last, (*ticks, 10.0**last), log=True)
+
+
+def linear(label: str, low: float, high: float, most: int = 8) -> Axis:
+    """At most `most` round values from low to high."""
+    raw = (high - low) / most
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= raw * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
+    return Axis(label, low, high, tuple(step * at for at in range(first, last + 1)))
+
+
+def power(value: float) -> str:
+    """A number with its power of ten: 1e-3 and not 1e-03."""
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}"
+
+
+def short(value: float) -> str:
+    """A number in few letters."""
+    return power(value) if 0 < abs(value) < 1e-3 else f"{round(value, 10):.4g}"
+
+
+class Plot:
+    """A chart with an x and a y axis, drawn from the back to the front."""
+
+    def __init__(self, title: str, x: Axis, y: Axis) -> None:
+        self._x, self._y = x, y
+        self._svg = _canvas(title, HEIGHT)
+        for value in x.ticks:
+            at = self._across(value)
+            _line(self._svg, "grid", (at, TOP), (at, HEIGHT - BOTTOM))
+            _text(self._svg, x.name(value), at, HEIGHT - BOTTOM + 20, "middle", "tick-x")
+        for value in y.ticks:
+            at = self._up(value)
+            _line(self._svg, "grid", (LEFT, at), (WIDTH - RIGHT, at))
+            _text(self._svg, y.name(value), LEFT - 8, at + 4, "end", "tick-y")
+        middle = (HEIGHT - BOTTOM + TOP) / 2
+        _text(self._svg, x.label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "middle", "axis")
+        label = _text(self._svg, y.label, 0, 0, "middle", "axis")
+        label.set("transform", f"translate(18 {middle:g}) rotate(-90)")
+
+    def _across(self, value: float) -> float:
+        return LEFT + self._x.at(value) * (WIDTH - LEFT - RIGHT)
+
+    def _up(self, value: float) -> float:
+        return HEIGHT - BOTTOM - self._y.at(value) * (HEIGHT - TOP - BOTTOM)
+
+    def shade(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        """A region not to be relied upon; what of it is outside the axes is cut off."""
+        x0, x1 = (min(max(v, self._x.low), self._x.high) for v in x)
+        y0, y1 = (min(max(v, self._y.low), self._y.high) for v in y)
+        if x1 > x0 and y1 > y0:
+            box = (self._across(x0), self._up(y1), self._across(x1), self._up(y0))
+            _rect(self._svg, "shade", box)
+
+    def line(self, points: Points, series: int) -> None:
+        """A series' line through those points that the axes hold."""
+        shown = [(x, y) for x, y in points if self._x.holds(x) and self._y.holds(y)]
+        if shown:
+            at = " ".join(f"{self._across(x):.2f},{self._up(y):.2f}" for x, y in shown)
+            line = SubElement(self._svg, "polyline", {"class": f"line s{series}", "points": at})
+            _dash(line, series)
+
+    def area(self, edges: Sequence[float], heights: Sequence[float], series: int) -> None:
+        """A histogram: heights[i] stands between edges[i] and edges[i + 1]."""
+        base = self._up(self._y.low)
+        steps = [(self._across(edges[0]), base)]
+        for left, right, height in zip(edges[:-1], edges[1:], heights, strict=True):
+            top = self._up(min(height, self._y.high))
+            steps += [(self._across(left), top), (self._across(right), top)]
+        steps.append((self._across(edges[-1]), base))
+        at = " ".join(f"{x:.2f},{y:.2f}" for x, y in steps)
+        shape = SubElement(self._svg, "polygon", {"class": f"area s{series}", "points": at})
+        _dash(shape, series)
+
+    def mark(self, value: float, label: str, row: int, weak: bool = False) -> None:
+        """A vertical line that its label names; each label has a row of its own."""
+        at = self._across(min(max(value, self._x.low), self._x.high))
+        _line(self._svg, "mark weak" if weak else "mark", (at, TOP), (at, HEIGHT - BOTTOM))
+        right = self._x.at(value) < 0.7
+        side, anchor = (5, "start") if right else (-5, "end")
+        _text(self._svg, label, at + side, TOP + 15 + 20 * row, anchor, "name")
+
+    def svg(self) -> str:
+        box = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+        _rect(self._svg, "frame", box)
+        return tostring(self._svg, encoding="unicode")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A named length; `kind` chooses its look, `note` is told where it is pointed at."""
+
+    name: str
+    value: float
+    kind: str
+    note: str
+    tag: str = ""
+
+
+def bars(title: str, axis: Axis, rows: Sequence[Bar]) -> str:
+    """Horizontal bars under each other; those without a positive value have only a name."""
+    height = BARS_TOP + ROW * len(rows) + 6
+    svg = _canvas(title, height)
+    span = WIDTH - NAME - RIGHT - 14
+    _text(svg, axis.label, NAME + span / 2, 14, "middle", "axis")
+    for value in axis.ticks:
+        at = NAME + axis.at(value) * span
+        _line(svg, "grid", (at, BARS_TOP - 4), (at, height - 4))
+        _text(svg, axis.name(value), at, BARS_TOP - 10, "middle", "tick-x")
+    for place, row in enumerate(rows):
+        top = BARS_TOP + ROW * place
+        group = SubElement(svg, "g")
+        SubElement(group, "title").text = _clean(f"{row.name}: {row.note}")
+        shown = row.name if len(row.name) <= LETTERS else "…" + row.name[1 - LETTERS :]
+        _text(group, shown, NAME - 8, top + 13, "end", "code")
+        end = NAME + span * (min(max(axis.at(row.value), 0.0), 1.0) if row.value > 0 else 0.0)
+        if end > NAME:
+            _rect(group, f"bar {row.kind}", (NAME, top + 3, end, top + ROW - 3))
+        if row.tag:
+            _text(group, row.tag, end + 5, top + 13, "start", "tag")
+    _line(svg, "frame", (NAME, BARS_TOP - 4), (NAME, height - 4))
+    return tostring(svg, encoding="unicode")
+
+
+def key(kind: str, series: int | None = None) -> str:
+    """The sample of a "line", a "mark", an "area", a "shade" or a "bar" that a legend shows."""
+    svg = _root(30, 14, "key")
+    name = kind if series is None else f"{kind} s{series}"
+    if kind in ("line", "mark"):
+        sample = _line(svg, name, (1, 7), (29, 7))
+    else:
+        sample = _rect(svg, name, (1, 2, 29, 12))
+    _dash(sample, series or 0)
+    return tostring(svg, encoding="unicode")
+
+
+def _canvas(title: str, height: int) -> Element:
+    svg = _root(WIDTH, height, "plot")
+    svg.set("role", "img")
+    svg.set("aria-label", _clean(title))
+    return svg
+
+
+def _root(width: int, height: int, name: str) -> Element:
+    box = f"0 0 {width} {height}"
+    return Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "viewBox": box, "class": name})
+
+
+def _line(parent: Element, name: str, start: Place, end: Place) -> Element:
+    places = zip(("x1", "y1", "x2", "y2"), (*start, *end), strict=True)
+    return SubElement(parent, "line", {"class": name, **{k: f"{v:.2f}" for k, v in places}})
+
+
+def _rect(parent: Element, name: str, box: tuple[float, float, float, float]) -> Element:
+    x0, y0, x1, y1 = box
+    places = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
+    return SubElement(parent, "rect", {"class": name, **{k: f"{v:.2f}" for k, v in places.items()}})
+
+
+def _text(parent: Element, words: str, x: float, y: float, anchor: str, name: str) -> Element:
+    places = {"x": f"{x:.2f}", "y": f"{y:.2f}", "text-anchor": anchor, "class": name}
+    text = SubElement(parent, "text", places)
+    text.text = _clean(words)
+    return text
+
+
+def _dash(element: Element, series: int) -> None:
+    if DASHES[series]:
+        element.set("stroke-dasharray", DASHES[series])
+
+
+def _clean(words: str) -> str:
+    """Text that XML may hold: a node's name can have any character."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)

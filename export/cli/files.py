@@ -1,0 +1,211 @@
+"""`ostiary-export keygen`, `sign`, `pack`, `audit` and `inspect`: bundles and models as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.adapters.photos import decode
+from edge.cli.console import out, print_json
+from edge.errors import BundleError, OstiaryError
+from edge.pipeline import open_pipeline
+from edge.runtime import bundle as bundles
+from edge.runtime import signature
+from edge.runtime.bundle import FLOAT, Bundle
+from edge.runtime.signature import SIGNATURE
+from export import audit as audits
+from export import finish, pack, readings, rtx, signing
+from export.cli.making import FAILED, Json, Key
+from export.crops import read_crops
+from export.results import Reading
+
+BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(keygen)
+    app.command()(sign)
+    app.command("pack")(pack_bundle)
+    app.command()(audit)
+    app.command()(inspect)
+
+
+def keygen(
+    out_file: Annotated[Path, typer.Option("--out", help="The secret key; .pub goes beside it.")],
+    json: Json = False,
+) -> None:
+    """Make a key pair that signs bundles. Devices trust the .pub files in their keys folder.
+
+    Example: `ostiary-export keygen --out factory.key`
+    """
+    public = signing.keygen(out_file)
+    beside = out_file.with_suffix(signature.SUFFIX)
+    if json:
+        return print_json({"secret": str(out_file), "public": str(beside), "key": public})
+    out.print(escape(f"secret key {out_file}: keep it off the devices"))
+    out.print(escape(f"public key {beside}: copy it into {signature.SYSTEM_KEYS} of each device"))
+    out.print(public)
+
+
+def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
+    """Sign a bundle whose gate passed; any other is refused.
+
+    Example: `ostiary-export sign bundle --key factory.key`
+    """
+    problems = finish.objections(bundles.read(bundle))
+    if problems:
+        raise BundleError(f"{bundle} is not signed: {'; '.join(problems)}")
+    seed = signing.read_seed(key or signing.ensure_default_key(_say))
+    signer = signing.sign_bundle(bundle, seed)
+    if json:
+        return print_json({"bundle": str(bundle), "key": signer})
+    out.print(escape(f"{bundle} is signed by {signer}"))
+
+
+def _say(line: str) -> None:
+    out.print(escape(line))
+
+
+def pack_bundle(
+    bundle: BundleDir,
+    target: Annotated[Path, typer.Option("--out", help="The .zip to write.")],
+) -> None:
+    """A signed bundle as one file; the same bundle gives the same bytes.
+
+    Example: `ostiary-export pack bundle --out door-models.zip`, then on the device
+    `ostiary bundle install door-models.zip /var/lib/ostiary/bundle`
+    """
+    pack.pack(bundle, target)
+    out.print(escape(f"{target}  {target.stat().st_size / 1e6:.1f} MB"))
+
+
+def audit(
+    file: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    build: Annotated[
+        str, typer.Option("--rtx", help="Also build it by TensorRT for RTX, for sm86, say.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Whether TensorRT will read a model as it is meant: every violation, its node and the cure.
+
+    Exit code 0: none, 1: some, 2: no model. With `--rtx sm86` it is also parsed and built by
+    TensorRT for RTX, which needs no GPU: it proves that the graph is legal, not its speed.
+
+    Example: `ostiary-export audit bundle/encoder.int8.onnx --rtx sm86`
+    """
+    found = audits.audit_file(file)
+    built, refusal = None, ""
+    if build:
+        try:
+            built = rtx.build_for_rtx(file.read_bytes(), build)
+        except BundleError as error:
+            refusal = error.message
+    passed = found.passed and not refusal
+    if json:
+        print_json({"audit": found, "passed": passed, "rtx": built, "rtx_refusal": refusal})
+    else:
+        out.print(
+            f"opset {found.opset}, {found.quantized} layers in int8, {len(found.floating)} in float"
+        )
+        for item in found.violations:
+            out.print(f"[red]{item.rule}[/]  [bold]{escape(item.node)}[/]: {escape(item.problem)}")
+            out.print(f"    [dim]{escape(item.cure)}[/]")
+        if built is not None:
+            out.print(f"TensorRT for RTX {built.version} builds it for {built.compute}")
+        if refusal:
+            out.print(f"[red]TensorRT for RTX refuses it:[/] {escape(refusal)}")
+        out.print("[green]passed[/]" if passed else "[bold red]failed[/]")
+    if not passed:
+        raise typer.Exit(FAILED)
+
+
+def inspect(
+    bundle: BundleDir,
+    faces: Annotated[
+        Path | None, typer.Option(help="Also tell which reading separates these people best.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What a bundle is, who signed it, and what its encoder makes of a face read in other ways.
+
+    A wrong channel order or range is a silent error: a face then looks less like its own darker,
+    blurred and mirrored copies, or more like itself upside down. With --faces it is certain.
+
+    Example: `ostiary-export inspect bundle --faces lfw`
+    """
+    loaded = bundles.read(bundle)
+    spec = loaded.model(FLOAT).spec
+    model = (bundle / loaded.model(FLOAT).file).read_bytes()
+    pipeline = open_pipeline(loaded.in_float())
+    portrait = decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
+    aligned = pipeline.align(portrait, pipeline.find(portrait)[0])
+    face = readings.of_a_face(model, aligned, spec)
+    people = (
+        readings.of_people(model, read_crops(loaded, faces, "auto", lambda n, of: None), spec)
+        if faces
+        else []
+    )
+    if json:
+        return print_json(
+            {
+                "manifest": loaded.manifest,
+                "signature": _signature(loaded),
+                "gate": finish.read_gate(loaded),
+                "face": face,
+                "people": people,
+            }
+        )
+    _show_bundle(loaded)
+    _show_readings(face, people)
+
+
+def _signature(loaded: Bundle) -> str:
+    """Who vouches for a bundle, in words."""
+    path = loaded.path / SIGNATURE
+    if not path.is_file():
+        return "not signed"
+    raw = (loaded.path / bundles.MANIFEST).read_bytes()
+    try:
+        signer = signature.check(raw, path.read_bytes(), signature.read_keys())
+    except OstiaryError as error:
+        return error.message
+    return f"signed by {signer}, trusted here"
+
+
+def _show_bundle(loaded: Bundle) -> None:
+    manifest = loaded.manifest
+    out.print(escape(f"{manifest.recipe}  encoder {manifest.encoder_id}  {manifest.dim} values"))
+    out.print(escape(_signature(loaded)))
+    gate = finish.read_gate(loaded)
+    if gate is not None:
+        verdict = "[green]passed[/]" if gate.passed else "[red]failed[/]"
+        out.print(f"gate {verdict} on {gate.images} images, {escape(gate.data_set)}")
+    for name, model in manifest.models.items().items():
+        size = (loaded.path / model.file).stat().st_size
+        out.print(
+            escape(
+                f"  {name:<13} {model.file:<18} {size / 1e6:5.2f} MB"
+                f"  {model.size_px[1]}x{model.size_px[0]}  {readings.told(model.spec)}"
+            )
+        )
+    for source in manifest.sources:
+        out.print(escape(f"  {source.package} {source.version}: {source.licence}"))
+    for note in manifest.notes:
+        out.print(escape(f"  note: {note}"))
+
+
+def _show_readings(face: list[tuple[str, float, float]], people: list[Reading]) -> None:
+    table = Table(title="the encoder, its input read in other ways; the declared one first")
+    table.add_column("reading")
+    for title in ("score of a face with its copies", "with itself upside down", "d' of people"):
+        table.add_column(title, justify="right")
+    for at, (reading, copies, upside_down) in enumerate(face):
+        last = f"{people[at].d_prime:.2f}" if people else "-"
+        table.add_row(escape(reading), f"{copies:.3f}", f"{upside_down:.3f}", last)
+    out.print(table)
+    if people and readings.better(people):
+        out.print(f"[bold red]{escape(readings.better(people))}[/]")

@@ -1,0 +1,194 @@
+"""`ostiary-export verify`, `sensitivity` and `evaluate`: what a bundle's encoders are worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import onnx
+import typer
+
+from edge.cli.console import print_json, progress
+from edge.errors import BundleError
+from edge.files import replace_dir
+from edge.runtime import bundle as bundles
+from edge.runtime.bundle import FLOAT, INT8, Bundle
+from export import evaluate as evaluation
+from export import gate as gates
+from export import running, sensitivity
+from export.cli import tables
+from export.cli.making import FAILED, Json, Key, stages
+from export.crops import Crops, read_crops
+from export.finish import finish, read_measured
+from export.results import Limits, OpenSetRow, TarRow
+
+BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
+Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
+DataSet = Annotated[str, typer.Option(help="The data set's name, kept with the figures.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(verify)
+    app.command("sensitivity")(per_layer)
+    app.command()(evaluate)
+
+
+def verify(
+    bundle: BundleDir,
+    faces: Faces,
+    data_set: DataSet = "",
+    max_loss: Annotated[
+        float, typer.Option(min=0, max=1, help="TAR that int8/int8 may lose.")
+    ] = Limits().int8_int8,
+    max_cross_loss: Annotated[
+        float, typer.Option(min=0, max=1, help="TAR that a float template / int8 probe may lose.")
+    ] = Limits().float_int8,
+    fmr: Annotated[
+        list[float] | None, typer.Option(help="Where the limits count; may be repeated.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option(help="Keep the verdict in the bundle, and sign or unsign it.")
+    ] = True,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Judge a bundle's int8 encoder by whom it recognises, beside its float encoder.
+
+    Exit code 0: passed, 1: failed (and no longer signed), 2: bad input. Photos that int8 was
+    calibrated on do not count. Intervals are over people.
+
+    Example: `ostiary-export verify bundle --faces lfw --data-set LFW`
+    """
+    loaded = bundles.read(bundle)
+    measured = read_measured(loaded)
+    if INT8 not in loaded.manifest.models.items():
+        raise BundleError(f"{bundle} has no int8 encoder: there is nothing to compare")
+    limits = Limits(
+        fmrs=tuple(fmr) if fmr else Limits().fmrs, int8_int8=max_loss, float_int8=max_cross_loss
+    )
+    encoders = gates.Encoders(
+        (bundle / loaded.model(FLOAT).file).read_bytes(),
+        (bundle / loaded.model(INT8).file).read_bytes(),
+        loaded.model(FLOAT).spec,
+        measured.table,
+    )
+    crops = _crops(loaded, faces)
+    with stages("verify") as say:
+        gate, det = gates.measure(encoders, crops, data_set or faces.name, limits, say)
+        if write:
+            manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
+            changed = dataclasses.replace(measured, gate=gate, curve=det)
+            with _staged(loaded) as folder:
+                finish(Bundle(folder, manifest, None), changed, key, say)
+    if json:
+        print_json(gate)
+    else:
+        tables.show_gate(gate)
+    if not gate.passed:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _staged(loaded: Bundle) -> Iterator[Path]:
+    """A copy of a bundle that takes its place when all went well."""
+    parent = loaded.path.resolve().parent
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{loaded.path.name}."))
+    try:
+        shutil.copytree(loaded.path, folder, dirs_exist_ok=True)
+        yield folder
+        replace_dir(folder, loaded.path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _crops(loaded: Bundle, faces: Path) -> Crops:
+    bar, done = progress("finding faces")
+    with bar:
+        return read_crops(loaded, faces, "auto", done)
+
+
+def per_layer(
+    bundle: BundleDir,
+    faces: Faces,
+    write: Annotated[bool, typer.Option(help="Keep it in the bundle and its report.")] = True,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """What rounding each layer alone costs, in embedding cosine and in TAR.
+
+    Example: `ostiary-export sensitivity bundle --faces lfw`
+    """
+    loaded = bundles.read(bundle)
+    measured = read_measured(loaded)
+    if measured.table is None:
+        raise BundleError(f"{bundle} has no calibration table", "build it with int8")
+    model = onnx.load(str(bundle / loaded.model(FLOAT).file))
+    crops = _crops(loaded, faces)
+    bar, done = progress("layers")
+    with bar:
+        layers = sensitivity.measure(model, measured.table, crops, loaded.model(FLOAT).spec, done)
+    if write:
+        with stages("sensitivity") as say, _staged(loaded) as folder:
+            changed = dataclasses.replace(measured, layers=layers)
+            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+    if json:
+        return print_json(layers)
+    tables.show_layers(layers)
+
+
+def evaluate(
+    bundle: BundleDir,
+    faces: Faces,
+    data_set: DataSet = "",
+    fpir: Annotated[float, typer.Option(min=1e-6, max=0.5, help="For the open-set test.")] = 0.01,
+    k: Annotated[list[int] | None, typer.Option(help="Enrolled people; may be repeated.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Random enrollments for each k.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
+    write: Annotated[bool, typer.Option("--write", help="Put the curve into the bundle.")] = False,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Measure the float encoder: TAR over all pairs, and FPIR and FNIR in open-set draws.
+
+    The open-set half sets tau on people it then does not test on.
+
+    Example: `ostiary-export evaluate bundle --faces lfw --k 100 --k 300`
+    """
+    loaded = bundles.read(bundle)
+    crops = _crops(loaded, faces)
+    file = (bundle / loaded.model(FLOAT).file).read_bytes()
+    rows = running.embed(file, crops.images, loaded.model(FLOAT).spec)
+    name = data_set or faces.name
+    curve, tar = evaluation.det_file(loaded.encoder_id, name, rows, crops.person)
+    people = evaluation.People(rows, rows, crops.person)
+    opened = evaluation.open_set(people, k or [100, 300], fpir, draws, seed)
+    if write:
+        if INT8 in loaded.manifest.models.items():
+            raise BundleError("with int8 the curves come from the gate", "ostiary-export verify")
+        with stages("evaluate") as say, _staged(loaded) as folder:
+            changed = dataclasses.replace(read_measured(loaded), curve=curve)
+            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+    if json:
+        return print_json(_summary(crops, curve.float_float.genuines, tar, opened))
+    tables.show_all_pairs(crops, tar)
+    tables.show_open_set(f"FPIR {fpir} from the other half", opened)
+
+
+def _summary(
+    crops: Crops, genuines: int, tar: list[TarRow], opened: list[OpenSetRow]
+) -> dict[str, object]:
+    return {
+        "images": len(crops),
+        "people": crops.people,
+        "without_face": crops.missing,
+        "below_quality": crops.refused,
+        "genuine_pairs": genuines,
+        "tar": tar,
+        "open_set": opened,
+    }

@@ -1,0 +1,167 @@
+"""`ostiary-export recipes` and `build`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+
+from edge.cli.console import err, out, print_json
+from edge.errors import ConfigError
+from edge.runtime.bundle import INT8, Bundle
+from edge.runtime.signature import SIGNATURE
+from export import build as builder
+from export import finish
+from export import recipe as recipes
+from export.options import Options
+from export.ranges import THRESHOLDS
+from export.table import Method
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Key = Annotated[
+    Path | None, typer.Option(help="The secret key that signs; this user's own by default.")
+]
+FAILED = 1
+
+
+def register(app: typer.Typer) -> None:
+    app.command("recipes")(list_recipes)
+    app.command()(build)
+
+
+def list_recipes(json: Json = False) -> None:
+    """List the recipes that come with Ostiary, with the licences as found.
+
+    Example: `ostiary-export recipes`
+    """
+    found = [recipes.load(name) for name in recipes.shipped()]
+    if json:
+        return print_json([plan.recipe for plan in found])
+    for plan in found:
+        out.print(f"[bold]{plan.name}[/]")
+        for package in plan.packages.values():
+            out.print(
+                escape(f"  {package.registry} {package.name} {package.version}: {package.licence}")
+            )
+
+
+def build(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe or the path of a .toml file.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Where the bundle is written.")],
+    faces: Annotated[
+        Path | None, typer.Option(help="Judge int8 on this folder of one folder a person.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Calibrate on this folder instead of the recorded table.")
+    ] = None,
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(THRESHOLDS)}.")] = "mse",
+    dim: Annotated[
+        int | None, typer.Option(help="Shorten templates by a projection fitted on the faces.")
+    ] = None,
+    in_float: Annotated[bool, typer.Option("--float", help="Leave int8 out.")] = False,
+    insist: Annotated[
+        bool,
+        typer.Option("--insist", help="Calibrate even on a set that is none."),
+    ] = False,
+    data_set: Annotated[str, typer.Option(help="The faces' name, kept with what they show.")] = "",
+    weights: Annotated[
+        Path | None, typer.Option(help="Take weights from this folder; nothing is fetched.")
+    ] = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Make a signed bundle: fetch, convert, calibrate, round to int8, audit, judge, report, sign.
+
+    Without faces a shipped recipe uses its recorded calibration table, and the verdict that was
+    measured of the very same bytes. Interrupted, it goes on where it was. Exit code 1: the bundle
+    is there, but its gate failed and it is not signed.
+
+    Examples:
+
+    `ostiary-export build mobilefacenet-192 --out bundle`
+
+    `ostiary-export build mobilefacenet-192 --out bundle --faces lfw`
+
+    `ostiary-export build my-encoder.toml --out bundle --calibrate faces --faces faces`
+
+    with `my-encoder.toml` such as
+
+    ```toml
+    source = "encoder.pt2"        # .onnx, .pt2, TorchScript, or "package.module:factory"
+    size_px = [112, 112]
+    channels = "rgb"              # rgb, bgr or gray
+    mean = 127.5                  # a pixel becomes (value - mean) / scale
+    scale = 128.0
+    ```
+    """
+    options = Options(
+        weights=weights,
+        faces=faces,
+        calibrate=calibrate,
+        data_set=data_set,
+        method=_method(method),
+        insist=insist,
+        int8=not in_float,
+        dim=dim,
+        key=key,
+    )
+    plan = recipes.load(recipe)
+    with stages(plan.name) as say:
+        made = builder.build(plan, out_dir, options, say)
+    problems = finish.objections(made)
+    if json:
+        print_json({"manifest": made.manifest, "signed": not problems, "problems": problems})
+    else:
+        _show(made, problems)
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+def _method(name: str) -> Method:
+    try:
+        found: Method = msgspec.convert(name, Method)
+    except msgspec.ValidationError:
+        raise ConfigError(f"no method {name!r}", f"one of {', '.join(THRESHOLDS)}") from None
+    return found
+
+
+@contextmanager
+def stages(name: str) -> Iterator[builder.Say]:
+    """Tell each stage with the time it began at, on standard error."""
+    started = time.monotonic()
+    with err.status(name) as status:
+
+        def say(stage: str) -> None:
+            # Of a stage that counts its layers a log has the first and a terminal all.
+            if ", layer " not in stage or ", layer 1 " in stage:
+                err.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {escape(stage)}")
+            status.update(f"{name}: {escape(stage)}")
+
+        yield say
+
+
+def _show(made: Bundle, problems: list[str]) -> None:
+    out.print(escape(f"wrote {made.path}  encoder {made.encoder_id[:16]}  {made.dim} values"))
+    for source in made.manifest.sources:
+        out.print(escape(f"  {source.package} {source.version}: {source.licence}"))
+    for note in made.manifest.notes:
+        out.print(escape(f"  {note}"))
+    if INT8 in made.manifest.models.items():
+        size = (made.path / made.model(INT8).file).stat().st_size
+        whole = (made.path / made.model("encoder").file).stat().st_size
+        out.print(f"int8 encoder {size / 1e6:.2f} MB, {size / whole:.2f} of float")
+    if made.measured is None:
+        out.print("[yellow]no DET curve yet[/]: ostiary-export verify --faces DIR measures it")
+    if problems:
+        out.print(f"[bold red]not signed[/]: {escape('; '.join(problems))}")
+    else:
+        signer = (made.path / SIGNATURE).read_text().split()[1]
+        out.print(
+            f"[green]signed[/] by {signer[:16]}; see {escape(str(made.path / finish.REPORT))}"
+        )

@@ -1,0 +1,121 @@
+"""The last stages of a bundle: what was measured goes in, a report is drawn, a key signs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edge.compare import compare
+from edge.errors import BundleError
+from edge.files import write_atomically
+from edge.runtime import bundle as bundles
+from edge.runtime import golden as proof
+from edge.runtime.bundle import INT8, MANIFEST, Bundle, Manifest, sha256
+from edge.runtime.det import DET_CURVE, DetFile
+from edge.runtime.signature import SIGNATURE
+from export import report, signing
+from export import table as tables
+from export.results import Gate, Layers
+from export.table import Table
+
+GATE, TABLE, LAYERS, REPORT = "gate.json", "calibration.json", "layers.json", "report.html"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a bundle's encoders; None where it was not measured."""
+
+    table: Table | None = None
+    gate: Gate | None = None
+    curve: DetFile | None = None
+    layers: Layers | None = None
+
+
+def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> None:
+    """Write what was measured and the report, prove the golden vectors, and sign what passed.
+
+    A bundle that may not be signed stays whole, without a signature: no device runs it.
+    """
+    say("report")
+    files = {
+        name: msgspec.json.format(msgspec.json.encode(item), indent=1) + b"\n"
+        for name, item in ((GATE, measured.gate), (LAYERS, measured.layers))
+        if item is not None
+    }
+    if measured.table is not None:
+        files[TABLE] = tables.to_text(measured.table)
+    if measured.curve is not None:
+        files[DET_CURVE] = msgspec.json.encode(measured.curve) + b"\n"
+    files[REPORT] = report.render(
+        bundle.manifest,
+        measured.gate,
+        measured.curve,
+        measured.layers,
+        measured.table,
+        compare(bundle, turns=3),
+    ).encode()
+    (bundle.path / SIGNATURE).unlink(missing_ok=True)
+    write_manifest(bundle.path, bundle.manifest, files)
+    whole = bundles.read(bundle.path)
+    say("proving the golden vectors")
+    proof.prove(whole, "auto", threads=1)
+    problems = objections(whole)
+    if problems:
+        say(f"NOT SIGNED: {'; '.join(problems)}")
+    else:
+        seed = signing.read_seed(key or signing.ensure_default_key(say))
+        say(f"signed by {signing.sign_bundle(bundle.path, seed)[:16]}")
+
+
+def objections(bundle: Bundle) -> list[str]:
+    """Why a bundle may not be signed; nothing where it may."""
+    if INT8 not in bundle.manifest.models.items():
+        return []
+    gate = read_gate(bundle)
+    if gate is None:
+        return ["its int8 encoder was not compared with the float one on faces (--faces DIR)"]
+    int8 = bundle.model(INT8).file
+    if (gate.encoder_id, gate.int8_sha256) != (
+        bundle.encoder_id,
+        bundle.manifest.files[int8],
+    ):
+        return ["its gate judged other encoders than those in it"]
+    return [] if gate.passed else [f"its gate failed: {item}" for item in gate.failures]
+
+
+def read_gate(bundle: Bundle) -> Gate | None:
+    """The verdict in a bundle. Raises BundleError where it can not be read."""
+    return _read(bundle, GATE, Gate)
+
+
+def read_measured(bundle: Bundle) -> Measured:
+    """All that was measured of a bundle. Raises BundleError where a file can not be read."""
+    return Measured(
+        _read(bundle, TABLE, Table),
+        read_gate(bundle),
+        bundle.measured,
+        _read(bundle, LAYERS, Layers),
+    )
+
+
+def _read(bundle: Bundle, name: str, kind: type[tables.Found]) -> tables.Found | None:
+    if name not in bundle.manifest.files:
+        return None
+    try:
+        return msgspec.json.decode((bundle.path / name).read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{bundle.path / name}: {error}", "build the bundle again") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
+    """Write some files of a bundle, and then the manifest that holds their hashes."""
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    hashes = manifest.files | {name: sha256(data) for name, data in files.items()}
+    whole = msgspec.structs.replace(manifest, files=hashes)
+    raw = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+    write_atomically(folder / MANIFEST, raw)

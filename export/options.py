@@ -1,0 +1,25 @@
+"""How a bundle is to be built, and the stages' common needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from export.results import Limits
+from export.table import Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to build. Without faces a recipe's recorded table and verdict are used."""
+
+    weights: Path | None = None
+    faces: Path | None = None
+    calibrate: Path | None = None
+    data_set: str = ""
+    method: Method = "mse"
+    insist: bool = False
+    int8: bool = True
+    dim: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    key: Path | None = None

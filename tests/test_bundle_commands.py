@@ -1,0 +1,81 @@
+"""`ostiary bundle`: what it prints, its exit codes, and that a refused bundle changes nothing."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from tiny_bundle import KEYS, Place, state
+
+from edge.cli import bundles as commands
+from edge.cli import console
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def ostiary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "a.pub").write_text(*KEYS.trusted)
+    monkeypatch.setenv("OSTIARY_KEYS", str(tmp_path / "keys"))
+    app = typer.Typer()
+    commands.register(app)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ostiary", "bundle", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            console.run(app)
+        return (left.value.code or 0, *capsys.readouterr())
+
+    return call
+
+
+def test_bundle_check(place: Place, ostiary: Command) -> None:
+    (signer,) = KEYS.trusted
+    code, text, _ = ostiary("check", place.target, "--backend", "onnxruntime")
+    assert code == 0
+    for part in (signer, "tiny", "encoder.onnx", "pad.onnx", "onnxruntime"):
+        assert part in text
+    code, text, _ = ostiary("check", place.target, "--json", "--backend", "onnxruntime")
+    said = json.loads(text)
+    assert (said["signer"], said["backend"], said["recipe"]) == (signer, "onnxruntime", "tiny")
+    assert said["models"]["pad"] == "pad.onnx"
+    code, text, error = ostiary("check", place.target, "--keys", place.folder)
+    assert (code, text) == (2, "")
+    assert error.startswith("error: ")
+    assert "none of the 0 keys" in error
+    (place.target / "pad.onnx").write_bytes(b"")
+    code, _, error = ostiary("check", place.target)
+    assert code == 2
+    assert "pad.onnx" in error
+
+
+def test_bundle_install(place: Place, ostiary: Command) -> None:
+    code, _, error = ostiary("install", place.archive, place.target, "--keys", place.folder)
+    assert code == 2
+    assert state(place.folder / "device") == place.before
+    code, text, error = ostiary(
+        "install", place.archive, place.target, "--json", "--backend", "onnxruntime"
+    )
+    assert (code, json.loads(text)["path"]) == (0, str(place.target))
+    assert "enroll everybody again" in error
+    assert state(place.target) == state(place.new)
+    code, text, error = ostiary("install", place.archive, place.target, "--backend", "onnxruntime")
+    assert (code, error) == (0, "")
+    assert "onnxruntime" in text
+
+
+@pytest.mark.parametrize("command", ["check", "install"])
+def test_help_has_an_example(ostiary: Command, command: str) -> None:
+    code, text, _ = ostiary(command, "--help")
+    assert code == 0
+    assert f"ostiary bundle {command} " in text
