@@ -17,7 +17,7 @@ from export.crops import Crops
 from export.running import Images
 from export.table import Method, Table
 
-IMAGES, LEAST_IMAGES = 256, 64
+IMAGES, LEAST_IMAGES = 256, 32
 LEAST_FACES = 0.5
 """Share of the photos with a face: below it the folder is something else."""
 MOST_ALIKE = 0.6
@@ -80,7 +80,7 @@ def calibrate(
     if problems and not insist:
         raise PhotoError(
             f"{data_set} is no calibration set: {'; '.join(problems)}",
-            "give photos of at least 64 people, or --insist; the manifest then says so",
+            f"give photos of {LEAST_IMAGES} people or more, or --insist; the manifest then says so",
         )
     table = Table(
         encoder_id=sha256(data),

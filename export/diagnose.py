@@ -59,6 +59,8 @@ def _ranges(rounded: onnx.ModelProto, faces: Floats) -> list[str]:
         for node in rounded.graph.node
         if node.op_type == "QuantizeLinear" and node.input[0] not in held
     ]
+    if not rounds:
+        return ["nothing in the int8 encoder is rounded"]
     values = running.Peek(rounded, list({n.input[0]: None for n in rounds}))(faces)
     readers = {name: node.name for node in rounded.graph.node for name in node.input}
     after = {

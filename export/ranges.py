@@ -52,6 +52,8 @@ class Histogram:
 
     def coverage(self, threshold: float) -> float:
         """The share of values within a threshold."""
+        if threshold >= self.reach * (1 - 1e-6):
+            return 1.0
         bins = int(np.ceil(threshold / self.top * BINS))
         return float(self.counts[:bins].sum() / max(self.counts.sum(), 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,21 @@ from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import Bundle
 from export import build, recipe
+from export.options import Options
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_keys(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keys of the session's own, for the commands that tests start as well."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+    os.environ.pop("OSTIARY_KEYS", None)
 
 
 @pytest.fixture(scope="session")
 def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle mobilefacenet-192, built once a session from real weights."""
-    made, curve = recipe.load("mobilefacenet-192")
+    """The bundle mobilefacenet-192, built and signed once a session from real weights."""
     out = tmp_path_factory.mktemp("bundle") / "mobilefacenet-192"
-    build.build(made, curve, out, None, lambda stage: None)
+    build.build(recipe.load("mobilefacenet-192"), out, Options(), lambda stage: None)
     return out
 
 

@@ -35,6 +35,8 @@ ALLOWED = {
     "edge.follower": VALUES
     | {"edge.adapters.store", "edge.observer", "edge.reporter", "edge.runtime.bundle"},
     "edge.reporter": {"edge.adapters.mqtt", "edge.wire"},
+    "edge.compare": VALUES | {"edge.runtime"},
+    "edge.install": VALUES | {"edge.files", "edge.runtime"},
     "edge.recorder": VALUES | {"edge.adapters", "edge.reporter", "edge.wire"},
 }
 SEE_ALL_OF_EDGE = ("edge.daemon", "edge.cli", "edge.__main__")

