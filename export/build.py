@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import msgspec
 import onnx
 
 from edge.errors import BundleError, PhotoError
-from edge.files import replace_dir
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import (
     FLOAT_FILE,
@@ -30,6 +27,7 @@ from export.finish import Measured, finish, write_manifest
 from export.options import Options
 from export.recipe import Plan
 from export.rounding import Rounding, Verdict
+from export.staging import staged
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024
@@ -42,19 +40,8 @@ def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
     Raises OstiaryError; nothing is then left at `out` that was not there before.
     """
     _refuse_to_overwrite(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise BundleError(f"can not write to {out.parent}: {error.strerror}") from error
-    try:
-        _Build(plan, options, staged, say).run()
-        staged.chmod(0o755)
-        replace_dir(staged, out)
-    except OSError as error:
-        raise BundleError(f"can not write {out}: {error.strerror}", "free some space") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    with staged(out) as folder:
+        _Build(plan, options, folder, say).run()
     return bundles.read(out)
 
 

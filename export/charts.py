@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 74, 14, 12, 58
 DASHES = ("", "9 5", "2 4")
 """By series; the third is drawn over the others and must let them be seen."""
 ROW = 18
-NAME, BARS_TOP = 214, 46
+NAME, TAG, BARS_TOP = 204, 98, 46
 LETTERS = 26
 Place = tuple[float, float]
 Points = Sequence[Place]
@@ -139,12 +139,12 @@ class Plot:
         _dash(shape, series)
 
     def mark(self, value: float, label: str, row: int, weak: bool = False) -> None:
-        """A vertical line that its label names; each label has a row of its own."""
+        """A vertical line from its label down; each has a row, the lowest value the highest."""
         at = self._across(min(max(value, self._x.low), self._x.high))
-        _line(self._svg, "mark weak" if weak else "mark", (at, TOP), (at, HEIGHT - BOTTOM))
-        right = self._x.at(value) < 0.7
-        side, anchor = (5, "start") if right else (-5, "end")
-        _text(self._svg, label, at + side, TOP + 15 + 20 * row, anchor, "name")
+        top = TOP + 4 + 20 * row
+        _line(self._svg, "mark weak" if weak else "mark", (at, top), (at, HEIGHT - BOTTOM))
+        side, anchor = (5, "start") if self._x.at(value) < 0.8 else (-5, "end")
+        _text(self._svg, label, at + side, top + 12, anchor, "name")
 
     def svg(self) -> str:
         box = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
@@ -167,7 +167,7 @@ def bars(title: str, axis: Axis, rows: Sequence[Bar]) -> str:
     """Horizontal bars under each other; those without a positive value have only a name."""
     height = BARS_TOP + ROW * len(rows) + 6
     svg = _canvas(title, height)
-    span = WIDTH - NAME - RIGHT - 14
+    span = WIDTH - NAME - TAG
     _text(svg, axis.label, NAME + span / 2, 14, "middle", "axis")
     for value in axis.ticks:
         at = NAME + axis.at(value) * span
@@ -192,7 +192,7 @@ def key(kind: str, series: int | None = None) -> str:
     """The sample of a "line", a "mark", an "area", a "shade" or a "bar" that a legend shows."""
     svg = _root(30, 14, "key")
     name = kind if series is None else f"{kind} s{series}"
-    if kind in ("line", "mark"):
+    if kind.startswith(("line", "mark")):
         sample = _line(svg, name, (1, 7), (29, 7))
     else:
         sample = _rect(svg, name, (1, 2, 29, 12))

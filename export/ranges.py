@@ -150,6 +150,8 @@ def channel_spans(
 
     The mean over batches of a batch's own quantile: exact enough to choose a power of two.
     """
+    if not names:
+        return {}
     peek = running.Peek(model, names)
     sums: dict[str, Floats] = {}
     count = 0

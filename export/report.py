@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TypeVar
 
 import jinja2
-import msgspec
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from edge.compare import Speed as Speed
 from edge.core.calibration import RULE_OF_30, DetCurve, Threshold, threshold
 from edge.core.metrics import Rate
 from edge.runtime.bundle import Manifest
@@ -33,14 +34,6 @@ WORDS: dict[Comparison, str] = {
     "float_int8": "float templates, int8 probes",
 }
 Part = TypeVar("Part", Gate, DetFile, Layers, Table)
-
-
-class Speed(msgspec.Struct, frozen=True):
-    """How long one face takes, and how large the file is: name as in "int8 on openvino"."""
-
-    name: str
-    p50_ms: float
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +181,14 @@ def _scores_chart(curve: DetCurve, points: Sequence[_Operating]) -> Chart:
     plot.area(genuine.edges, genuine.density, 0)
     for row, point in enumerate(points):
         tau = point.threshold
-        weak = not tau.supported
-        words = f"K = {tau.k}: {tau.tau:.3f}" + (", unsupported" if weak else "")
-        plot.mark(tau.tau, words, row, weak)
+        plot.mark(tau.tau, f"K = {tau.k}", row, not tau.supported)
     legend = [
         (charts.key("area", 0), "genuine pairs"),
         (charts.key("area", 1), "impostor pairs"),
         (charts.key("mark"), f"tau for an FPIR of {FPIR} against K templates"),
     ]
+    if not all(point.threshold.supported for point in points):
+        legend.append((charts.key("mark weak"), f"the same, on fewer than {RULE_OF_30} errors"))
     return Chart([plot.svg()], legend)
 
 
@@ -215,7 +208,8 @@ def _layer_chart(layers: Layers) -> Chart:
         tag = ", ".join(word for word in (rank, "in float" if kept else "") if word)
         note = f"1 - cosine {cost.cosine:.2e}, TAR lost {cost.tar:.4f}"
         rows.append(Bar(cost.node, cost.cosine, kind + (" kept" if kept else ""), note, tag))
-    parts = [rows[at : at + LAYERS_A_CHART] for at in range(0, len(rows), LAYERS_A_CHART)]
+    size = math.ceil(len(rows) / max(math.ceil(len(rows) / LAYERS_A_CHART), 1))
+    parts = [rows[at : at + size] for at in range(0, len(rows), max(size, 1))]
     legend = [
         (charts.key("bar plain"), "convolution or matrix"),
         (charts.key("bar depthwise"), "depthwise convolution"),

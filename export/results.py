@@ -20,6 +20,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backends_agree: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
 
 
+USUAL = Limits()
+
+
 class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TAR at an FMR with its interval over people, and the tau that gives it."""
 

@@ -1,16 +1,13 @@
 """The commands as a user runs them: what they print, their exit codes, never a traceback."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import image, unit
-from places import ROOT, write_png
+from places import ostiary, refused, write_png
 
 from edge.adapters.store import Store
 from edge.core.types import Template
@@ -29,22 +26,6 @@ path = "state"
 """
 
 
-def ostiary(*arguments: object, program: str = "edge") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", program, *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
-def refused(*arguments: object, program: str = "edge") -> str:
-    done = ostiary(*arguments, program=program)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    return done.stderr
-
-
 @pytest.fixture
 def profile(bundle_dir: Path, tmp_path: Path) -> Path:
     path = tmp_path / "door.toml"
@@ -58,19 +39,13 @@ def people() -> Path:
 
 
 COMMANDS = ["embed", "verify", "enroll", "subjects", "forget", "identify", "run", "check-config",
-            "bench"]  # fmt: skip
+            "bench", "bundle check", "bundle install"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    text = ostiary(command, "--help").stdout
+    text = ostiary(*command.split(), "--help").stdout
     assert re.search(rf"ostiary {command} ", text)
-
-
-@pytest.mark.parametrize("command", ["recipes", "build", "evaluate"])
-def test_every_export_command_has_help_with_an_example(command: str) -> None:
-    text = ostiary(command, "--help", program="export").stdout
-    assert re.search(rf"ostiary-export {command}", text)
 
 
 def test_verify_says_same_or_different_by_its_exit_code(bundle_dir: Path, people: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +15,17 @@ import typer
 
 from edge.cli.console import print_json, progress
 from edge.errors import BundleError
-from edge.files import replace_dir
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import FLOAT, INT8, Bundle
 from export import evaluate as evaluation
 from export import gate as gates
 from export import running, sensitivity
 from export.cli import tables
-from export.cli.making import FAILED, Json, Key, stages
+from export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
 from export.crops import Crops, read_crops
 from export.finish import finish, read_measured
-from export.results import Limits, OpenSetRow, TarRow
+from export.results import USUAL, Limits, OpenSetRow, TarRow
+from export.staging import staged
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
@@ -43,12 +42,8 @@ def verify(
     bundle: BundleDir,
     faces: Faces,
     data_set: DataSet = "",
-    max_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="TAR that int8/int8 may lose.")
-    ] = Limits().int8_int8,
-    max_cross_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="TAR that a float template / int8 probe may lose.")
-    ] = Limits().float_int8,
+    max_loss: MaxLoss = USUAL.int8_int8,
+    max_cross_loss: MaxCrossLoss = USUAL.float_int8,
     fmr: Annotated[
         list[float] | None, typer.Option(help="Where the limits count; may be repeated.")
     ] = None,
@@ -70,7 +65,7 @@ def verify(
     if INT8 not in loaded.manifest.models.items():
         raise BundleError(f"{bundle} has no int8 encoder: there is nothing to compare")
     limits = Limits(
-        fmrs=tuple(fmr) if fmr else Limits().fmrs, int8_int8=max_loss, float_int8=max_cross_loss
+        fmrs=tuple(fmr) if fmr else USUAL.fmrs, int8_int8=max_loss, float_int8=max_cross_loss
     )
     encoders = gates.Encoders(
         (bundle / loaded.model(FLOAT).file).read_bytes(),
@@ -84,7 +79,7 @@ def verify(
         if write:
             manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
             changed = dataclasses.replace(measured, gate=gate, curve=det)
-            with _staged(loaded) as folder:
+            with _copied(loaded) as folder:
                 finish(Bundle(folder, manifest, None), changed, key, say)
     if json:
         print_json(gate)
@@ -95,16 +90,11 @@ def verify(
 
 
 @contextmanager
-def _staged(loaded: Bundle) -> Iterator[Path]:
+def _copied(loaded: Bundle) -> Iterator[Path]:
     """A copy of a bundle that takes its place when all went well."""
-    parent = loaded.path.resolve().parent
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{loaded.path.name}."))
-    try:
+    with staged(loaded.path) as folder:
         shutil.copytree(loaded.path, folder, dirs_exist_ok=True)
         yield folder
-        replace_dir(folder, loaded.path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _crops(loaded: Bundle, faces: Path) -> Crops:
@@ -134,7 +124,7 @@ def per_layer(
     with bar:
         layers = sensitivity.measure(model, measured.table, crops, loaded.model(FLOAT).spec, done)
     if write:
-        with stages("sensitivity") as say, _staged(loaded) as folder:
+        with stages("sensitivity") as say, _copied(loaded) as folder:
             changed = dataclasses.replace(measured, layers=layers)
             finish(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
@@ -171,7 +161,7 @@ def evaluate(
     if write:
         if INT8 in loaded.manifest.models.items():
             raise BundleError("with int8 the curves come from the gate", "ostiary-export verify")
-        with stages("evaluate") as say, _staged(loaded) as folder:
+        with stages("evaluate") as say, _copied(loaded) as folder:
             changed = dataclasses.replace(read_measured(loaded), curve=curve)
             finish(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:

@@ -21,11 +21,16 @@ from export import finish
 from export import recipe as recipes
 from export.options import Options
 from export.ranges import THRESHOLDS
+from export.results import USUAL, Limits
 from export.table import Method
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Key = Annotated[
     Path | None, typer.Option(help="The secret key that signs; this user's own by default.")
+]
+MaxLoss = Annotated[float, typer.Option(min=0, max=1, help="TAR that int8/int8 may lose.")]
+MaxCrossLoss = Annotated[
+    float, typer.Option(min=0, max=1, help="TAR that a float template / int8 probe may lose.")
 ]
 FAILED = 1
 
@@ -69,6 +74,8 @@ def build(
         bool,
         typer.Option("--insist", help="Calibrate even on a set that is none."),
     ] = False,
+    max_loss: MaxLoss = USUAL.int8_int8,
+    max_cross_loss: MaxCrossLoss = USUAL.float_int8,
     data_set: Annotated[str, typer.Option(help="The faces' name, kept with what they show.")] = "",
     weights: Annotated[
         Path | None, typer.Option(help="Take weights from this folder; nothing is fetched.")
@@ -108,6 +115,7 @@ def build(
         method=_method(method),
         insist=insist,
         int8=not in_float,
+        limits=Limits(int8_int8=max_loss, float_int8=max_cross_loss),
         dim=dim,
         key=key,
     )

@@ -1,0 +1,49 @@
+"""A directory made beside its place, which takes it when it is finished and not before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.errors import BundleError
+from edge.files import replace_dir
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """An empty directory that replaces `target` when the block ends well, and goes if it does not.
+
+    What a build that was killed has left is cleared first. Raises BundleError.
+    """
+    place = target.resolve()
+    folder = place.with_name(f".{place.name}.building-{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for old in place.parent.glob(f".{place.name}.building-*"):
+            if not _alive(old.name.rpartition("-")[2]):
+                shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir()
+    except OSError as error:
+        raise BundleError(f"can not write to {place.parent}: {error.strerror}") from error
+    try:
+        yield folder
+        replace_dir(folder, place)
+    except OSError as error:
+        raise BundleError(
+            f"can not write {target}: {error.strerror or error}", "free some space"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
