@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 74, 14, 12, 58
+LEFT, RIGHT, TOP, BOTTOM = 88, 24, 12, 58
 DASHES = ("", "9 5", "2 4")
 """By series; the third is drawn over the others and must let them be seen."""
 ROW = 18

@@ -18,7 +18,8 @@ import numpy as np
 from edge import wire
 from edge.adapters.photos import read_photo
 from edge.annotate import write_jpeg
-from edge.errors import OstiaryError
+from edge.errors import BundleError, OstiaryError
+from edge.runtime import bundle as bundles
 from edge.wire import DecisionMessage, Topics
 from scripts import trial
 
@@ -70,10 +71,15 @@ def _fresh() -> None:
     """Keep the bundle of an earlier run, and nothing else."""
     WORK.mkdir(parents=True, exist_ok=True)
     for path in WORK.iterdir():
-        if path.name != "bundle":
+        if path.name not in ("bundle", "config"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not (WORK / "bundle").is_dir():
-        _say(f"building the bundle {RECIPE}")
+    # Keys of the demo's own: it leaves the user's alone.
+    os.environ["XDG_CONFIG_HOME"] = str(WORK / "config")
+    try:
+        bundles.load(WORK / "bundle")
+    except BundleError:
+        shutil.rmtree(WORK / "bundle", ignore_errors=True)
+        _say(f"building and signing the bundle {RECIPE}")
         _ostiary("ostiary-export", "build", RECIPE, "--out", str(WORK / "bundle"))
 
 
