@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from edge.compare import Speed as Speed
+from edge.compare import Speed
 from edge.core.calibration import RULE_OF_30, DetCurve, Threshold, threshold
 from edge.core.metrics import Rate
 from edge.runtime.bundle import Manifest
@@ -33,7 +33,7 @@ WORDS: dict[Comparison, str] = {
     "int8_int8": "int8 templates, int8 probes",
     "float_int8": "float templates, int8 probes",
 }
-Part = TypeVar("Part", Gate, DetFile, Layers, Table)
+Part = TypeVar("Part", bound=Gate | DetFile | Layers | Table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def render(
 ) -> str:
     """The page; the same for the same input. What was not measured, or was measured on another
     encoder than the manifest's, is said to be missing."""
-    parts = {
+    parts: dict[str, Gate | DetFile | Layers | Table | None] = {
         "the gate's verdict": gate,
         "the DET curves": det,
         "the layers' costs": layers,
@@ -172,7 +172,7 @@ def _det_chart(curves: dict[Comparison, DetCurve]) -> Chart:
 
 def _scores_chart(curve: DetCurve, points: Sequence[_Operating]) -> Chart:
     genuine, impostor = histograms(curve)
-    highest = max(*genuine.density, *impostor.density)
+    highest = max(*genuine.density, *impostor.density) or 1.0
     x = charts.linear("score", genuine.edges[0], genuine.edges[-1])
     # The marks' labels stand in rows above the highest bin.
     y = charts.linear("density", 0, 1.4 * highest, most=6)
