@@ -40,8 +40,9 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def name(self, value: float) -> str:
-        """A tick's words: powers of ten alone where there are many decades."""
-        return power(value) if self.log and self.high > 1001 * self.low else short(value)
+        """A tick's words: as a power of ten where all ticks are one."""
+        decades = self.log and self.ticks[1] > 5 * self.ticks[0]
+        return power(value) if decades else short(value)
 
     def holds(self, value: float) -> bool:
         return self.low <= value <= self.high and (value > 0 or not self.log)
@@ -55,12 +56,12 @@ class Chart:
     legend: list[tuple[str, str]]
 
 
-def logarithmic(label: str, values: Iterable[float], widest: int = 6) -> Axis:
-    """Whole decades around the values above 0; 1, 2 and 5 are named where there is room."""
+def logarithmic(label: str, values: Iterable[float], widest: int = 6, room: int = 3) -> Axis:
+    """Whole decades around the values above 0; up to `room` of them have 2 and 5 named too."""
     positive = [value for value in values if value > 0] or [0.01, 0.1]
     last = math.ceil(math.log10(max(positive)))
     first = min(max(math.floor(math.log10(min(positive))), last - widest), last - 1)
-    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    steps = (1, 2, 5) if last - first <= room else (1,)
     ticks = [float(f"{step}e{power}") for power in range(first, last) for step in steps]
     return Axis(label, 10.0**first, 10.0**last, (*ticks, 10.0**last), log=True)
 

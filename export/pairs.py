@@ -24,12 +24,11 @@ def all_pairs(
 ) -> tuple[Floats, Floats, Pairs]:
     """(genuine, impostor) scores of every two images, and both with the people they are of.
 
-    Where the probes are other embeddings than the templates, each pair counts both ways round.
+    Where the probes are other embeddings than the templates, the earlier image is the template: the
+    other way round says nearly the same again, and counted it would look like twice the evidence.
     Raises PhotoError where there is no pair of one of the kinds: nothing to measure.
     """
     first, second = np.triu_indices(len(person), 1)
-    if probes is not templates:
-        first, second = np.concatenate([first, second]), np.concatenate([second, first])
     scores = np.empty(len(first), np.float32)
     for start in range(0, len(first), 1 << 18):
         rows = slice(start, start + (1 << 18))

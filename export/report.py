@@ -198,7 +198,7 @@ def _outside(curve: DetCurve) -> tuple[float, float]:
 
 
 def _layer_chart(layers: Layers) -> Chart:
-    axis = charts.logarithmic("1 - mean cosine", [cost.cosine for cost in layers.costs])
+    axis = charts.logarithmic("1 - mean cosine", [cost.cosine for cost in layers.costs], room=1)
     ranks = {cost.node: rank for rank, cost in enumerate(_costliest(layers)[:WORST_LAYERS], 1)}
     rows = []
     for cost in layers.costs:

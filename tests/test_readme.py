@@ -31,6 +31,7 @@ def test_its_profiles_load(tmp_path: Path) -> None:
 )
 def test_every_command_it_names_exists(program: str, app) -> None:
     known = {c.name or c.callback.__name__ for c in app.registered_commands}
+    known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
     code = "\n".join([*blocks("sh"), *re.findall(r"`([^`]+)`", README)])
     named = set(re.findall(rf"^{program} ([a-z-]+)", code, re.M))
     assert named
@@ -39,7 +40,7 @@ def test_every_command_it_names_exists(program: str, app) -> None:
 
 def test_every_option_it_names_exists() -> None:
     code = "\n".join(p.read_text() for p in (ROOT / "edge" / "cli").glob("*.py"))
-    code += (ROOT / "export" / "__main__.py").read_text()
+    code += "\n".join(p.read_text() for p in (ROOT / "export" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "bench").glob("*.py"))
     code += (ROOT / "scripts" / "demo.py").read_text()
     for option in set(re.findall(r"--([a-z-]+)", README)) - {"help"}:

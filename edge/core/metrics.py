@@ -82,12 +82,10 @@ def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float6
     people = len(pairs.images)
     order = np.argsort(-pairs.genuine)
     genuine, owner = pairs.genuine[order], pairs.genuine_person[order]
-    # A pair may stand for two comparisons, a template and a probe of either image.
-    per_pair = pairs.impostors / _between_people(pairs.images)
     drawn = []
     for _ in range(draws):
         weight = np.bincount(rng.integers(0, people, people), minlength=people)
-        total = per_pair * _between_people(weight * pairs.images)
+        total = _between_people(weight * pairs.images)
         mass = np.cumsum(weight[pairs.tail_people[:, 0]] * weight[pairs.tail_people[:, 1]])
         cut = min(int(np.searchsorted(mass, fmr * total, side="right")), len(mass) - 1)
         accepted = np.searchsorted(-genuine, -pairs.tail[cut], side="left")

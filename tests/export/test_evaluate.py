@@ -34,8 +34,7 @@ def test_all_pairs_are_all_pairs(crossed: bool) -> None:
     naive = [
         (float(templates[i] @ probes[j]), people.person[i] == people.person[j])
         for i in range(21)
-        for j in range(21)
-        if (i != j if crossed else i < j)
+        for j in range(i + 1, 21)
     ]
     assert sorted(genuine.tolist()) == pytest.approx(
         sorted(s for s, same in naive if same), abs=1e-6

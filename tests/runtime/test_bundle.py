@@ -25,7 +25,7 @@ def test_a_bundle_loads_with_its_curve(bundle: bundles.Bundle) -> None:
     assert bundle.dim == 192
     assert bundle.encoder_id == bundle.manifest.files["encoder.onnx"]
     assert bundle.curve().impostors > 4_000_000
-    assert bundle.curve("float_int8").impostors == 2 * bundle.curve().impostors
+    assert bundle.curve("float_int8").impostors == bundle.curve().impostors
     assert bundle.signer in signature.read_keys().trusted
     assert {s.package for s in bundle.manifest.sources} == {
         "npm:faceplugin-face-recognition-js",
