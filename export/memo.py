@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-import edge
 from edge.files import write_atomically
 from export.fetch import cache_dir
 
+PACKAGES = ("edge", "export")
 Found = TypeVar("Found", bound=msgspec.Struct)
 
 
@@ -26,7 +28,7 @@ class Memo:
         self, stage: str, inputs: list[str | bytes], kind: type[Found], make: Callable[[], Found]
     ) -> Found:
         """What `make` gave for these inputs before, or gives now; a damaged file is made anew."""
-        digest = hashlib.sha256(f"{edge.__version__} {stage}".encode())
+        digest = hashlib.sha256(f"{_code()} {stage}".encode())
         for item in inputs:
             raw = item.encode() if isinstance(item, str) else item
             digest.update(hashlib.sha256(raw).digest())
@@ -40,3 +42,14 @@ class Memo:
             return found
         self._say(f"{stage}: kept from an earlier run ({path})")
         return found
+
+
+@cache
+def _code() -> str:
+    """What the results were made by: other code may measure otherwise."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        with resources.as_file(resources.files(package)) as folder:
+            for path in sorted(folder.rglob("*.py")):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()

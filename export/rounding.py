@@ -11,7 +11,7 @@ import onnx
 from edge.errors import BundleError, PhotoError
 from edge.runtime.bundle import INT8_FILE, sha256
 from edge.runtime.det import DetFile
-from export import calibrate, graph, quantize, sensitivity
+from export import calibrate, graph, quantize, readings, sensitivity
 from export import table as tables
 from export.audit import audit
 from export.crops import Crops
@@ -140,8 +140,13 @@ class Rounding:
     ) -> tuple[Table, Verdict]:
         """The fewest layers in float that pass; where none do, what had failed stands."""
         self._say(f"the gate fails: {failed.gate.failures[0]}")
-        folder = self._options.faces or self._options.calibrate
-        assert folder is not None
+        folder = self._options.calibrate
+        if folder is None:
+            self._say("to search for layers to leave in float, give --calibrate DIR")
+            return table, failed
+        if readings.better(failed.gate.readings):
+            self._say("no layer is to blame for an input that is read the wrong way")
+            return table, failed
         verdicts: dict[int, Verdict] = {}
 
         def passes(candidate: Table) -> bool:
@@ -150,7 +155,7 @@ class Rounding:
             verdicts[len(candidate.floats)] = found
             return found.gate.passed
 
-        calibrated = self._read(self._options.calibrate or folder)
+        calibrated = self._read(folder)
         try:
             chosen = sensitivity.search(
                 model, table, calibrated, self._plan.spec, layers, passes, self._say

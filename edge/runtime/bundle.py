@@ -106,7 +106,7 @@ class Bundle:
         if self.measured is None:
             raise BundleError(
                 f"{self.path} has no {DET_CURVE}, so no threshold can be derived",
-                "ostiary-export verify BUNDLE --faces DIR --write measures it",
+                "ostiary-export verify BUNDLE --faces DIR measures it",
             )
         return self.measured.curve(comparison)
 

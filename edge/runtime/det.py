@@ -49,7 +49,7 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if counts is None:
             raise BundleError(
                 f"{DET_CURVE} has no {comparison} comparison, so no threshold can be derived",
-                "ostiary-export verify BUNDLE --faces DIR --write measures it",
+                "ostiary-export verify BUNDLE --faces DIR measures it",
             )
         if counts.impostors < MIN_IMPOSTORS:
             raise BundleError(

@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge.core.metrics import Pairs, proportion, tar_at_fmr, tar_interval, tau_at_fmr
+from edge.core.metrics import (
+    Pairs,
+    proportion,
+    tar_at_fmr,
+    tar_interval,
+    tar_loss,
+    tau_at_fmr,
+)
 
 
 def made(people: int = 40, images: int = 4, seed: int = 0) -> Pairs:
@@ -59,6 +66,22 @@ def test_the_interval_knows_that_people_differ() -> None:
     rate = tar_interval(split, 0.01)
     assert rate.value == pytest.approx(0.5)
     assert rate.high - rate.low > 0.2
+
+
+def test_a_loss_is_the_difference_and_its_interval_knows_that_the_people_are_the_same() -> None:
+    """Half of the people always match, half never; then one of those that did no longer does."""
+    whole = made(people=40)
+    genuine = np.where(whole.genuine_person % 2 == 0, 0.99, -0.9).astype(np.float32)
+    before = dataclasses.replace(whole, genuine=genuine)
+    without = np.where(whole.genuine_person == 0, np.float32(-0.9), genuine)
+    after = dataclasses.replace(whole, genuine=without)
+    loss = tar_loss(before, after, 0.01)
+    assert loss.value == pytest.approx(1 / 40)
+    assert loss.low <= loss.value <= loss.high
+    alone = tar_interval(before, 0.01)
+    assert loss.high - loss.low < 0.1 < 0.2 < alone.high - alone.low
+    nothing = tar_loss(before, before, 0.01)
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
 
 
 def test_wilson_interval_of_a_known_case() -> None:

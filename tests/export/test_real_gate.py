@@ -72,9 +72,7 @@ def test_a_swap_of_red_and_blue_is_found(bundle: Bundle, some: Crops, table: Tab
 def test_a_swap_in_the_declaration_is_found(bundle: Bundle, some: Crops, table: Table) -> None:
     from dataclasses import replace
 
-    base, made = (
-        (bundle.path / bundle.model(name).file).read_bytes() for name in (FLOAT, INT8)
-    )
+    base, made = ((bundle.path / bundle.model(name).file).read_bytes() for name in (FLOAT, INT8))
     spec = replace(bundle.model(FLOAT).spec, channels="bgr")
     found = gate.measure(Encoders(base, made, spec, table), some, "faces", USUAL, QUIET)[0]
     assert not found.passed
