@@ -66,6 +66,8 @@ def prove(bundle: Bundle, choice: str, threads: int, cache: Path | None = None) 
 def _proven(bundle: Bundle, backend: Backend, golden: Arrays) -> dict[str, Runner]:
     runners = {}
     for name, model in bundle.manifest.models.items().items():
+        if name == INT8 and not backend.runs_int8:
+            continue
         runner = backend.load(bundle.path / model.file, model)
         _check(name, model, runner, golden)
         runners[name] = runner

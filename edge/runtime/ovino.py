@@ -17,6 +17,7 @@ class OpenVinoBackend:
     """Compiles each model for one stream: a door has one frame at a time."""
 
     name = "openvino"
+    runs_int8 = True
 
     def __init__(self, threads: int, cache: Path | None, precision: str | None = None) -> None:
         """`precision` is the float to compute in; by default what the processor is best at."""

@@ -29,9 +29,10 @@ class Runner(Protocol):
 
 
 class Backend(Protocol):
-    """A way to run models."""
+    """A way to run models; without `runs_int8` probes are embedded in float there."""
 
     name: str
+    runs_int8: bool
 
     def load(self, file: Path, model: ModelEntry) -> Runner:
         """A runner for one model file. Raises BackendError where it can not be loaded."""

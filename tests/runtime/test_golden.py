@@ -13,9 +13,11 @@ import pytest
 from places import ROOT
 
 from edge.errors import BackendError
+from edge.pipeline import open_pipeline
 from edge.runtime import golden
 from edge.runtime.backends import backends
 from edge.runtime.bundle import Bundle, ModelEntry
+from edge.runtime.ovino import OpenVinoBackend
 from edge.runtime.runner import Tensors
 
 Wrong = Callable[[Tensors], Tensors]
@@ -25,6 +27,7 @@ class WrongBackend:
     """A real backend whose inputs are spoiled for one input shape."""
 
     name = "wrong"
+    runs_int8 = False
 
     def __init__(self, real, spoil: Wrong, channels: int) -> None:
         self._real, self._spoil, self._channels = real, spoil, channels
@@ -154,3 +157,25 @@ def test_no_backend_calls_home_or_leaves_traces(bundle_dir: Path, tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "intel").exists()
+
+
+def test_probes_are_int8_where_that_is_fast_and_float_where_it_is_not_or_not_wanted(
+    bundle: Bundle,
+) -> None:
+    assert open_pipeline(bundle, "openvino").precision == "int8"
+    assert open_pipeline(bundle, "onnxruntime").precision == "f32"
+    assert open_pipeline(bundle, "openvino", precision="float").precision != "int8"
+
+
+def test_an_int8_encoder_with_its_channels_swapped_is_refused(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying = dict(bundle.golden())
+    model = bundle.model("encoder_int8")
+    images = lying["encoder_int8.images"]
+    runner = OpenVinoBackend(1, None).load(bundle.path / model.file, model)
+    lying["encoder_int8.outputs"] = golden.outputs(
+        runner, "encoder_int8", model, np.ascontiguousarray(images[..., ::-1])
+    )
+    with pytest.raises(BackendError, match=r"encoder_int8 is .* off its golden vectors"):
+        golden._check("encoder_int8", model, runner, lying)
