@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from edge.adapters.photos import read_photo
 from edge.core import quality
-from edge.core.types import Floats
+from edge.core.types import Floats, Image
 from edge.errors import PhotoError
 from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime.bundle import Bundle
@@ -28,6 +28,16 @@ class PhotoResult:
     """The embedding of a photo's most prominent face, or the problem; and its quality failures."""
 
     embedding: Floats | None
+    problem: str = ""
+    faces: int = 0
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropResult:
+    """The same before it is embedded: the aligned face."""
+
+    image: Image | None
     problem: str = ""
     faces: int = 0
     failures: tuple[str, ...] = ()
@@ -82,14 +92,21 @@ def each_photo(
 
 def embed_photo(pipeline: Pipeline, photo: Path) -> PhotoResult:
     """The result of one photo; a photo that can not be read is a problem, not an error."""
+    found = crop_photo(pipeline, photo)
+    embedding = None if found.image is None else pipeline.embed(found.image)
+    return PhotoResult(embedding, found.problem, found.faces, found.failures)
+
+
+def crop_photo(pipeline: Pipeline, photo: Path) -> CropResult:
+    """The most prominent face of one photo, aligned, or the problem."""
     try:
         image = read_photo(photo)
     except PhotoError as error:
-        return PhotoResult(None, error.message)
+        return CropResult(None, error.message)
     boxes = pipeline.boxes(image)
     if not boxes:
-        return PhotoResult(None, NO_FACE)
+        return CropResult(None, NO_FACE)
     (face,) = pipeline.faces(image, boxes[:1])
     aligned = pipeline.align(image, face)
     failures = quality.failures(pipeline.quality(face, aligned), LIMITS)
-    return PhotoResult(pipeline.embed(aligned), "", len(boxes), failures)
+    return CropResult(aligned, "", len(boxes), failures)

@@ -23,9 +23,10 @@ from edge.runtime.bundle import (
 from edge.runtime.det import DetFile
 from export import calibrate, encoder, fetch, golden, graph, projection
 from export.crops import Crops, read_crops
-from export.finish import Measured, finish, write_manifest
+from export.finish import finish, write_manifest
 from export.options import Options
 from export.recipe import Plan
+from export.results import Measured
 from export.rounding import Rounding, Verdict
 from export.staging import staged
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.adapters.photos import is_photo, read_photo
-from edge.core import quality
+from edge.adapters.photos import is_photo
 from edge.errors import PhotoError
-from edge.many import LIMITS, NO_FACE, each_photo
-from edge.pipeline import Pipeline
+from edge.many import crop_photo, each_photo
 from edge.runtime.bundle import Bundle
 
 ID_DIGITS = 16
@@ -57,14 +55,6 @@ class Crops:
         return self.only(np.array([photo not in left_out for photo in self.photos], bool))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Crop:
-    image: NDArray[np.uint8] | None
-    photo: str
-    problem: str
-    failures: tuple[str, ...]
-
-
 def read_crops(
     bundle: Bundle, faces: Path, backend: str, done: Callable[[int, int], None]
 ) -> Crops:
@@ -80,7 +70,7 @@ def read_crops(
         raise PhotoError(
             f"{faces} holds photos of {len(folders)} people", "one folder of photos a person"
         )
-    results = each_photo(bundle.in_float(), found, _crop, backend, done)
+    results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
     kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
     missing = Counter(r.problem for r in results if r.problem)
     if not kept:
@@ -93,22 +83,12 @@ def read_crops(
     return Crops(
         np.stack([r.image for _, r in kept if r.image is not None]),
         np.array([number[path.parent.name] for path, _ in kept]),
-        [r.photo for _, r in kept],
+        [_id(path) for path, _ in kept],
         folders,
         dict(missing),
         dict(refused),
     )
 
 
-def _crop(pipeline: Pipeline, photo: Path) -> _Crop:
-    try:
-        image = read_photo(photo)
-    except PhotoError as error:
-        return _Crop(None, "", error.message, ())
-    boxes = pipeline.boxes(image)
-    if not boxes:
-        return _Crop(None, "", NO_FACE, ())
-    (face,) = pipeline.faces(image, boxes[:1])
-    aligned = pipeline.align(image, face)
-    failures = quality.failures(pipeline.quality(face, aligned), LIMITS)
-    return _Crop(aligned, sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS], "", failures)
+def _id(photo: Path) -> str:
+    return sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS]

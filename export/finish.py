@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,25 +13,15 @@ from edge.files import write_atomically
 from edge.runtime import bundle as bundles
 from edge.runtime import golden as proof
 from edge.runtime.bundle import INT8, MANIFEST, Bundle, Manifest, sha256
-from edge.runtime.det import DET_CURVE, DetFile
+from edge.runtime.det import DET_CURVE
 from edge.runtime.signature import SIGNATURE
 from export import report, signing
 from export import table as tables
-from export.results import Gate, Layers
+from export.results import Gate, Layers, Measured
 from export.table import Table
 
 GATE, TABLE, LAYERS, REPORT = "gate.json", "calibration.json", "layers.json", "report.html"
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is known of a bundle's encoders; None where it was not measured."""
-
-    table: Table | None = None
-    gate: Gate | None = None
-    curve: DetFile | None = None
-    layers: Layers | None = None
 
 
 def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> None:

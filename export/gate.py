@@ -42,6 +42,7 @@ class Encoders:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scored:
+    people: People
     genuine: Floats
     impostor: Floats
     pairs: Pairs
@@ -108,7 +109,7 @@ def measure(
         cosine=cosine,
         agreement=agreement,
         proven_on=sorted(by_backend) if agreed else [first],
-        compared=[_compared(name, scored, base, rounded, kept.person) for name in COMPARISONS],
+        compared=[_compared(name, item) for name, item in scored.items()],
         losses=losses,
         worst=_worst(base, rounded, kept.person),
         readings=readings,
@@ -132,7 +133,8 @@ def _refuse_too_few(crops: Crops, data_set: str, left_out: int) -> None:
 def _score(name: Comparison, base: Floats, rounded: Floats, person: NDArray[np.int64]) -> _Scored:
     templates = rounded if name == "int8_int8" else base
     probes = base if name == "float_float" else rounded
-    return _Scored(*all_pairs(templates, probes, person))
+    people = People(templates, probes, person)
+    return _Scored(people, *all_pairs(templates, probes, person))
 
 
 def _losses(scored: dict[Comparison, _Scored], limits: Limits) -> list[Loss]:
@@ -174,17 +176,9 @@ def _cosines(a: Floats, b: Floats) -> Cosines:
     return Cosines(median, p05, p01, least)
 
 
-def _compared(
-    name: Comparison,
-    scored: dict[Comparison, _Scored],
-    base: Floats,
-    rounded: Floats,
-    person: NDArray[np.int64],
-) -> Compared:
-    templates = rounded if name == "int8_int8" else base
-    probes = base if name == "float_float" else rounded
-    people = People(templates, probes, person)
-    return Compared(name, tar_rows(scored[name].pairs), open_set(people, list(SIZES), FPIR, DRAWS))
+def _compared(name: Comparison, scored: _Scored) -> Compared:
+    opened = open_set(scored.people, list(SIZES), FPIR, DRAWS)
+    return Compared(name, tar_rows(scored.pairs), opened)
 
 
 def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[Pair]:

@@ -23,3 +23,8 @@ class Options:
     dim: int | None = None
     limits: Limits = field(default_factory=Limits)
     key: Path | None = None
+
+    @property
+    def judged_on(self) -> Path | None:
+        """The faces that the gate and each layer's cost are measured on."""
+        return self.faces or self.calibrate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,7 +14,7 @@ from edge.core.preprocess import InputSpec
 from edge.errors import ConfigError
 from edge.runtime.bundle import ModelEntry
 from edge.runtime.det import DetFile, Sha256
-from export.results import Gate, Layers
+from export.results import Gate, Layers, Measured
 from export.sources.spec import EncoderSource, read_spec
 from export.table import Table
 
@@ -73,22 +73,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What was measured of a recipe where there was data; it counts for the same bytes only."""
-
-    table: Table | None = None
-    gate: Gate | None = None
-    curve: DetFile | None = None
-    layers: Layers | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end."""
 
     name: str
     recipe: Recipe
-    recorded: Recorded = Recorded()
+    recorded: Measured = field(default_factory=Measured)
     own: EncoderSource | None = None
     folder: Path = Path()
 
@@ -151,7 +141,7 @@ def load(name: str) -> Plan:
     )
 
 
-def _read(folder: Path, name: str) -> Recorded:
+def _read(folder: Path, name: str) -> Measured:
     """The files `NAME.table.json` and so on beside a recipe, where they are."""
 
     def found(kind: type[Parsed], suffix: str) -> Parsed | None:
@@ -161,7 +151,7 @@ def _read(folder: Path, name: str) -> Recorded:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: {error}", "delete it and measure again") from error
 
-    return Recorded(
+    return Measured(
         found(Table, "table"), found(Gate, "gate"), found(DetFile, "det"), found(Layers, "layers")
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
 from edge.core.metrics import Rate
-from edge.runtime.det import Comparison, Sha256
+from edge.runtime.det import Comparison, DetFile, Sha256
+from export.table import Table
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,3 +133,16 @@ class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fmr: float
     costs: list[LayerCost]
     floats: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a bundle's encoders, or recorded of a recipe's for the same bytes only.
+
+    None where it was not measured.
+    """
+
+    table: Table | None = None
+    gate: Gate | None = None
+    curve: DetFile | None = None
+    layers: Layers | None = None

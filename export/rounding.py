@@ -92,7 +92,7 @@ class Rounding:
     def verdict(
         self, model: onnx.ModelProto, rounded: onnx.ModelProto, table: Table
     ) -> Verdict | None:
-        folder = self._options.faces or self._options.calibrate
+        folder = self._options.judged_on
         data = graph.to_bytes(rounded)
         if folder is None:
             recorded = self._plan.recorded
@@ -114,7 +114,7 @@ class Rounding:
         return self._memo.get("gate", [*inputs, *found.photos], Verdict, make)
 
     def layers(self, model: onnx.ModelProto, table: Table) -> Layers | None:
-        folder = self._options.faces or self._options.calibrate
+        folder = self._options.judged_on
         if folder is None:
             recorded = self._plan.recorded.layers
             known = recorded is not None and recorded.encoder_id == self._id

@@ -28,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (DATA / "orl").is_dir():
         pytest.skip(f"no face data in {DATA}")
     folder = tmp_path_factory.mktemp("own")
-    net = siamese.train(DATA / "orl", steps=150)
+    net = siamese.train(DATA / "orl")
     siamese.write_all(net, "pair", 2, folder)
     siamese.write_all(net.branch, "branch", 1, folder)
     shutil.copy(siamese.__file__, folder)
