@@ -60,7 +60,7 @@ def _runners(bundle: Bundle, threads: int) -> dict[str, tuple[Runner, str]]:
             if kind == INT8 and choice == "openvino-f32":
                 continue
             try:
-                (backend,) = backends(choice, threads, None)
+                (backend,) = backends(choice, threads).found
                 runner = backend.load(bundle.path / model.file, model)
             except BackendError:
                 continue

@@ -44,7 +44,7 @@ class BundleChoice(Section, frozen=True):
     path: Path
     keys: Path | None = None
     precision: Literal["int8", "float"] = "int8"
-    backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
+    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
@@ -66,7 +66,7 @@ class Camera(Section, frozen=True):
     loop: bool = False
     drop: bool = True
     stall_s: Seconds = 3.0
-    frozen_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    frozen_s: Annotated[float, Meta(ge=0, le=3600)] = 4.0
 
 
 class Recognition(Section, frozen=True):

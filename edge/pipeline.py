@@ -98,10 +98,12 @@ def open_pipeline(
     threads: int = 1,
     cache: Path | None = None,
     precision: str = "int8",
+    engines: Path | None = None,
 ) -> Pipeline:
     """A pipeline on the first backend that the golden vectors prove. Raises BackendError.
 
-    With `precision` "float" probes are embedded in float also where the bundle has int8.
+    TensorRT is tried with the engines of a folder. With `precision` "float" probes are embedded in
+    float also where the bundle has int8.
     """
     chosen = bundle if precision == "int8" else bundle.in_float()
-    return Pipeline(chosen, golden.prove(chosen, backend, threads, cache))
+    return Pipeline(chosen, golden.prove(chosen, backend, threads, cache, engines))

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from edge.cli.console import new_app, run
-from export.cli import files, judging, making
+import importlib.util
 
-app = new_app("Turn a trained face encoder into a proven, signed int8 bundle for door devices.")
-for room in (making, judging, files):
-    room.register(app)
+from edge.cli.console import new_app, run
+from export.cli import engines
+
+HELP = "Turn a trained face encoder into a proven, signed int8 bundle for door devices."
+DEVICE_HELP = (
+    "Engines for this device. The workstation's commands need pip install 'ostiary[export]'."
+)
+
+WORKSTATION = importlib.util.find_spec("onnx") is not None
+"""A device builds engines, and has nothing installed to make a bundle with."""
+app = new_app(HELP if WORKSTATION else DEVICE_HELP)
+engines.register(app)
+if WORKSTATION:
+    from export.cli import files, judging, making
+
+    for room in (making, judging, files):
+        room.register(app)
+else:
+
+    @app.callback()
+    def several() -> None:
+        """Keep Typer from taking the only command for the whole program."""
 
 
 def main() -> None:

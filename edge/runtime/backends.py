@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import BackendError
 from edge.runtime.runner import Backend
 
+AUTO = ("tensorrt", "openvino", "onnxruntime")
 
-def backends(choice: str, threads: int, cache: Path | None) -> list[Backend]:
-    """The backends to try, in order. `auto` is OpenVINO, then ONNX Runtime.
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backends to try, in order, and why others that are installed are not among them."""
+
+    found: list[Backend]
+    refused: list[str]
+
+
+def backends(
+    choice: str, threads: int, cache: Path | None = None, engines: Path | None = None
+) -> Choice:
+    """The backends of a choice. `auto` is TensorRT, then OpenVINO, then ONNX Runtime.
 
     `openvino-f32` keeps OpenVINO from computing in bfloat16 where the processor has units for it.
+    TensorRT runs the engines of the folder `engines`, and is not tried without one.
 
-    Raises BackendError where none that was asked for is installed.
+    Raises BackendError where none that was asked for can be used.
     """
-    names = ["openvino", "onnxruntime"] if choice == "auto" else [choice]
+    names = list(AUTO) if choice == "auto" else [choice]
+    if engines is None and choice == "auto":
+        names.remove("tensorrt")
     found: list[Backend] = []
     missing: list[str] = []
+    refused: list[str] = []
     for name in names:
         try:
-            found.append(_make(name, threads, cache))
+            found.append(_make(name, threads, cache, engines))
         except ImportError as error:
             missing.append(f"{name}: {error}")
+        except BackendError as error:
+            refused.append(f"{name}: {error.message}")
     if not found:
         raise BackendError(
-            f"no backend is installed ({'; '.join(missing)})", "pip install 'ostiary[cpu]'"
+            f"no backend can be used ({'; '.join(missing + refused)})",
+            "pip install 'ostiary[cpu]', or on a Jetson see docs/device.md",
         )
-    return found
+    return Choice(found, refused)
 
 
-def _make(name: str, threads: int, cache: Path | None) -> Backend:
+def _make(name: str, threads: int, cache: Path | None, engines: Path | None) -> Backend:
     # Imported here: a device has one of these installed, not all.
+    if name == "tensorrt":
+        from edge.runtime.trt import TensorRtBackend
+
+        if engines is None:
+            raise BackendError("no folder of engines was given", "run it with a profile")
+        return TensorRtBackend(engines)
     if name in ("openvino", "openvino-f32"):
         from edge.runtime.ovino import OpenVinoBackend
 
@@ -40,4 +66,4 @@ def _make(name: str, threads: int, cache: Path | None) -> Backend:
         from edge.runtime.onnxrt import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(threads)
-    raise BackendError(f"unknown backend {name!r}", "one of auto, openvino, onnxruntime")
+    raise BackendError(f"unknown backend {name!r}", f"one of auto, {', '.join(AUTO)}")

@@ -44,40 +44,64 @@ def outputs(runner: Runner, name: str, model: ModelEntry, images: NDArray[np.uin
     return np.stack(rows).astype(np.float32)
 
 
-def prove(bundle: Bundle, choice: str, threads: int, cache: Path | None = None) -> Proven:
+def prove(
+    bundle: Bundle,
+    choice: str,
+    threads: int,
+    cache: Path | None = None,
+    engines: Path | None = None,
+) -> Proven:
     """Load every model on the first backend of `choice` that reproduces the golden vectors.
 
+    Where all but the int8 encoder do, probes are embedded in float there, and `refused` says why.
     Raises BackendError, with each backend's reason, where none does.
     """
     golden = bundle.golden()
-    refused: list[str] = []
-    for backend in backends(choice, threads, cache):
+    chosen = backends(choice, threads, cache, engines)
+    refused = list(chosen.refused)
+    for backend in chosen.found:
         try:
-            return Proven(backend.name, _proven(bundle, backend, golden), tuple(refused))
+            runners, lacks = _proven(bundle, backend, golden)
         except BackendError as error:
             refused.append(f"{backend.name}: {error.message}")
+            continue
+        return Proven(backend.name, runners, (*refused, *lacks))
     if cache is not None and cache.is_dir():
         # A compiled model that was damaged on the disk must not stop the door for good.
         shutil.rmtree(cache, ignore_errors=True)
-        return prove(bundle, choice, threads)
+        return prove(bundle, choice, threads, None, engines)
     raise BackendError("; ".join(refused), "try another backend, or export the bundle again")
 
 
-def _proven(bundle: Bundle, backend: Backend, golden: Arrays) -> dict[str, Runner]:
-    runners = {}
+def _proven(
+    bundle: Bundle, backend: Backend, golden: Arrays
+) -> tuple[dict[str, Runner], tuple[str, ...]]:
+    """The runners, and why there is no int8 where a backend that runs it should have it."""
+    runners: dict[str, Runner] = {}
+    lacks: list[str] = []
     for name, model in bundle.manifest.models.items().items():
         if name == INT8 and not backend.runs_int8:
             continue
-        runner = backend.load(bundle.path / model.file, model)
-        _check(name, model, runner, golden)
+        try:
+            runner = backend.load(bundle.path / model.file, model)
+            check(name, model, runner, golden)
+        except BackendError as error:
+            if name != INT8:
+                raise
+            lacks.append(f"{backend.name} int8: {error.message}")
+            continue
         runners[name] = runner
     width = golden["encoder.outputs"].shape[1]
     if width != bundle.dim:
         raise BackendError(f"the encoder gives {width} values, the manifest says {bundle.dim}")
-    return runners
+    return runners, tuple(lacks)
 
 
-def _check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> None:
+def check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> tuple[float, float]:
+    """How far a runner is off a model's golden vectors, and how far it may be.
+
+    Raises BackendError where that is too far, or it can not be run.
+    """
     try:
         images = np.asarray(golden[f"{name}.images"], np.uint8)
         expected = np.asarray(golden[f"{name}.outputs"], np.float32)
@@ -97,3 +121,4 @@ def _check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> None
         raise BackendError(
             f"the {name} is {worst:.2g} off its golden vectors, {tolerance:.2g} is allowed"
         )
+    return worst, tolerance

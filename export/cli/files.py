@@ -102,7 +102,7 @@ def audit(
     if build:
         try:
             built = rtx.build_for_rtx(file.read_bytes(), build)
-        except BundleError as error:
+        except OstiaryError as error:
             refusal = error.message
     passed = found.passed and not refusal
     if json:
@@ -115,7 +115,7 @@ def audit(
             out.print(f"[red]{item.rule}[/]  [bold]{escape(item.node)}[/]: {escape(item.problem)}")
             out.print(f"    [dim]{escape(item.cure)}[/]")
         if built is not None:
-            out.print(f"TensorRT for RTX {built.version} builds it for {built.compute}")
+            out.print(f"TensorRT for RTX {built.version} builds it for {build}")
         if refusal:
             out.print(f"[red]TensorRT for RTX refuses it:[/] {escape(refusal)}")
         out.print("[green]passed[/]" if passed else "[bold red]failed[/]")

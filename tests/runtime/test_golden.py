@@ -15,7 +15,7 @@ from places import ROOT
 from edge.errors import BackendError
 from edge.pipeline import open_pipeline
 from edge.runtime import golden
-from edge.runtime.backends import backends
+from edge.runtime.backends import Choice, backends
 from edge.runtime.bundle import Bundle, ModelEntry
 from edge.runtime.ovino import OpenVinoBackend
 from edge.runtime.runner import Tensors
@@ -24,17 +24,17 @@ Wrong = Callable[[Tensors], Tensors]
 
 
 class WrongBackend:
-    """A real backend whose inputs are spoiled for one input shape."""
+    """A real backend that spoils what one model file is given."""
 
     name = "wrong"
     runs_int8 = False
 
-    def __init__(self, real, spoil: Wrong, channels: int) -> None:
-        self._real, self._spoil, self._channels = real, spoil, channels
+    def __init__(self, real, spoil: Wrong, file: str = "encoder.onnx") -> None:
+        self._real, self._spoil, self._file = real, spoil, file
 
     def load(self, file: Path, model: ModelEntry):
         runner, spoil = self._real.load(file, model), self._spoil
-        if model.file != "encoder.onnx":
+        if model.file != self._file:
             return runner
 
         class Spoiled:
@@ -66,8 +66,9 @@ def test_both_backends_are_proven(bundle: Bundle, backend: str) -> None:
 def test_a_backend_that_computes_something_else_is_refused(
     bundle: Bundle, spoil: Wrong, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = backends("onnxruntime", 1, None)
-    monkeypatch.setattr(golden, "backends", lambda *_: [WrongBackend(real[0], spoil, 3)])
+    (real,) = backends("onnxruntime", 1).found
+    wrong = WrongBackend(real, spoil)
+    monkeypatch.setattr(golden, "backends", lambda *_: Choice([wrong], []))
     with pytest.raises(BackendError, match=r"wrong: the encoder is .* off its golden vectors"):
         golden.prove(bundle, "auto", 1)
 
@@ -75,27 +76,41 @@ def test_a_backend_that_computes_something_else_is_refused(
 def test_a_refused_backend_makes_room_for_the_next(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (real,) = backends("onnxruntime", 1, None)
-    wrong = WrongBackend(real, channels_swapped, 3)
-    monkeypatch.setattr(golden, "backends", lambda *_: [wrong, real])
+    (real,) = backends("onnxruntime", 1).found
+    wrong = WrongBackend(real, channels_swapped)
+    monkeypatch.setattr(golden, "backends", lambda *_: Choice([wrong, real], ["none: absent"]))
     proven = golden.prove(bundle, "auto", 1)
     assert proven.backend == "onnxruntime"
-    assert proven.refused[0].startswith("wrong: the encoder")
+    assert proven.refused[0] == "none: absent"
+    assert proven.refused[1].startswith("wrong: the encoder")
+
+
+def test_where_only_int8_is_wrong_the_backend_goes_on_in_float(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (real,) = backends("openvino", 1).found
+    wrong = WrongBackend(real, scaled, "encoder.int8.onnx")
+    wrong.runs_int8 = True
+    monkeypatch.setattr(golden, "backends", lambda *_: Choice([wrong], []))
+    proven = golden.prove(bundle, "auto", 1)
+    assert sorted(proven.runners) == ["detector", "encoder", "landmarks", "pad"]
+    (reason,) = proven.refused
+    assert reason.startswith("wrong int8: the encoder_int8 is")
 
 
 def test_a_model_file_that_is_no_model_is_a_clear_error(bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "encoder.onnx"
     file.write_bytes(b"not a model")
     for choice in ("openvino", "onnxruntime"):
-        (backend,) = backends(choice, 1, None)
+        (backend,) = backends(choice, 1).found
         with pytest.raises(BackendError, match="can not load"):
             backend.load(file, bundle.model("encoder"))
 
 
 def test_auto_is_openvino_first_and_others_are_refused() -> None:
-    assert [b.name for b in backends("auto", 1, None)] == ["openvino", "onnxruntime"]
+    assert [b.name for b in backends("auto", 1).found] == ["openvino", "onnxruntime"]
     with pytest.raises(BackendError, match="unknown backend"):
-        backends("abacus", 1, None)
+        backends("abacus", 1)
 
 
 def test_a_backend_that_is_not_installed_says_what_to_install(
@@ -103,13 +118,13 @@ def test_a_backend_that_is_not_installed_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "edge.runtime.ovino", None)
     with pytest.raises(BackendError, match=r"ostiary\[cpu\]"):
-        backends("openvino", 1, None)
-    assert [b.name for b in backends("auto", 1, None)] == ["onnxruntime"]
+        backends("openvino", 1)
+    assert [b.name for b in backends("auto", 1).found] == ["onnxruntime"]
 
 
 def test_a_runner_returns_memory_of_its_own(bundle: Bundle) -> None:
     for choice in ("openvino", "onnxruntime"):
-        (backend,) = backends(choice, 1, None)
+        (backend,) = backends(choice, 1).found
         runner = backend.load(bundle.path / "encoder.onnx", bundle.model("encoder"))
         rng = np.random.default_rng(0)
         shape = bundle.model("encoder").spec.shape
@@ -178,4 +193,4 @@ def test_an_int8_encoder_with_its_channels_swapped_is_refused(
         runner, "encoder_int8", model, np.ascontiguousarray(images[..., ::-1])
     )
     with pytest.raises(BackendError, match=r"encoder_int8 is .* off its golden vectors"):
-        golden._check("encoder_int8", model, runner, lying)
+        golden.check("encoder_int8", model, runner, lying)

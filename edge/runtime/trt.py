@@ -1,0 +1,188 @@
+"""Models on TensorRT: engines that were built and proven on this device, on its GPU."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.core.types import Floats
+from edge.errors import BackendError
+from edge.runtime import engines
+from edge.runtime.bundle import ModelEntry
+from edge.runtime.cuda import Cuda, open_cuda
+from edge.runtime.engines import Place
+from edge.runtime.runner import Tensors
+
+if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by name
+    import tensorrt
+
+log = logging.getLogger(__name__)
+
+
+def load_tensorrt(name: str = "tensorrt") -> Any:
+    """TensorRT's module. Raises ImportError where it is not installed, whole and loadable."""
+    try:
+        trt = importlib.import_module(name)
+    except OSError as error:  # one of its libraries is missing
+        raise ImportError(f"{name} can not be loaded: {error}") from error
+    if not hasattr(trt, "Builder"):
+        raise ImportError(f"{name} is a folder of type stubs, not the library")
+    return trt
+
+
+def make_logger(trt: Any) -> Any:
+    """An ILogger that keeps what TensorRT would print: `errors()` and `warnings()`."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.heard: list[tuple[str, str]] = []
+
+        def log(self, severity: Any, text: str) -> None:
+            if severity.name not in ("VERBOSE", "INFO"):
+                self.heard.append((severity.name, text))
+
+        def warnings(self) -> list[str]:
+            return [text for severity, text in self.heard if severity == "WARNING"]
+
+        def errors(self) -> list[str]:
+            return [text for severity, text in self.heard if severity != "WARNING"]
+
+        def last(self) -> str:
+            return (self.errors() or ["it does not say why"])[-1]
+
+    return Logger()
+
+
+def place_of(trt: Any, cuda: Cuda) -> Place:
+    """What an engine of this TensorRT and this device is good for."""
+    device = cuda.device
+    return Place(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
+
+
+class TensorRtBackend:
+    """Opens the engines of a folder."""
+
+    name = "tensorrt"
+    runs_int8 = True
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ImportError without TensorRT, BackendError without a driver or a GPU."""
+        self._folder = folder
+        self.library = load_tensorrt()
+        # Without a driver the runtime below ends the process: this raises instead.
+        self._cuda = open_cuda()
+        self.place = place_of(self.library, self._cuda)
+        self._logger = make_logger(self.library)
+        self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
+
+    def load(self, file: Path, model: ModelEntry) -> TensorRtRunner:
+        onnx = hashlib.sha256(file.read_bytes()).hexdigest()
+        engine = engines.find(self._folder, onnx, self.place)
+        return self.open(engine.plan, model, engine.header.fingerprint.precision)
+
+    def open(self, plan: bytes, model: ModelEntry, precision: str) -> TensorRtRunner:
+        """A runner of a plan. Raises BackendError where TensorRT does not take it."""
+        self._cuda.use()
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise BackendError(
+                f"TensorRT does not take the engine: {self._logger.last()}", engines.REBUILD
+            )
+        return TensorRtRunner(self.library, self._cuda, engine, model, precision)
+
+
+class TensorRtRunner:
+    """One engine, its context, and memory that is allocated once."""
+
+    def __init__(
+        self,
+        trt: Any,
+        cuda: Cuda,
+        engine: tensorrt.ICudaEngine,
+        model: ModelEntry,
+        precision: str,
+    ) -> None:
+        self.precision = precision
+        self._cuda, self._model = cuda, model
+        self.engine = engine
+        self._lane = cuda.lane()
+        self._context: tensorrt.IExecutionContext = engine.create_execution_context()
+        self._host: dict[str, Floats] = {}
+        self._address: dict[str, int] = {}
+        self._check_names(trt)
+        if not self._context.set_input_shape(model.input, model.spec.shape):
+            raise BackendError(f"the engine does not take the shape {model.spec.shape}")
+        for name in (model.input, *model.outputs):
+            self._place(trt, name)
+        self._launch = self._queue
+        self._warm_up()
+
+    def _check_names(self, trt: Any) -> None:
+        engine = self.engine
+        names = [engine.get_tensor_name(at) for at in range(engine.num_io_tensors)]
+        inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
+        wanted = sorted((self._model.input, *self._model.outputs))
+        if inputs != [self._model.input] or sorted(names) != wanted:
+            raise BackendError(
+                f"the engine has the tensors {', '.join(sorted(names))}, the manifest says"
+                f" {', '.join(wanted)}",
+                engines.REBUILD,
+            )
+
+    def _place(self, trt: Any, name: str) -> None:
+        """Memory on both sides for a tensor, whose shape no longer changes."""
+        kind = self.engine.get_tensor_dtype(name)
+        if kind != trt.DataType.FLOAT:
+            raise BackendError(f"the engine's tensor {name} is {kind}, not float32")
+        dims = self._context.get_tensor_shape(name)
+        shape = tuple(int(dims[at]) for at in range(len(dims)))
+        self._host[name] = host = self._lane.pinned(shape)
+        host[...] = 0
+        self._address[name] = self._lane.allocate(host.nbytes)
+        self._context.set_tensor_address(name, self._address[name])
+
+    def _warm_up(self) -> None:
+        """Run once, as TensorRT allocates at its first run; then hold the run as one graph."""
+        self._queue()
+        self._lane.wait()
+        try:
+            captured = self._lane.capture(self._queue)
+        except BackendError as error:
+            log.info("no CUDA graph of %s: %s", self._model.file, error.message)
+            return
+        if captured is not None:
+            self._launch = captured
+
+    def _queue(self) -> None:
+        taken = self._model.input
+        self._lane.to_device(self._address[taken], self._host[taken])
+        if not self._context.execute_async_v3(self._lane.handle):
+            raise BackendError(f"TensorRT can not run {self._model.file}")
+        for name in self._model.outputs:
+            self._lane.to_host(self._host[name], self._address[name])
+
+    def infer(self, inputs: Tensors) -> Tensors:
+        # Whoever asks may be another thread than the one that loaded: golden vectors, then a loop.
+        self._cuda.use()
+        taken = self._model.input
+        given = inputs[taken]
+        if given.shape != self._host[taken].shape:
+            raise ValueError(f"expected {self._host[taken].shape}, got {given.shape}")
+        np.copyto(self._host[taken], given)
+        self._launch()
+        self._lane.wait()
+        return {name: self._host[name].copy() for name in self._model.outputs}
+
+    def close(self) -> None:
+        self._cuda.use()
+        # In this order: a context outlives neither its engine nor the memory it was given.
+        self._launch = self._queue
+        del self._context, self.engine
+        self._host = {}
+        self._lane.close()

@@ -1,0 +1,207 @@
+"""`ostiary-export engine`: the TensorRT engines of a bundle, on the device that will run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import err, out, print_json
+from edge.config import load_config
+from edge.errors import ConfigError, OstiaryError
+from edge.runtime import bundle as bundles
+from edge.runtime import engines
+from edge.runtime.bundle import Bundle
+from edge.runtime.engines import Header
+from edge.runtime.signature import read_keys
+from export.engine import target as boards
+from export.engine.make import Made, Wish, make, needed
+from export.engine.order import RTX, TENSORRT, Probe, Step
+from export.engine.workshop import Apart
+
+FAILED = NOT_NEEDED = 1
+CPU = ("openvino", "onnxruntime")
+MOST_OF_MEMORY = 0.75
+CLEAR = "\r\x1b[K"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(engine)
+
+
+@dataclass(frozen=True)
+class _Site:
+    bundle: Bundle
+    folder: Path
+    backend: str
+
+
+def engine(
+    bundle: Annotated[Path | None, typer.Argument(help="A signed bundle directory.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The device's profile: its bundle, keys and state.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="The folder of engines; the profile's by default.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="The folder of trusted .pub files.")] = None,
+    target: Annotated[
+        str, typer.Option(help="The board it is for; refused unless that is this machine.")
+    ] = "",
+    rtx: Annotated[
+        str,
+        typer.Option(help="Build by TensorRT for RTX for sm86, say, without a GPU: a rehearsal."),
+    ] = "",
+    memory_mb: Annotated[
+        int | None, typer.Option(min=64, help="What the building process may take; 3/4 of all.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Build also what is there, or has failed before.")
+    ] = False,
+    only_needed: Annotated[
+        bool, typer.Option("--needed", help="Build nothing; exit code 0 if something would be.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Build the TensorRT engines of a bundle on this device, prove each by its golden vectors.
+
+    int8 from the file with Q/DQ pairs, and fp16 for the rest; what can not be built, or is not
+    proven, is left to fp16 or to the CPU, and said. A second run keeps what still holds. It takes
+    minutes on a Jetson. Exit code 0: every model has an engine, 1: some have none.
+
+    Examples: `ostiary-export engine --config /etc/ostiary/door.toml`,
+    `ostiary-export engine bundle --out engines --rtx sm86` on a machine without a GPU
+    """
+    site = _site(bundle, config, out_dir, keys)
+    workshop = Apart()
+    probe = Probe(RTX if rtx else TENSORRT, rtx or None)
+    if only_needed:
+        return _say_needed(site, workshop, probe, json)
+    if target:
+        _check_target(workshop, probe, target)
+    wish = Wish(probe.library, probe.compute, memory_mb or _most_memory_mb(), again)
+    made = make(site.bundle, site.folder, workshop, wish, _Progress())
+    if json:
+        print_json(_document(made, site.folder))
+    else:
+        _show(made, site.folder)
+    if "failed" in made.did.values():
+        raise typer.Exit(FAILED)
+    return None
+
+
+def _site(
+    bundle: Path | None, config: Path | None, folder: Path | None, keys: Path | None
+) -> _Site:
+    if config is not None:
+        profile = load_config(config)
+        path, keys = bundle or profile.bundle.path, keys or profile.bundle.keys
+        folder = folder or profile.state.path / engines.FOLDER
+        backend: str = profile.bundle.backend
+    elif bundle is None or folder is None:
+        raise ConfigError(
+            "what is to be built, and where to?", "BUNDLE --out DIR, or --config FILE"
+        )
+    else:
+        path, backend = bundle, TENSORRT
+    return _Site(bundles.load(path, read_keys(keys)), folder, backend)
+
+
+def _check_target(workshop: Apart, probe: Probe, target: str) -> None:
+    sm, device = "none", "none"
+    try:
+        here = workshop.probe(probe)
+        sm, device = here.place.sm, here.place.device
+    except OstiaryError as error:
+        err.print(f"[yellow]{escape(error.message)}[/]")
+    boards.check(target, sm, device)
+
+
+def _say_needed(site: _Site, workshop: Apart, probe: Probe, json: bool) -> None:
+    """For the unit that builds before the daemon starts: whether to start at all."""
+    found: list[str] = []
+    why = f"the profile's backend is {site.backend}"
+    if site.backend not in CPU:
+        try:
+            found = needed(site.bundle, site.folder, workshop.probe(probe))
+            why = "every engine is there, or failed before"
+        except OstiaryError as error:
+            why = error.message
+            # Who asked for TensorRT by name is to see it fail.
+            found = ["all"] if site.backend == TENSORRT else []
+    if json:
+        print_json({"needed": found, "why": why if not found else ""})
+    else:
+        out.print(escape(f"to be built: {', '.join(found)}" if found else f"nothing: {why}"))
+    if not found:
+        raise typer.Exit(NOT_NEEDED)
+
+
+def _most_memory_mb() -> int:
+    """Three quarters of the machine: a Jetson's GPU has no memory of its own."""
+    total_kb = int(Path("/proc/meminfo").read_text().split()[1])
+    return int(total_kb / 1024 * MOST_OF_MEMORY)
+
+
+class _Progress:
+    """A line a stage; within one, TensorRT's phases where somebody watches."""
+
+    def __call__(self, text: str, step: Step | None) -> None:
+        if step is None:
+            err.print(f"{CLEAR if err.is_terminal else ''}{escape(text)}")
+        elif err.is_terminal and step.total:
+            err.print(f"{CLEAR}  {escape(step.phase)} {step.done}/{step.total}", end="")
+
+
+def _document(made: Made, folder: Path) -> dict[str, object]:
+    return {
+        "place": made.here.place,
+        "lacks": made.here.lacks,
+        "folder": str(folder),
+        "models": [
+            {
+                "model": entry.model,
+                "did": made.did[entry.model],
+                "file": entry.file,
+                "precision": entry.precision,
+                "header": _header(folder, entry.file),
+                "failed": list(entry.failed.values()),
+            }
+            for entry in made.report.entries
+        ],
+    }
+
+
+def _header(folder: Path, file: str | None) -> Header | None:
+    return engines.read(folder / file).header if file else None
+
+
+def _show(made: Made, folder: Path) -> None:
+    place = made.here.place
+    out.print(escape(f"{place.tensorrt} on {place.device}, {place.sm}, CUDA {place.driver}"))
+    if made.here.lacks:
+        out.print(f"[yellow]{escape(made.here.lacks)}[/]")
+    table = Table("model", "", "precision", "off golden", "layers", "build", box=None)
+    for entry in made.report.entries:
+        header = _header(folder, entry.file)
+        table.add_row(entry.model, made.did[entry.model], *_cells(header))
+    out.print(table)
+    for entry in made.report.entries:
+        for reason in entry.failed.values():
+            out.print(f"[yellow]{entry.model}[/] {escape(reason)}")
+    if not made.here.runs:
+        out.print("[yellow]built without a GPU: never run, and no device runs them[/]")
+
+
+def _cells(header: Header | None) -> list[str]:
+    if header is None:
+        return ["-"] * 4
+    proof, layers = header.proof, header.layers
+    off = f"{proof.worst:.2g} of {proof.tolerance:.2g}" if proof else "not run"
+    kinds = sorted(layers.counts.items()) if layers else []
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds) or "not known"
+    return [header.fingerprint.precision, off, counts, f"{header.build_s:.1f} s"]

@@ -1,0 +1,1 @@
+"""TensorRT engines, built and proven on the device; nothing here needs the onnx package."""

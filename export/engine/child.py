@@ -1,0 +1,101 @@
+"""The other process: TensorRT can end it, by memory or by a fault, and not what asked for it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge.errors import BackendError, OstiaryError
+from edge.runtime import golden
+from edge.runtime.cuda import open_cuda
+from edge.runtime.engines import Place, Proof
+from edge.runtime.trt import TensorRtBackend, load_tensorrt, make_logger, place_of
+from export.engine import builder, dialect, inspect
+from export.engine.order import RTX, Answer, Build, Here, Order, Probe, Prove, Proven, Refusal
+
+_PR_SET_PDEATHSIG = 1
+Say = Callable[[Answer], None]
+
+
+def main() -> None:
+    """An order in JSON on standard input, answers as lines of JSON on standard output."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # What a library prints must not stand in the JSON.
+    _die_with_parent()
+    try:
+        order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+        carry_out(order, lambda answer: _write(answers.fileno(), answer))
+    except OstiaryError as error:
+        _write(answers.fileno(), Refusal(error.message, error.hint))
+
+
+def carry_out(order: Order, say: Say) -> None:
+    """Do what is asked. Raises OstiaryError."""
+    if isinstance(order, Probe):
+        return say(_probe(_library(order.library), order.compute))
+    if isinstance(order, Prove):
+        return say(_prove(order))
+    return say(_build(order, say))
+
+
+def _library(name: str) -> Any:
+    try:
+        return load_tensorrt(name)
+    except ImportError as error:
+        raise BackendError(
+            f"{name} is not here: {error}",
+            "on a Jetson: apt install python3-libnvinfer, and a venv with --system-site-packages",
+        ) from error
+
+
+def _probe(trt: Any, compute: str | None) -> Here:
+    if trt.__name__ == RTX:
+        place = Place(f"{RTX} {trt.__version__}", "none", compute or "none", "none")
+        runs = False
+    else:
+        place, runs = place_of(trt, open_cuda()), True
+    flags, lacks = dialect.precisions(trt, trt.Builder(make_logger(trt)), place.sm)
+    return Here(place, flags, runs, lacks)
+
+
+def _build(order: Build, say: Say) -> Answer:
+    trt = _library(order.library)
+    if order.compute is None:
+        open_cuda()  # A builder without a driver ends the process.
+    if order.memory_mb is not None:
+        # Data, not address space: CUDA reserves much more of that than it ever uses.
+        limit = order.memory_mb << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        return builder.build(trt, order, say)
+    except MemoryError:
+        raise BackendError(f"it needs more than the {order.memory_mb} MB it may have") from None
+
+
+def _prove(order: Prove) -> Proven:
+    backend = TensorRtBackend(Path(order.plan).parent)
+    runner = backend.open(Path(order.plan).read_bytes(), order.model, order.precision)
+    with np.load(order.golden, allow_pickle=False) as arrays:
+        wanted = {name: arrays[name] for name in arrays.files}
+    worst, tolerance = golden.check(order.name, order.model, runner, wanted)
+    layers = inspect.layers_of(backend.library, runner.engine)
+    runner.close()
+    return Proven(Proof(worst, tolerance), layers)
+
+
+def _write(descriptor: int, answer: Answer) -> None:
+    os.write(descriptor, msgspec.json.encode(answer) + b"\n")
+
+
+def _die_with_parent() -> None:
+    """Nobody would read the plan; and an hour of building would go on beside the next one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,74 @@
+"""Where TensorRT 8.6, 10 and 11 differ: found by what is there, never by a version's number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edge.runtime.engines import Precision
+from export.engine.order import Step
+
+if TYPE_CHECKING:
+    import tensorrt
+
+WITHOUT_INT8 = ("sm_50", "sm_52", "sm_53", "sm_60", "sm_62")
+"""GPUs without integer dot products: the first Jetson Nano is sm_53, the TX2 sm_62."""
+Heard = Callable[[Step], None]
+
+
+def network_flags(trt: Any) -> int:
+    """8.6 parses ONNX into a network of explicit batch only; 11 knows no other kind."""
+    known = trt.NetworkDefinitionCreationFlag
+    return 1 << int(known.EXPLICIT_BATCH) if hasattr(known, "EXPLICIT_BATCH") else 0
+
+
+def precisions(
+    trt: Any, builder: tensorrt.Builder, sm: str
+) -> tuple[dict[Precision, list[str]], str]:
+    """The builder flags of each precision that can be built, and why one is missing.
+
+    Up to 10 a graph with Q/DQ pairs needs the flag INT8, and what is not quantized may run in
+    half precision. 11 has neither flag: each layer runs in the type that the ONNX file says.
+    """
+    known = trt.BuilderFlag
+    half = ["FP16"] if hasattr(known, "FP16") else []
+    found: dict[Precision, list[str]] = {"fp32": []}
+    if half:
+        found["fp16"] = half
+    fast = getattr(builder, "platform_has_fast_int8", True) and sm not in WITHOUT_INT8
+    if fast:
+        found["int8"] = ["INT8", *half] if hasattr(known, "INT8") else []
+    lacks = [] if fast else [f"{sm} has no int8"]
+    lacks += [] if half else ["this TensorRT has no FP16 flag: what is not quantized runs in fp32"]
+    return found, "; ".join(lacks)
+
+
+def set_flags(trt: Any, config: tensorrt.IBuilderConfig, names: list[str]) -> None:
+    """Switch builder flags on by name; their numbers differ from version to version."""
+    for name in names:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+
+
+def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
+    """Report the builder's progress where it can be had: 8.6 has no monitor."""
+    if not hasattr(trt, "IProgressMonitor"):
+        return
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.totals: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
+            self.totals[phase_name] = num_steps
+            heard(Step(phase_name, 0, num_steps))
+
+        def phase_finish(self, phase_name: str) -> None:
+            total = self.totals.get(phase_name, 0)
+            heard(Step(phase_name, total, total))
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            heard(Step(phase_name, step + 1, self.totals.get(phase_name, 0)))
+            return True
+
+    config.progress_monitor = Monitor()

@@ -1,0 +1,233 @@
+"""All engines of a bundle in a folder: kept where they hold, built, proven, or reported."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from edge.errors import BackendError, OstiaryError
+from edge.files import write_atomically
+from edge.runtime import engines
+from edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
+from edge.runtime.engines import Entry, Fingerprint, Header, Precision, Report
+from export.engine.order import Build, Here, Probe, Prove, Proven, Step
+from export.engine.workshop import Workshop
+
+PLAN = ".plan"
+"""What a build in progress writes; a file of this ending is nothing that counts."""
+Say = Callable[[str, Step | None], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How engines are to be built; `compute` is the GPU that RTX builds for, as sm86."""
+
+    library: str
+    compute: str | None = None
+    memory_mb: int | None = None
+    again: bool = False
+    """Also what is there already, and what failed before."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The report, and what this run did: `hit`, `built` or `failed` by model."""
+
+    here: Here
+    report: Report
+    did: dict[str, str] = field(default_factory=dict)
+
+
+def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say) -> Made:
+    """Bring the engines of a bundle up to date.
+
+    Raises OstiaryError where nothing can be built here at all, or somebody else is at it. A
+    model that can not be built is no error: it is in the report, with the reason.
+    """
+    here = workshop.probe(Probe(wish.library, wish.compute))
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        for left in folder.glob(f"*{PLAN}"):
+            left.unlink()
+        before = _before(folder)
+        did: dict[str, str] = {}
+        entries: list[Entry] = []
+        shop = _Shop(bundle, folder, here, workshop, wish, say)
+        for name, model in bundle.manifest.models.items().items():
+            entry, what = _Model(shop, name, model).bring(before.get(name))
+            entries.append(entry)
+            did[name] = what
+        report = Report(engines.SCHEMA, entries)
+        write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
+        _prune(folder, report)
+    return Made(here, report, did)
+
+
+def needed(bundle: Bundle, folder: Path, here: Here) -> list[str]:
+    """The models for which something would be built now."""
+    before = _before(folder)
+    found = []
+    for name, model in bundle.manifest.models.items().items():
+        onnx = bundle.manifest.files[model.file]
+        wanted = [_fingerprint(here, onnx, model, p) for p in attempts(name, here)]
+        failed = before[name].failed if name in before else {}
+        open_ones = [f for f in wanted if f.key not in failed]
+        if open_ones and not _holds(folder, open_ones[0], here):
+            found.append(name)
+    return found
+
+
+def attempts(name: str, here: Here) -> list[Precision]:
+    """What is tried for a model, in this order: the int8 file is int8 or nothing."""
+    order: tuple[Precision, ...] = ("int8",) if name == INT8 else ("fp16", "fp32")
+    return [precision for precision in order if precision in here.flags]
+
+
+def _fingerprint(here: Here, onnx: str, model: ModelEntry, precision: Precision) -> Fingerprint:
+    shapes = {model.input: list(model.spec.shape)}
+    return Fingerprint(onnx, here.place, precision, here.flags[precision], shapes)
+
+
+def _holds(folder: Path, wanted: Fingerprint, here: Here) -> bool:
+    """Whether the engine is there: whole, of this fingerprint, and proven where it can be run."""
+    try:
+        found = engines.read(engines.engine_file(folder, wanted.onnx, wanted.precision))
+    except BackendError:
+        return False
+    proven = found.header.proof is not None or not here.runs
+    return proven and found.header.fingerprint == wanted
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """What the models of one run share."""
+
+    bundle: Bundle
+    folder: Path
+    here: Here
+    workshop: Workshop
+    wish: Wish
+    say: Say
+
+
+class _Model:
+    """One model on its way to an engine."""
+
+    def __init__(self, shop: _Shop, name: str, model: ModelEntry) -> None:
+        self._shop, self._name, self._model = shop, name, model
+        self._onnx = shop.bundle.manifest.files[model.file]
+
+    def bring(self, before: Entry | None) -> tuple[Entry, str]:
+        """The entry of the report, and what was done for it."""
+        failed: dict[str, str] = {}
+        for precision in attempts(self._name, self._shop.here):
+            wanted = _fingerprint(self._shop.here, self._onnx, self._model, precision)
+            file = engines.engine_file(self._shop.folder, self._onnx, precision)
+            if not self._shop.wish.again:
+                if before is not None and wanted.key in before.failed:
+                    failed[wanted.key] = before.failed[wanted.key]
+                    self._tell(f"not tried again without --again: {failed[wanted.key]}")
+                    continue
+                if _holds(self._shop.folder, wanted, self._shop.here):
+                    self._tell(f"{precision}: there already")
+                    return self._entry(file.name, precision, failed), "hit"
+            try:
+                self._build(wanted, file)
+            except OstiaryError as error:
+                failed[wanted.key] = f"{precision}: {error.message}"
+                self._tell(failed[wanted.key])
+                continue
+            return self._entry(file.name, precision, failed), "built"
+        return self._entry(None, None, failed or self._lacks()), "failed"
+
+    def _lacks(self) -> dict[str, str]:
+        return {"": self._shop.here.lacks or "no precision of this file can be built here"}
+
+    def _entry(
+        self, file: str | None, precision: Precision | None, failed: dict[str, str]
+    ) -> Entry:
+        return Entry(self._name, self._onnx, file, precision, failed)
+
+    def _build(self, wanted: Fingerprint, file: Path) -> None:
+        plan = file.with_suffix(PLAN)
+        place = hashlib.sha256(msgspec.json.encode(wanted.place)).hexdigest()[:16]
+        order = Build(
+            library=self._shop.wish.library,
+            onnx=str(self._shop.bundle.path / self._model.file),
+            plan=str(plan),
+            flags=wanted.flags,
+            compute=self._shop.wish.compute,
+            memory_mb=self._shop.wish.memory_mb,
+            # RTX keeps none: what it times, it times when it loads.
+            timing_cache=str(self._shop.folder / f"{place}.timing")
+            if self._shop.here.runs
+            else None,
+        )
+        self._tell(f"{wanted.precision}: building")
+        began = time.monotonic()
+        try:
+            self._shop.workshop.build(order, lambda step: self._shop.say(self._name, step))
+            proven = self._prove(wanted.precision, plan)
+            data = plan.read_bytes()
+        finally:
+            plan.unlink(missing_ok=True)
+        header = Header(
+            schema=engines.SCHEMA,
+            fingerprint=wanted,
+            plan_sha256=hashlib.sha256(data).hexdigest(),
+            build_s=round(time.monotonic() - began, 2),
+            proof=proven.proof if proven else None,
+            layers=proven.layers if proven else None,
+        )
+        write_atomically(file, engines.pack(header, data))
+
+    def _prove(self, precision: Precision, plan: Path) -> Proven | None:
+        if not self._shop.here.runs:
+            return None
+        self._tell(f"{precision}: golden vectors")
+        golden = str(self._shop.bundle.path / GOLDEN)
+        return self._shop.workshop.prove(
+            Prove(str(plan), self._name, self._model, precision, golden)
+        )
+
+    def _tell(self, text: str) -> None:
+        self._shop.say(f"{self._name}: {text}", None)
+
+
+def _before(folder: Path) -> dict[str, Entry]:
+    try:
+        return {entry.model: entry for entry in engines.read_report(folder).entries}
+    except BackendError:
+        return {}
+
+
+def _prune(folder: Path, report: Report) -> None:
+    """Engines of other models or precisions only fill the device's disk."""
+    kept = {entry.file for entry in report.entries}
+    for precision in get_args(Precision):
+        for file in folder.glob(f"*.{precision}.engine"):
+            if file.name not in kept:
+                file.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BackendError(f"engines are being built in {folder} already", "wait for it") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
