@@ -268,6 +268,8 @@ class _PyCudaLane:
         for own in self._memory:
             self._call(own.free)
         self._memory = []
+        # pycuda frees a stream with its object, in the context of that moment.
+        self._stream = None
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:

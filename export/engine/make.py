@@ -56,8 +56,7 @@ def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say)
     here = workshop.probe(Probe(wish.library, wish.compute))
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        for left in folder.glob(f"*{PLAN}"):
-            left.unlink()
+        _clear(folder)
         before = _before(folder)
         did: dict[str, str] = {}
         entries: list[Entry] = []
@@ -208,6 +207,13 @@ def _before(folder: Path) -> dict[str, Entry]:
         return {entry.model: entry for entry in engines.read_report(folder).entries}
     except BackendError:
         return {}
+
+
+def _clear(folder: Path) -> None:
+    """What a build that was killed has left."""
+    for pattern in (f"*{PLAN}", ".*.engine.*", f".{engines.REPORT}.*", ".*.timing.*"):
+        for left in folder.glob(pattern):
+            left.unlink()
 
 
 def _prune(folder: Path, report: Report) -> None:
