@@ -70,6 +70,9 @@ def bench(
     backend: Annotated[
         list[str] | None, typer.Option(help="May be repeated; all that are installed by default.")
     ] = None,
+    engines: Annotated[
+        Path | None, typer.Option(help="Also time TensorRT with the engines of this folder.")
+    ] = None,
     gallery: Annotated[int, typer.Option(min=1, help="Templates in the frame's search.")] = 1000,
     large: Annotated[int, typer.Option(min=0, help="Also search this many of 128 values.")] = 0,
     rounds: Annotated[int, typer.Option(min=10, help="Frames to time.")] = 300,
@@ -95,7 +98,8 @@ def bench(
     if compare:
         return show_speeds(encoders.compare(loaded, threads), threads, as_json=json)
     image = photos.decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
-    rivals = [_Rival(loaded, name, threads, gallery) for name in backend or _installed()]
+    names = backend or [*(["tensorrt"] if engines else []), *_installed()]
+    rivals = [_Rival(loaded, name, threads, gallery, engines) for name in names]
     with err.status("timing"):
         for _ in range(math.ceil(rounds / TURN)):
             for rival in rivals:
@@ -110,9 +114,11 @@ def bench(
 class _Rival:
     """One backend's pipeline and its times."""
 
-    def __init__(self, bundle: bundles.Bundle, backend: str, threads: int, k: int) -> None:
+    def __init__(
+        self, bundle: bundles.Bundle, backend: str, threads: int, k: int, engines: Path | None
+    ) -> None:
         began, before = time.perf_counter(), memory_mb()
-        self._pipeline: Pipeline = open_pipeline(bundle, backend, threads)
+        self._pipeline: Pipeline = open_pipeline(bundle, backend, threads, engines=engines)
         self._start_s, self._memory = time.perf_counter() - began, memory_mb() - before
         self._gallery = random_gallery(k, bundle.dim)
         self._times: dict[str, list[float]] = {stage: [] for stage in STAGES}

@@ -18,13 +18,12 @@ from edge.config import Config, load_config
 from edge.core import policy, quality
 from edge.core.pad import Presentation
 from edge.core.types import SUBJECT
-from edge.daemon import CACHE, STORE
+from edge.daemon import STORE
 from edge.enrollment import enroll as make_template
 from edge.errors import ConfigError, PhotoError, StoreError
+from edge.models import open_models
 from edge.observer import Observer
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime.signature import read_keys
+from edge.pipeline import Pipeline
 from edge.wire import utc
 
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
@@ -53,7 +52,7 @@ def enroll(
     _check_subject(subject)
     profile = load_config(config)
     images = [(str(path), read_photo(path)) for path in photos]
-    template = make_template(_pipeline(profile), subject, images, profile.limits())
+    template = make_template(open_models(profile), subject, images, profile.limits())
     store = _store(profile)
     store.put(template, time.time())
     store.close()
@@ -107,7 +106,7 @@ def identify(
     """
     profile = load_config(config)
     profile = _identifying(profile)
-    pipeline = _pipeline(profile)
+    pipeline = open_models(profile)
     observer = Observer(pipeline, profile)
     _load(observer, pipeline, profile)
     image = read_photo(photo)
@@ -165,13 +164,6 @@ def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
 def _check_subject(subject: str) -> None:
     if not SUBJECT.fullmatch(subject):
         raise ConfigError(f"{subject!r} is no subject id", "1 to 64 of a-z, 0-9 and -")
-
-
-def _pipeline(profile: Config) -> Pipeline:
-    choice = profile.bundle
-    cache = profile.state.path / CACHE
-    loaded = bundles.load(choice.path, read_keys(choice.keys))
-    return open_pipeline(loaded, choice.backend, choice.threads, cache, choice.precision)
 
 
 def _store(profile: Config) -> Store:
