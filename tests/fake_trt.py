@@ -49,7 +49,11 @@ def members(version: str, kind: str) -> dict[str, str]:
 
 
 def modules(version: str, gpu: Gpu, binding: str = CUDA_PYTHON) -> dict[str, ModuleType | None]:
-    """What `sys.modules` holds on a device: TensorRT and one of the CUDA bindings."""
+    """What `sys.modules` holds on a device: TensorRT and one of the CUDA bindings.
+
+    They are found by `import tensorrt` and by `importlib.import_module("cuda.bindings.driver")`,
+    but `from cuda.bindings import driver` still finds the real one, which lent its types.
+    """
     return {"tensorrt": module(version, gpu), **cuda_modules(gpu, binding)}
 
 
@@ -69,6 +73,9 @@ def module(version: str, gpu: Gpu, full: str | None = None) -> Any:
     made.nptype = lambda trt_type: numpy_type(trt_type.name).type  # type: ignore[attr-defined]
     made.volume = lambda iterable: int(np.prod(tuple(iterable)))  # type: ignore[attr-defined]
     made.init_libnvinfer_plugins = lambda logger, namespace: True  # type: ignore[attr-defined]
+    for name in members(version, ""):
+        if not hasattr(made, name):
+            setattr(made, name, world.unwritten("tensorrt", name, "function"))
     return made
 
 
@@ -160,7 +167,7 @@ class World:
             if private or attribute in values:
                 body[attribute] = value
         for attribute, what in values.items():
-            body.setdefault(attribute, self._unwritten(name, attribute, what))
+            body.setdefault(attribute, self.unwritten(name, attribute, what))
         if name in ("ILogger", "Logger"):
             severity = {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4}
             body["Severity"] = (
@@ -172,7 +179,7 @@ class World:
             body["__setattr__"] = _strictly
         return type(name, (self.trt.ILogger,) if name == "Logger" else (), body)
 
-    def _unwritten(self, kind: str, name: str, what: str) -> Any:
+    def unwritten(self, kind: str, name: str, what: str) -> Any:
         if what == "property":
             return Stored(name, DEFAULTS.get(name))
 
@@ -184,7 +191,8 @@ class World:
     def _enum(self, name: str, numbers: dict[str, int]) -> Any:
         # The first name of a number is the one it is shown by: an old alias comes last.
         order = sorted(numbers, key=lambda n: (numbers[n], n in ALIASES))
-        return Numbered(name, {n: numbers[n] for n in order})
+        base = Kind if name == "DataType" else Numbered
+        return base(name, {n: numbers[n] for n in order})
 
 
 class Numbered(enum.Enum):
@@ -198,6 +206,14 @@ class Numbered(enum.Enum):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
+
+
+class Kind(Numbered):
+    """A type of tensors' values."""
+
+    @property
+    def itemsize(self) -> int:
+        return numpy_type(self.name).itemsize
 
 
 class Stored:

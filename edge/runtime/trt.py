@@ -94,7 +94,10 @@ class TensorRtBackend:
             raise BackendError(
                 f"TensorRT does not take the engine: {self._logger.last()}", engines.REBUILD
             )
-        return TensorRtRunner(self.library, self._cuda, engine, model, precision)
+        context = engine.create_execution_context()
+        if context is None:
+            raise BackendError(f"TensorRT has no room for the engine: {self._logger.last()}")
+        return TensorRtRunner(self.library, self._cuda, context, model, precision)
 
 
 class TensorRtRunner:
@@ -104,15 +107,15 @@ class TensorRtRunner:
         self,
         trt: Any,
         cuda: Cuda,
-        engine: tensorrt.ICudaEngine,
+        context: tensorrt.IExecutionContext,
         model: ModelEntry,
         precision: str,
     ) -> None:
         self.precision = precision
         self._cuda, self._model = cuda, model
-        self.engine = engine
+        self._context = context
+        self.engine: tensorrt.ICudaEngine = context.engine
         self._lane = cuda.lane()
-        self._context: tensorrt.IExecutionContext = engine.create_execution_context()
         self._host: dict[str, Floats] = {}
         self._address: dict[str, int] = {}
         self._check_names(trt)

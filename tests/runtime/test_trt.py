@@ -196,6 +196,15 @@ def test_a_damaged_plan_is_refused(bundle: Bundle, orin: Device, tmp_path: Path)
         backend.open(b"no plan", model, "fp16")
 
 
+def test_an_engine_without_room_is_refused(
+    bundle: Bundle, orin: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = orin.trt.ICudaEngine
+    monkeypatch.setattr(kind, "create_execution_context", lambda self, strategy=None: None)
+    with pytest.raises(BackendError, match="no room"):
+        golden.prove(bundle, "tensorrt", 1, engines=tmp_path)
+
+
 def test_an_engine_of_another_model_is_refused(
     bundle: Bundle, orin: Device, tmp_path: Path
 ) -> None:
