@@ -39,7 +39,7 @@ def people() -> Path:
 
 
 COMMANDS = ["embed", "verify", "enroll", "subjects", "forget", "identify", "run", "check-config",
-            "bench", "bundle check", "bundle install"]  # fmt: skip
+            "bench", "selftest", "bundle check", "bundle install"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -30,6 +30,7 @@ ALLOWED = {
     "edge.annotate": VALUES | {"edge.files"},
     "edge.pipeline": VALUES | {"edge.runtime"},
     "edge.enrollment": VALUES | {"edge.pipeline"},
+    "edge.models": VALUES | {"edge.config", "edge.pipeline", "edge.runtime"},
     "edge.many": VALUES | {"edge.adapters.photos", "edge.pipeline", "edge.runtime"},
     "edge.observer": VALUES | {"edge.config", "edge.pipeline"},
     "edge.follower": VALUES
@@ -39,7 +40,7 @@ ALLOWED = {
     "edge.install": VALUES | {"edge.files", "edge.runtime"},
     "edge.recorder": VALUES | {"edge.adapters", "edge.reporter", "edge.wire"},
 }
-SEE_ALL_OF_EDGE = ("edge.daemon", "edge.cli", "edge.__main__")
+SEE_ALL_OF_EDGE = ("edge.daemon", "edge.cli", "edge.selftest", "edge.__main__")
 CORE_MAY_USE = {"cv2", "numpy", "simsimd"}
 
 

@@ -67,7 +67,7 @@ def test_a_zero_point_is_refused_by_node(capfd: pytest.CaptureFixture[str]) -> N
 @needs_rtx
 @pytest.mark.parametrize("data", [b"", b"no model at all", quantized()[:-300]])
 def test_what_is_no_model_is_refused(data: bytes) -> None:
-    with pytest.raises(OstiaryError, match="tensorrt_rtx (refuses|can not build)|process died"):
+    with pytest.raises(OstiaryError, match=r"tensorrt_rtx (refuses|can not build)|process died"):
         rtx.build_for_rtx(data)
 
 

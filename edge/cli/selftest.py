@@ -1,0 +1,95 @@
+"""`ostiary selftest`: one report of how Ostiary does on this device."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import err, out, print_json
+from edge.errors import ConfigError
+from edge.files import write_atomically
+from edge.selftest.report import Report, Verdict
+from edge.selftest.run import selftest as run_selftest
+
+FAILED = 1
+COLOURS = {
+    Verdict.OK: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.SKIPPED: "dim",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(selftest)
+
+
+def selftest(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The device's profile: a whole door.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="A bundle alone, where there is no profile.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Where to; selftest-DEVICE-DATE.json here by default."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=600, help="How long the camera is read.")
+    ] = 5.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Look at everything a door stands on, print one report, and save it: some 20 seconds.
+
+    Board, versions, power, clock, bundle, engines, golden vectors on every backend, latencies,
+    camera, disk, state, broker and service. Exit code 0 where nothing failed, 1 where something
+    did, 2 for bad input.
+
+    The file holds no picture, template, subject, password or address: it is made to be sent to
+    us. Run it as root with the service stopped, for then it sees the camera and the credentials.
+
+    Example: `ostiary selftest --config /etc/ostiary/door.toml`
+    """
+    if (config is None) == (bundle is None):
+        raise ConfigError("what is to be tested?", "--config FILE, or --bundle DIR without one")
+    folder = (save or Path()).parent if save is not None else Path()
+    if not os.access(folder, os.W_OK) or (save is not None and save.is_dir()):
+        raise ConfigError(f"can not write the report to {save or folder.absolute()}", "--save FILE")
+    report = run_selftest(config, bundle, seconds, _begun)
+    if json:
+        print_json(report)
+    else:
+        _show(report)
+    path = save or folder / _file_name(report)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    err.print(escape(f"saved to {path}"))
+    raise typer.Exit(FAILED if report.verdict is Verdict.FAIL else 0)
+
+
+def _begun(name: str) -> None:
+    err.print(f"[dim]{escape(name)} ...[/]")
+
+
+def _file_name(report: Report) -> str:
+    date = time.strftime("%Y%m%dT%H%M%SZ", time.strptime(report.at[:19], "%Y-%m-%dT%H:%M:%S"))
+    return f"selftest-{report.device or 'bundle'}-{date}.json"
+
+
+def _show(report: Report) -> None:
+    table = Table("check", "", "finding", title=f"ostiary {report.ostiary}, {report.at}")
+    for check in report.checks:
+        colour = COLOURS[check.verdict]
+        finding = escape(check.finding)
+        if check.hint:
+            finding += f"\n[dim]{escape(check.hint)}[/]"
+        table.add_row(escape(check.name), f"[{colour}]{check.verdict.value}[/]", finding)
+    out.print(table, soft_wrap=False)
+    out.print(f"[{COLOURS[report.verdict]}]{report.verdict.value}[/]")

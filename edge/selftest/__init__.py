@@ -1,0 +1,1 @@
+"""`ostiary selftest`: looks at everything a door stands on, and makes one report of it."""

@@ -1,0 +1,190 @@
+"""The broker: connected to as the profile says, timed, and left without a trace."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.config import Config, Mqtt
+from edge.selftest.door import LOOPBACK, Door
+from edge.selftest.models import quantiles
+from edge.selftest.report import Check, fail, judged, skipped
+from edge.wire import Topics
+
+NAME = "broker"
+ANSWER_S = 5.0
+KEEPALIVE_S = 10
+"""Also what paho allows a TLS handshake."""
+ROUNDS = 20
+LATE_MS = 500.0
+EXPIRES_DAYS = 14.0
+UNIT_CREDENTIALS = Path("/run/credentials")
+KEPT_CREDENTIALS = Path("/etc/ostiary/credentials")
+SECURE = "give [mqtt] ca, cert and key: what is not encrypted can be read and forged on the way"
+AS_ROOT = "run it as root, or while the service runs: its credentials are nobody else's"
+NET = "check the network, the port and the broker; the door decides without it and sends later"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A connection and the round trips on it, in milliseconds."""
+
+    connect_ms: float
+    trips_ms: list[float]
+    tls: dict[str, Any] | None
+
+
+class _Refused(Exception):
+    """The broker, or the way to it, said no."""
+
+
+def check(door: Door) -> Check:
+    """Connect, measure, disconnect.
+
+    The round trip is an UNSUBSCRIBE from what was never subscribed to: a broker answers each one,
+    it needs no right on any topic, and nobody else hears of it. There is no will, no session is
+    kept, and the client id is not the daemon's, whom the broker would throw off for it.
+    """
+    if door.profile is None or door.profile.mqtt is None:
+        return skipped(NAME, "the profile names none" if door.profile else "no profile names one")
+    mqtt = door.profile.mqtt
+    details: dict[str, Any] = {
+        "port": mqtt.port,
+        "tls": None,
+        "password": mqtt.password_file is not None,
+        "own_certificate": mqtt.cert is not None,
+        "publishing": "not tried: subscribers would hear of it",
+    }
+    try:
+        client = _client(door.profile, mqtt)
+    except (OSError, ValueError) as error:
+        # Not the error as it is: one about a password's bytes shows them.
+        said = (error.filename, error.strerror) if isinstance(error, OSError) else ("no text",)
+        where = ": ".join(str(part) for part in said if part)
+        return fail(NAME, f"the credentials can not be used: {where}", AS_ROOT, **details)
+    try:
+        measured = _measure(client, mqtt, Topics(door.profile.device.site, door.profile.device.id))
+    except ssl.SSLCertVerificationError as error:
+        hint = "the clock, the `ca`, or the name in the broker's certificate is wrong"
+        return fail(NAME, f"its certificate is refused: {error.verify_message}", hint, **details)
+    except ssl.SSLError as error:
+        return fail(NAME, f"no TLS: {error.reason}", "is this its TLS port?", **details)
+    except OSError as error:
+        return fail(NAME, f"not reached: {error.strerror or error}", NET, **details)
+    except _Refused as error:
+        return fail(NAME, str(error), "check the password, the certificate and the ACL", **details)
+    return _judged(mqtt, measured, details)
+
+
+def _judged(mqtt: Mqtt, measured: Measured, details: dict[str, Any]) -> Check:
+    trips = quantiles(measured.trips_ms)
+    details |= {
+        "tls": measured.tls,
+        "connect_ms": round(measured.connect_ms, 2),
+        "round_trip_ms": trips,
+    }
+    problems = []
+    if measured.tls is None and mqtt.host not in LOOPBACK:
+        problems.append(("without TLS", SECURE))
+    if trips["p95"] > LATE_MS:
+        problems.append(("slow", "look at the network between here and the broker"))
+    left = (measured.tls or {}).get("broker_certificate_days")
+    if left is not None and left < EXPIRES_DAYS:
+        problems.append((f"its certificate ends in {left:.0f} days", "renew it"))
+    secured = measured.tls["version"] if measured.tls else "no TLS"
+    finding = (
+        f"connected in {measured.connect_ms:.0f} ms ({secured}),"
+        f" round trip p50 {trips['p50']:.1f}, p99 {trips['p99']:.1f} ms"
+    )
+    return judged(NAME, finding, problems, details)
+
+
+def _client(profile: Config, mqtt: Mqtt) -> paho.Client:
+    """A client with the device's credentials. Raises OSError or ValueError where they are none."""
+    device = profile.device
+    name = f"ostiary-{device.site}-{device.id}-selftest-{secrets.token_hex(4)}"
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+    client.connect_timeout = ANSWER_S
+    if mqtt.ca is not None:
+        cert, key = _readable(mqtt.cert), _readable(mqtt.key)
+        client.tls_set(str(mqtt.ca), str(cert) if cert else None, str(key) if key else None)
+    if mqtt.username is not None:
+        file = _readable(mqtt.password_file)
+        client.username_pw_set(mqtt.username, file.read_text().strip() if file else None)
+    return client
+
+
+def _readable(path: Path | None) -> Path | None:
+    """A credential, also while the unit that systemd gives it to does not run."""
+    if path is None or path.exists() or UNIT_CREDENTIALS not in path.parents:
+        return path
+    return KEPT_CREDENTIALS / path.name
+
+
+def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    client.on_connect = lambda c, d, flags, reason, props: answers.put(_refusal(reason))
+    client.on_unsubscribe = lambda c, d, mid, reasons, props: answers.put("")
+    client.on_disconnect = lambda c, d, flags, reason, props: answers.put(f"disconnected: {reason}")
+    client.on_socket_open = _without_delay
+    nothing_kept = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    nothing_kept.SessionExpiryInterval = 0
+    began = time.perf_counter()
+    client.connect(mqtt.host, mqtt.port, KEEPALIVE_S, clean_start=True, properties=nothing_kept)
+    client.loop_start()
+    try:
+        _wait(answers)
+        connect_ms = (time.perf_counter() - began) * 1e3
+        trips = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            client.unsubscribe(topics.event)
+            _wait(answers)
+            trips.append((time.perf_counter() - began) * 1e3)
+        return Measured(connect_ms, trips, _tls(client.socket()))
+    finally:
+        client.on_disconnect = None
+        client.disconnect()
+        client.loop_stop()
+
+
+def _without_delay(client: Any, data: Any, connection: Any) -> None:
+    """Nagle against delayed acknowledgements costs 40 ms a message."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _refusal(reason: Any) -> str:
+    return f"it refused: {reason}" if reason.is_failure else ""
+
+
+def _wait(answers: queue.SimpleQueue[str]) -> None:
+    try:
+        problem = answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise _Refused(f"no answer within {ANSWER_S:.0f} s") from None
+    if problem:
+        raise _Refused(problem)
+
+
+def _tls(connection: Any) -> dict[str, Any] | None:
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    cipher, shown = connection.cipher(), connection.getpeercert() or {}
+    ends = shown.get("notAfter")
+    days = (ssl.cert_time_to_seconds(ends) - time.time()) / 86400 if isinstance(ends, str) else None
+    return {
+        "version": connection.version(),
+        "cipher": cipher[0] if cipher else None,
+        "broker_certificate_days": round(days, 1) if days is not None else None,
+    }

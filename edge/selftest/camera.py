@@ -1,0 +1,173 @@
+"""The camera: how fast, how large and how bright its frames come, and how many show a face."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge.adapters.camera import CameraReader
+from edge.adapters.sources import check_url, open_source
+from edge.config import LIVE, Camera
+from edge.core.types import Frame, Image
+from edge.errors import BackendError, BundleError, CameraError
+from edge.selftest import models, state
+from edge.selftest.door import Door
+from edge.selftest.report import Check, fail, judged, skipped
+
+NAME = "camera"
+WAIT_S, FIRST_FRAME_S, LOOK_EVERY_S = 0.1, 12.0, 0.2
+SLOW_SHARE = 0.7
+SLOW = "more light (long exposures are slow), another mode of the sensor, or a lower fps"
+LOOK = "look at the cable, the URL and the rights; the README of firmware_configs has pipelines"
+Find = Callable[[Image], bool]
+
+
+@dataclass
+class Seen:
+    """What came of the camera. Of the pictures themselves nothing is kept."""
+
+    waited_s: float = 0.0
+    first: Frame | None = None
+    last: Frame | None = None
+    taken: int = 0
+    sizes: Counter[str] = field(default_factory=Counter)
+    brightness: list[float] = field(default_factory=list)
+    looked: int = 0
+    with_face: int = 0
+    events: list[str] = field(default_factory=list)
+    ended: bool = False
+
+    def take(self, frame: Frame) -> None:
+        """Count a frame."""
+        self.first, self.last = self.first or frame, frame
+        self.taken += 1
+        self.sizes[f"{frame.image.shape[1]}x{frame.image.shape[0]}"] += 1
+        self.brightness.append(float(np.mean(frame.image[::8, ::8])))
+
+    def fps(self) -> float:
+        """Frames that the source gave a second, whether or not they were taken here."""
+        if self.first is None or self.last is None or self.last.at_s <= self.first.at_s:
+            return 0.0
+        return (self.last.index - self.first.index) / (self.last.at_s - self.first.at_s)
+
+    def dropped(self) -> int:
+        """Frames that were too old when the next one was asked for."""
+        if self.first is None or self.last is None:
+            return 0
+        return self.last.index - self.first.index + 1 - self.taken
+
+
+def check(door: Door) -> Check:
+    """Open the profile's source as the daemon does, and read it for a while."""
+    if door.profile is None:
+        return skipped(NAME, "no profile names one")
+    camera = door.profile.camera
+    live = camera.url.startswith(LIVE)
+    if live and not camera.url.startswith("rtsp") and state.daemon_runs(door.profile.state.path):
+        return skipped(NAME, "a running daemon holds it", "stop the daemon: systemctl stop ostiary")
+    try:
+        check_url(camera)
+    except CameraError as error:
+        return fail(NAME, error.message, error.hint)
+    find, why_not = _finder(door)
+    # A recording at its own pace, as a camera would have it.
+    reader = CameraReader(msgspec.structs.replace(camera, drop=True), open_source)
+    seen = watch(reader, door.seconds, find)
+    return judge(camera, seen, live, why_not)
+
+
+def _finder(door: Door) -> tuple[Find | None, str]:
+    """What tells whether a face is in a picture; None, and why, where the models can not run."""
+    try:
+        pipeline = models.pipeline_of(door, models.loaded(door))
+    except (BackendError, BundleError) as error:
+        return None, error.message
+    return (lambda image: bool(pipeline.boxes(image))), ""
+
+
+def watch(
+    reader: CameraReader,
+    seconds: float,
+    find: Find | None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Seen:
+    """Read until the source ends, or for some seconds from its first frame or first failure."""
+    seen = Seen()
+    began = looked = clock()
+    reader.start()
+    while not reader.ended:
+        frame = reader.next(WAIT_S)
+        now = clock()
+        seen.events += [f"{e.event}: {e.detail}".rstrip(": ") for e in reader.events()]
+        if frame is not None:
+            if seen.first is None:
+                seen.waited_s, began = now - began, now
+            seen.take(frame)
+            # Not at every frame: a detector slower than the camera would drop frames by itself.
+            if find is not None and (now - looked >= LOOK_EVERY_S or not seen.looked):
+                looked = now
+                seen.looked += 1
+                seen.with_face += find(frame.image)
+        # One that failed at once may yet come: as the daemon does, the reader tries again.
+        if now - began > (seconds if seen.first or seen.events else FIRST_FRAME_S):
+            break
+    seen.ended = reader.ended
+    reader.close()
+    return seen
+
+
+def judge(camera: Camera, seen: Seen, live: bool, why_not: str) -> Check:
+    """The verdict over what was seen."""
+    details: dict[str, Any] = {
+        "source": source_of(camera.url),
+        "asked": {"width": camera.width, "height": camera.height, "fps": camera.fps},
+        "first_frame_s": round(seen.waited_s, 2),
+        "frames": seen.taken,
+        "fps": round(seen.fps(), 2),
+        "sizes": dict(seen.sizes),
+        "dropped": seen.dropped(),
+        "brightness": round(float(np.mean(seen.brightness)), 1) if seen.brightness else None,
+        "looked_for_faces_in": seen.looked,
+        "share_with_face": round(seen.with_face / seen.looked, 3) if seen.looked else None,
+        "no_faces_because": why_not,
+        "events": seen.events,
+        "recording_ended": seen.ended,
+    }
+    if seen.first is None:
+        reason = "; ".join(seen.events) or f"no frame in {FIRST_FRAME_S:.0f} s"
+        return fail(NAME, reason.removeprefix("camera-lost: "), LOOK, **details)
+    problems = [(event, LOOK) for event in seen.events]
+    asked = f"{camera.width}x{camera.height}"
+    if live and set(seen.sizes) != {asked}:
+        problems.append((f"{asked} was asked for", "ask for a size that the camera has"))
+    if len(seen.sizes) > 1 and live:
+        problems.append(("its frames change their size", LOOK))
+    if live and seen.fps() < SLOW_SHARE * camera.fps:
+        problems.append((f"{camera.fps:g} frames a second were asked for", SLOW))
+    faces = "" if seen.looked == 0 else f", a face in {seen.with_face} of {seen.looked} looked at"
+    finding = (
+        f"{'/'.join(seen.sizes)}, {seen.fps():.1f} frames a second, {seen.dropped()} dropped,"
+        f" brightness {details['brightness']:.0f}{faces}"
+    )
+    return judged(NAME, finding, problems, details)
+
+
+def source_of(url: str) -> str:
+    """The kind of a source, and the elements of a pipeline: no address, and nobody's password."""
+    kind, colon, rest = url.partition(":")
+    if kind != "gst":
+        return kind if colon else "file"
+    try:
+        words = shlex.split(rest)
+    except ValueError:
+        return kind
+    starts = [0, *(i + 1 for i, word in enumerate(words) if word == "!")]
+    elements = [words[i].split(",")[0] for i in starts if i < len(words)]
+    return f"gst: {' ! '.join(e for e in elements if '=' not in e)}"

@@ -1,0 +1,85 @@
+"""Every check by name, and the process that runs one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from edge.errors import OstiaryError
+from edge.selftest import (
+    board,
+    broker,
+    camera,
+    clock,
+    disk,
+    engines,
+    models,
+    power,
+    service,
+    state,
+    versions,
+)
+from edge.selftest.door import Door, open_door
+from edge.selftest.report import Check, fail
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a check's process is told."""
+
+    check: str
+    config: str | None
+    bundle: str | None
+    seconds: float
+
+
+def _golden(backend: str) -> Callable[[Door], Check]:
+    return lambda door: models.check_golden(door, backend)
+
+
+CHECKS: dict[str, Callable[[Door], Check]] = {
+    board.NAME: lambda door: board.check(),
+    versions.NAME: lambda door: versions.check(),
+    power.NAME: lambda door: power.check(),
+    clock.NAME: lambda door: clock.check(),
+    models.BUNDLE: models.check_bundle,
+    engines.NAME: lambda door: engines.check(
+        engines.survey_of(door), door.choice.backend == "tensorrt"
+    ),
+    **{f"{models.GOLDEN}, {name}": _golden(name) for name in models.BACKENDS},
+    models.LATENCY: models.check_latency,
+    camera.NAME: camera.check,
+    disk.NAME: disk.check,
+    state.NAME: state.check,
+    broker.NAME: broker.check,
+    service.NAME: lambda door: service.check(),
+}
+"""In the order in which they are run: what is measured comes before what writes to the disk."""
+NEED_THE_BUNDLE = (
+    engines.NAME,
+    models.LATENCY,
+    *(name for name in CHECKS if name.startswith(models.GOLDEN)),
+)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def run_one(given: bytes, answer: BinaryIO) -> None:
+    """The whole life of a check's process."""
+    task = msgspec.json.decode(given, type=Task)
+    door = open_door(_path(task.config), _path(task.bundle), task.seconds)
+    began = time.perf_counter()
+    try:
+        found = CHECKS[task.check](door)
+    except OstiaryError as error:
+        found = fail(task.check, error.message, error.hint)
+    except OSError as error:
+        found = fail(task.check, f"{error.filename}: {error.strerror}", "run it as root")
+    took = round(time.perf_counter() - began, 2)
+    answer.write(msgspec.json.encode(msgspec.structs.replace(found, took_s=took)))
+    answer.close()

@@ -1,0 +1,90 @@
+"""The TensorRT engines: which are there, for which model, and whether they are for this device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from edge.errors import BackendError
+from edge.runtime import engines
+from edge.runtime.bundle import Bundle
+from edge.runtime.cuda import open_cuda
+from edge.runtime.engines import Place, Precision
+from edge.runtime.trt import load_tensorrt, place_of
+from edge.selftest import models, versions
+from edge.selftest.door import Door
+from edge.selftest.report import Check, fail, ok, skipped, warn
+
+NAME = "engines"
+BUILD = "ostiary-export engine builds them on this device"
+CPU = ("openvino", "onnxruntime")
+
+
+class EngineState(msgspec.Struct, frozen=True):
+    """One model's engine; `stale` where its fingerprint is of another device or another model."""
+
+    model: str
+    precision: str | None
+    state: Literal["ready", "missing", "stale", "none needed"]
+    problem: str = ""
+
+
+Survey = Callable[[], list[EngineState]]
+
+
+def survey_of(door: Door) -> Survey | None:
+    """What looks at a door's engines; None where TensorRT is not here."""
+    folder = door.engines()
+    if folder is None or not versions.here("tensorrt"):
+        return None
+    bundle = models.loaded(door)
+    return lambda: survey(bundle, folder, door.choice.backend in CPU)
+
+
+def survey(bundle: Bundle, folder: Path, needless: bool) -> list[EngineState]:
+    """Every model's engine on this device. Without a driver none of them can be judged."""
+    names = list(bundle.manifest.models.items())
+    if needless:
+        return [EngineState(name, None, "none needed") for name in names]
+    try:
+        place = place_of(load_tensorrt(), open_cuda())
+    except (ImportError, BackendError) as error:
+        return [EngineState(name, None, "missing", str(error)) for name in names]
+    return surveyed(bundle, folder, place)
+
+
+def surveyed(bundle: Bundle, folder: Path, place: Place) -> list[EngineState]:
+    """Every model's engine, for a device."""
+    states = []
+    for name, model in bundle.manifest.models.items().items():
+        onnx = bundle.manifest.files[model.file]
+        try:
+            found = engines.find(folder, onnx, place).header.fingerprint
+        except BackendError as error:
+            files = (engines.engine_file(folder, onnx, kind) for kind in get_args(Precision))
+            there = any(file.is_file() for file in files)
+            states.append(EngineState(name, None, "stale" if there else "missing", error.message))
+        else:
+            states.append(EngineState(name, found.precision, "ready"))
+    return states
+
+
+def check(survey: Survey | None, asked_for: bool) -> Check:
+    """`asked_for` is whether the profile names TensorRT, so that nothing else would do."""
+    refused = fail if asked_for else warn
+    if survey is None:
+        said = "TensorRT is not here"
+        return fail(NAME, said, "JetPack brings it") if asked_for else skipped(NAME, said)
+    states = survey()
+    counts = Counter(state.state for state in states)
+    finding = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no models"
+    wrong = [s for s in states if s.state in ("missing", "stale")]
+    details = {"engines": [msgspec.to_builtins(state) for state in states]}
+    if wrong:
+        reasons = "; ".join(sorted({s.problem for s in wrong}))
+        return refused(NAME, f"{finding}: {reasons}", BUILD, **details)
+    return ok(NAME, finding, **details)

@@ -1,0 +1,195 @@
+"""The models: the bundle's signature, the golden vectors on a backend, and what a frame takes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge.adapters import photos
+from edge.config import Quality
+from edge.core.policy import Mode
+from edge.core.types import Floats, Frame
+from edge.errors import BackendError, BundleError
+from edge.observer import Observer
+from edge.pipeline import Pipeline, open_pipeline
+from edge.runtime import bundle as bundles
+from edge.runtime import golden
+from edge.runtime.bundle import Bundle
+from edge.runtime.signature import read_keys
+from edge.selftest import state, thermal, versions
+from edge.selftest.door import Door
+from edge.selftest.report import Check, fail, judged, ok, skipped, warn
+from edge.selftest.thermal import Thermal
+
+BUNDLE, GOLDEN, LATENCY = "bundle", "golden vectors", "latency"
+BACKENDS = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
+"""Every backend, and the module that it needs."""
+K, WARM_UP, FRAMES, LEAST_FRAMES, LATENCY_S = 1000, 10, 300, 30, 6.0
+SLOW = "ask less of the camera (fps), or give the models another backend or more threads"
+INT8_LACKS = "probes are embedded in float there, which is slower"
+
+
+def loaded(door: Door) -> Bundle:
+    """The bundle as the daemon loads it: signed by a trusted key, every hash right."""
+    return bundles.load(door.choice.path, read_keys(door.choice.keys))
+
+
+def check_bundle(door: Door) -> Check:
+    """Signature, signer and hashes."""
+    try:
+        keys = read_keys(door.choice.keys)
+        bundle = bundles.load(door.choice.path, keys)
+    except BundleError as error:
+        return fail(BUNDLE, error.message, error.hint)
+    manifest = bundle.manifest
+    signer = bundle.signer or ""
+    details = {
+        "signer": signer,
+        "trusted_keys": len(keys.trusted),
+        "recipe": manifest.recipe,
+        "encoder_id": bundle.encoder_id,
+        "dim": bundle.dim,
+        "files": manifest.files,
+        "proven_on": manifest.proven_on,
+        "curve": bundle.measured is not None,
+    }
+    finding = (
+        f"{manifest.recipe}, signed by {signer[:16]}..., {len(manifest.files)} files as hashed"
+    )
+    if bundle.measured is None:
+        return fail(
+            BUNDLE, f"{finding}; without a DET curve there is no threshold",
+            "ostiary-export verify BUNDLE --faces DIR measures it", **details,
+        )  # fmt: skip
+    return ok(BUNDLE, finding, **details)
+
+
+def check_golden(door: Door, backend: str) -> Check:
+    """One backend against the golden vectors. It is run here alone, since it may crash.
+
+    Without a cache: a daemon's own must not be thrown away where it is the cache that is damaged.
+    """
+    name = f"{GOLDEN}, {backend}"
+    if not versions.here(BACKENDS[backend]):
+        return skipped(name, f"{backend} is not installed")
+    bundle = loaded(door)
+    refused = fail if door.choice.backend == backend else warn
+    try:
+        proven = golden.prove(bundle, backend, door.choice.threads, None, door.engines())
+    except BackendError as error:
+        return refused(name, error.message, error.hint)
+    details = {
+        "off": {model: _off(bundle, proven, model) for model in proven.runners},
+        "computes_in": {model: runner.precision for model, runner in proven.runners.items()},
+    }
+    finding = f"reproduced by {', '.join(proven.runners)}"
+    if proven.refused:
+        return refused(name, f"{finding}; {'; '.join(proven.refused)}", INT8_LACKS, **details)
+    return ok(name, finding, **details)
+
+
+def _off(bundle: Bundle, proven: golden.Proven, name: str) -> dict[str, float]:
+    """How far a model is off its golden vectors, and how far it may be."""
+    model, runner = bundle.model(name), proven.runners[name]
+    worst, tolerance = golden.check(name, model, runner, bundle.golden())
+    return {"worst": worst, "tolerance": tolerance}
+
+
+def check_latency(door: Door, root: Path = Path("/")) -> Check:
+    """What each stage of a frame takes, as the daemon takes them, and whether the board slows."""
+    before = thermal.read(root)
+    bundle = loaded(door)
+    try:
+        pipeline = pipeline_of(door, bundle)
+        # The portrait is fit for any camera's limits but a profile's own, which are not the matter.
+        config = msgspec.structs.replace(door.config(), quality=Quality())
+        observer = Observer(pipeline, config)
+    except (BackendError, BundleError) as error:
+        return fail(LATENCY, error.message, error.hint)
+    observer.load(_strangers(bundle.dim))
+    portrait = photos.decode(bundle.golden()["portrait"].tobytes(), "the bundle's portrait")
+    claim = "subject-0" if config.recognition.mode is Mode.VERIFY else None
+
+    def look(number: int) -> dict[str, float]:
+        (sighting,) = observer.observe(Frame(portrait, number / config.camera.fps, number), claim)
+        return sighting.spent_ms
+
+    stages = timed(look)
+    pipeline.close()
+    details = {
+        "backend": pipeline.backend,
+        "precision": pipeline.precision,
+        "refused_backends": pipeline.refused,
+        "threads": door.choice.threads,
+        "k": K,
+        "pad": config.pad.required,
+        "stages_ms": stages,
+        "load_1m": os.getloadavg()[0],
+        "daemon_beside": door.profile is not None and state.daemon_runs(door.profile.state.path),
+    }
+    return judge_latency(door, details, before, thermal.read(root))
+
+
+def judge_latency(door: Door, details: dict[str, Any], before: Thermal, after: Thermal) -> Check:
+    """Whether frames keep up with the profile's camera, and the board with its heat."""
+    frame = details["stages_ms"]["frame"]
+    finding = (
+        f"{details['backend']} {details['precision']}: a frame p50 {frame['p50']:.1f},"
+        f" p95 {frame['p95']:.1f}, p99 {frame['p99']:.1f} ms"
+        f"{', beside a daemon' * details['daemon_beside']}"
+    )
+    problems = thermal.slowed(before, after)
+    problems += [
+        (f"not used: {why}", "see the golden vectors") for why in details["refused_backends"]
+    ]
+    if door.profile is not None:
+        fps = door.profile.camera.fps
+        if frame["p95"] > 1e3 / fps:
+            problems.append((f"{fps:g} frames a second leave {1e3 / fps:.0f} ms", SLOW))
+    heat = {"thermal_before": before, "thermal_after": after}
+    return judged(LATENCY, finding, problems, details | heat)
+
+
+def pipeline_of(door: Door, bundle: Bundle) -> Pipeline:
+    """The models as the daemon opens them, but for its cache. Raises BackendError."""
+    choice = door.choice
+    return open_pipeline(
+        bundle, choice.backend, choice.threads, None, choice.precision, door.engines()
+    )
+
+
+def timed(
+    look: Callable[[int], dict[str, float]], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, dict[str, float]]:
+    """The quantiles of every stage and of the whole frame, in milliseconds."""
+    times: dict[str, list[float]] = {}
+    began = clock()
+    for number in range(WARM_UP + FRAMES):
+        start = clock()
+        spent = {**look(number), "frame": (clock() - start) * 1e3}
+        if number < WARM_UP:
+            continue
+        for stage, took in spent.items():
+            times.setdefault(stage, []).append(took)
+        if clock() - began > LATENCY_S and len(times["frame"]) >= LEAST_FRAMES:
+            break
+    return {stage: {**quantiles(took), "frames": len(took)} for stage, took in times.items()}
+
+
+def quantiles(times: list[float]) -> dict[str, float]:
+    """p50, p95 and p99."""
+    found = np.quantile(times, (0.5, 0.95, 0.99))
+    return dict(zip(("p50", "p95", "p99"), (round(float(q), 3) for q in found), strict=True))
+
+
+def _strangers(dim: int) -> list[tuple[str, Floats]]:
+    """A gallery of random unit templates: nobody's face, and as long to search as any."""
+    rows = np.random.default_rng(0).standard_normal((K, dim), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return [(f"subject-{i}", row[None]) for i, row in enumerate(rows)]

@@ -1,0 +1,73 @@
+"""Runs the checks one after another, each in a process of its own, and makes the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edge import __version__
+from edge.selftest import isolated
+from edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, Task
+from edge.selftest.door import open_door, secrets
+from edge.selftest.models import BUNDLE
+from edge.selftest.report import SCHEMA, Check, Report, Verdict, fail, skipped, without, worst
+from edge.wire import utc
+
+LIMIT_S = 90.0
+"""A board that is busy or cold takes long to load its models; a check that hangs ends here."""
+# `_exit`, since OpenCV aborts where a camera's thread is in it at the interpreter's end.
+CODE = """
+from edge.selftest.checks import run_one
+run_one(sys.stdin.buffer.read(), answer)
+os._exit(0)
+"""
+BROKE = "this is for us to mend: please send us the report"
+Begun = Callable[[str], None]
+
+
+def selftest(
+    config: Path | None, bundle: Path | None, seconds: float, begun: Begun, code: str = CODE
+) -> Report:
+    """Every check, whatever becomes of the others; `begun` is called with each one's name.
+
+    Raises ConfigError where the profile is none.
+    """
+    door = open_door(config, bundle, seconds)
+    private = list(secrets(door))
+    at = utc(time.time())
+    checks: list[Check] = []
+    for name in CHECKS:
+        begun(name)
+        if name in NEED_THE_BUNDLE and _failed(checks, BUNDLE):
+            checks.append(skipped(name, "the bundle can not be used"))
+            continue
+        task = Task(name, _text(config), _text(bundle), seconds)
+        checks.append(without(_check(task, code), private))
+    device = door.profile.device if door.profile is not None else None
+    return Report(
+        schema=SCHEMA,
+        at=at,
+        ostiary=__version__,
+        site=device.site if device else None,
+        device=device.id if device else None,
+        verdict=worst(checks),
+        checks=checks,
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _failed(checks: list[Check], name: str) -> bool:
+    return any(check.name == name and check.verdict is Verdict.FAIL for check in checks)
+
+
+def _check(task: Task, code: str) -> Check:
+    outcome = isolated.run(code, msgspec.json.encode(task), LIMIT_S + task.seconds)
+    if outcome.problem:
+        return fail(task.check, f"the check broke: {outcome.problem}", BROKE)
+    return msgspec.json.decode(outcome.answer, type=Check)

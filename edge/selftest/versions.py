@@ -1,0 +1,89 @@
+"""Versions of what Ostiary stands on; what may crash is imported in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge import __version__
+from edge.selftest import isolated
+from edge.selftest.places import text
+from edge.selftest.report import Check, judged
+
+NAME = "versions"
+ABSENT = "absent"
+IMPORT_S = 30.0
+DRIVER = "proc/driver/nvidia/version"
+CUDA_HINT = "install a CUDA binding: pip install 'ostiary[jetson]'"
+PARTS = {
+    "numpy": (["numpy"], "numpy"),
+    "opencv": (["opencv-python-headless", "opencv-python", "opencv-contrib-python"], "cv2"),
+    "tensorrt": (["tensorrt"], "tensorrt"),
+    "tensorrt_rtx": (["tensorrt_rtx"], "tensorrt_rtx"),
+    "cuda_python": (["cuda-bindings"], "cuda.bindings"),
+    "pycuda": (["pycuda"], "pycuda"),
+    "openvino": (["openvino"], "openvino"),
+    "onnxruntime": (["onnxruntime", "onnxruntime-gpu"], "onnxruntime"),
+    "paho": (["paho-mqtt"], "paho"),
+}
+"""The packages that may bring a part, and the module to ask where none of them is registered."""
+_IMPORT = "import {0}; answer.write(str({0}.__version__).encode())"
+_DEVICE = """
+import msgspec
+from edge.runtime.cuda import open_cuda
+cuda = open_cuda()
+answer.write(msgspec.json.encode({"binding": cuda.binding, "device": cuda.device}))
+"""
+
+
+def check(root: Path = Path("/")) -> Check:
+    """Every version, and the GPU with the CUDA that its driver speaks."""
+    found = {name: version(*where) for name, where in PARTS.items()}
+    gpu = isolated.run(_DEVICE, b"", IMPORT_S)
+    driver = re.search(r"Kernel Module.*?(\d+\.\d[\d.]*)", text(root / DRIVER) or "")
+    details = {
+        "ostiary": __version__,
+        "python": platform.python_version(),
+        **found,
+        "nvidia_driver": driver[1] if driver else ABSENT,
+        "cuda": ABSENT if gpu.problem else msgspec.json.decode(gpu.answer),
+        "cuda_problem": gpu.problem,
+    }
+    problems = []
+    if found["tensorrt"] != ABSENT and gpu.problem:
+        problems.append((f"TensorRT is here, but CUDA is not: {gpu.problem}", CUDA_HINT))
+    return judged(NAME, _said(details), problems, details)
+
+
+def _said(details: dict[str, Any]) -> str:
+    shown = ("ostiary", "python", "tensorrt", "openvino", "onnxruntime")
+    return ", ".join(f"{name} {details[name]}" for name in shown)
+
+
+def version(packages: list[str], module: str) -> str:
+    """A part's version: as registered, else as its module says in a process of its own."""
+    for package in packages:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    if not here(module):
+        return ABSENT
+    told = isolated.run(_IMPORT.format(module), b"", IMPORT_S)
+    return f"can not be imported: {told.problem}" if told.problem else told.answer.decode()
+
+
+def here(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:
+        return False
+    # A folder of type stubs has no origin.
+    return found is not None and found.origin is not None
