@@ -68,8 +68,11 @@ class Link:
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
-        self._client.on_socket_open = _without_delay
-        self._secure(settings)
+        self._client.on_socket_open = without_delay
+        try:
+            secure(self._client, settings)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the broker's credentials can not be used: {error}") from error
 
     def start(self, session: int) -> None:
         """Begin to connect, and go on for ever; the broker may be away."""
@@ -149,18 +152,6 @@ class Link:
         self._client.disconnect(reason)
         self._client.loop_stop()
 
-    def _secure(self, settings: Mqtt) -> None:
-        try:
-            if settings.ca is not None:
-                cert, key = _text(settings.cert), _text(settings.key)
-                self._client.tls_set(ca_certs=str(settings.ca), certfile=cert, keyfile=key)
-            if settings.username is not None:
-                file = settings.password_file
-                password = file.read_text().strip() if file is not None else None
-                self._client.username_pw_set(settings.username, password)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the broker's credentials can not be used: {error}") from error
-
     # Called by the client's thread.
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
@@ -189,9 +180,22 @@ class Link:
         self._answers.put((mid, str(reason) if reason.is_failure else ""))
 
 
-def _without_delay(client: Any, data: Any, connection: Any) -> None:
+def without_delay(client: Any, data: Any, connection: Any) -> None:
     """Nagle against delayed acknowledgements costs 40 ms a message."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def secure(client: paho.Client, settings: Mqtt) -> None:
+    """Give a client the profile's authority, certificate and password.
+
+    Raises OSError or ValueError where they can not be used.
+    """
+    if settings.ca is not None:
+        client.tls_set(str(settings.ca), _text(settings.cert), _text(settings.key))
+    if settings.username is not None:
+        file = settings.password_file
+        password = file.read_text().strip() if file is not None else None
+        client.username_pw_set(settings.username, password)
 
 
 def _text(path: Path | None) -> str | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import queue
 import secrets
-import socket
 import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edge.adapters.mqtt import secure, without_delay
 from edge.config import Config, Mqtt
 from edge.selftest.door import LOOPBACK, Door
 from edge.selftest.models import quantiles
@@ -116,12 +117,8 @@ def _client(profile: Config, mqtt: Mqtt) -> paho.Client:
     name = f"ostiary-{device.site}-{device.id}-selftest-{secrets.token_hex(4)}"
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
     client.connect_timeout = ANSWER_S
-    if mqtt.ca is not None:
-        cert, key = _readable(mqtt.cert), _readable(mqtt.key)
-        client.tls_set(str(mqtt.ca), str(cert) if cert else None, str(key) if key else None)
-    if mqtt.username is not None:
-        file = _readable(mqtt.password_file)
-        client.username_pw_set(mqtt.username, file.read_text().strip() if file else None)
+    kept = {name: _readable(getattr(mqtt, name)) for name in ("cert", "key", "password_file")}
+    secure(client, msgspec.structs.replace(mqtt, **kept))
     return client
 
 
@@ -137,7 +134,7 @@ def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
     client.on_connect = lambda c, d, flags, reason, props: answers.put(_refusal(reason))
     client.on_unsubscribe = lambda c, d, mid, reasons, props: answers.put("")
     client.on_disconnect = lambda c, d, flags, reason, props: answers.put(f"disconnected: {reason}")
-    client.on_socket_open = _without_delay
+    client.on_socket_open = without_delay
     nothing_kept = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     nothing_kept.SessionExpiryInterval = 0
     began = time.perf_counter()
@@ -157,11 +154,6 @@ def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
         client.on_disconnect = None
         client.disconnect()
         client.loop_stop()
-
-
-def _without_delay(client: Any, data: Any, connection: Any) -> None:
-    """Nagle against delayed acknowledgements costs 40 ms a message."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _refusal(reason: Any) -> str:

@@ -22,19 +22,8 @@ HEAD = "ostiary/1/hq/roster/head"
 OPERATOR, MONITOR = "ostiary.operator", "ostiary.monitor"
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "certs")
-
-
-@pytest.fixture(scope="module")
-def broker(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteBroker]:
-    with SiteBroker(tmp_path_factory.mktemp("broker"), authority) as running:
-        yield running
-
-
 @pytest.fixture
-def connect(broker: SiteBroker, authority: Authority) -> Iterator[Connect]:
+def connect(site: SiteBroker, authority: Authority) -> Iterator[Connect]:
     """Connect as somebody: their name is their certificate's CN, their client id and their file."""
     peers: list[Peer] = []
 
@@ -43,7 +32,7 @@ def connect(broker: SiteBroker, authority: Authority) -> Iterator[Connect]:
         made = authority.folder / f"{file}.crt", authority.folder / f"{file}.key"
         identity = made if made[0].exists() else authority.client(name, file)
         ca = authority.folder / "ca.crt"
-        peers.append(Peer(broker, ca, identity, client_id or f"test-{file}", **more))
+        peers.append(Peer(site, ca, identity, client_id or f"test-{file}", **more))
         assert peers[-1].fate == "Success"
         return peers[-1]
 
@@ -152,26 +141,26 @@ def test_a_will_speaks_for_its_own_device_only(connect: Connect, topic: str, hea
 
 
 def test_without_a_certificate_of_this_authority_nobody_gets_in(
-    broker: SiteBroker, authority: Authority, tmp_path: Path
+    site: SiteBroker, authority: Authority, tmp_path: Path
 ) -> None:
     stranger = Authority(tmp_path / "other").client("north-door", "north-door")
     for identity, why in ((None, "peer did not return a certificate"),
                           (stranger, "certificate verify failed")):  # fmt: skip
-        before = broker.log().count(why)
-        peer = Peer(broker, authority.folder / "ca.crt", identity, "intruder")
+        before = site.log().count(why)
+        peer = Peer(site, authority.folder / "ca.crt", identity, "intruder")
         peer.close()
         assert peer.fate.startswith("gone")
-        assert broker.log().count(why) > before
+        assert site.log().count(why) > before
 
 
 # paho leaves the socket of a handshake that failed to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_of_another_authority_is_not_trusted(
-    broker: SiteBroker, authority: Authority, tmp_path: Path
+    site: SiteBroker, authority: Authority, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path / "other")
     ours = authority.client("east-door", "east-door")
-    peer = Peer(broker, other.folder / "ca.crt", ours, "east-door")
+    peer = Peer(site, other.folder / "ca.crt", ours, "east-door")
     peer.close()
     assert peer.fate == "gone: can not connect"
     del peer
@@ -179,7 +168,7 @@ def test_a_broker_of_another_authority_is_not_trusted(
 
 
 def test_the_link_of_a_shipped_profile_reports_through_the_shipped_broker(
-    connect: Connect, broker: SiteBroker, authority: Authority, tmp_path: Path
+    connect: Connect, site: SiteBroker, authority: Authority, tmp_path: Path
 ) -> None:
     cert, key = authority.client("north-door", "link")
     profile = tmp_path / "door.toml"
@@ -187,7 +176,7 @@ def test_the_link_of_a_shipped_profile_reports_through_the_shipped_broker(
         changed(
             (CONFIGS / "jetson-orin-nano.toml").read_text(),
             ('"broker.example"', f'"{HOST}"'),
-            ("port = 8883", f"port = {broker.port}"),
+            ("port = 8883", f"port = {site.port}"),
             ("/etc/ostiary/certs/ca.crt", str(authority.folder / "ca.crt")),
             ("/etc/ostiary/certs/device.crt", str(cert)),
             ("/run/credentials/ostiary.service/mqtt-key", str(key)),

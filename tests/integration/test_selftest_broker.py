@@ -4,7 +4,6 @@ import gc
 import queue
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,18 +111,6 @@ def test_a_broker_elsewhere_without_tls_is_a_warning(broker: trial.Mosquitto) ->
     found = brokers.check(door_with(host="127.1", port=broker.port))
     assert found.verdict is WARN
     assert "without TLS" in found.finding
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "certs")
-
-
-@pytest.fixture(scope="module")
-def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteBroker]:
-    """The broker as it is shipped: TLS, and no client without a certificate."""
-    with SiteBroker(tmp_path_factory.mktemp("site"), authority) as running:
-        yield running
 
 
 def test_the_shipped_broker_is_met_with_the_devices_own_certificate(
