@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,24 +17,27 @@ from edge.adapters.journal import Journal
 from edge.adapters.mqtt import Link
 from edge.adapters.sources import check_url, open_source
 from edge.adapters.store import Store
+from edge.adapters.systemd import Notifier
 from edge.config import Config
 from edge.core import policy
 from edge.core.policy import Claim, Tick
 from edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
 from edge.errors import OstiaryError, StoreError
 from edge.follower import Follower
+from edge.housekeeping import Housekeeper
+from edge.models import open_models
 from edge.observer import Observer, Sighting
-from edge.pipeline import open_pipeline
 from edge.recorder import Recorder
 from edge.reporter import Reporter
-from edge.runtime import bundle as bundles
-from edge.runtime.signature import read_keys
+from edge.stopping import Stopping
 from edge.wire import StateMessage, Topics
 
 log = logging.getLogger(__name__)
 
-WAIT_S, HOUSEKEEPING_S, TRIM_S, GOODBYE_S = 0.1, 1.0, 3600.0, 3.0
-STORE, JOURNAL, CACHE, LOCK = "store.db", "journal.db", "cache", "lock"
+WAIT_S = 0.1
+CAMERA_S, GOODBYE_S, SPARE_S = 1.0, 1.5, 0.5
+"""Of the time to close: the camera's, the goodbye's, and what of that is left for its last step."""
+STORE, JOURNAL, LOCK = "store.db", "journal.db", "lock"
 
 Shown = Callable[[Frame, Sighting | None, Decision, int], None]
 
@@ -43,20 +45,17 @@ Shown = Callable[[Frame, Sighting | None, Decision, int], None]
 class Daemon:
     """One door. Raises OstiaryError where it can not be built; later it reports and goes on."""
 
-    def __init__(self, config: Config, shown: Shown | None = None) -> None:
+    def __init__(
+        self, config: Config, service: Notifier, stopping: Stopping, shown: Shown | None = None
+    ) -> None:
         """`shown` is called with the frame of every decision, for pictures of them."""
         self._config, self._shown = config, shown
-        self._started = self._housekept = self._telemetered = time.monotonic()
-        self._trimmed = -TRIM_S
-        self._stopping = False
+        self._service, self._stopping = service, stopping
+        self._started = time.monotonic()
         check_url(config.camera)
         folder = config.state.path
         self._lock = _only_one(folder)
-        choice = config.bundle
-        loaded = bundles.load(choice.path, read_keys(choice.keys))
-        self._pipeline = open_pipeline(
-            loaded, choice.backend, choice.threads, folder / CACHE, choice.precision
-        )
+        self._pipeline = open_models(config)
         self._observer = Observer(self._pipeline, config)
         self._store, self._journal = Store(folder / STORE), Journal(folder / JOURNAL)
         self._claims = ClaimSource(config.claims.source) if config.claims else None
@@ -69,9 +68,10 @@ class Daemon:
         self._camera = CameraReader(config.camera, open_source)
         self._last_s, self._failed_until = time.monotonic(), 0.0
         self._claim_problem, self._broker_problem = "", "never connected"
-        self._follower = Follower(self._store, self._observer, self._reporter, loaded)
+        follower = Follower(self._store, self._observer, self._reporter, self._pipeline.bundle)
+        self._house = Housekeeper(config, self._journal, follower, self._reporter)
         self._connect()
-        self._follower.follow(self._started)
+        follower.follow(self._started)
 
     def _first_state(self) -> StateMessage:
         return StateMessage(
@@ -106,8 +106,16 @@ class Daemon:
 
         False where a camera thread hangs, so that the process must leave without clean-up.
         """
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        self._begin()
+        while not self._stopping.wanted and not self._camera.ended:
+            self._turn()
+        if self._camera.ended:
+            log.info("the recording has ended after %d frames", self._reporter.frames)
+        return self._close()
+
+    def _begin(self) -> None:
+        """The models are proven and all is built: look, and say so."""
+        self._stopping.saved = False
         self._camera.start()
         log.info(
             "ready in %.2f s: %s on %s, %d templates, tau %.3f",
@@ -117,21 +125,7 @@ class Daemon:
             len(self._observer.gallery),
             self._observer.tau.tau,
         )
-        while not self._stopping and not self._camera.ended:
-            self._turn()
-        if self._camera.ended:
-            log.info("the recording has ended after %d frames", self._reporter.frames)
-        return self._close()
-
-    def stop(self) -> None:
-        """Leave the loop after the turn under way."""
-        self._stopping = True
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        if self._stopping:
-            os._exit(128 + number)
-        log.info("stopping on signal %d; once more to leave at once", number)
-        self.stop()
+        self._service.ready(self._reporter.summary())
 
     def _turn(self) -> None:
         frame = self._camera.next(WAIT_S)
@@ -150,8 +144,9 @@ class Daemon:
             log.exception("a frame failed")
             self._degraded()
         self._pump()
-        if time.monotonic() - self._housekept >= HOUSEKEEPING_S:
-            self._keep_house()
+        self._house.keep()
+        self._service.status(self._reporter.summary())
+        self._service.turned()
 
     def _look(self, frame: Frame) -> None:
         began = time.perf_counter()
@@ -229,46 +224,27 @@ class Daemon:
         self._reporter.change(camera=self._camera.status)
         self._reporter.flush(fresh)
 
-    def _keep_house(self) -> None:
-        now = time.monotonic()
-        self._housekept = now
-        self._follower.follow(now)
-        try:
-            if now - self._trimmed >= TRIM_S:
-                self._trimmed = now
-                kept = self._config.state
-                oldest = time.time() - kept.keep_days * 86400
-                self._journal.trim(oldest, kept.keep_rows)
-            self._telemeter(now)
-        except StoreError as error:
-            log.error("%s", error)
-
-    def _telemeter(self, now: float) -> None:
-        every = self._config.mqtt.telemetry_s if self._config.mqtt else None
-        if every is None or now - self._telemetered < every:
-            return
-        self._telemetered = now
-        uptime = now - self._started
-        pending = self._journal.pending_count()
-        self._reporter.telemetry(uptime, self._reporter.frames / uptime, pending)
-
     def _close(self) -> bool:
-        ended = self._camera.close()
-        if self._reporter.link is not None:
-            self._flush_journal(time.monotonic() + GOODBYE_S)
-            self._reporter.link.stop(self._reporter.goodbye(), GOODBYE_S)
+        """Everything by one deadline; the goodbye last, since a dead broker may hold it up."""
+        left_s = self._stopping.left_s
+        ended = self._camera.close(min(CAMERA_S, left_s()))
+        self._flush_journal()
+        goodbye = self._reporter.goodbye()
         if self._claims is not None:
             self._claims.close()
         self._pipeline.close()
         self._store.close()
         self._journal.close()
+        self._stopping.saved = True
+        if self._reporter.link is not None:
+            self._reporter.link.stop(goodbye, max(0.0, left_s() - SPARE_S))
         os.close(self._lock)
         return ended
 
-    def _flush_journal(self, until: float) -> None:
+    def _flush_journal(self) -> None:
         """Give the broker a moment to take what is on its way; the rest is sent next time."""
         link = self._reporter.link
-        while link is not None and link.connected and time.monotonic() < until:
+        while link is not None and link.connected and self._stopping.left_s() > GOODBYE_S:
             self._pump()
             if not self._journal.pending_count():
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Observer:
         same = threshold(self._curve, SAME_FACE_FMR, 1).tau
         self._tracker = Tracker(TrackRules(min_same_score=same))
         self._limits, self._pad = config.limits(), config.pad_rules()
+        self._size: tuple[int, ...] = ()
         self.gallery = Gallery(pipeline.bundle.dim)
         self.tau = self._tau()
 
@@ -62,6 +64,7 @@ class Observer:
 
     def observe(self, frame: Frame, claim: str | None) -> list[Sighting]:
         """The evidence of each face; in verify mode of the most prominent one, for the claim."""
+        self._start_over_at(frame)
         watch = _Watch(self._clock)
         found = self._pipeline.boxes(frame.image)
         verify = self._config.recognition.mode is Mode.VERIFY
@@ -70,6 +73,17 @@ class Observer:
         watch.lap("landmarks")
         tracks = self._tracker.update(faces, frame.at_s)
         return [self._sight(frame, track, claim, watch.copy()) for track in tracks]
+
+    def _start_over_at(self, frame: Frame) -> None:
+        """Forget all faces where the picture has another size: boxes of the old one mean nothing.
+
+        Two people's boxes could overlap then, and one be taken for the other.
+        """
+        size = frame.image.shape
+        if size != self._size:
+            self._size = size
+            # At the end of time every track is too old; ids go on, since policy remembers them.
+            self._tracker.update([], math.inf)
 
     def _sight(self, frame: Frame, track: Track, claim: str | None, watch: _Watch) -> Sighting:
         face = track.face

@@ -41,13 +41,23 @@ class Reporter:
 
     def event(self, name: str, detail: str = "") -> None:
         """Report something that an operator should know of."""
-        log.warning("%s", f"{name}: {detail}" if detail else name)
+        line = f"{name}: {detail}" if detail else name
+        log.warning("%s", line, extra={"OSTIARY_EVENT": name})
         self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
 
     def spent(self, frame_ms: float) -> None:
         """Count a frame and what it took."""
         self.frames += 1
         self._frame_ms.append(frame_ms)
+
+    def summary(self) -> str:
+        """The state in a line, for who asks systemd how the service is."""
+        state = self._state
+        broker = "none" if self.link is None else "connected" if self.link.connected else "away"
+        return (
+            f"{state.mode} on {state.backend} ({state.precision}), K {state.k},"
+            f" camera {state.camera}, journal {state.journal}, broker {broker}"
+        )
 
     def flush(self, fresh: bool) -> None:
         """Send what is new; everything that is retained where the connection is."""
@@ -78,6 +88,7 @@ class Reporter:
             fps=round(fps, 2),
             frame_ms_p50=round(float(np.quantile(spent, 0.5)), 2),
             frame_ms_p95=round(float(np.quantile(spent, 0.95)), 2),
+            frame_ms_p99=round(float(np.quantile(spent, 0.99)), 2),
             memory_mb=memory_mb(),
             pending=pending,
             k=self._state.k,

@@ -69,7 +69,10 @@ class EventMessage(Message, frozen=True):
 
 
 class TelemetryMessage(Message, frozen=True):
-    """Retained at QoS 0: how the device is doing."""
+    """Retained at QoS 0: how the device is doing, its frames' times over the last 300 of them.
+
+    `frame_ms_p99` is absent from devices older than it.
+    """
 
     at: str
     uptime_s: float
@@ -80,6 +83,7 @@ class TelemetryMessage(Message, frozen=True):
     memory_mb: float
     pending: int
     k: int
+    frame_ms_p99: float | None = None
 
 
 class Topics:

@@ -36,6 +36,9 @@ ALLOWED = {
     "edge.follower": VALUES
     | {"edge.adapters.store", "edge.observer", "edge.reporter", "edge.runtime.bundle"},
     "edge.reporter": {"edge.adapters.mqtt", "edge.wire"},
+    "edge.housekeeping": VALUES
+    | {"edge.adapters.journal", "edge.config", "edge.follower", "edge.reporter"},
+    "edge.stopping": {"edge.adapters.systemd"},
     "edge.compare": VALUES | {"edge.runtime"},
     "edge.install": VALUES | {"edge.files", "edge.runtime"},
     "edge.recorder": VALUES | {"edge.adapters", "edge.reporter", "edge.wire"},

@@ -8,47 +8,65 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.adapters.pictures import Watchfulness, checked
 from edge.adapters.sources import Source
 from edge.config import Camera
 from edge.core.types import Frame, Image
-from edge.errors import CameraError, OstiaryError
+from edge.errors import OstiaryError
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
-OPENING_S = 8.0
-"""Longer than any source may take to open: a network camera needs seconds, and gets them."""
-SAMPLE_STEP = 8
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
+"""From the start of one attempt to the next. An event within 5 s of a fault and a picture within
+5 s of the camera's return are promised: an attempt that hangs and the next must fit together."""
+STARTING_S, SLACK_S = 3.5, 0.5
+"""To open, and then to the first picture: at least so long, and longer by the slack than a source's
+own limit. Then another attempt begins beside the one that hangs."""
+MOST_THREADS = 4
+"""Attempts that hang at once. One more for each that hangs would grow for ever."""
 
 Open = Callable[[Camera], Source]
 Clock = Callable[[], float]
+Wait = Callable[[threading.Event, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CameraEvent:
-    """`camera-lost` with the reason, or `camera-back`."""
+    """`camera-lost` with the reason, `camera-back`, or `camera-changed` with both sizes."""
 
     event: str
     detail: str = ""
 
 
+def _wait(left: threading.Event, seconds: float) -> None:
+    left.wait(seconds)
+
+
 class CameraReader:
     """Reads a source in a thread of its own; the daemon asks for the newest frame."""
 
-    def __init__(self, camera: Camera, open_source: Open, clock: Clock = time.monotonic) -> None:
-        self._camera, self._open, self._clock = camera, open_source, clock
+    def __init__(
+        self,
+        camera: Camera,
+        open_source: Open,
+        clock: Clock = time.monotonic,
+        wait: Wait = _wait,
+    ) -> None:
+        self._camera, self._open, self._clock, self._wait = camera, open_source, clock, wait
         self._changed = threading.Condition()
         self._frame: Frame | None = None
         self._events: deque[CameraEvent] = deque(maxlen=64)
         self._turn: _Turn | None = None
         self._threads: list[threading.Thread] = []
+        # Kept over attempts: a camera that still shows its frozen picture is not back.
+        self._watchful = Watchfulness(camera.frozen_s)
+        self._size: tuple[int, ...] = ()
         self._count = 0
         self._lost = False
         self._wait_s = FIRST_WAIT_S
-        self._seen_s = self._started_s = clock()
+        self._started_s = clock()
         self.ended = False
 
     def start(self) -> None:
         """Begin to read; sources are opened in the thread, so that a hanging one hangs nobody."""
-        self._seen_s = self._clock()
         self._turn = _Turn(self)
         thread = threading.Thread(target=self._turn.run, name="camera", daemon=True)
         self._threads = [t for t in self._threads if t.is_alive()] + [thread]
@@ -91,20 +109,19 @@ class CameraReader:
             self._changed.notify_all()
         if turn is not None:
             turn.leave()
+        until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _watch(self) -> None:
-        silent = self._clock() - self._seen_s
-        patience = self._camera.stall_s + (self._wait_s if self._lost else 0)
-        if self._turn is not None and self._turn.opening:
-            patience += OPENING_S
-        if silent < patience:
-            return
-        self._fail(f"no frame for {silent:.1f} s")
+        """Give up a turn whose source hangs; the next one begins beside it."""
         turn = self._turn
-        if turn is not None:
+        if turn is None or not turn.hangs(self._clock()):
+            return
+        silent_s = self._clock() - turn.since
+        self._fail(f"no frame for {silent_s:.1f} s")
+        if sum(thread.is_alive() for thread in self._threads) < MOST_THREADS:
             turn.leave()
             self.start()
 
@@ -122,16 +139,20 @@ class CameraReader:
             # Read without dropping, a recording keeps its own time, however fast it is read.
             at_s = now if self._camera.drop else self._started_s + self._count / self._camera.fps
             self._frame = Frame(image, at_s, self._count)
-            self._seen_s, self._wait_s = now, FIRST_WAIT_S
+            self._wait_s = FIRST_WAIT_S
             if self._lost:
                 self._lost = False
                 self._events.append(CameraEvent("camera-back"))
+            self._measure(image)
             self._changed.notify_all()
         return True
 
-    def _alive(self) -> None:
-        """The source answers, though with nothing new."""
-        self._seen_s = self._clock()
+    def _measure(self, image: Image) -> None:
+        """Say where a camera's picture has another size than before."""
+        before, self._size = self._size, image.shape[1::-1]
+        if before and before != self._size:
+            was, now = (f"{width}x{height}" for width, height in (before, self._size))
+            self._events.append(CameraEvent("camera-changed", f"{was} before, {now} now"))
 
     def _fail(self, reason: str) -> None:
         """Report the first failure of a row, not every attempt."""
@@ -157,11 +178,16 @@ class _Turn:
         self._camera = reader._camera
         self._left = threading.Event()
         self._source: Source | None = None
+        self._starting_s = max(STARTING_S, reader._camera.stall_s + SLACK_S)
+        self._allowed_s = self._starting_s
+        self.since = reader._clock()
 
-    @property
-    def opening(self) -> bool:
-        """Whether there is no source yet."""
-        return self._source is None
+    def hangs(self, now: float) -> bool:
+        """Whether what the turn does now has taken longer than it may."""
+        return now - self.since >= self._allowed_s
+
+    def _does(self, allowed_s: float) -> None:
+        self.since, self._allowed_s = self._reader._clock(), allowed_s
 
     def leave(self) -> None:
         """End the turn. A pipeline is killed here, since its thread may hang in a read."""
@@ -172,7 +198,9 @@ class _Turn:
 
     def run(self) -> None:
         while not self._left.is_set():
+            began = self._reader._clock()
             try:
+                self._does(self._starting_s)
                 self._source = source = self._reader._open(self._camera)
                 try:
                     if self._read(source):
@@ -183,45 +211,38 @@ class _Turn:
             except OstiaryError as error:
                 if not self._left.is_set():
                     self._reader._fail(error.message)
-            self._left.wait(self._reader._wait_s)
+            self._pause(began + self._reader._wait_s - self._reader._clock())
         return None
 
     def _read(self, source: Source) -> bool:
         """Read until the source ends (True) or the turn does (False)."""
-        still = _Stillness(self._camera.frozen_s, source.live)
+        self._reader._watchful.opened()
+        self._does(self._starting_s)
         due = self._reader._clock()
         while not self._left.is_set():
             image = source.read()
-            if image is None:
+            if image is None and not source.live:
                 return True
-            if still.repeats(image, self._reader._clock()):
-                # The same picture again is no new evidence: a frozen face must not collect votes.
-                self._reader._alive()
-                continue
+            self._does(self._camera.stall_s)
             if not source.live and self._camera.drop:
                 due += 1 / self._camera.fps
-                self._left.wait(max(0.0, due - self._reader._clock()))
-            if not self._reader._give(self, image):
+                self._pause(due - self._reader._clock())
+            if not self._pass_on(checked(image), source.live):
                 return False
+            self._does(self._camera.stall_s)
         return False
 
-
-class _Stillness:
-    """A live camera whose every pixel stays the same has frozen: real ones have noise."""
-
-    def __init__(self, limit_s: float, live: bool) -> None:
-        self._limit_s, self._live = limit_s, live
-        self._sample = b""
-        self._since = 0.0
-
-    def repeats(self, image: Image, now: float) -> bool:
-        """Whether a live picture is the one before; CameraError once it was so for too long."""
-        if not self._live:
+    def _pass_on(self, image: Image, live: bool) -> bool:
+        """Hand over what is new evidence; False where this turn is over."""
+        if self._left.is_set():
             return False
-        sample = image[::SAMPLE_STEP, ::SAMPLE_STEP].tobytes()
-        if sample != self._sample:
-            self._sample, self._since = sample, now
-            return False
-        if self._limit_s and now - self._since >= self._limit_s:
-            raise CameraError(f"the picture has been frozen for {now - self._since:.1f} s")
-        return True
+        if live and self._reader._watchful.useless(image, self._reader._clock()):
+            # A frozen face must not collect votes.
+            return True
+        return self._reader._give(self, image)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, which is no hanging; not at all where the time is over already."""
+        if seconds > 0:
+            self._does(seconds + self._camera.stall_s)
+            self._reader._wait(self._left, seconds)

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -20,7 +20,9 @@ from edge.errors import CameraError
 # What fails here is reported as an event; OpenCV would add a line at every attempt.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-OPEN_TIMEOUT_MS = 5000
+OPENING_S = 3.0
+"""To open a stream and for each of its frames, where `stall_s` is not longer: an attempt that
+hangs must be over soon after the camera has returned."""
 LAST_WORDS = 64_000
 FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
 
@@ -75,15 +77,19 @@ def open_source(camera: Camera) -> Source:
 
 
 class CaptureSource:
-    """Whatever OpenCV can open by itself."""
+    """Whatever OpenCV can open by itself.
+
+    A stream or file that changes its size on the way is scaled to its first by OpenCV.
+    """
 
     def __init__(self, name: str, api: int, camera: Camera, file: bool = False) -> None:
         self.live = not file
         self._name, self._loop = name, camera.loop and file
         settings = []
         if api == cv2.CAP_FFMPEG and not file:
-            settings = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
-            settings += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
+            limit_ms = int(max(OPENING_S, camera.stall_s) * 1000)
+            settings = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms]
+            settings += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
         self._capture = cv2.VideoCapture(name, api, settings)
         if not self._capture.isOpened():
             raise CameraError(
@@ -96,12 +102,15 @@ class CaptureSource:
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def read(self) -> Image | None:
-        got, image = self._capture.read()
-        if not got and self._loop:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+        try:
             got, image = self._capture.read()
+            if not got and self._loop:
+                self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+                got, image = self._capture.read()
+        except cv2.error as error:
+            raise CameraError(f"{self._name} gives no pictures: {error}") from error
         if got:
-            return np.asarray(image, np.uint8)
+            return cast(Image, image)
         if self.live:
             raise CameraError(f"{self._name} gives no more frames")
         return None
@@ -166,7 +175,7 @@ class PipelineSource:
             f"height={camera.height} ! fdsink fd={writing}"
         )
         self._frames = os.fdopen(reading, "rb")
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
+        self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
         try:
             command = ["gst-launch-1.0", "-q", *shlex.split(pipeline), *shlex.split(sink)]
             quiet = subprocess.DEVNULL
@@ -187,8 +196,14 @@ class PipelineSource:
         wanted = int(np.prod(self._shape))
         data = self._frames.read(wanted)
         if len(data) == wanted:
+            self._forget_old_words()
             return np.frombuffer(data, np.uint8).reshape(self._shape)
         raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
+
+    def _forget_old_words(self) -> None:
+        """A pipeline that warns at every frame must not fill the disk in a month."""
+        if os.fstat(self._said.fileno()).st_size > LAST_WORDS:
+            self._said.truncate(0)
 
     def _last_words(self) -> str:
         self._process.wait()

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from edge import annotate
+from edge.adapters import logs, systemd
 from edge.adapters.claims import ClaimSource
 from edge.adapters.door import make_door
 from edge.adapters.sources import check_url
@@ -22,6 +23,7 @@ from edge.core.types import Decision, Frame
 from edge.daemon import Daemon
 from edge.errors import OstiaryError
 from edge.observer import Sighting
+from edge.stopping import Stopping
 
 log = logging.getLogger("ostiary")
 
@@ -59,10 +61,14 @@ def run(
     host = "broker.example"
     ```
     """
-    level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    # First of all: what is started from here on must not find systemd's variables.
+    service = systemd.from_environment()
+    logs.set_up(logging.DEBUG if verbose else logging.INFO)
+    stopping = Stopping(service)
+    stopping.listen()
     profile = load_config(config)
-    if not Daemon(profile, _painter(pictures) if pictures else None).run():
+    service.status("loading and proving the models")
+    if not Daemon(profile, service, stopping, _painter(pictures) if pictures else None).run():
         log.warning("the camera hangs; leaving without it")
         logging.shutdown()
         os._exit(0)

@@ -1,5 +1,6 @@
 """Real sources: folders, a video file, GStreamer pipelines in place of a sensor."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -120,6 +121,68 @@ def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
         source.read()
     source.close()
     assert time.monotonic() - began < 30
+
+
+@needs_gstreamer
+def test_a_pipeline_whose_size_changes_goes_on_in_the_asked_size() -> None:
+    small = "videotestsrc pattern=blue num-buffers=5 ! video/x-raw,width=64,height=48"
+    large = "videotestsrc pattern=red ! video/x-raw,width=640,height=360"
+    both = f"{small} ! concat name=both {large} ! both. both."
+    source = open_source(camera(f"gst:{both}", width=128, height=96))
+    frames = [source.read() for _ in range(10)]
+    source.close()
+    assert {frame.shape for frame in frames} == {(96, 128, 3)}
+    middles = [frame[30:66, 40:88].reshape(-1, 3).mean(0) for frame in frames]
+    assert np.abs(middles[4] - [255, 0, 0]).max() < 6
+    assert np.abs(middles[5] - [0, 0, 255]).max() < 6
+
+
+def test_a_video_whose_size_changes_goes_on_in_its_first_size(tmp_path: Path) -> None:
+    pictures = [image(20, 64, 64)] * 3 + [image(200, 96, 128)] * 3
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(b"".join(cv2.imencode(".jpg", p)[1].tobytes() for p in pictures))
+    source = open_source(camera(str(path)))
+    frames = [source.read() for _ in range(6)]
+    source.close()
+    assert [(frame.shape[:2], int(frame.mean()) > 100) for frame in frames] == [
+        ((64, 64), False)
+    ] * 3 + [((64, 64), True)] * 3
+
+
+def test_what_opencv_raises_is_the_cameras_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+        def read(self):
+            raise cv2.error("corrupt")
+
+    (tmp_path / "a.avi").write_bytes(b"")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Broken())
+    with pytest.raises(CameraError, match="gives no pictures: corrupt"):
+        open_source(camera(str(tmp_path / "a.avi"))).read()
+
+
+CHATTERBOX = """#!/bin/bash
+fd="${!#}"
+while true; do yes "a warning" | head -c 50000 >&2; head -c 9216 /dev/zero >&"${fd#fd=}"; done
+"""
+
+
+def test_a_pipeline_that_warns_at_every_frame_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "gst-launch-1.0"
+    program.write_text(CHATTERBOX)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    source = open_source(camera("gst:any", width=64, height=48))
+    for _ in range(40):
+        source.read()
+        assert os.fstat(source._said.fileno()).st_size < 400_000
+    source.close()
 
 
 def test_a_width_with_padded_rows_is_refused() -> None:

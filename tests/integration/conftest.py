@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from notified import Manager, Service
 from places import write_png
 from site_broker import Authority, SiteBroker
 
@@ -42,6 +44,26 @@ def camera(tmp_path: Path, portrait: Image) -> str:
     folder.mkdir()
     write_png(folder / "1.png", portrait)
     return f"folder:{folder}"
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    """What stands for systemd."""
+    listening = Manager(tmp_path)
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, bundle_dir: Path, camera: str, broker: trial.Mosquitto, manager: Manager
+) -> Iterator[Service]:
+    """The daemon as a service, not yet started."""
+    made = Service(tmp_path / "door", bundle_dir, camera, broker.port)
+    made.manager = manager
+    yield made
+    if made.running:
+        made.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,175 @@
+"""Cameras that freeze, stall, go black, are unplugged and come back; the watchdog stays fed."""
+
+import contextlib
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from doors import Door, Listener
+from notified import Manager, Service
+from places import write_png
+
+from edge.core.types import Image
+from scripts import trial
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
+)
+WIDTH, HEIGHT, EVERY_S = 320, 240, 1 / 20
+PICTURE = f"width = {WIDTH}\nheight = {HEIGHT}"
+WATCHDOG_S = 4.0
+
+
+class Sensor:
+    """A sensor at the other end of a socket, that does what the test says."""
+
+    def __init__(self, scene: Image) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(EVERY_S)
+        self.url = (
+            f"gst:tcpclientsrc host=127.0.0.1 port={self._listening.getsockname()[1]} !"
+            f" rawvideoparse format=bgr width={WIDTH} height={HEIGHT} framerate=20/1"
+        )
+        self._scene = cv2.resize(scene, (WIDTH, HEIGHT))
+        self._rng = np.random.default_rng(5)
+        self._does, self._last = "well", self._picture()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def does(self, what: str) -> None:
+        with self._changed:
+            self._does = what
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        self.does("end")
+        self._thread.join()
+        self._listening.close()
+
+    def _run(self) -> None:
+        while self._does != "end":
+            with contextlib.suppress(OSError):
+                connection, _ = self._listening.accept()
+                connection.settimeout(1.0)
+                with connection:
+                    self._feed(connection)
+
+    def _feed(self, connection: socket.socket) -> None:
+        while self._does not in ("unplugged", "end"):
+            with self._changed:
+                self._changed.wait_for(lambda: self._does != "silent")
+            if self._does == "well":
+                self._last = self._picture()
+            shown = np.zeros_like(self._last) if self._does == "black" else self._last
+            if self._does == "cut short":
+                connection.sendall(shown.tobytes()[: HEIGHT * WIDTH])
+                return
+            connection.sendall(shown.tobytes())
+            with self._changed:
+                self._changed.wait(EVERY_S)
+
+    def _picture(self) -> Image:
+        noise = self._rng.normal(0, 3, self._scene.shape)
+        return np.clip(self._scene + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def sensor(portrait: Image) -> Iterator[Sensor]:
+    made = Sensor(portrait)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    listening = Manager(tmp_path)
+    yield listening
+    listening.close()
+
+
+def of_the_camera(listener: Listener) -> list[str]:
+    return [name for name in listener.event_names() if name.startswith("camera-")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("frozen", "frozen for"),
+        ("silent", "no frame for"),
+        ("black", "of one colour"),
+        ("unplugged", "pipeline ended"),
+        ("cut short", "pipeline ended"),
+    ],
+)
+def test_a_fault_is_an_event_and_so_is_the_return(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, sensor: Sensor, manager: Manager,
+    fault: str, why: str,
+) -> None:  # fmt: skip
+    listener = Listener(broker.port)
+    service = Service(
+        tmp_path / "door", bundle_dir, sensor.url, broker.port, camera_more=PICTURE
+    )  # fmt: skip
+    service.manager, service.watchdog_s = manager, WATCHDOG_S
+    with service:
+        assert listener.until(lambda heard: len(heard.decisions) > 3), service.log()
+        assert of_the_camera(listener) == []
+        sensor.does(fault)
+        assert listener.until(lambda heard: of_the_camera(heard) == ["camera-lost"]), service.log()
+        assert why in listener.events[-1].detail
+        assert manager.until(lambda heard: any("camera lost" in word for word in heard.words()))
+        fed, decided = len(manager.times("WATCHDOG=1")), len(listener.decisions)
+        assert manager.until(lambda heard: len(heard.times("WATCHDOG=1")) >= fed + 3)
+        assert len(listener.decisions) == decided, "somebody was seen who is not there"
+        assert of_the_camera(listener) == ["camera-lost"]
+        sensor.does("well")
+        assert listener.until(lambda heard: len(of_the_camera(heard)) == 2), service.log()
+        assert listener.until(lambda heard: len(heard.decisions) > decided + 3), service.log()
+        assert service.end() == 0
+    assert of_the_camera(listener) == ["camera-lost", "camera-back"]
+    fed_at = manager.times("WATCHDOG=1")
+    assert max(np.diff(fed_at)) < WATCHDOG_S, "systemd would have killed it"
+    listener.close()
+
+
+def test_a_camera_that_is_not_there_yet_is_awaited(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, sensor: Sensor
+) -> None:
+    sensor.does("silent")
+    listener = Listener(broker.port)
+    with Door(
+        tmp_path / "door", bundle_dir, sensor.url, broker.port, camera_more=PICTURE
+    ) as door:  # fmt: skip
+        assert listener.until(lambda heard: of_the_camera(heard) == ["camera-lost"]), door.log()
+        sensor.does("well")
+        assert listener.until(lambda heard: bool(heard.decisions)), door.log()
+        both = ["camera-lost", "camera-back"]
+        assert listener.until(lambda heard: of_the_camera(heard) == both), door.log()
+    listener.close()
+
+
+def test_another_size_is_an_event_and_everybody_a_new_face(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, portrait: Image
+) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    write_png(folder / "1.png", portrait)
+    write_png(folder / "2.png", portrait[20:460])
+    listener = Listener(broker.port)
+    with Door(
+        tmp_path / "door", bundle_dir, f"folder:{folder}", broker.port,
+        camera_more="hold_frames = 10",
+    ) as door:  # fmt: skip
+        changed = "camera-changed"
+        assert listener.until(lambda heard: of_the_camera(heard)[:2] == [changed] * 2), door.log()
+        details = [event.detail for event in listener.events if event.event == changed]
+        assert details[:2] == ["640x480 before, 640x440 now", "640x440 before, 640x480 now"]
+        assert listener.until(lambda heard: len({d.track for d in heard.decisions}) >= 3)
+    tracks = [decision.track for decision in listener.decisions]
+    assert tracks == sorted(tracks), "an earlier face came back"
+    listener.close()
