@@ -50,6 +50,7 @@ class FakeSource:
         self, script: Sequence[Image | CameraError | threading.Event | None], live: bool = True
     ) -> None:
         self.live = live
+        self.size_px: tuple[int, int] | None = None
         self.closed = False
         self._script = list(script)
 

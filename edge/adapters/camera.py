@@ -58,7 +58,7 @@ class CameraReader:
         self._threads: list[threading.Thread] = []
         # Kept over attempts: a camera that still shows its frozen picture is not back.
         self._watchful = Watchfulness(camera.frozen_s)
-        self._size: tuple[int, ...] = ()
+        self._size: tuple[int, int] | None = None
         self._count = 0
         self._lost = False
         self._wait_s = FIRST_WAIT_S
@@ -127,7 +127,7 @@ class CameraReader:
 
     # Called by the turn's thread.
 
-    def _give(self, turn: _Turn, image: Image) -> bool:
+    def _give(self, turn: _Turn, image: Image, size_px: tuple[int, int]) -> bool:
         """Hand a frame over; False where this turn is over."""
         with self._changed:
             if not self._camera.drop:
@@ -143,15 +143,15 @@ class CameraReader:
             if self._lost:
                 self._lost = False
                 self._events.append(CameraEvent("camera-back"))
-            self._measure(image)
+            self._measure(size_px)
             self._changed.notify_all()
         return True
 
-    def _measure(self, image: Image) -> None:
+    def _measure(self, size_px: tuple[int, int]) -> None:
         """Say where a camera's picture has another size than before."""
-        before, self._size = self._size, image.shape[1::-1]
-        if before and before != self._size:
-            was, now = (f"{width}x{height}" for width, height in (before, self._size))
+        before, self._size = self._size, size_px
+        if before is not None and before != size_px:
+            was, now = (f"{width}x{height}" for width, height in (before, size_px))
             self._events.append(CameraEvent("camera-changed", f"{was} before, {now} now"))
 
     def _fail(self, reason: str) -> None:
@@ -227,19 +227,20 @@ class _Turn:
             if not source.live and self._camera.drop:
                 due += 1 / self._camera.fps
                 self._pause(due - self._reader._clock())
-            if not self._pass_on(checked(image), source.live):
+            if not self._pass_on(checked(image), source):
                 return False
             self._does(self._camera.stall_s)
         return False
 
-    def _pass_on(self, image: Image, live: bool) -> bool:
+    def _pass_on(self, image: Image, source: Source) -> bool:
         """Hand over what is new evidence; False where this turn is over."""
         if self._left.is_set():
             return False
-        if live and self._reader._watchful.useless(image, self._reader._clock()):
+        if source.live and self._reader._watchful.useless(image, self._reader._clock()):
             # A frozen face must not collect votes.
             return True
-        return self._reader._give(self, image)
+        height, width = image.shape[:2]
+        return self._reader._give(self, image, source.size_px or (width, height))
 
     def _pause(self, seconds: float) -> None:
         """Wait, which is no hanging; not at all where the time is over already."""

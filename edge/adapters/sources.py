@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +26,11 @@ OPENING_S = 3.0
 """To open a stream and for each of its frames, where `stall_s` is not longer: an attempt that
 hangs must be over soon after the camera has returned."""
 LAST_WORDS = 64_000
+CONVERT = "ostiary"
+"""The first element of ours in a pipeline: what goes into it has the camera's own size."""
+_CAPS = re.compile(
+    rb":%b\.GstPad:sink: caps = .*?width=\(int\)(\d+), height=\(int\)(\d+)" % CONVERT.encode()
+)
 FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
 
 
@@ -31,6 +38,8 @@ class Source(Protocol):
     """Frames, one after another. `live` ones can not be asked to wait and never end."""
 
     live: bool
+    size_px: tuple[int, int] | None
+    """Width and height before this source scaled the frame; None where it does not scale."""
 
     def read(self) -> Image | None:
         """The next frame, or None at the end. Raises CameraError where the source failed."""
@@ -82,6 +91,8 @@ class CaptureSource:
     A stream or file that changes its size on the way is scaled to its first by OpenCV.
     """
 
+    size_px: tuple[int, int] | None = None
+
     def __init__(self, name: str, api: int, camera: Camera, file: bool = False) -> None:
         self.live = not file
         self._name, self._loop = name, camera.loop and file
@@ -126,6 +137,7 @@ class FolderSource:
     """The photos of a folder by name, each held for some frames."""
 
     live = False
+    size_px: tuple[int, int] | None = None
 
     def __init__(self, folder: Path, camera: Camera) -> None:
         self._photos = sorted(p for p in folder.iterdir() if is_photo(p))
@@ -168,26 +180,34 @@ class PipelineSource:
                 "a gst: camera needs a width that divides by 4", "its rows are padded"
             )
         self._shape = (camera.height, camera.width, 3)
+        self.size_px: tuple[int, int] | None = None
+        self._heard = 0
         # A pipe of their own: elements print to stdout, and one line would shift every later frame.
         reading, writing = os.pipe()
         sink = (
-            f"! videoconvert ! videoscale ! video/x-raw,format=BGR,width={camera.width},"
-            f"height={camera.height} ! fdsink fd={writing}"
+            f"! videoconvert name={CONVERT} ! videoscale ! video/x-raw,format=BGR,"
+            f"width={camera.width},height={camera.height} ! fdsink fd={writing}"
         )
         self._frames = os.fdopen(reading, "rb")
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
+        self._told = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
+        # By lines: kept in a buffer, a new size would be told too late.
+        launch = ["stdbuf", "-oL", "gst-launch-1.0", "-v"]
         try:
-            command = ["gst-launch-1.0", "-q", *shlex.split(pipeline), *shlex.split(sink)]
-            quiet = subprocess.DEVNULL
+            if shutil.which(launch[2]) is None:
+                raise FileNotFoundError("it is not installed")
             self._process = subprocess.Popen(
-                command, stdin=quiet, stdout=quiet, stderr=self._said, pass_fds=[writing]
+                [*launch, *shlex.split(pipeline), *shlex.split(sink)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._told,
+                stderr=self._said,
+                pass_fds=[writing],
             )
         except (OSError, ValueError) as error:
-            self._frames.close()
-            self._said.close()
+            self._close_files()
             raise CameraError(
                 f"can not start gst-launch-1.0: {error}",
-                "install GStreamer (Debian: gstreamer1.0-tools gstreamer1.0-plugins-base)",
+                "install GStreamer (Debian: gstreamer1.0-tools, -plugins-base and -plugins-good)",
             ) from error
         finally:
             os.close(writing)
@@ -196,12 +216,22 @@ class PipelineSource:
         wanted = int(np.prod(self._shape))
         data = self._frames.read(wanted)
         if len(data) == wanted:
-            self._forget_old_words()
+            self._hear()
             return np.frombuffer(data, np.uint8).reshape(self._shape)
         raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
 
-    def _forget_old_words(self) -> None:
-        """A pipeline that warns at every frame must not fill the disk in a month."""
+    def _hear(self) -> None:
+        """What the pipeline tells of the camera's own size, and at once when that changes."""
+        file = self._told.fileno()
+        told = os.pread(file, LAST_WORDS, self._heard)
+        whole = told[: told.rfind(b"\n") + 1]
+        self._heard += len(whole)
+        for width, height in _CAPS.findall(whole):
+            self.size_px = (int(width), int(height))
+        # A pipeline that says something at every frame must not fill the disk in a month.
+        if self._heard > LAST_WORDS:
+            self._told.truncate(0)
+            self._heard = 0
         if os.fstat(self._said.fileno()).st_size > LAST_WORDS:
             self._said.truncate(0)
 
@@ -218,5 +248,8 @@ class PipelineSource:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._frames.close()
-        self._said.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in (self._frames, self._said, self._told):
+            file.close()

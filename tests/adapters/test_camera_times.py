@@ -57,7 +57,7 @@ class World:
         self._over = threading.Event()
         camera = Camera(url="fake:", frozen_s=frozen_s)
         self.reader = CameraReader(camera, self._open, self.clock, self._wait)
-        self.live = True
+        self.live, self.size_px = True, None
 
     def run(self) -> None:
         self.reader.start()
@@ -138,7 +138,7 @@ class Hanging:
         self.clock = FakeClock()
         self.fails_at = self.clock.now
         self.returns_at = self.fails_at + outage_s
-        self.live, self._opens = True, opens
+        self.live, self.size_px, self._opens = True, None, opens
         self._hung: list[tuple[float, threading.Event]] = []
         self._settled = threading.Semaphore(0)
         self._end = threading.Event()

@@ -124,13 +124,18 @@ def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
 
 
 @needs_gstreamer
-def test_a_pipeline_whose_size_changes_goes_on_in_the_asked_size() -> None:
+def test_a_pipeline_whose_size_changes_goes_on_in_the_asked_size_and_tells() -> None:
     small = "videotestsrc pattern=blue num-buffers=5 ! video/x-raw,width=64,height=48"
     large = "videotestsrc pattern=red ! video/x-raw,width=640,height=360"
     both = f"{small} ! concat name=both {large} ! both. both."
     source = open_source(camera(f"gst:{both}", width=128, height=96))
-    frames = [source.read() for _ in range(10)]
+    frames, sizes = [], []
+    for _ in range(10):
+        frames.append(source.read())
+        sizes.append(source.size_px)
     source.close()
+    assert sizes[0] == (64, 48)
+    assert sizes[-1] == (640, 360)
     assert {frame.shape for frame in frames} == {(96, 128, 3)}
     middles = [frame[30:66, 40:88].reshape(-1, 3).mean(0) for frame in frames]
     assert np.abs(middles[4] - [255, 0, 0]).max() < 6

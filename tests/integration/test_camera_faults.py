@@ -173,3 +173,17 @@ def test_another_size_is_an_event_and_everybody_a_new_face(
     tracks = [decision.track for decision in listener.decisions]
     assert tracks == sorted(tracks), "an earlier face came back"
     listener.close()
+
+
+def test_a_pipeline_whose_camera_changes_its_size_is_an_event(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto
+) -> None:
+    part = "videotestsrc is-live=true pattern=ball{} ! video/x-raw,width={},height={}"
+    small, large = part.format(" num-buffers=30", 320, 240), part.format("", 640, 360)
+    listener = Listener(broker.port)
+    camera = f"gst:{small} ! concat name=both {large} ! both. both."
+    with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
+        assert listener.until(lambda heard: bool(heard.events)), door.log()
+    (event,) = listener.events
+    assert (event.event, event.detail) == ("camera-changed", "320x240 before, 640x360 now")
+    listener.close()
