@@ -22,7 +22,7 @@ from edge.config import Config
 from edge.core import policy
 from edge.core.policy import Claim, Tick
 from edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
-from edge.errors import OstiaryError, StoreError
+from edge.errors import BackendError, OstiaryError, StoreError
 from edge.follower import Follower
 from edge.housekeeping import Housekeeper
 from edge.models import open_models
@@ -34,7 +34,7 @@ from edge.wire import StateMessage, Topics
 
 log = logging.getLogger(__name__)
 
-WAIT_S = 0.1
+WAIT_S, GIVE_UP_S = 0.1, 10.0
 CAMERA_S, GOODBYE_S, SPARE_S = 1.0, 1.5, 0.5
 """Of the time to close: the camera's, the goodbye's, and what of that is left for its last step."""
 STORE, JOURNAL, LOCK = "store.db", "journal.db", "lock"
@@ -67,6 +67,7 @@ class Daemon:
         self._recorder = Recorder(self._journal, door, self._reporter, time.time, unrecorded)
         self._camera = CameraReader(config.camera, open_source)
         self._last_s, self._failed_until = time.monotonic(), 0.0
+        self._failing_s: float | None = None
         self._claim_problem, self._broker_problem = "", "never connected"
         follower = Follower(self._store, self._observer, self._reporter, self._pipeline.bundle)
         self._house = Housekeeper(config, self._journal, follower, self._reporter)
@@ -107,8 +108,12 @@ class Daemon:
         False where a camera thread hangs, so that the process must leave without clean-up.
         """
         self._begin()
-        while not self._stopping.wanted and not self._camera.ended:
-            self._turn()
+        try:
+            while not self._stopping.wanted and not self._camera.ended:
+                self._turn()
+        except BackendError:
+            self._close()
+            raise
         if self._camera.ended:
             log.info("the recording has ended after %d frames", self._reporter.frames)
         return self._close()
@@ -140,9 +145,9 @@ class Daemon:
                 self._look(frame)
             else:
                 self._step(Tick(), None, None)
-        except Exception:
-            log.exception("a frame failed")
-            self._degraded()
+            self._failing_s = None if frame is not None else self._failing_s
+        except Exception as error:  # noqa: BLE001 - the door goes on, and says why it stays shut
+            self._fail(error)
         self._pump()
         self._house.keep()
         self._service.status(self._reporter.summary())
@@ -188,6 +193,17 @@ class Daemon:
         self._state, decision = policy.step(self._rules, self._state, event, self._last_s)
         if decision is not None:
             self._carry_out(decision, sighting, frame, began or time.perf_counter())
+
+    def _fail(self, error: Exception) -> None:
+        """Deny; and leave, to be started anew, once no frame has been looked at for long."""
+        now = time.monotonic()
+        if self._failing_s is None:
+            self._failing_s = now
+            log.error("a frame failed", exc_info=error)
+        self._degraded()
+        # A GPU that has failed once answers this process with errors for ever.
+        if now - self._failing_s > GIVE_UP_S:
+            raise BackendError(f"every frame has failed for {GIVE_UP_S:.0f} s: {error}")
 
     def _degraded(self) -> None:
         """Say at most once a cooldown that the door can not see."""

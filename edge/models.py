@@ -15,11 +15,8 @@ CACHE = "cache"
 def open_models(config: Config) -> Pipeline:
     """The pipeline of a profile. Raises BundleError or BackendError, with every reason."""
     choice, state = config.bundle, config.state.path
-    return open_pipeline(
-        bundles.load(choice.path, read_keys(choice.keys)),
-        choice.backend,
-        choice.threads,
-        state / CACHE,
-        choice.precision,
-        state / engines.FOLDER,
-    )
+    loaded = bundles.load(choice.path, read_keys(choice.keys))
+    with engines.trial(state / engines.FOLDER) as folder:
+        return open_pipeline(
+            loaded, choice.backend, choice.threads, state / CACHE, choice.precision, folder
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from edge.cli.console import new_app, run
 from export.cli import engines
 
@@ -12,20 +10,17 @@ DEVICE_HELP = (
     "Engines for this device. The workstation's commands need pip install 'ostiary[export]'."
 )
 
-WORKSTATION = importlib.util.find_spec("onnx") is not None
-"""A device builds engines, and has nothing installed to make a bundle with."""
-app = new_app(HELP if WORKSTATION else DEVICE_HELP)
-engines.register(app)
-if WORKSTATION:
+try:
     from export.cli import files, judging, making
-
-    for room in (making, judging, files):
-        room.register(app)
+except ImportError:
+    # A device builds engines, and has not all installed that makes a bundle.
+    app = new_app(DEVICE_HELP)
+    app.callback()(lambda: None)  # or Typer takes the only command for the whole program
+    engines.register(app)
 else:
-
-    @app.callback()
-    def several() -> None:
-        """Keep Typer from taking the only command for the whole program."""
+    app = new_app(HELP)
+    for room in (making, judging, files, engines):
+        room.register(app)
 
 
 def main() -> None:

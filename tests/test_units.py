@@ -65,8 +65,8 @@ def system(tmp_path: Path) -> Path:
     ours.mkdir(parents=True)
     for unit in (DOOR, ENGINE):
         shutil.copy(unit, ours)
-        for command in commands(unit):
-            program = tmp_path / command[0].lstrip("/")
+        for name in ("/bin/sh", *(command[0] for command in commands(unit))):
+            program = tmp_path / name.lstrip("/")
             program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text("#!/bin/sh\n")
             program.chmod(0o755)
@@ -132,7 +132,9 @@ def test_each_relaxation_stands_below_a_comment(unit: Path) -> None:
 
 
 def commands(unit: Path) -> list[list[str]]:
-    return [shlex.split(value) for key, value in settings(unit) if key.startswith("Exec")]
+    """What a unit runs; of a shell's, the first command in it."""
+    split = [shlex.split(value) for key, value in settings(unit) if key.startswith("Exec")]
+    return [shlex.split(c[2].partition(";")[0]) if c[0] == "/bin/sh" else c for c in split]
 
 
 EVERY_COMMAND = [command for unit in (DOOR, ENGINE) for command in commands(unit)]
@@ -157,8 +159,17 @@ def test_the_engine_is_built_first_and_the_door_opens_without_it() -> None:
     assert one_of(ENGINE, "Type") == "oneshot"
     (condition,) = all_of(ENGINE, "ExecCondition")
     # Asking and building must be about the same profile.
-    assert condition == f"{one_of(ENGINE, 'ExecStart')} --needed"
+    assert condition.startswith(f"/bin/sh -c '{one_of(ENGINE, 'ExecStart')} --needed; case $$? in ")
     assert one_of(ENGINE, "StartLimitBurst") == "3"
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, 0), (3, 1), (2, 1), (1, 255), (139, 255)])
+def test_only_an_answer_skips_the_engine_and_a_crash_is_seen(code: int, said: int) -> None:
+    """systemd skips a unit whose condition ends with 1 to 254, and fails it at 255."""
+    _, _, script = shlex.split(one_of(ENGINE, "ExecCondition"))
+    _, _, judged = script.replace("$$", "$").partition(";")
+    done = subprocess.run(["/bin/sh", "-c", f"(exit {code});{judged}"])
+    assert done.returncode == said
 
 
 def test_the_door_never_gives_up() -> None:

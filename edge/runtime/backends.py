@@ -38,13 +38,17 @@ def backends(
     for name in names:
         try:
             found.append(_make(name, threads, cache, engines))
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             missing.append(f"{name}: {error}")
+            if name == "tensorrt" and engines is not None and engines.is_dir():
+                refused.append(missing[-1])
+        except ImportError as error:
+            refused.append(f"{name}: {error}")
         except BackendError as error:
             refused.append(f"{name}: {error.message}")
     if not found:
         raise BackendError(
-            f"no backend can be used ({'; '.join(missing + refused)})",
+            f"no backend can be used ({'; '.join(dict.fromkeys(missing + refused))})",
             "pip install 'ostiary[cpu]', or on a Jetson see docs/device.md",
         )
     return Choice(found, refused)

@@ -108,12 +108,12 @@ class CudaPython:
         self._driver = driver
         try:
             _value(driver.cuInit(0))
-        except RuntimeError as error:  # its loader finds no libcuda
+            number = _value(driver.cuDeviceGet(0))
+            self._context = _value(driver.cuDevicePrimaryCtxRetain(number))
+            self.device = self._describe(number)
+            self.use()
+        except RuntimeError as error:  # its loader finds no libcuda, or an older one
             raise BackendError(f"no CUDA driver: {error}", DRIVER) from None
-        number = _value(driver.cuDeviceGet(0))
-        self._context = _value(driver.cuDevicePrimaryCtxRetain(number))
-        self.device = self._describe(number)
-        self.use()
 
     def _describe(self, number: Any) -> Device:
         driver = self._driver

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -15,7 +18,10 @@ from edge.runtime.det import Sha256
 SCHEMA = 1
 FOLDER, REPORT = "engines", "engines.json"
 MAGIC = b"ostiary engine\n"
-_HEADER_MOST = 256 << 10
+TRYING = ".trying"
+MOST_TRIES = 2
+_HEADER_MOST = 1 << 20
+_OTHERS_WRITE = 0o002
 REBUILD = "ostiary-export engine builds it on this device"
 Precision = Literal["int8", "fp16", "fp32"]
 """Fastest first. The int8 file has the first only, a float file one of the others."""
@@ -71,18 +77,31 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: Layers | None
 
 
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why there is no engine of a fingerprint, and how often it was tried."""
+
+    reason: str
+    tries: int = 1
+    passing: bool = False
+    """The next try may succeed: the disk was full, or the process was ended."""
+
+    @property
+    def final(self) -> bool:
+        """Whether it is not tried again: a door must not spend minutes at each start."""
+        return not self.passing or self.tries >= MOST_TRIES
+
+
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of one model: `file` is None where no engine counts.
 
-    `failed` has the reason by the fingerprint's key, so that what failed once is not tried at
-    each start of the device.
+    `failed` is by the fingerprint's key.
     """
 
     model: str
     onnx: Sha256
     file: str | None = None
     precision: Precision | None = None
-    failed: dict[str, str] = {}
+    failed: dict[str, Failure] = {}
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,9 +132,17 @@ def pack(header: Header, plan: bytes) -> bytes:
 def read(path: Path) -> Engine:
     """Read an engine. Raises BackendError where it is missing, cut short or not one of ours."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read()
     except OSError as error:
         raise BackendError(f"can not read the engine {path}: {error.strerror}", REBUILD) from error
+    # A plan is code: nobody runs what another account could have put there, least of all root.
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_WRITE:
+        raise BackendError(
+            f"the engine {path} could have been written by somebody else",
+            "run it as the account that owns it, such as: sudo -u ostiary ...",
+        )
     end = data.find(b"\n", len(MAGIC), len(MAGIC) + _HEADER_MOST)
     if not data.startswith(MAGIC) or end < 0:
         raise BackendError(f"{path} is no engine of Ostiary", REBUILD)
@@ -186,7 +213,42 @@ def _reported(folder: Path, onnx: str) -> list[str]:
     except BackendError:
         return []
     failed = [entry for entry in report.entries if entry.onnx == onnx and entry.file is None]
-    return [reason for entry in failed for reason in entry.failed.values()]
+    return [failure.reason for entry in failed for failure in entry.failed.values()]
+
+
+@contextmanager
+def trial(folder: Path) -> Iterator[Path]:
+    """Around the first use of engines: what ends the process here must not do so at each start.
+
+    Gives the folder; or one beside it that holds no engines, where the last trial never ended.
+    The trial after that is a real one again.
+    """
+    mark = folder / TRYING
+    if not folder.is_dir():
+        yield folder
+    elif _was_ended(mark):
+        mark.unlink()
+        yield mark
+    else:
+        mark.write_text(str(os.getpid()))
+        try:
+            yield folder
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+def _was_ended(mark: Path) -> bool:
+    """Whether a trial began whose process is no longer there."""
+    try:
+        number = int(mark.read_text())
+        if number == os.getpid():  # of an earlier life: in a container each is number 1
+            return True
+        os.kill(number, 0)
+    except (FileNotFoundError, PermissionError):
+        return False
+    except (ProcessLookupError, ValueError):
+        return True
+    return False
 
 
 def read_report(folder: Path) -> Report:

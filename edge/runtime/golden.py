@@ -83,7 +83,7 @@ def _proven(
         if name == INT8 and not backend.runs_int8:
             continue
         try:
-            runner = backend.load(bundle.path / model.file, model)
+            runner = _load(backend, bundle.path / model.file, model)
             check(name, model, runner, golden)
         except BackendError as error:
             if name != INT8:
@@ -95,6 +95,14 @@ def _proven(
     if width != bundle.dim:
         raise BackendError(f"the encoder gives {width} values, the manifest says {bundle.dim}")
     return runners, tuple(lacks)
+
+
+def _load(backend: Backend, file: Path, model: ModelEntry) -> Runner:
+    try:
+        return backend.load(file, model)
+    except (RuntimeError, TypeError) as error:
+        # A library's own way to fail must leave the door to the next backend, not end it.
+        raise BackendError(f"{model.file} can not be loaded: {error}") from error
 
 
 def check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> tuple[float, float]:

@@ -73,13 +73,20 @@ class TensorRtBackend:
 
     def __init__(self, folder: Path) -> None:
         """Raises ImportError without TensorRT, BackendError without a driver or a GPU."""
+        if folder.name == engines.TRYING:
+            raise BackendError("TensorRT ended the process when it was last tried")
         self._folder = folder
         self.library = load_tensorrt()
         # Without a driver the runtime below ends the process: this raises instead.
         self._cuda = open_cuda()
         self.place = place_of(self.library, self._cuda)
         self._logger = make_logger(self.library)
-        self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
+        try:
+            self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
+        except (RuntimeError, TypeError) as error:  # what pybind11 makes of a failed start
+            raise BackendError(
+                f"TensorRT does not start: {self._logger.last()} ({error})"
+            ) from error
 
     def load(self, file: Path, model: ModelEntry) -> TensorRtRunner:
         onnx = hashlib.sha256(file.read_bytes()).hexdigest()

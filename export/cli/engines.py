@@ -23,9 +23,9 @@ from export.engine.make import Made, Wish, make, needed
 from export.engine.order import RTX, TENSORRT, Probe, Step
 from export.engine.workshop import Apart
 
-FAILED = NOT_NEEDED = 1
+FAILED, NOT_NEEDED = 1, 3
 CPU = ("openvino", "onnxruntime")
-MOST_OF_MEMORY = 0.75
+MOST_OF_MEMORY = 0.55
 CLEAR = "\r\x1b[K"
 
 
@@ -57,13 +57,16 @@ def engine(
         typer.Option(help="Build by TensorRT for RTX for sm86, say, without a GPU: a rehearsal."),
     ] = "",
     memory_mb: Annotated[
-        int | None, typer.Option(min=64, help="What the building process may take; 3/4 of all.")
+        int | None, typer.Option(min=64, help="What the building process may take; 55 % of all.")
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Build also what is there, or has failed before.")
     ] = False,
     only_needed: Annotated[
-        bool, typer.Option("--needed", help="Build nothing; exit code 0 if something would be.")
+        bool,
+        typer.Option(
+            "--needed", help="Build nothing; exit code 0 if something would be, 3 if not."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -142,7 +145,7 @@ def _say_needed(site: _Site, workshop: Apart, probe: Probe, json: bool) -> None:
 
 
 def _most_memory_mb() -> int:
-    """Three quarters of the machine: a Jetson's GPU has no memory of its own."""
+    """Of the machine; the GPU's part comes on top, and the unit's limit is for both."""
     total_kb = int(Path("/proc/meminfo").read_text().split()[1])
     return int(total_kb / 1024 * MOST_OF_MEMORY)
 
@@ -169,7 +172,7 @@ def _document(made: Made, folder: Path) -> dict[str, object]:
                 "file": entry.file,
                 "precision": entry.precision,
                 "header": _header(folder, entry.file),
-                "failed": list(entry.failed.values()),
+                "failed": [failure.reason for failure in entry.failed.values()],
             }
             for entry in made.report.entries
         ],
@@ -191,8 +194,8 @@ def _show(made: Made, folder: Path) -> None:
         table.add_row(entry.model, made.did[entry.model], *_cells(header))
     out.print(table)
     for entry in made.report.entries:
-        for reason in entry.failed.values():
-            out.print(f"[yellow]{entry.model}[/] {escape(reason)}")
+        for failure in entry.failed.values():
+            out.print(f"[yellow]{entry.model}[/] {escape(failure.reason)}")
     if not made.here.runs:
         out.print("[yellow]built without a GPU: never run, and no device runs them[/]")
 

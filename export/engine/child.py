@@ -36,6 +36,8 @@ def main() -> None:
         carry_out(order, lambda answer: _write(answers.fileno(), answer))
     except OstiaryError as error:
         _write(answers.fileno(), Refusal(error.message, error.hint))
+    except OSError as error:
+        _write(answers.fileno(), Refusal(str(error), passing=True))
 
 
 def carry_out(order: Order, say: Say) -> None:

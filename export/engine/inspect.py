@@ -20,6 +20,8 @@ _TYPES = (
     ("fp32", re.compile(r"fp32|float", re.I)),
 )
 UNKNOWN = "unknown"
+LONGEST = 160
+"""Characters kept of a layer's name: a fused one lists all it was made of."""
 
 
 def layers_of(trt: Any, engine: Any) -> Layers:
@@ -38,9 +40,9 @@ def parse(text: str) -> Layers:
     for layer in found:
         # With less than detailed verbosity a layer is its name only.
         if not isinstance(layer, dict):
-            names[str(layer)] = UNKNOWN
+            names[str(layer)[:LONGEST]] = UNKNOWN
         elif layer.get("LayerType") not in COPIES:
-            names[str(layer.get("Name", len(names)))] = _type(layer)
+            names[str(layer.get("Name", len(names)))[:LONGEST]] = _type(layer)
     return Layers(dict(Counter(names.values())), names)
 
 

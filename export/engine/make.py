@@ -18,9 +18,9 @@ from edge.errors import BackendError, OstiaryError
 from edge.files import write_atomically
 from edge.runtime import engines
 from edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
-from edge.runtime.engines import Entry, Fingerprint, Header, Precision, Report
+from edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
 from export.engine.order import Build, Here, Probe, Prove, Proven, Step
-from export.engine.workshop import Workshop
+from export.engine.workshop import PassingError, Workshop
 
 PLAN = ".plan"
 """What a build in progress writes; a file of this ending is nothing that counts."""
@@ -57,15 +57,12 @@ def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         _clear(folder)
-        before = _before(folder)
-        did: dict[str, str] = {}
-        entries: list[Entry] = []
-        shop = _Shop(bundle, folder, here, workshop, wish, say)
-        for name, model in bundle.manifest.models.items().items():
-            entry, what = _Model(shop, name, model).bring(before.get(name))
-            entries.append(entry)
-            did[name] = what
-        report = Report(engines.SCHEMA, entries)
+        shop = _Shop(bundle, folder, here, workshop, wish, say, _before(folder))
+        did = {
+            name: _Model(shop, name, model).bring()
+            for name, model in bundle.manifest.models.items().items()
+        }
+        report = Report(engines.SCHEMA, [shop.entries[name] for name in did])
         write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
         _prune(folder, report)
     return Made(here, report, did)
@@ -79,7 +76,7 @@ def needed(bundle: Bundle, folder: Path, here: Here) -> list[str]:
         onnx = bundle.manifest.files[model.file]
         wanted = [_fingerprint(here, onnx, model, p) for p in attempts(name, here)]
         failed = before[name].failed if name in before else {}
-        open_ones = [f for f in wanted if f.key not in failed]
+        open_ones = [f for f in wanted if not (f.key in failed and failed[f.key].final)]
         if open_ones and not _holds(folder, open_ones[0], here):
             found.append(name)
     return found
@@ -116,6 +113,14 @@ class _Shop:
     workshop: Workshop
     wish: Wish
     say: Say
+    entries: dict[str, Entry]
+    """By model, as the last run left them and this one goes on to write them."""
+
+    def note(self, entry: Entry) -> None:
+        """Onto the disk at once: who is ended in mid-build must not begin it at every start."""
+        self.entries[entry.model] = entry
+        report = Report(engines.SCHEMA, list(self.entries.values()))
+        write_atomically(self.folder / engines.REPORT, msgspec.json.encode(report))
 
 
 class _Model:
@@ -125,36 +130,43 @@ class _Model:
         self._shop, self._name, self._model = shop, name, model
         self._onnx = shop.bundle.manifest.files[model.file]
 
-    def bring(self, before: Entry | None) -> tuple[Entry, str]:
-        """The entry of the report, and what was done for it."""
-        failed: dict[str, str] = {}
+    def bring(self) -> str:
+        """Note what became of the model; what was done for it."""
+        before = self._shop.entries.get(self._name)
+        failed: dict[str, Failure] = {}
         for precision in attempts(self._name, self._shop.here):
             wanted = _fingerprint(self._shop.here, self._onnx, self._model, precision)
             file = engines.engine_file(self._shop.folder, self._onnx, precision)
+            last = before.failed.get(wanted.key) if before is not None else None
             if not self._shop.wish.again:
-                if before is not None and wanted.key in before.failed:
-                    failed[wanted.key] = before.failed[wanted.key]
-                    self._tell(f"not tried again without --again: {failed[wanted.key]}")
+                if last is not None and last.final:
+                    failed[wanted.key] = last
+                    self._tell(f"not tried again without --again: {last.reason}")
                     continue
                 if _holds(self._shop.folder, wanted, self._shop.here):
                     self._tell(f"{precision}: there already")
-                    return self._entry(file.name, precision, failed), "hit"
+                    return self._done("hit", file.name, precision, failed)
+            tries = 1 if last is None or self._shop.wish.again else last.tries + 1
+            begun = Failure(f"{precision}: the build was ended before its end", tries, passing=True)
+            self._done("", None, None, {**failed, wanted.key: begun})
             try:
                 self._build(wanted, file)
             except OstiaryError as error:
-                failed[wanted.key] = f"{precision}: {error.message}"
-                self._tell(failed[wanted.key])
+                passing = isinstance(error, PassingError)
+                failed[wanted.key] = Failure(f"{precision}: {error.message}", tries, passing)
+                self._tell(failed[wanted.key].reason)
                 continue
-            return self._entry(file.name, precision, failed), "built"
-        return self._entry(None, None, failed or self._lacks()), "failed"
+            return self._done("built", file.name, precision, failed)
+        return self._done("failed", None, None, failed or self._lacks())
 
-    def _lacks(self) -> dict[str, str]:
-        return {"": self._shop.here.lacks or "no precision of this file can be built here"}
+    def _lacks(self) -> dict[str, Failure]:
+        return {"": Failure(self._shop.here.lacks or "no precision of this file can be built here")}
 
-    def _entry(
-        self, file: str | None, precision: Precision | None, failed: dict[str, str]
-    ) -> Entry:
-        return Entry(self._name, self._onnx, file, precision, failed)
+    def _done(
+        self, what: str, file: str | None, precision: Precision | None, failed: dict[str, Failure]
+    ) -> str:
+        self._shop.note(Entry(self._name, self._onnx, file, precision, failed))
+        return what
 
     def _build(self, wanted: Fingerprint, file: Path) -> None:
         plan = file.with_suffix(PLAN)
@@ -188,6 +200,7 @@ class _Model:
             layers=proven.layers if proven else None,
         )
         write_atomically(file, engines.pack(header, data))
+        engines.read(file)  # what can not be read back would be built anew at every start
 
     def _prove(self, precision: Precision, plan: Path) -> Proven | None:
         if not self._shop.here.runs:

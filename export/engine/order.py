@@ -88,6 +88,8 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
 
     message: str
     hint: str = ""
+    passing: bool = False
+    """The disk or the machine refused, not TensorRT."""
 
 
 Order = Probe | Build | Prove

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -26,10 +27,19 @@ from export.engine.order import (
     Step,
 )
 
-CHILD = "from export.engine.child import main; main()"
+CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    " from export.engine.child import main; main()"
+)
+"""It imports what its parent does, and nothing from the current directory."""
+LONGEST_S = {Probe: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
 Heard = Callable[[Step], None]
 A = TypeVar("A", Here, Built, Proven)
+
+
+class PassingError(BackendError):
+    """It failed for a reason that may be gone the next time: the disk, memory, a crash."""
 
 
 class Workshop(Protocol):
@@ -67,24 +77,26 @@ def _deaf(step: Step) -> None:
 
 def _ask(order: Order, kind: type[A], heard: Heard) -> A:
     found: Answer | None = None
-    there = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", CHILD]
+    command = [sys.executable, "-c", CHILD, json.dumps([path for path in sys.path if path])]
+    limit_s = LONGEST_S[type(order)]
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=there
-        )
-        try:
-            with child:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said) as child:
+            late = threading.Timer(limit_s, child.kill)
+            late.start()
+            try:
                 found = _converse(child, order, heard)
-        except BaseException:
-            child.kill()
-            raise
+            except BaseException:
+                child.kill()
+                raise
+            finally:
+                late.cancel()
         said.seek(0)
         last_words = said.read()[-LAST_WORDS:].decode("utf-8", "replace").strip()
     if isinstance(found, Refusal):
-        raise BundleError(found.message, found.hint)
+        raise (PassingError if found.passing else BundleError)(found.message, found.hint)
     if not isinstance(found, kind):
-        raise BackendError(_death(child.returncode, last_words))
+        raise PassingError(_death(child.returncode, last_words, limit_s))
     return found
 
 
@@ -107,10 +119,11 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
     return found
 
 
-def _death(status: int, last_words: str) -> str:
+def _death(status: int, last_words: str, limit_s: float) -> str:
     """Why a process that gave no answer may have ended."""
     name = f"status {status}"
     if status < 0:
         name = signal.Signals(-status).name
     said = f": {last_words.splitlines()[-1]}" if last_words else ""
-    return f"TensorRT's process died of it with {name}{said}"
+    killed = f" (no memory, or no answer in {limit_s:.0f} s)" if name == "SIGKILL" else ""
+    return f"TensorRT's process died of it with {name}{killed}{said}"

@@ -55,7 +55,11 @@ def test_a_device_builds_proves_and_runs_its_engines(profile: Path, orin: Path) 
     for row in found["models"]:
         assert row["did"] == "built"
         assert row["header"]["proof"]["worst"] <= row["header"]["proof"]["tolerance"]
-    assert ostiary_export("engine", "--config", profile, "--needed").returncode == 1
+    again = ostiary_export("engine", "--config", profile, "--needed")
+    assert (again.returncode, again.stdout) == (
+        3,
+        "nothing: every engine is there, or failed before\n",
+    )
     shown = ostiary_export("engine", "--config", profile, "--target", "jetson-orin-nx")
     assert "there already" in shown.stderr
     assert re.search(r"\d\d int8", shown.stdout)
@@ -84,15 +88,20 @@ def test_a_process_that_dies_is_a_reason_in_the_report(
         assert "process died of it with SIGABRT" in row["failed"][0]
     report = engines.read_report(tmp_path / "state" / "engines")
     assert all(entry.file is None for entry in report.entries)
+    # A crash may pass: it is tried once more, and not at every start of the door.
+    needed = ostiary_export("engine", "--config", profile, "--needed")
+    assert needed.returncode == 0
+    assert ostiary_export("engine", "--config", profile).returncode == 1
+    assert ostiary_export("engine", "--config", profile, "--needed").returncode == 3
 
 
 def test_a_profile_of_the_cpu_needs_no_engine(profile: Path) -> None:
     needed = ostiary_export("engine", "--config", profile, "--needed", "--json")
-    assert needed.returncode == 1
+    assert needed.returncode == 3
     assert "tensorrt is not here" in json.loads(needed.stdout)["why"]
     profile.write_text(profile.read_text().replace('"auto"', '"openvino"'))
     needed = ostiary_export("engine", "--config", profile, "--needed")
-    assert (needed.returncode, needed.stdout) == (1, "nothing: the profile's backend is openvino\n")
+    assert (needed.returncode, needed.stdout) == (3, "nothing: the profile's backend is openvino\n")
     profile.write_text(profile.read_text().replace('"openvino"', '"tensorrt"'))
     assert ostiary_export("engine", "--config", profile, "--needed").returncode == 0
     assert "tensorrt is not here" in refused("engine", "--config", profile, program="export")

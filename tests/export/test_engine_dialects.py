@@ -17,7 +17,8 @@ from edge.runtime import engines
 from edge.runtime.bundle import Bundle
 from export.engine import child
 from export.engine.make import Made, needed
-from export.engine.order import TENSORRT, Build, Here, Probe, Prove, Step
+from export.engine.order import TENSORRT, Build, Built, Here, Probe, Prove, Step
+from export.engine.workshop import Heard, PassingError
 
 MODELS = ["detector", "landmarks", "pad", "encoder", "encoder_int8"]
 
@@ -144,7 +145,11 @@ def test_an_engine_that_is_not_what_it_should_be_never_counts(
         made = benchwork.build(bundle, tmp_path)
     wanted = {**dict.fromkeys(MODELS, "fp16"), "pad": "fp32", "encoder_int8": None}
     assert precisions(made) == wanted
-    failed = {e.model: list(e.failed.values()) for e in made.report.entries if e.failed}
+    failed = {
+        e.model: [failure.reason for failure in e.failed.values()]
+        for e in made.report.entries
+        if e.failed
+    }
     assert set(failed) == {"pad", "encoder_int8"}
     assert failed["pad"][0].startswith("fp16: the pad is")
     assert "off its golden vectors" in failed["encoder_int8"][0]
@@ -155,6 +160,38 @@ def test_an_engine_that_is_not_what_it_should_be_never_counts(
     trt.world_.spoil = lambda name, array: array
     mended = benchwork.build(bundle, tmp_path, again=True)
     assert precisions(mended) == {**dict.fromkeys(MODELS, "fp16"), "encoder_int8": "int8"}
+
+
+def test_a_full_disk_is_no_verdict_on_the_model(
+    bundle: Bundle, device: Device, tmp_path: Path
+) -> None:
+    class Full(Bench):
+        def build(self, order: Build, heard: Heard) -> Built:
+            raise PassingError("No space left on device")
+
+    device.become("10.3")
+    first = benchwork.build(bundle, tmp_path, bench=Full())
+    assert first.did == dict.fromkeys(MODELS, "failed")
+    assert needed(bundle, tmp_path, first.here) == MODELS
+    assert benchwork.build(bundle, tmp_path).did == dict.fromkeys(MODELS, "built")
+
+
+def test_who_is_ended_in_mid_build_twice_is_not_asked_a_third_time(
+    bundle: Bundle, device: Device, tmp_path: Path
+) -> None:
+    class Ended(Bench):
+        def build(self, order: Build, heard: Heard) -> Built:
+            raise KeyboardInterrupt
+
+    device.become("10.3")
+    here = Bench().probe(Probe(TENSORRT))
+    for _ in range(2):
+        assert "detector" in needed(bundle, tmp_path, here)
+        with pytest.raises(KeyboardInterrupt):
+            benchwork.build(bundle, tmp_path, bench=Ended())
+    made = benchwork.build(bundle, tmp_path)
+    assert precisions(made)["detector"] == "fp32"
+    assert benchwork.build(bundle, tmp_path, again=True).did["detector"] == "built"
 
 
 def test_what_the_parser_refuses_is_named_by_its_node(

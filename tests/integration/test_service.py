@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from doors import eventually
 from notified import Blocked, Manager, Service, ends, ready
+from places import ROOT
 
 from edge.runtime import signature
 from edge.runtime.bundle import GOLDEN, MANIFEST, sha256
@@ -118,3 +119,34 @@ def test_no_child_inherits_what_speaks_to_systemd(
 
 def runs(pid: int, program: str) -> bool:
     return program in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+BROKEN = """
+import sys
+sys.path.insert(0, {root!r})
+from edge import daemon, observer
+from edge.__main__ import main
+
+def fail(*_):
+    raise RuntimeError("an illegal memory access was encountered")
+
+daemon.GIVE_UP_S = 0.5
+observer.Observer.observe = fail
+main()
+"""
+
+
+def test_models_that_fail_at_every_frame_end_the_service_that_it_may_start_anew(
+    tmp_path: Path, service: Service, manager: Manager
+) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN.format(root=str(ROOT)))
+    service.entry = (str(script),)
+    service.start()
+    assert service.wait() == 2, service.log()
+    assert ready(manager)
+    assert "every frame has failed" in service.log()
+    assert service.log().count("Traceback") == 1
+    journal = service.journal()
+    assert any(b'"reason":"degraded"' in entry.payload for entry in journal.entries())
+    journal.close()

@@ -1,6 +1,8 @@
 """Engines on the disk: only a whole one, of this file and this device, and proven, is run."""
 
 import hashlib
+import os
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 
 from edge.errors import BackendError
 from edge.runtime import engines
-from edge.runtime.engines import Entry, Fingerprint, Header, Place, Proof, Report
+from edge.runtime.engines import Entry, Failure, Fingerprint, Header, Place, Proof, Report
 
 ORIN = Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
 ONNX = "a" * 64
@@ -103,7 +105,9 @@ def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
 def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"there is no engine in"):
         engines.find(tmp_path, ONNX, ORIN)
-    entry = Entry("encoder_int8", ONNX, failed={PRINT.key: "int8: 0.3 off its golden vectors"})
+    entry = Entry(
+        "encoder_int8", ONNX, failed={PRINT.key: Failure("int8: 0.3 off its golden vectors")}
+    )
     (tmp_path / engines.REPORT).write_bytes(msgspec.json.encode(Report(1, [entry])))
     with pytest.raises(BackendError, match=r"int8: 0.3 off its golden vectors"):
         engines.find(tmp_path, ONNX, ORIN)
@@ -128,3 +132,29 @@ def test_the_key_is_another_one_when_any_part_changes() -> None:
     ]
     keys = {fingerprint.key for fingerprint in (PRINT, *changed)}
     assert len(keys) == 1 + len(Fingerprint.__struct_fields__) - 1 + len(Place.__struct_fields__)
+
+
+def test_an_engine_that_others_could_have_written_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, engines.pack(header(), PLAN))
+    path.chmod(0o646)
+    with pytest.raises(BackendError, match="written by somebody else"):
+        engines.find(tmp_path, ONNX, ORIN)
+
+
+def test_a_trial_that_never_ended_is_not_repeated_at_the_next_start(tmp_path: Path) -> None:
+    mark = tmp_path / engines.TRYING
+    with engines.trial(tmp_path) as folder:
+        assert (folder, mark.read_text()) == (tmp_path, str(os.getpid()))
+    assert not mark.exists()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mark.write_text(str(ended.pid))
+    with engines.trial(tmp_path) as folder:
+        assert folder == mark
+    with engines.trial(tmp_path) as folder:
+        assert folder == tmp_path
+    mark.write_text("1")  # of somebody who lives: not a trial that ended
+    with engines.trial(tmp_path) as folder:
+        assert folder == tmp_path
+    with engines.trial(tmp_path / "none") as folder:
+        assert not folder.exists()

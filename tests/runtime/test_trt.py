@@ -189,6 +189,35 @@ def test_without_its_int8_engine_probes_are_embedded_in_half(
     assert pipeline.refused[0].startswith("tensorrt int8: there is no engine in")
 
 
+def test_a_tensorrt_that_does_not_start_leaves_the_door_to_the_cpu(
+    bundle: Bundle, orin: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(logger: object) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(orin.trt, "Runtime", nothing)
+    proven = golden.prove(bundle, "auto", 1, engines=tmp_path)
+    assert proven.backend == "openvino"
+    assert proven.refused[0].startswith("tensorrt: TensorRT does not start")
+
+
+def test_a_tensorrt_that_ended_the_process_is_left_out_once(
+    bundle: Bundle, orin: Device, tmp_path: Path
+) -> None:
+    proven = golden.prove(bundle, "auto", 1, engines=tmp_path / ".trying")
+    assert proven.backend == "openvino"
+    assert proven.refused == ("tensorrt: TensorRT ended the process when it was last tried",)
+
+
+def test_a_tensorrt_that_is_missing_where_there_are_engines_is_said(
+    bundle: Bundle, orin: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert golden.prove(bundle, "auto", 1, engines=tmp_path).refused[0].startswith("tensorrt: ")
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    assert "type stubs" in golden.prove(bundle, "auto", 1, engines=tmp_path).refused[0]
+
+
 def test_a_damaged_plan_is_refused(bundle: Bundle, orin: Device, tmp_path: Path) -> None:
     model = bundle.model("encoder")
     backend = TensorRtBackend(tmp_path)
