@@ -12,6 +12,8 @@ from edge.core.types import Candidate, Floats
 
 BLOCK = 1024
 """Rows whose best score is taken together when the bar for a re-rank is set."""
+SCAN = 8192
+"""Rows scored by one call."""
 LEVELS = 127
 ROUNDING = 1e-9
 """Slack for sums in float64."""
@@ -121,8 +123,12 @@ class Gallery:
         step = max(float(np.abs(probe).max()), 1e-12) / LEVELS
         codes = np.rint(probe / step).astype(np.int8)
         scores = self._scores[:, : self._count]
-        # The caller's buffer: a fresh one of megabytes costs more in page faults than the scan.
-        simsimd.cdist(codes[None], self._codes[: self._count], metric="dot", out=scores)
+        for start in range(0, self._count, SCAN):
+            rows = self._codes[start : min(start + SCAN, self._count)]
+            # Not by `out=`: simsimd then returns a None that it never owned, and after some ten
+            # thousand frames Python ends the process. A part fits in the cache: no page faults.
+            part = np.asarray(simsimd.cdist(codes[None], rows, metric="dot"))
+            scores[:, start : start + len(rows)] = part
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
         error = self._residual * probe_norm + (self._norm + self._residual) * probe_error

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from fakes import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core.matching import BLOCK, Gallery
+from edge.core.matching import BLOCK, SCAN, Gallery
 
 Rows = dict[str, np.ndarray]
 
@@ -158,3 +159,24 @@ def test_wrong_templates_are_refused_and_change_nothing(given_rows, message: str
     with pytest.raises(ValueError, match=message):
         gallery.put_many([("b", unit([[0, 1, 0, 0]])), ("a", given_rows)])
     assert gallery.subjects == ["a"]
+
+
+def test_a_search_leaves_the_interpreter_as_it_was() -> None:
+    """A library that drops references to None ends a daemon after some hours."""
+    gallery = Gallery(16)
+    rows = unit(np.random.default_rng(5).normal(size=(40, 16)))
+    gallery.put_many([(f"s{at}", row[None]) for at, row in enumerate(rows)])
+    before = sys.getrefcount(None)
+    for _ in range(2000):
+        gallery.identify(rows[3])
+        gallery.verify(rows[3], "s3")
+    assert abs(sys.getrefcount(None) - before) < 500
+
+
+@pytest.mark.parametrize("count", [SCAN - 1, SCAN, 2 * SCAN + 1])
+def test_a_gallery_of_several_parts_is_searched_whole(count: int) -> None:
+    rows = unit(np.random.default_rng(6).normal(size=(count, 8)))
+    gallery = Gallery(8)
+    gallery.put_many([(f"s{at}", row[None]) for at, row in enumerate(rows)])
+    for at in (0, count // 2, count - 1):
+        assert gallery.identify(rows[at])[0].subject == f"s{at}"
