@@ -12,8 +12,6 @@ from edge.core.types import Candidate, Floats
 
 BLOCK = 1024
 """Rows whose best score is taken together when the bar for a re-rank is set."""
-SCAN = 8192
-"""Rows scored by one call."""
 LEVELS = 127
 ROUNDING = 1e-9
 """Slack for sums in float64."""
@@ -37,7 +35,6 @@ class Gallery:
         self._count = 0
         self._templates: Floats = np.zeros((0, dim), np.float32)
         self._codes: NDArray[np.int8] = np.zeros((0, dim), np.int8)
-        self._scores: NDArray[np.float64] = np.zeros((1, 0))
         self._owner: list[str] = []
         self._rows: dict[str, list[int]] = {}
         self._range = 0.0
@@ -122,13 +119,9 @@ class Gallery:
         """The rows that may hold one of the `top` best subjects."""
         step = max(float(np.abs(probe).max()), 1e-12) / LEVELS
         codes = np.rint(probe / step).astype(np.int8)
-        scores = self._scores[:, : self._count]
-        for start in range(0, self._count, SCAN):
-            rows = self._codes[start : min(start + SCAN, self._count)]
-            # Not by `out=`: simsimd then returns a None that it never owned, and after some ten
-            # thousand frames Python ends the process. A part fits in the cache: no page faults.
-            part = np.asarray(simsimd.cdist(codes[None], rows, metric="dot"))
-            scores[:, start : start + len(rows)] = part
+        # Not by `out=`, which would spare page faults: simsimd 6.5 then returns a None that it
+        # never owned, and after some ten thousand frames Python ends the process.
+        scores = np.asarray(simsimd.cdist(codes[None], self._codes[: self._count], metric="dot"))
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
         error = self._residual * probe_norm + (self._norm + self._residual) * probe_error
@@ -158,7 +151,6 @@ class Gallery:
         extra = room - len(self._templates)
         self._templates = np.pad(self._templates, ((0, extra), (0, 0)))
         self._codes = np.pad(self._codes, ((0, extra), (0, 0)))
-        self._scores = np.zeros((1, room))
 
     def _quantize(self, first: int) -> None:
         """Code the rows from `first` on; all of them where a value leaves the range in use."""

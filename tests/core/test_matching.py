@@ -10,7 +10,7 @@ from fakes import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core.matching import BLOCK, SCAN, Gallery
+from edge.core.matching import BLOCK, Gallery
 
 Rows = dict[str, np.ndarray]
 
@@ -171,12 +171,3 @@ def test_a_search_leaves_the_interpreter_as_it_was() -> None:
         gallery.identify(rows[3])
         gallery.verify(rows[3], "s3")
     assert abs(sys.getrefcount(None) - before) < 500
-
-
-@pytest.mark.parametrize("count", [SCAN - 1, SCAN, 2 * SCAN + 1])
-def test_a_gallery_of_several_parts_is_searched_whole(count: int) -> None:
-    rows = unit(np.random.default_rng(6).normal(size=(count, 8)))
-    gallery = Gallery(8)
-    gallery.put_many([(f"s{at}", row[None]) for at, row in enumerate(rows)])
-    for at in (0, count // 2, count - 1):
-        assert gallery.identify(rows[at])[0].subject == f"s{at}"
