@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from edge.errors import BundleError, OstiaryError
-from edge.files import replace_dir
+from edge.files import alone, replace_dir
 from edge.runtime import bundle as bundles
 from edge.runtime import golden
 from edge.runtime.bundle import GOLDEN, MANIFEST, Bundle
@@ -63,7 +62,8 @@ def install(
     target = target.resolve()
     _check_target(archive.resolve(), target)
     try:
-        with _alone(target.parent), _staging(archive, target) as staged:
+        busy = BundleError(f"something else is being installed in {target.parent}", "wait")
+        with alone(target.parent, busy), _staging(archive, target) as staged:
             bundle = stage(archive, staged, keys)
             (prove or _golden(backend))(bundle)
             replace_dir(staged, target)
@@ -202,20 +202,6 @@ def _check_target(archive: Path, target: Path) -> None:
         raise BundleError(f"{target} is there and is no bundle", "give the bundle's own folder")
     if target in archive.parents:
         raise BundleError(f"{archive} lies in {target}, which it would replace", "move it")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other installs out: two would unpack into one staging folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BundleError(f"something else is being installed in {folder}", "wait") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

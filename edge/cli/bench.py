@@ -22,6 +22,7 @@ from edge.core.types import Floats, Image
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reporter import memory_mb
 from edge.runtime import bundle as bundles
+from edge.runtime.backends import CPU
 
 STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128
@@ -229,7 +230,7 @@ def show_speeds(speeds: list[encoders.Speed], threads: int, *, as_json: bool) ->
 
 def _installed() -> list[str]:
     found = []
-    for name in ("openvino", "onnxruntime"):
+    for name in CPU:
         try:
             __import__(name)
         except ImportError:

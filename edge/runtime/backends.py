@@ -8,7 +8,8 @@ from pathlib import Path
 from edge.errors import BackendError
 from edge.runtime.runner import Backend
 
-AUTO = ("tensorrt", "openvino", "onnxruntime")
+CPU = ("openvino", "onnxruntime")
+AUTO = ("tensorrt", *CPU)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from edge.errors import BackendError
 from edge.runtime import engines
+from edge.runtime.backends import CPU
 from edge.runtime.bundle import Bundle
 from edge.runtime.cuda import open_cuda
 from edge.runtime.engines import Place, Precision
@@ -21,7 +22,6 @@ from edge.selftest.report import Check, fail, ok, skipped, warn
 
 NAME = "engines"
 BUILD = "ostiary-export engine builds them on this device"
-CPU = ("openvino", "onnxruntime")
 
 
 class EngineState(msgspec.Struct, frozen=True):

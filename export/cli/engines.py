@@ -15,6 +15,7 @@ from edge.config import load_config
 from edge.errors import ConfigError, OstiaryError
 from edge.runtime import bundle as bundles
 from edge.runtime import engines
+from edge.runtime.backends import CPU
 from edge.runtime.bundle import Bundle
 from edge.runtime.engines import Header
 from edge.runtime.signature import read_keys
@@ -24,7 +25,6 @@ from export.engine.order import RTX, TENSORRT, Probe, Step
 from export.engine.workshop import Apart
 
 FAILED, NOT_NEEDED = 1, 3
-CPU = ("openvino", "onnxruntime")
 MOST_OF_MEMORY = 0.55
 CLEAR = "\r\x1b[K"
 

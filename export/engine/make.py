@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -15,7 +12,7 @@ from typing import get_args
 import msgspec
 
 from edge.errors import BackendError, OstiaryError
-from edge.files import write_atomically
+from edge.files import alone, write_atomically
 from edge.runtime import engines
 from edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
 from edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
@@ -55,15 +52,15 @@ def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say)
     """
     here = workshop.probe(Probe(wish.library, wish.compute))
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    busy = BackendError(f"engines are being built in {folder} already", "wait for it")
+    with alone(folder, busy):
         _clear(folder)
         shop = _Shop(bundle, folder, here, workshop, wish, say, _before(folder))
         did = {
             name: _Model(shop, name, model).bring()
             for name, model in bundle.manifest.models.items().items()
         }
-        report = Report(engines.SCHEMA, [shop.entries[name] for name in did])
-        write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
+        report = _report(folder, [shop.entries[name] for name in did])
         _prune(folder, report)
     return Made(here, report, did)
 
@@ -119,8 +116,7 @@ class _Shop:
     def note(self, entry: Entry) -> None:
         """Onto the disk at once: who is ended in mid-build must not begin it at every start."""
         self.entries[entry.model] = entry
-        report = Report(engines.SCHEMA, list(self.entries.values()))
-        write_atomically(self.folder / engines.REPORT, msgspec.json.encode(report))
+        _report(self.folder, list(self.entries.values()))
 
 
 class _Model:
@@ -171,6 +167,7 @@ class _Model:
     def _build(self, wanted: Fingerprint, file: Path) -> None:
         plan = file.with_suffix(PLAN)
         place = hashlib.sha256(msgspec.json.encode(wanted.place)).hexdigest()[:16]
+        timings = self._shop.folder / f"{place}.timing"
         order = Build(
             library=self._shop.wish.library,
             onnx=str(self._shop.bundle.path / self._model.file),
@@ -179,9 +176,7 @@ class _Model:
             compute=self._shop.wish.compute,
             memory_mb=self._shop.wish.memory_mb,
             # RTX keeps none: what it times, it times when it loads.
-            timing_cache=str(self._shop.folder / f"{place}.timing")
-            if self._shop.here.runs
-            else None,
+            timing_cache=str(timings) if self._shop.here.runs else None,
         )
         self._tell(f"{wanted.precision}: building")
         began = time.monotonic()
@@ -222,6 +217,12 @@ def _before(folder: Path) -> dict[str, Entry]:
         return {}
 
 
+def _report(folder: Path, entries: list[Entry]) -> Report:
+    report = Report(engines.SCHEMA, entries)
+    write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
+    return report
+
+
 def _clear(folder: Path) -> None:
     """What a build that was killed has left."""
     for pattern in (f"*{PLAN}", ".*.engine.*", f".{engines.REPORT}.*", ".*.timing.*"):
@@ -236,17 +237,3 @@ def _prune(folder: Path, report: Report) -> None:
         for file in folder.glob(f"*.{precision}.engine"):
             if file.name not in kept:
                 file.unlink()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BackendError(f"engines are being built in {folder} already", "wait for it") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)

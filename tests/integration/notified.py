@@ -110,6 +110,16 @@ def ends(service: Service, within_s: float = GONE_S) -> int:
     return code
 
 
+def held_up(folder: Path, service: Service) -> Blocked:
+    """Start a service that hangs in the golden vectors."""
+    blocked = Blocked(folder / "entry", "pipeline.golden", "outputs")
+    blocked.hang()
+    service.entry = (str(blocked.script),)
+    service.start()
+    assert blocked.reached(), service.log()
+    return blocked
+
+
 def ready(manager: Manager) -> bool:
     return manager.until(lambda heard: bool(heard.times("READY=1")))
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from doors import eventually
-from notified import Blocked, Manager, Service, ends, ready
+from notified import Blocked, Manager, Service, ends, held_up, ready
 from places import ROOT
 
 from edge.runtime import signature
@@ -23,11 +23,7 @@ SEED = bytes(range(32))
 def test_ready_is_said_after_the_models_are_proven_and_not_before(
     tmp_path: Path, service: Service, manager: Manager
 ) -> None:
-    blocked = Blocked(tmp_path / "entry", "pipeline.golden", "outputs")
-    blocked.hang()
-    service.entry = (str(blocked.script),)
-    service.start()
-    assert blocked.reached(), service.log()
+    blocked = held_up(tmp_path, service)
     assert manager.words() == ["STATUS=loading and proving the models"]
     blocked.go_on()
     assert ready(manager), service.log()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from doors import Listener, eventually
-from notified import Blocked, Manager, Service, ends, ready
+from notified import Blocked, Manager, Service, ends, held_up, ready
 
 from edge.core.types import Template
 from edge.stopping import LEAVE_S, children
@@ -17,11 +17,7 @@ from scripts import trial
 def test_a_signal_while_the_models_load_is_answered_at_once(
     tmp_path: Path, service: Service, manager: Manager
 ) -> None:
-    blocked = Blocked(tmp_path / "entry", "pipeline.golden", "outputs")
-    blocked.hang()
-    service.entry = (str(blocked.script),)
-    service.start()
-    assert blocked.reached(), service.log()
+    held_up(tmp_path, service)
     # Sooner than what hangs is left behind: nothing is waited for.
     assert ends(service, within_s=LEAVE_S) == 0
     assert manager.times("READY=1") == []
