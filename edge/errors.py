@@ -49,3 +49,11 @@ class CameraError(OstiaryError):
 
 class DoorError(OstiaryError):
     """The installer must look at the door's actuator."""
+
+
+class SealError(OstiaryError):
+    """A message that the roster refuses; `reason` names why, in a word for events."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

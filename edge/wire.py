@@ -86,15 +86,80 @@ class TelemetryMessage(Message, frozen=True):
     frame_ms_p99: float | None = None
 
 
+class RosterMessage(Message, frozen=True):
+    """Retained: what the device holds of the roster; the operator's acknowledgement.
+
+    `sequence` and `digest` are of what is held and stored: equal to the head's where `complete`.
+    `subjects` counts those who are not revoked, `usable` those of them with a template of `encoder`,
+    the one in use; `coverage` counts templates by encoder id, also those of a bundle to come.
+    `at` is when this was last so; `issued_at` when the operator signed the head that counts.
+    """
+
+    sequence: int
+    digest: str
+    complete: bool
+    subjects: int
+    usable: int
+    encoder: str
+    coverage: dict[str, int]
+    at: str
+    issued_at: str | None = None
+    missing: int = 0
+
+
+class Response(Message, frozen=True):
+    """The answer to a command, closed with the site's key; `nonce` is the command's, as hex.
+
+    `reason` says why not, or is empty; `template` is what `capture` gathered.
+    """
+
+    nonce: str
+    ok: bool
+    reason: str = ""
+    encoder: str = ""
+    template: bytes = b""
+
+
+class RosterTopics:
+    """The roster's topics of one site; see `edge.roster.record` for shards."""
+
+    def __init__(self, site: str) -> None:
+        self.base = f"{PREFIX}/{site}/roster"
+        self.head = f"{self.base}/head"
+        self.every_subject = f"{self.base}/subject/+/+"
+
+    def index(self, shard: str) -> str:
+        return f"{self.base}/index/{shard}"
+
+    def subject(self, shard: str, subject: str) -> str:
+        return f"{self.base}/subject/{shard}/{subject}"
+
+    def whole_shard(self, shard: str) -> str:
+        """A filter for every subject of a shard."""
+        return f"{self.base}/subject/{shard}/+"
+
+
 class Topics:
     """The topics of one device on one site."""
 
     def __init__(self, site: str, device: str) -> None:
         base = f"{PREFIX}/{site}/device/{device}"
+        self.roster = f"{base}/roster"
+        self.every_command = f"{base}/command/+"
+        self.every_response = f"{base}/response/+"
+        self._base = base
         self.state = f"{base}/state"
         self.decision = f"{base}/decision"
         self.event = f"{base}/event"
         self.telemetry = f"{base}/telemetry"
+
+    def command(self, name: str) -> str:
+        """Where the operator asks something of the device; never retained."""
+        return f"{self._base}/command/{name}"
+
+    def response(self, name: str) -> str:
+        """Where the device answers, and nowhere else."""
+        return f"{self._base}/response/{name}"
 
 
 M = TypeVar("M", bound=Message)

@@ -82,6 +82,12 @@ class Reason(str, Enum):
     AMBIGUOUS = "ambiguous"
     ATTACK = "attack"
     LOW_QUALITY = "low-quality"
+    NOT_HERE = "not-here"
+    OUTSIDE_SCHEDULE = "outside-schedule"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    ROSTER_STALE = "roster-stale"
+    COMMANDED = "commanded"
     DEGRADED = "degraded"
 
 

@@ -1,0 +1,71 @@
+"""Who may pass, where and when: what a subject was given, against one door and one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.core.types import Reason
+
+DAY_MIN = 24 * 60
+EVERY_DAY = 0b111_1111
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some hours of some days, in the door's local time.
+
+    `days` has a bit a day, Monday the lowest; `start_min` and `end_min` are minutes since
+    midnight, 0 to 1440. A span that does not end after it starts runs into the next day.
+    """
+
+    days: int
+    start_min: int
+    end_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a subject was given. No span means always; times are seconds since 1970, half open."""
+
+    groups: tuple[str, ...] = ()
+    valid_from_s: float | None = None
+    valid_until_s: float | None = None
+    schedule: tuple[Span, ...] = ()
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now: seconds since 1970, and what the door's clock on the wall says. Monday is 0."""
+
+    at_s: float
+    weekday: int
+    minute: int
+
+
+def barred(rights: Rights, door_groups: Sequence[str], moment: Moment) -> Reason | None:
+    """Why somebody who was recognised may not pass here and now; None where they may.
+
+    A door that names no groups is open to every group.
+    """
+    if rights.suspended:
+        return Reason.SUSPENDED
+    if rights.valid_until_s is not None and moment.at_s >= rights.valid_until_s:
+        return Reason.EXPIRED
+    if door_groups and not set(door_groups) & set(rights.groups):
+        return Reason.NOT_HERE
+    if rights.valid_from_s is not None and moment.at_s < rights.valid_from_s:
+        return Reason.OUTSIDE_SCHEDULE
+    if rights.schedule and not any(_within(span, moment) for span in rights.schedule):
+        return Reason.OUTSIDE_SCHEDULE
+    return None
+
+
+def _within(span: Span, moment: Moment) -> bool:
+    today, yesterday = 1 << moment.weekday, 1 << (moment.weekday - 1) % 7
+    if span.start_min < span.end_min:
+        return bool(span.days & today) and span.start_min <= moment.minute < span.end_min
+    return bool(span.days & today and moment.minute >= span.start_min) or bool(
+        span.days & yesterday and moment.minute < span.end_min
+    )

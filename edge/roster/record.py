@@ -1,0 +1,147 @@
+"""What the operator says: a record a subject, an index a shard, one head over all. Pure values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from edge.core.access import Rights, Span
+from edge.core.types import SUBJECT
+from edge.errors import SealError
+
+SHARDS = 256
+"""Fixed: at a million subjects an index is still 140 kB, and a head is never above 6 kB."""
+DIGEST_BYTES = 16
+
+Subject = Annotated[str, Meta(pattern=rf"^{SUBJECT.pattern}\Z")]
+Revision = Annotated[int, Meta(ge=1, lt=2**53)]
+Seconds = Annotated[float, Meta(ge=0, lt=1e11)]
+Minute = Annotated[int, Meta(ge=0, le=1440)]
+Digest = Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
+EncoderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Embedding = Annotated[bytes, Meta(min_length=4, max_length=16384)]
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is sealed, as msgpack. A field that a reader does not know may take rights away: it is
+    refused."""
+
+
+class Hours(Body, frozen=True):
+    """A span of the schedule; see `edge.core.access.Span`."""
+
+    days: Annotated[int, Meta(ge=1, le=127)]
+    start_min: Minute
+    end_min: Minute
+
+
+class Record(Body, frozen=True):
+    """One subject as of `revision`, which is the roster's sequence number at its last change.
+
+    `templates` are unit-norm little-endian float32 by encoder id. A tombstone is `gone` and holds
+    nothing else: revoked.
+    """
+
+    subject: Subject
+    revision: Revision
+    gone: bool = False
+    templates: Annotated[dict[EncoderId, Embedding], Meta(max_length=4)] = {}
+    groups: Annotated[tuple[Subject, ...], Meta(max_length=64)] = ()
+    valid_from_s: Seconds | None = None
+    valid_until_s: Seconds | None = None
+    schedule: Annotated[tuple[Hours, ...], Meta(max_length=32)] = ()
+    suspended: bool = False
+
+    def rights(self) -> Rights:
+        """What access is decided by."""
+        spans = tuple(Span(h.days, h.start_min, h.end_min) for h in self.schedule)
+        return Rights(self.groups, self.valid_from_s, self.valid_until_s, spans, self.suspended)
+
+
+class Index(Body, frozen=True):
+    """Who belongs to a shard, and at which revision; sorted by subject, tombstones included.
+
+    `sequence` is the roster's when the shard last changed.
+    """
+
+    shard: Annotated[str, Meta(pattern=r"^[0-9a-f]{2}\Z")]
+    sequence: Revision
+    entries: tuple[tuple[Subject, Revision], ...]
+
+
+class Sum(Body, frozen=True):
+    """A shard in the head: how many entries its index has, and their digest."""
+
+    count: Annotated[int, Meta(ge=0)]
+    digest: Digest
+
+
+EMPTY = Sum(0, hashlib.sha256().digest()[:DIGEST_BYTES])
+
+
+class Head(Body, frozen=True):
+    """The whole roster in 6 kB: its sequence number, when it was signed, and each shard's sum.
+
+    Signed again without a change it keeps its sequence and moves `issued_at_s`.
+    """
+
+    sequence: Revision
+    issued_at_s: Seconds
+    sums: Annotated[tuple[Sum, ...], Meta(min_length=SHARDS, max_length=SHARDS)]
+
+    def sum_of(self, shard: str) -> Sum:
+        return self.sums[int(shard, 16)]
+
+
+class Command(Body, frozen=True):
+    """Something the operator asks of one device, once: `open` or `capture`, as the topic says.
+
+    Refused after `expires_at_s`, and where its nonce was seen before.
+    """
+
+    nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    expires_at_s: Seconds
+    subject: Subject | None = None
+    timeout_s: Annotated[float, Meta(gt=0, le=120)] = 30.0
+
+
+B = TypeVar("B", bound=Body)
+
+
+def encode(body: Body) -> bytes:
+    """A body as msgpack."""
+    return msgspec.msgpack.encode(body)
+
+
+def decode(raw: bytes, kind: type[B]) -> B:
+    """A body from msgpack. Raises SealError `malformed`, naming the field at fault."""
+    try:
+        return msgspec.msgpack.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SealError("malformed", f"no {kind.__name__.lower()}: {error}") from error
+
+
+def shard_of(subject: str) -> str:
+    """The shard of a subject: the first two hex digits of SHA-256 of its id."""
+    return hashlib.sha256(subject.encode("ascii")).hexdigest()[:2]
+
+
+def shard_names() -> list[str]:
+    return [f"{number:02x}" for number in range(SHARDS)]
+
+
+def sum_of(entries: Mapping[str, int]) -> Sum:
+    """Count and digest of a shard: SHA-256 over sorted `subject revision` lines, 16 bytes of it."""
+    if not entries:
+        return EMPTY
+    lines = "".join(f"{subject} {revision}\n" for subject, revision in sorted(entries.items()))
+    return Sum(len(entries), hashlib.sha256(lines.encode("ascii")).digest()[:DIGEST_BYTES])
+
+
+def total(sums: Iterable[Sum]) -> str:
+    """One digest over all shards, as hex: what a device shows that it holds."""
+    return hashlib.sha256(b"".join(encode(s) for s in sums)).hexdigest()[: 2 * DIGEST_BYTES]

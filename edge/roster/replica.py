@@ -1,0 +1,295 @@
+"""The device's copy of the roster: a pure reducer, messages in, changes out; no clock, no IO.
+
+Its rules, which hold for any order, loss, repetition and replay of genuine messages:
+
+1. The head with the highest sequence counts, and what it sums up is the truth. It never falls.
+2. Who is let in stands, at that very revision, in the index that the head sums up. A shard is
+   proven by its digest alone where it can be, else by its index.
+3. A record can take rights away before the head has said so (a tombstone, a suspension); it can
+   give none.
+4. A revision is the roster's sequence number at the subject's last change. So a record that is not
+   newer than the head and not in the index is dead, whatever else was received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from edge.roster.record import EMPTY, Head, Index, Record, Sum, shard_names, shard_of, sum_of
+
+MOST_WAITING = 64
+"""Records a shard keeps that no index has proven yet, beyond those it asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A record with the payload it came in, which is what the device stores."""
+
+    record: Record
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedHead:
+    """A head with the payload it came in."""
+
+    head: Head
+    payload: bytes
+
+
+Message = SealedHead | Index | Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store this record in place of any older one of its subject."""
+
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget this subject, without a trace."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was not taken: `old-head`, `conflicting-head`, `old-index`, `old-record` or
+    `not-in-index`, and what it was about."""
+
+    reason: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the store and the gallery must follow, in order; `head` where a newer one counts."""
+
+    steps: tuple[Put | Drop, ...] = ()
+    head: SealedHead | None = None
+    refused: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of the 256: what is `held` (subject to revision, all of it let in or tombstones), its
+    sum, records that `wait` for proof, and the index that the head sums up where it was needed."""
+
+    held: Mapping[str, int] = field(default_factory=dict)
+    sum: Sum = EMPTY
+    waiting: Mapping[str, Sealed] = field(default_factory=dict)
+    index: Mapping[str, int] | None = None
+
+    def missing(self) -> list[str]:
+        """The subjects whose record the index asks for and nobody has brought yet, sorted."""
+        if self.index is None:
+            return []
+        return sorted(s for s, revision in self.index.items() if self.held.get(s, 0) < revision)
+
+
+NOTHING = Shard()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the replica knows; a value, never changed in place."""
+
+    head: Head | None = None
+    shards: Mapping[str, Shard] = field(default_factory=lambda: MappingProxyType({}))
+
+    def shard(self, name: str) -> Shard:
+        return self.shards.get(name, NOTHING)
+
+    def unproven(self) -> list[str]:
+        """The shards that differ from the head, sorted; all is proven where there are none."""
+        if self.head is None:
+            return []
+        return [n for n in shard_names() if self.shard(n).sum != self.head.sum_of(n)]
+
+    def sums(self) -> list[Sum]:
+        """What is held, shard by shard; `record.total` makes one digest of it."""
+        return [self.shard(name).sum for name in shard_names()]
+
+    def __len__(self) -> int:
+        """How many subjects are held, tombstones included."""
+        return sum(shard.sum.count for shard in self.shards.values())
+
+
+def restored(head: Head | None, held: Mapping[str, int]) -> State:
+    """The state of a device that starts with what it stored: a head, subjects and revisions."""
+    shards: dict[str, dict[str, int]] = {}
+    for subject, revision in held.items():
+        shards.setdefault(shard_of(subject), {})[subject] = revision
+    made = {name: Shard(entries, sum_of(entries)) for name, entries in shards.items()}
+    return State(head, MappingProxyType(made))
+
+
+def step(state: State, messages: Iterable[Message]) -> tuple[State, Changes]:
+    """The next state, and what must follow it; many messages at once are cheaper than one by one.
+
+    The messages were opened: they are genuine and came on their own topic.
+    """
+    work = _Work(state)
+    for message in messages:
+        if isinstance(message, SealedHead):
+            work.take_head(message)
+        elif isinstance(message, Index):
+            work.take_index(message)
+        else:
+            work.take_record(message)
+    return work.done()
+
+
+class _Draft:
+    """A shard while it is worked on; what it shares with the state is copied before a change."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.held, self.waiting = dict(shard.held), dict(shard.waiting)
+        self.index, self.sum = shard.index, shard.sum
+
+    def frozen(self) -> Shard:
+        return Shard(self.held, self.sum, self.waiting, self.index)
+
+
+class _Work:
+    """One call of `step`."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._head = state, state.head
+        self._drafts: dict[str, _Draft] = {}
+        self._steps: list[Put | Drop] = []
+        self._refused: list[Refused] = []
+        self._new_head: SealedHead | None = None
+
+    def done(self) -> tuple[State, Changes]:
+        for name in sorted(self._drafts):
+            self._settle(name)
+        shards = dict(self._state.shards)
+        shards.update((name, draft.frozen()) for name, draft in self._drafts.items())
+        state = State(self._head, MappingProxyType(shards))
+        return state, Changes(tuple(self._steps), self._new_head, tuple(self._refused))
+
+    def take_head(self, sealed: SealedHead) -> None:
+        new, old = sealed.head, self._head
+        if old is not None and new.sequence < old.sequence:
+            return self._refuse("old-head", f"sequence {new.sequence}, {old.sequence} is known")
+        if old is not None and new.sequence == old.sequence:
+            if new.sums != old.sums:
+                return self._refuse("conflicting-head", f"two heads say {new.sequence}")
+            if new.issued_at_s <= old.issued_at_s:
+                return None
+        self._head, self._new_head = new, sealed
+        for name in shard_names():
+            if old is None or new.sum_of(name) != old.sum_of(name):
+                self._draft(name).index = None
+            elif self._state.shard(name).waiting:
+                self._draft(name)
+        return None
+
+    def take_index(self, index: Index) -> None:
+        head = self._head
+        if head is None:
+            return
+        entries = dict(index.entries)
+        if sum_of(entries) == head.sum_of(index.shard) and len(entries) == len(index.entries):
+            self._draft(index.shard).index = entries
+        elif index.sequence <= head.sequence:
+            self._refuse("old-index", f"shard {index.shard} of sequence {index.sequence}")
+
+    def take_record(self, sealed: Sealed) -> None:
+        record = sealed.record
+        draft = self._draft(shard_of(record.subject))
+        held = draft.held.get(record.subject, 0)
+        if record.revision <= held:
+            if record.revision < held:
+                self._refuse("old-record", f"{record.subject} at revision {record.revision}")
+            return
+        if held and (record.gone or record.suspended):
+            # Taking rights away does not wait for the head.
+            self._put(draft, sealed)
+            return
+        waiting = draft.waiting.get(record.subject)
+        if waiting is None or record.revision > waiting.record.revision:
+            draft.waiting[record.subject] = sealed
+
+    def _settle(self, name: str) -> None:
+        """Prove what can be proven, let go what is dead, and sum up."""
+        draft = self._drafts[name]
+        draft.sum = sum_of(draft.held)
+        if self._head is not None:
+            self._prove(draft, self._head.sum_of(name))
+            self._bury(draft, self._head, name)
+        _trim(draft)
+
+    def _prove(self, draft: _Draft, want: Sum) -> None:
+        if draft.sum != want and draft.index is None:
+            self._prove_without_index(draft, want)
+        if draft.sum != want and want == EMPTY:
+            draft.index = {}
+        if draft.sum != want and draft.index is not None:
+            self._follow_index(draft, draft.index)
+            draft.sum = sum_of(draft.held)
+        if draft.sum == want:
+            draft.index = None
+
+    def _prove_without_index(self, draft: _Draft, want: Sum) -> None:
+        """What waits may be all that the head has and we have not: then its digest says so."""
+        assert self._head is not None
+        due = {s: w for s, w in draft.waiting.items() if w.record.revision <= self._head.sequence}
+        would = {**draft.held, **{s: w.record.revision for s, w in due.items()}}
+        if due and sum_of(would) == want:
+            for sealed in due.values():
+                self._put(draft, sealed)
+            draft.sum = want
+
+    def _follow_index(self, draft: _Draft, index: Mapping[str, int]) -> None:
+        for subject in sorted(draft.held.keys() - index.keys()):
+            self._drop(draft, subject)
+        for subject, revision in index.items():
+            waiting = draft.waiting.get(subject)
+            if waiting is not None and waiting.record.revision == revision:
+                self._put(draft, waiting)
+            elif draft.held.get(subject, revision) < revision:
+                # Not let in at the old revision: the newer record may be what revokes them.
+                self._drop(draft, subject)
+
+    def _bury(self, draft: _Draft, head: Head, name: str) -> None:
+        """Of what waits, only what is newer than the head or asked for by its index may live on."""
+        if draft.sum != head.sum_of(name) and draft.index is None:
+            return
+        wanted = draft.index or {}
+        for subject, sealed in list(draft.waiting.items()):
+            revision = sealed.record.revision
+            if revision <= head.sequence and wanted.get(subject) != revision:
+                del draft.waiting[subject]
+                self._refuse("not-in-index", f"{subject} at revision {revision}")
+
+    def _put(self, draft: _Draft, sealed: Sealed) -> None:
+        subject = sealed.record.subject
+        draft.held[subject] = sealed.record.revision
+        draft.waiting.pop(subject, None)
+        self._steps.append(Put(sealed))
+
+    def _drop(self, draft: _Draft, subject: str) -> None:
+        del draft.held[subject]
+        self._steps.append(Drop(subject))
+
+    def _draft(self, name: str) -> _Draft:
+        if name not in self._drafts:
+            self._drafts[name] = _Draft(self._state.shard(name))
+        return self._drafts[name]
+
+    def _refuse(self, reason: str, about: str) -> None:
+        self._refused.append(Refused(reason, about))
+
+
+def _trim(draft: _Draft) -> None:
+    """Keep the newest of what waits: a flood of genuine old records must not fill the memory."""
+    most = MOST_WAITING + len(draft.index or ()) + len(draft.held)
+    if len(draft.waiting) > most:
+        newest = sorted(draft.waiting, key=lambda s: -draft.waiting[s].record.revision)[:most]
+        draft.waiting = {subject: draft.waiting[subject] for subject in newest}
