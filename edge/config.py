@@ -141,6 +141,29 @@ class Mqtt(Section, frozen=True):
     telemetry_s: Seconds = 30.0
 
 
+class Roster(Section, frozen=True):
+    """The fleet's roster over MQTT, in place of people enrolled at this door.
+
+    `operators` is a folder of the public keys that may enroll and command, `site_key` the file of
+    the key that opens what they say (64 hex digits). A head that was signed longer than
+    `stale_after_s` ago opens nothing; 0: however old it is.
+    """
+
+    operators: Path
+    site_key: Path
+    stale_after_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Access(Section, frozen=True):
+    """Who may pass here: members of `groups`, or everybody enrolled where none is named.
+
+    Schedules are in `timezone`, an IANA name; the system's own where it is empty.
+    """
+
+    groups: tuple[Name, ...] = ()
+    timezone: str = ""
+
+
 class Door(Section, frozen=True):
     """What opens the door: `log:`, or `exec:PROGRAM ARG...` that is given `timeout_s`."""
 
@@ -161,6 +184,8 @@ class Config(Section, frozen=True):
     door: Door = Door()
     claims: Claims | None = None
     mqtt: Mqtt | None = None
+    roster: Roster | None = None
+    access: Access = Access()
 
     def rules(self) -> Rules:
         """What policy needs."""
@@ -206,6 +231,8 @@ def _check(path: Path, config: Config) -> None:
         )
     if not config.camera.drop and config.camera.url.startswith(LIVE):
         raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
+    if config.roster is not None and config.mqtt is None:
+        raise ConfigError(f"{path}: [roster] needs [mqtt]", "it comes from the broker")
     if config.mqtt is not None and ".." in config.mqtt.host:
         raise ConfigError(f"{path}: {config.mqtt.host!r} is no host - at `$.mqtt.host`")
     if config.mqtt is not None and (config.mqtt.cert is None) != (config.mqtt.key is None):
@@ -228,7 +255,13 @@ def _anchored(config: Config, folder: Path) -> Config:
         fields = ("password_file", "ca", "cert", "key")
         given = {name: getattr(mqtt, name) for name in fields}
         mqtt = replace(mqtt, **{name: folder / p for name, p in given.items() if p is not None})
-    return replace(config, bundle=bundle, state=state, camera=camera, claims=claims, mqtt=mqtt)
+    roster = config.roster
+    if roster is not None:
+        where = {"operators": folder / roster.operators, "site_key": folder / roster.site_key}
+        roster = replace(roster, **where)
+    return replace(
+        config, bundle=bundle, state=state, camera=camera, claims=claims, mqtt=mqtt, roster=roster
+    )
 
 
 def _anchored_url(url: str, folder: Path) -> str:

@@ -90,8 +90,8 @@ class RosterMessage(Message, frozen=True):
     """Retained: what the device holds of the roster; the operator's acknowledgement.
 
     `sequence` and `digest` are of what is held and stored: equal to the head's where `complete`.
-    `subjects` counts those who are not revoked, `usable` those of them with a template of `encoder`,
-    the one in use; `coverage` counts templates by encoder id, also those of a bundle to come.
+    `subjects` counts those who are not revoked, `usable` those with a template of `encoder`, which
+    is the one in use; `coverage` counts templates by encoder id, also those of a bundle to come.
     `at` is when this was last so; `issued_at` when the operator signed the head that counts.
     """
 

@@ -25,6 +25,7 @@ ALLOWED = {
     "edge.files": set(),
     "edge.wire": VALUES,
     "edge.config": VALUES,
+    "edge.roster": VALUES | {"edge.roster"},
     "edge.runtime": VALUES | {"edge.runtime"},
     "edge.adapters": VALUES | {"edge.adapters", "edge.config"},
     "edge.annotate": VALUES | {"edge.files"},

@@ -45,9 +45,7 @@ class Site:
         try:
             plain = self._box.decrypt(payload[1:])
         except (CryptoError, ValueError, TypeError) as error:
-            raise SealError(
-                "other-site", "not encrypted with this site's key, or changed"
-            ) from error
+            raise SealError("other-site", "not closed with this site's key, or changed") from error
         bound = _bound(topic)
         if not plain.startswith(bound):
             raise SealError("moved", "made for another topic than the one it came on")
