@@ -1,20 +1,22 @@
-"""From a frame to evidence: faces, tracks, quality, PAD, probes and candidates."""
+"""From a frame to evidence: faces, tracks, quality, PAD, probes, candidates and their rights."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.config import Config
-from edge.core import pad, quality
+from edge.core import access, pad, quality
+from edge.core.access import Kinds, Moment, Rights
 from edge.core.calibration import Threshold, threshold
 from edge.core.matching import Gallery
 from edge.core.pad import Presentation
 from edge.core.policy import Evidence, Mode
 from edge.core.tracking import Track, Tracker, TrackRules
-from edge.core.types import Candidate, Face, Floats, Frame
+from edge.core.types import Candidate, Face, Floats, Frame, Reason
+from edge.moment import WallClock
 from edge.pipeline import Pipeline
 
 SAME_FACE_FMR = 0.01
@@ -33,26 +35,59 @@ class Sighting:
 
 
 class Observer:
-    """Holds the gallery and the tau for its size, and follows the faces before the camera."""
+    """Holds the gallery, the tau for its size and rights, and follows the faces before the camera.
+
+    `rights` are those of the gallery's subjects as the roster gave them; who has none, at a door
+    that stands alone, is never barred. While `stale`, nobody passes: the roster is too old.
+    """
 
     def __init__(
-        self, pipeline: Pipeline, config: Config, clock: Clock = time.perf_counter
+        self,
+        pipeline: Pipeline,
+        config: Config,
+        clock: Clock = time.perf_counter,
+        moment: Callable[[], Moment] | None = None,
     ) -> None:
-        """Raises BundleError where the bundle has no DET curve to take tau from."""
+        """`moment` says what time it is at the door; without it the system's clock does.
+
+        Raises BundleError where the bundle has no DET curve to take tau from.
+        """
         self._pipeline, self._config, self._clock = pipeline, config, clock
         self._curve = pipeline.curve()
         same = threshold(self._curve, SAME_FACE_FMR, 1).tau
         self._tracker = Tracker(TrackRules(min_same_score=same))
         self._limits, self._pad = config.limits(), config.pad_rules()
         self._size: tuple[int, ...] = ()
+        self._moment = moment or WallClock(config.access.timezone)
+        self._kinds = Kinds()
+        self.rights: dict[str, Rights] = {}
+        self.stale = False
         self.gallery = Gallery(pipeline.bundle.dim)
         self.tau = self._tau()
 
     def load(self, templates: list[tuple[str, Floats]]) -> None:
-        """Search these templates from now on, with the tau for how many they are."""
+        """Search these templates from now on, with the tau for how many they are; no rights."""
         gallery = Gallery(self._pipeline.bundle.dim)
         gallery.put_many(templates)
-        self.gallery = gallery
+        self.gallery, self.rights, self._kinds = gallery, {}, Kinds()
+        self.tau = self._tau()
+
+    def change(
+        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+    ) -> None:
+        """Take over changes of the roster: each subject's (n, dim) templates in place of any it
+        had, and its rights. One without templates (None) is not searched; one in both is removed.
+        """
+        given = {subject: (templates, rights) for subject, templates, rights in put}
+        without = [subject for subject, (templates, _) in given.items() if templates is None]
+        # First, so that nothing that follows can keep somebody in.
+        for subject in (*removed, *without):
+            given.pop(subject, None)
+            self.rights.pop(subject, None)
+            self.gallery.remove(subject)
+        self.rights.update({s: self._kinds.one(rights) for s, (_, rights) in given.items()})
+        self._kinds.tidy(self.rights.values())
+        self.gallery.put_many((s, t) for s, (t, _) in given.items() if t is not None)
         self.tau = self._tau()
 
     def _tau(self) -> Threshold:
@@ -103,7 +138,13 @@ class Observer:
         candidates = self._candidates(track, claim)
         watch.lap("search")
         evidence = Evidence(
-            track.id, self.tau.tau, self.tau.k, (), self._presentation(track), candidates
+            track.id,
+            self.tau.tau,
+            self.tau.k,
+            (),
+            self._presentation(track),
+            candidates,
+            self._barred(candidates),
         )
         return Sighting(evidence, face, watch.spent_ms)
 
@@ -118,6 +159,17 @@ class Observer:
             return self.gallery.identify(probe.embedding)
         candidate = None if claim is None else self.gallery.verify(probe.embedding, claim)
         return () if candidate is None else (candidate,)
+
+    def _barred(self, candidates: tuple[Candidate, ...]) -> Reason | None:
+        """Why the best of them may not pass here and now."""
+        if not candidates:
+            return None
+        if self.stale:
+            return Reason.ROSTER_STALE
+        rights = self.rights.get(candidates[0].subject)
+        if rights is None:
+            return None
+        return access.barred(rights, self._config.access.groups, self._moment())
 
 
 class _Watch:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 from edge.core.types import Reason
 
 DAY_MIN = 24 * 60
 EVERY_DAY = 0b111_1111
+SPARE = 64
+"""Room for what nobody has any more, before it is let go."""
+
+Value = TypeVar("Value", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +21,8 @@ class Span:
     """Some hours of some days, in the door's local time.
 
     `days` has a bit a day, Monday the lowest; `start_min` and `end_min` are minutes since
-    midnight, 0 to 1440. A span that does not end after it starts runs into the next day.
+    midnight, 0 to 1440, half open. A span that does not end after it starts runs into the next
+    day, which need not be one of `days`.
     """
 
     days: int
@@ -51,11 +57,12 @@ def barred(rights: Rights, door_groups: Sequence[str], moment: Moment) -> Reason
     """
     if rights.suspended:
         return Reason.SUSPENDED
-    if rights.valid_until_s is not None and moment.at_s >= rights.valid_until_s:
+    # Both comparisons of times are written so that NaN is refused.
+    if rights.valid_until_s is not None and not moment.at_s < rights.valid_until_s:
         return Reason.EXPIRED
-    if door_groups and not set(door_groups) & set(rights.groups):
+    if door_groups and set(door_groups).isdisjoint(rights.groups):
         return Reason.NOT_HERE
-    if rights.valid_from_s is not None and moment.at_s < rights.valid_from_s:
+    if rights.valid_from_s is not None and not moment.at_s >= rights.valid_from_s:
         return Reason.OUTSIDE_SCHEDULE
     if rights.schedule and not any(_within(span, moment) for span in rights.schedule):
         return Reason.OUTSIDE_SCHEDULE
@@ -69,3 +76,39 @@ def _within(span: Span, moment: Moment) -> bool:
     return bool(span.days & today and moment.minute >= span.start_min) or bool(
         span.days & yesterday and moment.minute < span.end_min
     )
+
+
+class Kinds:
+    """Holds equal rights once: of thousands of people most have the same."""
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, Hashable] = {}
+        self._room = SPARE
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def one(self, rights: Rights) -> Rights:
+        """The one object for all rights equal to these, their groups and hours shared too."""
+        held = self._held.get(rights)
+        if held is not None:
+            return cast(Rights, held)
+        groups, schedule = self._same(rights.groups), self._same(rights.schedule)
+        return self._same(replace(rights, groups=groups, schedule=schedule))
+
+    def tidy(self, used: Iterable[Rights]) -> None:
+        """Let go what is not among `used`, which came from here, once that may be half of all.
+
+        Visitors whose days are over would otherwise stay for as long as the door runs.
+        """
+        if len(self._held) <= self._room:
+            return
+        self._held.clear()
+        # By identity: hashing the rights of 100,000 people would hold up the door.
+        for rights in {id(rights): rights for rights in used}.values():
+            for part in (rights, rights.groups, rights.schedule):
+                self._same(part)
+        self._room = 2 * len(self._held) + SPARE
+
+    def _same(self, value: Value) -> Value:
+        return cast(Value, self._held.setdefault(value, value))

@@ -15,6 +15,19 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
+RECOGNISED = frozenset(
+    {
+        Reason.MATCHED,
+        Reason.NOT_HERE,
+        Reason.OUTSIDE_SCHEDULE,
+        Reason.EXPIRED,
+        Reason.SUSPENDED,
+        Reason.ROSTER_STALE,
+    }
+)
+"""Reasons that are about a subject who was recognised: as certain as a grant, so after `votes`."""
+
+
 class Mode(str, Enum):
     """1:K against the gallery, or 1:1 against a claimed subject."""
 
@@ -27,8 +40,8 @@ class Rules:
     """What it takes to decide.
 
     `margin` is the lead in score the first subject needs over the second; `votes` and `denials`
-    are consecutive frames that agree before a grant or a denial; `cooldown_s` is the silence
-    after a decision on the same face or subject; `patience_s` is how long a face may stay
+    are consecutive frames that agree before somebody is recognised or denied; `cooldown_s` is the
+    silence after a decision on the same face or subject; `patience_s` is how long a face may stay
     unusable before that is itself the answer; `claim_s` is how long a claim holds.
     """
 
@@ -47,7 +60,8 @@ class Evidence:
     """What one frame shows of one track.
 
     `candidates` are best first, from the fused probe (in verify mode the claimed subject only);
-    empty where the frame had `failures` or the gallery is empty.
+    empty where the frame had `failures` or the gallery is empty. `barred` is why the best of them
+    may not pass here and now, although recognised; see `edge.core.access`.
     """
 
     track: int
@@ -56,6 +70,7 @@ class Evidence:
     failures: tuple[str, ...] = ()
     presentation: Presentation = Presentation.UNDECIDED
     candidates: tuple[Candidate, ...] = ()
+    barred: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +215,7 @@ def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate
     second = evidence.candidates[1].score if len(evidence.candidates) > 1 else -2.0
     if not best.score - second >= rules.margin:
         return Reason.AMBIGUOUS, best
-    return Reason.MATCHED, best
+    return evidence.barred or Reason.MATCHED, best
 
 
 def _count(old: _Tally | None, reason: Reason, subject: str | None, now: float) -> _Tally:
@@ -210,7 +225,7 @@ def _count(old: _Tally | None, reason: Reason, subject: str | None, now: float) 
 
 
 def _is_time(rules: Rules, tally: _Tally, now: float) -> bool:
-    if tally.reason is Reason.MATCHED:
+    if tally.reason in RECOGNISED:
         return tally.count >= rules.votes
     if tally.reason is Reason.LOW_QUALITY:
         return now - tally.since >= rules.patience_s

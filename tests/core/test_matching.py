@@ -161,6 +161,37 @@ def test_wrong_templates_are_refused_and_change_nothing(given_rows, message: str
     assert gallery.subjects == ["a"]
 
 
+def test_the_bounds_hold_for_every_row_also_where_the_range_grew() -> None:
+    """They are summed in float32: never less than what float64 finds, and hardly more."""
+    rng = np.random.default_rng(11)
+    gallery = Gallery(192)
+    for start in range(0, 3000, 500):
+        rows = unit(rng.standard_normal((500, 192)))
+        gallery.put_many((f"s{start + i}", rows[i : i + 1]) for i in range(500))
+    gallery.put("edge", unit(np.eye(192)[:1] + 0.01))
+    gallery.put("long", (unit(rng.standard_normal((1, 192))) * np.float32(1.0015)))
+    held = gallery._templates[: len(gallery)].astype(np.float64)
+    codes = gallery._codes[: len(gallery)].astype(np.float64)
+    assert gallery._range == 1.01
+    residual = np.linalg.norm(held - gallery._range / 127 * codes, axis=1).max()
+    assert residual <= gallery._residual < residual * 1.001
+    norm = np.linalg.norm(held, axis=1).max()
+    assert norm <= gallery._norm < norm * 1.001
+
+
+def test_who_is_forgotten_does_not_stay_in_memory() -> None:
+    rows = unit(np.random.default_rng(2).standard_normal((100, 16)))
+    gallery = Gallery(16)
+    gallery.put_many((f"s{i}", rows[i : i + 1]) for i in range(100))
+    for i in (99, 3, 50):
+        gallery.remove(f"s{i}")
+    gallery.put("s7", rows[99:])
+    gallery.remove("s7")
+    assert not gallery._templates[len(gallery) :].any()
+    assert not gallery._codes[len(gallery) :].any()
+    assert not any((gallery._templates == rows[i]).all(1).any() for i in (3, 7, 50, 99))
+
+
 def test_a_search_leaves_the_interpreter_as_it_was() -> None:
     """A library that drops references to None ends a daemon after some hours."""
     gallery = Gallery(16)

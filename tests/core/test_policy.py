@@ -22,6 +22,8 @@ def seen(*candidates: tuple[str, float], track: int = 1, **fields) -> Evidence:
 ALICE = seen(("alice", 0.8), ("bob", 0.2))
 BOB = seen(("bob", 0.7), ("alice", 0.1))
 STRANGER = seen(("alice", 0.3), ("bob", 0.2))
+SUSPENDED = replace(ALICE, barred=Reason.SUSPENDED)
+BARRING = ["not-here", "outside-schedule", "expired", "suspended", "roster-stale"]
 TWINS = seen(("alice", 0.80), ("bob", 0.78))
 BLURRED = Evidence(1, TAU, K, failures=("blurred",))
 CARD = Claim("alice", enrolled=True)
@@ -74,6 +76,57 @@ def test_votes_of_two_tracks_do_not_add_up() -> None:
 
 def test_an_empty_gallery_knows_nobody() -> None:
     assert outcomes(IDENTIFY, [seen()] * 4) == [("denied", "unknown", None)]
+
+
+@pytest.mark.parametrize("reason", BARRING)
+def test_who_is_recognised_and_barred_is_denied_by_name_after_the_votes(reason: str) -> None:
+    event = replace(ALICE, barred=Reason(reason))
+    assert run(IDENTIFY, [event]) == []
+    assert run(IDENTIFY, [event, event]) == [
+        (0.1, Decision(Outcome.DENIED, Reason(reason), "alice", 0.8, TAU, K, 1))
+    ]
+
+
+@pytest.mark.parametrize("reason", BARRING)
+def test_a_card_of_somebody_barred_is_denied_once_and_needs_their_face(reason: str) -> None:
+    mine = replace(seen(("alice", 0.9)), barred=Reason(reason))
+    assert outcomes(VERIFY, [CARD] + [mine] * 20) == [("denied", reason, "alice")]
+    assert run(VERIFY, [CARD] + [mine] * 20)[0][0] == 0.2
+    other = replace(seen(("alice", 0.2)), barred=Reason(reason))
+    assert outcomes(VERIFY, [CARD] + [other] * 20) == [("denied", "mismatch", "alice")]
+    again = [CARD] + [mine] * 2
+    assert outcomes(VERIFY, again * 2) == [("denied", reason, "alice")] * 2
+
+
+def test_whoever_is_not_recognised_is_not_told_that_somebody_is_barred() -> None:
+    for event, expected in (
+        (STRANGER, ("denied", "unknown", None)),
+        (TWINS, ("denied", "ambiguous", "alice")),
+        (seen(("alice", float("nan"))), ("denied", "unknown", None)),
+        (seen(("alice", 0.8), ("bob", float("nan"))), ("denied", "ambiguous", "alice")),
+        (seen(), ("denied", "unknown", None)),
+    ):
+        barred = replace(event, barred=Reason.SUSPENDED)
+        assert outcomes(IDENTIFY, [barred] * 3) == []
+        assert outcomes(IDENTIFY, [barred] * 4) == [expected]
+    rules = replace(IDENTIFY, require_pad=True)
+    attack = replace(SUSPENDED, presentation=Presentation.ATTACK)
+    assert outcomes(rules, [attack] * 4) == [("denied", "attack", None)]
+    assert outcomes(rules, [SUSPENDED] * 9) == [], "nobody knows yet whether it is a face"
+
+
+def test_somebody_barred_who_stays_is_denied_once_a_cooldown_and_per_track() -> None:
+    assert [t for t, _ in run(IDENTIFY, [SUSPENDED] * 60)] == [0.1, 5.1]
+    assert len(run(IDENTIFY, [SUSPENDED] * 3 + [replace(SUSPENDED, track=2)] * 3)) == 2
+
+
+def test_a_bar_that_falls_opens_and_one_that_rises_closes_by_votes_of_its_own() -> None:
+    early = replace(ALICE, barred=Reason.OUTSIDE_SCHEDULE)
+    assert run(IDENTIFY, [early] * 3 + [ALICE] * 2)[1] == (
+        0.4, Decision(Outcome.GRANTED, Reason.MATCHED, "alice", 0.8, TAU, K, 1)
+    )  # fmt: skip
+    assert outcomes(IDENTIFY, [early, ALICE, SUSPENDED, ALICE, early]) == []
+    assert outcomes(IDENTIFY, [ALICE, SUSPENDED, SUSPENDED]) == [("denied", "suspended", "alice")]
 
 
 def test_the_same_person_is_not_announced_every_frame() -> None:
@@ -227,4 +280,7 @@ def test_a_photo_at_a_desk_is_judged_by_one_frame() -> None:
     assert judge(IDENTIFY, ALICE).granted
     assert judge(IDENTIFY, STRANGER).reason is Reason.UNKNOWN
     assert judge(IDENTIFY, TWINS).reason is Reason.AMBIGUOUS
+    assert judge(IDENTIFY, SUSPENDED) == Decision(
+        Outcome.DENIED, Reason.SUSPENDED, "alice", 0.8, TAU, K, 1
+    )
     assert judge(IDENTIFY, BLURRED).reason is Reason.LOW_QUALITY
