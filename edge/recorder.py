@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from edge import wire
 from edge.adapters.door import Door
 from edge.adapters.journal import Entry, Journal
-from edge.core.types import Decision
+from edge.core.types import Decision, Outcome, Reason
 from edge.errors import DoorError, StoreError
 from edge.reporter import Reporter
 from edge.wire import DecisionMessage
@@ -35,6 +35,22 @@ class Recorder:
         self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
     ) -> Entry | None:
         """Journal a decision and act on it; None where it could not be journaled."""
+        entry = self._journaled(decision, mode, encoder, spent_ms)
+        if decision.granted and (entry is not None or self._opens_unrecorded):
+            self._open()
+        return entry
+
+    def command(self, encoder: str) -> str:
+        """Open because an operator says so; why the door did not, or nothing."""
+        decision = Decision(Outcome.GRANTED, Reason.COMMANDED)
+        entry = self._journaled(decision, "command", encoder, {})
+        if entry is None and not self._opens_unrecorded:
+            return "not-recorded"
+        return "" if self._open() else "door-failed"
+
+    def _journaled(
+        self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
+    ) -> Entry | None:
         now, identity = self._wall(), uuid.uuid4().hex
 
         def payload(seq: int) -> bytes:
@@ -47,24 +63,22 @@ class Recorder:
             return None
         self._reporter.change(journal="ok")
         log.info("%s", describe(decision), extra=_fields(identity, entry.seq, decision, spent_ms))
-        if decision.granted:
-            self._open()
         return entry
 
     def _unrecorded(self, decision: Decision, error: StoreError) -> None:
-        """What can not be journaled does not open the door, unless the profile says so by name."""
+        """Say what becomes of a decision that can not be journaled: the profile has chosen."""
         self._reporter.change(journal="failed")
         opens = self._opens_unrecorded and decision.granted
         outcome = "the door opens unrecorded" if opens else "the door stays shut"
         self._reporter.event("journal-failed", f"{outcome}: {error.message}")
-        if opens:
-            self._open()
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
         try:
             self._door.open()
         except DoorError as error:
             self._reporter.event("door-failed", error.message)
+            return False
+        return True
 
 
 def describe(decision: Decision) -> str:

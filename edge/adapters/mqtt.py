@@ -1,13 +1,14 @@
-"""The broker: a will, retained state, and the journal's entries in order until they are taken."""
+"""The broker: a will, what is published and subscribed, and the journal's entries in order."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,51 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.adapters.journal import Entry, Journal
+from edge.adapters.mqtt_outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
+from edge.adapters.mqtt_properties import SESSION_S, answering, asked, connecting, options
 from edge.config import Mqtt
 from edge.errors import ConfigError
 
-WINDOW = 10
-"""Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
+log = logging.getLogger(__name__)
+
 WITH_WILL = "Disconnect with will message"
 
 Will = Callable[[int], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that came. `retained`: the broker had kept it, or with `as_published` was asked to;
+    nobody has opened the payload yet."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to subscribe to. Without `replay` only what is published from now on comes, and nothing
+    that the broker keeps; with `as_published` also a message that comes live shows whether it was
+    published to be retained."""
+
+    topic: str
+    qos: int = 1
+    replay: bool = True
+    as_published: bool = False
+
+
+Inbox = Callable[[Received], None]
+
+
 class Link:
     """The client runs in a thread of its own and only fills queues; `pump` empties them.
 
-    `session` grows with every connection, so that a late will is known to be stale.
+    `session` grows with every connection, so that a late will is known to be stale. `connection`
+    counts those that the broker accepted, so that who subscribes knows when to do it again; `kept`
+    says whether the broker still knew what we were subscribed to.
     """
 
     def __init__(
@@ -41,52 +72,88 @@ class Link:
         state_topic: str,
         will: Will,
         clock: Callable[[], float] = time.monotonic,
+        inbox: Inbox | None = None,
     ) -> None:
-        """`will(session)` is what the broker says for us when we vanish.
+        """`will(session)` is what the broker says for us when we vanish. `inbox` is called with
+        what comes, in the client's thread: it must do no more than fill a queue.
 
         Raises ConfigError where certificates or the password can not be read.
         """
         self._settings, self._topic, self._will = settings, state_topic, will
-        self._clock = clock
+        self._inbox = inbox
         self.session = 0
-        self.connected = False
+        self.connected = self.kept = False
         self.problem = "never connected"
-        self._answers: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self.connection = self._pumped = 0
         self._connecting = threading.Lock()
-        self._connection = self._pumped = 0
-        self._window = WINDOW
-        self._under_way: dict[int, int] = {}
-        self._done: list[int] = []
-        self._last = 0
-        self._pause_until = 0.0
+        self._outbox = Outbox(clock)
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
         )
         self._client.max_inflight_messages_set(2 * WINDOW)
         self._client.reconnect_delay_set(FIRST_WAIT_S, LONGEST_WAIT_S)
-        self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.on_socket_open = without_delay
+        self._listen()
         try:
             secure(self._client, settings)
         except (OSError, ValueError) as error:
             raise ConfigError(f"the broker's credentials can not be used: {error}") from error
+
+    def _listen(self) -> None:
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        # Before there is a connection: in a kept session messages come right behind the CONNACK.
+        client.on_message = self._on_message
+        client.on_socket_open = without_delay
+        # What a callback lets through would end paho's thread, and with it the connection for ever.
+        client.suppress_exceptions = True
+        client.enable_logger(_errors_only())
 
     def start(self, session: int) -> None:
         """Begin to connect, and go on for ever; the broker may be away."""
         self.session = session
         self._client.will_set(self._topic, self._will(session), qos=1, retain=True)
         settings = self._settings
-        self._client.connect_async(settings.host, settings.port, settings.keepalive_s)
+        self._client.connect_async(
+            settings.host,
+            settings.port,
+            settings.keepalive_s,
+            # Who receives nothing leaves nothing at the broker.
+            clean_start=self._inbox is None,
+            properties=connecting(SESSION_S if self._inbox is not None else 0),
+        )
         self._client.loop_start()
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> bool:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> bool:
         """Send what need not outlive the connection; False where there is none."""
         with self._connecting:
             if self.connected:
-                self._client.publish(topic, payload, qos, retain)
+                self._client.publish(topic, payload, qos, retain, answering(correlation))
+            return self.connected
+
+    def subscribe(self, filters: Sequence[Filter]) -> bool:
+        """Ask for topics, all in one packet; False where there is no connection."""
+        wanted = [(f.topic, options(f.qos, f.replay, f.as_published)) for f in filters]
+        with self._connecting:
+            if self.connected and wanted:
+                self._client.subscribe(wanted)
+            return self.connected
+
+    def unsubscribe(self, topics: Sequence[str]) -> bool:
+        """Ask for topics no longer; False where there is no connection."""
+        with self._connecting:
+            if self.connected and topics:
+                self._client.unsubscribe(list(topics))
             return self.connected
 
     def pump(self, journal: Journal, topic: str) -> bool:
@@ -94,50 +161,27 @@ class Link:
 
         Raises StoreError where the journal can not be read or marked; it is tried again then.
         """
-        fresh, self._pumped = self._pumped != self._connection, self._connection
-        self._take_answers()
+        fresh, self._pumped = self._pumped != self.connection, self.connection
+        self.problem = self._outbox.take_answers() or self.problem
         if fresh:
-            self._start_over()
-        if self._done:
-            journal.acknowledge(self._done)
-            self._done = []
-        if self._pause_until and not self._under_way and self._clock() >= self._pause_until:
-            self._start_over()
-        if not self._pause_until and len(self._under_way) < self._window:
-            self._send(journal.pending(self._last, self._window - len(self._under_way)), topic)
+            self._outbox.start_over()
+        self._outbox.mark(journal)
+        self._send(self._outbox.due(journal), topic)
         return fresh
-
-    def _start_over(self) -> None:
-        """Send again from the oldest that nobody took: the journal decides, not paho's memory."""
-        self._under_way.clear()
-        self._last, self._pause_until = 0, 0.0
-
-    def _take_answers(self) -> None:
-        while not self._answers.empty():
-            mid, refusal = self._answers.get()
-            seq = self._under_way.pop(mid, None)
-            if seq is None:
-                continue
-            if refusal:
-                # The broker said no: nothing is marked, and all is sent again after a while.
-                self.problem = f"the broker refused a decision: {refusal}"
-                self._pause_until = self._clock() + LONGEST_WAIT_S
-            else:
-                self._done.append(seq)
 
     def _send(self, entries: list[Entry], topic: str) -> None:
         with self._connecting:
             # A connection newer than the one that was looked at starts over first.
-            if not self.connected or self._pumped != self._connection:
+            if not self.connected or self._pumped != self.connection:
                 return
             for entry in entries:
                 info = self._client.publish(topic, entry.payload, qos=1)
-                self._under_way[info.mid] = self._last = entry.seq
+                self._outbox.sent(info.mid, entry)
 
     @property
     def under_way(self) -> int:
         """Entries that were sent and not yet acknowledged."""
-        return len(self._under_way)
+        return len(self._outbox)
 
     def stop(self, payload: bytes, wait_s: float) -> None:
         """Say a clean goodbye in place of the will, and disconnect."""
@@ -162,8 +206,10 @@ class Link:
         with self._connecting:
             # What paho kept of the last connection would be sent before and beside ours.
             client.drop_out_messages()
-            self._window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
-            self._connection += 1
+            self._outbox.window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
+            # Before the count, by which others learn of it.
+            self.kept = bool(flags.session_present)
+            self.connection += 1
             self.connected, self.problem = True, ""
 
     def _on_connect_fail(self, client: Any, data: Any) -> None:
@@ -177,7 +223,24 @@ class Link:
         client.will_set(self._topic, self._will(self.session), qos=1, retain=True)
 
     def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, props: Any) -> None:
-        self._answers.put((mid, str(reason) if reason.is_failure else ""))
+        self._outbox.answer(mid, str(reason) if reason.is_failure else "")
+
+    def _on_subscribe(self, client: Any, data: Any, mid: int, reasons: Any, props: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self.problem = f"the broker refused {len(refused)} subscriptions: {refused[0]}"
+
+    def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
+        if self._inbox is not None:
+            payload = bytes(message.payload)
+            self._inbox(Received(message.topic, payload, message.retain, *asked(message)))
+
+
+def _errors_only() -> logging.Logger:
+    """Where paho says what a callback let through; not each packet."""
+    quiet = log.getChild("client")
+    quiet.setLevel(logging.ERROR)
+    return quiet
 
 
 def without_delay(client: Any, data: Any, connection: Any) -> None:
