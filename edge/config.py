@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -38,10 +39,13 @@ class Device(Section, frozen=True):
 class BundleChoice(Section, frozen=True):
     """The bundle's directory, the folder of keys that may sign it, and what runs its models.
 
-    `precision` is what probes are embedded in: "float" leaves a bundle's int8 encoder alone.
+    `precision` is what probes are embedded in: "float" leaves a bundle's int8 encoder alone. `next`
+    is the directory of a bundle to come: used in place of `path` once everybody has a template of
+    its encoder; nothing need be there yet.
     """
 
     path: Path
+    next: Path | None = None
     keys: Path | None = None
     precision: Literal["int8", "float"] = "int8"
     backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = "auto"
@@ -233,17 +237,36 @@ def _check(path: Path, config: Config) -> None:
         raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
     if config.roster is not None and config.mqtt is None:
         raise ConfigError(f"{path}: [roster] needs [mqtt]", "it comes from the broker")
+    if config.access.groups and config.roster is None:
+        # It would open to everybody, and nobody would see it.
+        hint = "who is enrolled at this door is in no group"
+        raise ConfigError(f"{path}: groups need [roster] - at `$.access.groups`", hint)
+    _check_timezone(path, config.access.timezone)
     if config.mqtt is not None and ".." in config.mqtt.host:
         raise ConfigError(f"{path}: {config.mqtt.host!r} is no host - at `$.mqtt.host`")
     if config.mqtt is not None and (config.mqtt.cert is None) != (config.mqtt.key is None):
         raise ConfigError(f"{path}: cert and key go together - at `$.mqtt`")
 
 
+def _check_timezone(path: Path, name: str) -> None:
+    try:
+        if name:
+            ZoneInfo(name)
+    # A name that is a folder, too long or no text file is none either, and says so differently.
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        hint = 'as "Europe/Berlin", from the system\'s package tzdata; "" is the system\'s own'
+        problem = f"{path}: {name!r} is no timezone that is known here - at `$.access.timezone`"
+        raise ConfigError(problem, hint) from error
+
+
 def _anchored(config: Config, folder: Path) -> Config:
     replace = msgspec.structs.replace
-    keys = config.bundle.keys
+    choice = config.bundle
     bundle = replace(
-        config.bundle, path=folder / config.bundle.path, keys=folder / keys if keys else None
+        choice,
+        path=folder / choice.path,
+        next=folder / choice.next if choice.next else None,
+        keys=folder / choice.keys if choice.keys else None,
     )
     state = replace(config.state, path=folder / config.state.path)
     camera = replace(config.camera, url=_anchored_url(config.camera.url, folder))

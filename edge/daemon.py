@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from edge import __version__
 from edge.adapters.camera import CameraReader
@@ -22,13 +20,16 @@ from edge.config import Config
 from edge.core import policy
 from edge.core.policy import Claim, Tick
 from edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
-from edge.errors import BackendError, OstiaryError, StoreError
+from edge.errors import BackendError, StoreError
 from edge.follower import Follower
 from edge.housekeeping import Housekeeper
-from edge.models import open_models
+from edge.models import choose_models
+from edge.moment import WallClock
 from edge.observer import Observer, Sighting
 from edge.recorder import Recorder
+from edge.remote import Remote, enrolled
 from edge.reporter import Reporter
+from edge.state_dir import JOURNAL, STORE, only_one
 from edge.stopping import Stopping
 from edge.wire import StateMessage, Topics
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 WAIT_S, GIVE_UP_S = 0.1, 10.0
 CAMERA_S, GOODBYE_S, SPARE_S = 1.0, 1.5, 0.5
 """Of the time to close: the camera's, the goodbye's, and what of that is left for its last step."""
-STORE, JOURNAL, LOCK = "store.db", "journal.db", "lock"
 
 Shown = Callable[[Frame, Sighting | None, Decision, int], None]
 
@@ -54,10 +54,12 @@ class Daemon:
         self._started = time.monotonic()
         check_url(config.camera)
         folder = config.state.path
-        self._lock = _only_one(folder)
-        self._pipeline = open_models(config)
-        self._observer = Observer(self._pipeline, config)
+        self._lock = only_one(folder)
         self._store, self._journal = Store(folder / STORE), Journal(folder / JOURNAL)
+        chosen = choose_models(config, lambda: enrolled(config, self._store))
+        self._pipeline, self._succession = chosen.pipeline, chosen.succession
+        moment = WallClock(config.access.timezone)
+        self._observer = Observer(self._pipeline, config, moment=moment)
         self._claims = ClaimSource(config.claims.source) if config.claims else None
         self._rules, self._state = config.rules(), policy.State()
         self._topics = Topics(config.device.site, config.device.id)
@@ -69,10 +71,18 @@ class Daemon:
         self._last_s, self._failed_until = time.monotonic(), 0.0
         self._failing_s: float | None = None
         self._claim_problem, self._broker_problem = "", "never connected"
-        follower = Follower(self._store, self._observer, self._reporter, self._pipeline.bundle)
+        for reason in chosen.refused:
+            self._reporter.event("bundle-refused", reason)
+        self.restart_wanted = False
+        follower = self._remote = None
+        if config.roster is None:
+            follower = Follower(self._store, self._observer, self._reporter, self._pipeline.bundle)
+            follower.follow(self._started)
+        else:
+            eyes = (self._pipeline, self._observer, moment)
+            self._remote = Remote(config, config.roster, *eyes, self._recorder, self._reporter)
         self._house = Housekeeper(config, self._journal, follower, self._reporter)
         self._connect()
-        follower.follow(self._started)
 
     def _first_state(self) -> StateMessage:
         return StateMessage(
@@ -97,6 +107,7 @@ class Daemon:
             f"ostiary-{device.site}-{device.id}",
             self._topics.state,
             self._reporter.will,
+            inbox=None if self._remote is None else self._remote.inbox,
         )
         # The high part counts starts, the low part connections: it never falls.
         link.start(self._store.count("start") << 20)
@@ -109,7 +120,7 @@ class Daemon:
         """
         self._begin()
         try:
-            while not self._stopping.wanted and not self._camera.ended:
+            while not (self._stopping.wanted or self._camera.ended or self.restart_wanted):
                 self._turn()
         except BackendError:
             self._close()
@@ -141,7 +152,8 @@ class Daemon:
             self._last_s = max(self._last_s, time.monotonic())
         self._take_claims()
         try:
-            if frame is not None:
+            self._obey(frame)
+            if frame is not None and not self._capturing:
                 self._look(frame)
             else:
                 self._step(Tick(), None, None)
@@ -152,6 +164,21 @@ class Daemon:
         self._house.keep()
         self._service.status(self._reporter.summary())
         self._service.turned()
+
+    def _obey(self, frame: Frame | None) -> None:
+        """What the operator wants, of the roster and of this door."""
+        link = self._reporter.link
+        if self._remote is None or link is None:
+            return
+        self._remote.turn(link)
+        self._remote.capture.look(frame)
+        if self._remote.may_succeed(self._succession):
+            log.info("everybody has a template of the bundle to come: starting anew with it")
+            self.restart_wanted = True
+
+    @property
+    def _capturing(self) -> bool:
+        return self._remote is not None and self._remote.capture.active
 
     def _look(self, frame: Frame) -> None:
         began = time.perf_counter()
@@ -249,6 +276,8 @@ class Daemon:
         if self._claims is not None:
             self._claims.close()
         self._pipeline.close()
+        if self._remote is not None:
+            self._remote.close()
         self._store.close()
         self._journal.close()
         self._stopping.saved = True
@@ -265,18 +294,3 @@ class Daemon:
             if not self._journal.pending_count():
                 return
             time.sleep(0.01)
-
-
-def _only_one(folder: Path) -> int:
-    """Hold the state directory: two daemons on one journal would break its order."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"can not use the state directory {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise OstiaryError(f"another ostiary runs on {folder}", "stop it first") from error
-    return descriptor

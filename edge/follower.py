@@ -63,8 +63,4 @@ class Follower:
         if unusable:
             detail = f"{len(unusable)} subjects have templates of another encoder only"
             self._reporter.event("templates-unusable", detail)
-        tau = self._observer.tau
-        if not tau.supported:
-            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
-            self._reporter.event("tau-unsupported", detail)
-        self._reporter.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
+        self._reporter.threshold(self._observer.tau)

@@ -26,7 +26,7 @@ class Housekeeper:
         self,
         config: Config,
         journal: Journal,
-        follower: Follower,
+        follower: Follower | None,
         reporter: Reporter,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
@@ -43,7 +43,8 @@ class Housekeeper:
         if now - self._kept < EVERY_S:
             return
         self._kept = now
-        self._follower.follow(now)
+        if self._follower is not None:
+            self._follower.follow(now)
         try:
             self._trim(now)
             self._telemeter(now)

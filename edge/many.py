@@ -17,6 +17,7 @@ from edge.errors import PhotoError
 from edge.pipeline import Pipeline, open_pipeline
 from edge.runtime.bundle import Bundle
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 Done = Callable[[int, int], None]
 NO_FACE = "no face"
@@ -55,12 +56,12 @@ def embed_photos(
 
 def each_photo(
     bundle: Bundle,
-    photos: Sequence[Path],
-    work: Callable[[Pipeline, Path], Result],
+    photos: Sequence[Item],
+    work: Callable[[Pipeline, Item], Result],
     backend: str = "auto",
     done: Done = lambda done, total: None,
 ) -> list[Result]:
-    """What `work` makes of each photo, in their order.
+    """What `work` makes of each photo, or of each person's photos, in their order.
 
     A thread a core, each with models of its own on one thread: the kernels release the
     interpreter's lock, and one face is too small to share out.
@@ -73,7 +74,7 @@ def each_photo(
     for pipeline in pipelines:
         idle.put(pipeline)
 
-    def one(photo: Path) -> Result:
+    def one(photo: Item) -> Result:
         pipeline = idle.get()
         try:
             return work(pipeline, photo)

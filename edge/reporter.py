@@ -12,6 +12,7 @@ import numpy as np
 
 from edge import wire
 from edge.adapters.mqtt import Link
+from edge.core.calibration import Threshold
 from edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,13 @@ class Reporter:
     def change(self, **fields: object) -> None:
         """Set fields of the state message."""
         self._state = msgspec.structs.replace(self._state, **fields)
+
+    def threshold(self, tau: Threshold) -> None:
+        """Show the threshold in use, and tell where the curve ceases to stand behind it."""
+        if not tau.supported and (self._state.tau_supported or self._state.tau is None):
+            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
+            self.event("tau-unsupported", detail)
+        self.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
 
     def event(self, name: str, detail: str = "") -> None:
         """Report something that an operator should know of."""

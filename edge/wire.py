@@ -134,6 +134,16 @@ class RosterTopics:
     def subject(self, shard: str, subject: str) -> str:
         return f"{self.base}/subject/{shard}/{subject}"
 
+    def parse(self, topic: str) -> tuple[str, ...] | None:
+        """("head",), ("index", shard) or ("subject", shard, subject); None for any other topic."""
+        base, _, rest = topic.partition("/roster/")
+        parts = tuple(rest.split("/"))
+        if f"{base}/roster" != self.base or {"head": 1, "index": 2, "subject": 3}.get(
+            parts[0]
+        ) != len(parts):
+            return None
+        return parts
+
     def whole_shard(self, shard: str) -> str:
         """A filter for every subject of a shard."""
         return f"{self.base}/subject/{shard}/+"

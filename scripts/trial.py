@@ -34,10 +34,16 @@ STARTED_S = 10.0
 
 
 class Mosquitto:
-    """A broker of one's own on a free loopback port, that keeps its state over a kill."""
+    """A broker of one's own on a free loopback port.
 
-    def __init__(self, folder: Path, settings: str = "allow_anonymous true") -> None:
-        self._folder, self._settings = folder, settings
+    What is `lasting` keeps its state over a kill, and saves all of it at each change; otherwise it
+    is as it comes, with every default.
+    """
+
+    def __init__(
+        self, folder: Path, settings: str = "allow_anonymous true", lasting: bool = True
+    ) -> None:
+        self._folder, self._settings, self._lasting = folder, settings, lasting
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,9 +55,8 @@ class Mosquitto:
             raise OstiaryError("mosquitto is not installed", "run scripts/setup")
         settings = self._folder / "mosquitto.conf"
         settings.write_text(
-            f"listener {self.port} 127.0.0.1\n{self._settings}\npersistence true\n"
-            f"persistence_location {self._folder}/\nautosave_on_changes true\n"
-            f"autosave_interval 1\nuser {os.environ.get('USER', 'root')}\n"
+            f"listener {self.port} 127.0.0.1\n{self._settings}\n"
+            f"user {os.environ.get('USER', 'root')}\n{self._saving()}"
         )
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(settings)], stdout=log, stderr=log)
@@ -62,6 +67,14 @@ class Mosquitto:
                     return self
             time.sleep(0.02)
         raise OstiaryError(f"mosquitto did not start, see {self._folder}/mosquitto.log")
+
+    def _saving(self) -> str:
+        if not self._lasting:
+            return ""
+        return (
+            f"persistence true\npersistence_location {self._folder}/\n"
+            "autosave_on_changes true\nautosave_interval 1\n"
+        )
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it, by default without a goodbye."""

@@ -47,7 +47,7 @@ class FakeReporter:
     def event(self, name: str, _detail: str = "") -> None:
         self.events.append(name)
 
-    def change(self, **_fields: object) -> None:
+    def threshold(self, _tau: object) -> None:
         """Not looked at."""
 
 

@@ -14,10 +14,10 @@ from places import ostiary, refused
 
 from edge.adapters.store import Store
 from edge.core.types import Template
-from edge.daemon import STORE
 from edge.selftest import isolated, report, run
 from edge.selftest.checks import CHECKS
 from edge.selftest.report import Check, Report, Verdict
+from edge.state_dir import STORE
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 PASSWORD, USERNAME, HOST = "correct-horse-battery", "turnstile-seven", "nowhere.invalid"

@@ -16,12 +16,12 @@ from edge.adapters.journal import Journal
 from edge.adapters.store import Store
 from edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
 from edge.core.types import Frame, Template
-from edge.daemon import JOURNAL, LOCK, STORE
 from edge.errors import CameraError
 from edge.selftest import camera, clock, disk, report, state
 from edge.selftest.clock import Discipline
 from edge.selftest.door import Door, secrets
 from edge.selftest.report import Verdict
+from edge.state_dir import JOURNAL, LOCK, STORE
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 NOW_S = 1_795_000_000.0

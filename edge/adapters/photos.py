@@ -27,17 +27,23 @@ def read_photo(path: Path) -> Image:
     Grey, alpha and 16-bit pictures become 8-bit BGR. Raises PhotoError where it can not be
     read, is cut short, is of another format, or is too small or too large.
     """
+    return decode(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """A photo's file as it is, where it is not too large. Raises PhotoError."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PhotoError(f"{path} has more than {MAX_BYTES // 10**6} MB")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise PhotoError(f"can not read {path}: {error.strerror}") from error
-    return decode(data, str(path))
 
 
 def decode(data: bytes, name: str) -> Image:
     """The same for bytes; `name` says in errors where they came from."""
+    if len(data) > MAX_BYTES:
+        raise PhotoError(f"{name} has more than {MAX_BYTES // 10**6} MB")
     size = _declared_size(data, name)
     if size[0] * size[1] > MAX_PIXELS:
         raise PhotoError(

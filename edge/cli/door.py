@@ -62,16 +62,32 @@ def run(
     ```
     """
     # First of all: what is started from here on must not find systemd's variables.
+    managed = "NOTIFY_SOCKET" in os.environ
     service = systemd.from_environment()
     logs.set_up(logging.DEBUG if verbose else logging.INFO)
-    stopping = Stopping(service)
-    stopping.listen()
-    profile = load_config(config)
+    # Under systemd the process ends and is started again, which first builds the board's engines.
+    profile: Config | None = None
+    again = True
+    while again:
+        # One a life: it keeps the deadline that the last one had to close.
+        stopping = Stopping(service)
+        stopping.listen()
+        profile = profile or load_config(config)
+        again = _watch(profile, service, stopping, pictures) and not managed
+
+
+def _watch(
+    profile: Config, service: systemd.Notifier, stopping: Stopping, pictures: Path | None
+) -> bool:
+    """One life of the daemon; whether it wants another, as for a bundle to come."""
     service.status("loading and proving the models")
-    if not Daemon(profile, service, stopping, _painter(pictures) if pictures else None).run():
+    daemon = Daemon(profile, service, stopping, _painter(pictures) if pictures else None)
+    if not daemon.run():
         log.warning("the camera hangs; leaving without it")
         logging.shutdown()
         os._exit(0)
+    again: bool = getattr(daemon, "restart_wanted", False)
+    return again and not stopping.wanted
 
 
 def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], None]:

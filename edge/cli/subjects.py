@@ -18,12 +18,12 @@ from edge.config import Config, load_config
 from edge.core import policy, quality
 from edge.core.pad import Presentation
 from edge.core.types import SUBJECT
-from edge.daemon import STORE
 from edge.enrollment import enroll as make_template
 from edge.errors import ConfigError, PhotoError, StoreError
 from edge.models import open_models
 from edge.observer import Observer
 from edge.pipeline import Pipeline
+from edge.state_dir import STORE
 from edge.wire import utc
 
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
@@ -50,7 +50,7 @@ def enroll(
     Example: `ostiary enroll --config door.toml --subject alice alice.jpg`
     """
     _check_subject(subject)
-    profile = load_config(config)
+    profile = _of_its_own(load_config(config))
     images = [(str(path), read_photo(path)) for path in photos]
     template = make_template(open_models(profile), subject, images, profile.limits())
     store = _store(profile)
@@ -85,7 +85,7 @@ def forget(config: Profile, subject: Subject) -> None:
     Example: `ostiary forget --config door.toml --subject alice`
     """
     _check_subject(subject)
-    store = _store(load_config(config))
+    store = _store(_of_its_own(load_config(config)))
     gone = store.remove(subject)
     store.close()
     if not gone:
@@ -135,6 +135,16 @@ def identify(
         if not tau.supported:
             err.print("the curve does not reach this rate; the strictest measured tau is used")
     raise typer.Exit(0 if decision.granted else 1)
+
+
+def _of_its_own(profile: Config) -> Config:
+    """A door that follows the roster lets in nobody else, so nobody is to believe it did."""
+    if profile.roster is not None:
+        raise ConfigError(
+            "this door follows the fleet's roster: nobody is enrolled or forgotten here",
+            "use `ostiary-fleet`",
+        )
+    return profile
 
 
 def _identifying(profile: Config) -> Config:

@@ -56,6 +56,13 @@ class Record(Body, frozen=True):
     schedule: Annotated[tuple[Hours, ...], Meta(max_length=32)] = ()
     suspended: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself. ValueError, which `decode` turns into `malformed`."""
+        if self.gone and (self.templates or self.rights() != Rights()):
+            raise ValueError("a tombstone that holds more than the subject")
+        if any(len(embedding) % 4 for embedding in self.templates.values()):
+            raise ValueError("an embedding that is not made of float32")
+
     def rights(self) -> Rights:
         """What access is decided by."""
         spans = tuple(Span(h.days, h.start_min, h.end_min) for h in self.schedule)
@@ -71,6 +78,12 @@ class Index(Body, frozen=True):
     shard: Annotated[str, Meta(pattern=r"^[0-9a-f]{2}\Z")]
     sequence: Revision
     entries: tuple[tuple[Subject, Revision], ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a subject that stands twice, or out of order. ValueError; see `Record`."""
+        subjects = [subject for subject, _ in self.entries]
+        if subjects != sorted(set(subjects)):
+            raise ValueError("entries that are not sorted by subject, each once")
 
 
 class Sum(Body, frozen=True):

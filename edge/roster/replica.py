@@ -6,7 +6,7 @@ Its rules, which hold for any order, loss, repetition and replay of genuine mess
 2. Who is let in stands, at that very revision, in the index that the head sums up. A shard is
    proven by its digest alone where it can be, else by its index.
 3. A record can take rights away before the head has said so (a tombstone, a suspension); it can
-   give none.
+   give none. What it took stays taken until a head as new as the record says otherwise.
 4. A revision is the roster's sequence number at the subject's last change. So a record that is not
    newer than the head and not in the index is dead, whatever else was received.
 """
@@ -67,7 +67,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the store and the gallery must follow, in order; `head` where a newer one counts."""
+    """What the store must follow, all or nothing, and the gallery; `head` where a newer counts."""
 
     steps: tuple[Put | Drop, ...] = ()
     head: SealedHead | None = None
@@ -191,11 +191,10 @@ class _Work:
         return None
 
     def take_index(self, index: Index) -> None:
-        head = self._head
-        if head is None:
+        if (head := self._head) is None:
             return
         entries = dict(index.entries)
-        if sum_of(entries) == head.sum_of(index.shard) and len(entries) == len(index.entries):
+        if sum_of(entries) == head.sum_of(index.shard):
             self._draft(index.shard).index = entries
         elif index.sequence <= head.sequence:
             self._refuse("old-index", f"shard {index.shard} of sequence {index.sequence}")
@@ -208,7 +207,7 @@ class _Work:
             if record.revision < held:
                 self._refuse("old-record", f"{record.subject} at revision {record.revision}")
             return
-        if held and (record.gone or record.suspended):
+        if held and (record.gone or record.suspended) and not self._decided(draft, record):
             # Taking rights away does not wait for the head.
             self._put(draft, sealed)
             return
@@ -216,62 +215,66 @@ class _Work:
         if waiting is None or record.revision > waiting.record.revision:
             draft.waiting[record.subject] = sealed
 
+    def _decided(self, draft: _Draft, record: Record) -> bool:
+        """Whether the head has already said who stands where this record would."""
+        if (head := self._head) is None or record.revision > head.sequence:
+            return False
+        return draft.index is not None or draft.sum == head.sum_of(shard_of(record.subject))
+
     def _settle(self, name: str) -> None:
         """Prove what can be proven, let go what is dead, and sum up."""
         draft = self._drafts[name]
         draft.sum = sum_of(draft.held)
         if self._head is not None:
-            self._prove(draft, self._head.sum_of(name))
-            self._bury(draft, self._head, name)
+            want = self._head.sum_of(name)
+            self._prove(draft, self._head, want)
+            if draft.sum == want or draft.index is not None:
+                self._bury(draft, self._head)
         _trim(draft)
 
-    def _prove(self, draft: _Draft, want: Sum) -> None:
+    def _prove(self, draft: _Draft, head: Head, want: Sum) -> None:
         if draft.sum != want and draft.index is None:
-            self._prove_without_index(draft, want)
+            self._prove_without_index(draft, head, want)
         if draft.sum != want and want == EMPTY:
             draft.index = {}
         if draft.sum != want and draft.index is not None:
-            self._follow_index(draft, draft.index)
+            self._follow_index(draft, head, draft.index)
             draft.sum = sum_of(draft.held)
         if draft.sum == want:
             draft.index = None
 
-    def _prove_without_index(self, draft: _Draft, want: Sum) -> None:
+    def _prove_without_index(self, draft: _Draft, head: Head, want: Sum) -> None:
         """What waits may be all that the head has and we have not: then its digest says so."""
-        assert self._head is not None
-        due = {s: w for s, w in draft.waiting.items() if w.record.revision <= self._head.sequence}
+        due = {s: w for s, w in draft.waiting.items() if w.record.revision <= head.sequence}
         would = {**draft.held, **{s: w.record.revision for s, w in due.items()}}
         if due and sum_of(would) == want:
             for sealed in due.values():
                 self._put(draft, sealed)
             draft.sum = want
 
-    def _follow_index(self, draft: _Draft, index: Mapping[str, int]) -> None:
-        for subject in sorted(draft.held.keys() - index.keys()):
-            self._drop(draft, subject)
+    def _follow_index(self, draft: _Draft, head: Head, index: Mapping[str, int]) -> None:
         for subject, revision in index.items():
             waiting = draft.waiting.get(subject)
             if waiting is not None and waiting.record.revision == revision:
                 self._put(draft, waiting)
-            elif draft.held.get(subject, revision) < revision:
-                # Not let in at the old revision: the newer record may be what revokes them.
+        for subject, held in sorted(draft.held.items()):
+            # Not let in at an old revision: the newer record may be what revokes them. But what
+            # took rights away before its head stays: forgotten, an older head would give them back.
+            if held <= head.sequence and index.get(subject) != held:
                 self._drop(draft, subject)
 
-    def _bury(self, draft: _Draft, head: Head, name: str) -> None:
-        """Of what waits, only what is newer than the head or asked for by its index may live on."""
-        if draft.sum != head.sum_of(name) and draft.index is None:
-            return
-        wanted = draft.index or {}
+    def _bury(self, draft: _Draft, head: Head) -> None:
+        """The head has decided: of what waits, only what is newer may live on."""
         for subject, sealed in list(draft.waiting.items()):
-            revision = sealed.record.revision
-            if revision <= head.sequence and wanted.get(subject) != revision:
+            if (revision := sealed.record.revision) <= head.sequence:
                 del draft.waiting[subject]
                 self._refuse("not-in-index", f"{subject} at revision {revision}")
 
     def _put(self, draft: _Draft, sealed: Sealed) -> None:
-        subject = sealed.record.subject
-        draft.held[subject] = sealed.record.revision
-        draft.waiting.pop(subject, None)
+        subject, revision = sealed.record.subject, sealed.record.revision
+        draft.held[subject] = revision
+        if subject in draft.waiting and draft.waiting[subject].record.revision <= revision:
+            del draft.waiting[subject]
         self._steps.append(Put(sealed))
 
     def _drop(self, draft: _Draft, subject: str) -> None:

@@ -20,6 +20,9 @@ HINT = 8
 SIGNATURE = 64
 MAX_BYTES = 1 << 20
 """Nothing of ours is larger; more is refused before it is looked at."""
+BOUND = 16
+"""Bytes of the topic's hash that a message is bound by."""
+OVERHEAD = len(VERSION) + SecretBox.NONCE_SIZE + SecretBox.MACBYTES + BOUND
 
 
 class Site:
@@ -35,7 +38,10 @@ class Site:
         self._box = SecretBox(key)
 
     def close(self, topic: str, body: bytes) -> bytes:
-        """Encrypt with a fresh random nonce."""
+        """Encrypt with a fresh random nonce. Raises SealError `too-large` where nobody would open
+        it."""
+        if len(body) > MAX_BYTES - OVERHEAD:
+            raise SealError("too-large", f"{len(body)} bytes for {topic}: {MAX_BYTES} is the most")
         return VERSION + bytes(self._box.encrypt(_bound(topic) + body))
 
     def open(self, topic: str, payload: bytes) -> bytes:
@@ -92,8 +98,10 @@ class Opener:
 
 
 def _bound(topic: str) -> bytes:
-    return hashlib.sha256(topic.encode()).digest()[:16]
+    return hashlib.sha256(topic.encode()).digest()[:BOUND]
 
 
 def _signed(topic: str, body: bytes) -> bytes:
-    return PURPOSE + topic.encode() + b"\n" + body
+    # The topic's hash and not the topic: of fixed length, so that no line of a body passes for the
+    # end of a topic.
+    return PURPOSE + hashlib.sha256(topic.encode()).digest() + body

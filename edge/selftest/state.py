@@ -9,12 +9,12 @@ from typing import Any
 
 from edge.adapters import journal as journals
 from edge.adapters import store as stores
-from edge.daemon import JOURNAL, LOCK, STORE
 from edge.errors import BundleError
 from edge.runtime import bundle as bundles
 from edge.selftest.door import Door
 from edge.selftest.places import text
 from edge.selftest.report import Check, fail, judged, ok, skipped
+from edge.state_dir import JOURNAL, LOCK, STORE
 
 NAME = "state"
 MANY_PENDING = 1000

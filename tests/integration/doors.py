@@ -15,7 +15,7 @@ from edge import wire
 from edge.adapters.journal import Journal
 from edge.adapters.store import Store
 from edge.core.types import Template
-from edge.daemon import JOURNAL, STORE
+from edge.state_dir import JOURNAL, STORE
 from edge.wire import DecisionMessage, EventMessage, StateMessage, Topics
 from scripts import trial
 

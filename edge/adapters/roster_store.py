@@ -1,0 +1,108 @@
+"""The roster on the disk: records sealed as they came, which is their encryption at rest."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.adapters.sqlite import atomic, connect
+from edge.errors import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE record (
+        subject TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        payload BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), payload BLOB NOT NULL) STRICT;
+    CREATE TABLE held (only INTEGER PRIMARY KEY CHECK (only = 1), digest TEXT NOT NULL) STRICT
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A subject's record as it is stored."""
+
+    subject: str
+    revision: int
+    payload: bytes
+
+
+class RosterStore:
+    """Raises StoreError from every call that the disk fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = connect(path, MIGRATIONS)
+
+    def apply(
+        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+    ) -> None:
+        """Put rows in place of older ones, forget subjects, keep a head where one is given.
+
+        All of it or nothing; `digest` is of everything that is held afterwards.
+        """
+        try:
+            with atomic(self._database):
+                run = self._database.executemany
+                run("DELETE FROM record WHERE subject = ?", [(subject,) for subject in dropped])
+                run(
+                    "INSERT OR REPLACE INTO record VALUES (?, ?, ?)",
+                    [(row.subject, row.revision, row.payload) for row in rows],
+                )
+                if head is not None:
+                    run("INSERT OR REPLACE INTO head VALUES (1, ?)", [(head,)])
+                run("INSERT OR REPLACE INTO held VALUES (1, ?)", [(digest,)])
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def clear(self) -> None:
+        """Forget everything."""
+        try:
+            with atomic(self._database):
+                for table in ("record", "head", "held"):
+                    self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self.scrub()
+
+    def scrub(self) -> None:
+        """What was forgotten is gone from the disk too, not only from the answers."""
+        try:
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def head(self) -> bytes | None:
+        """The newest head, sealed."""
+        rows = self._all("SELECT payload FROM head")
+        return bytes(rows[0][0]) if rows else None
+
+    def digest(self) -> str:
+        """The digest that was given with the last change; empty where there was none."""
+        rows = self._all("SELECT digest FROM held")
+        return str(rows[0][0]) if rows else ""
+
+    def rows(self) -> Iterable[Row]:
+        """Every record, one after another: a hundred thousand are not all held at once."""
+        try:
+            for row in self._database.execute("SELECT subject, revision, payload FROM record"):
+                yield Row(*row)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _all(self, query: str) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self._database.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"{self.path}: {error}", "check the disk's free space and rights")

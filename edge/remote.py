@@ -1,0 +1,171 @@
+"""The operator's side of a door that belongs to a fleet: its roster and its commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from edge.adapters.keys import read_site_key
+from edge.adapters.mqtt import Link, Received
+from edge.adapters.nonces import Nonces
+from edge.adapters.roster_store import RosterStore
+from edge.adapters.store import Store
+from edge.capture import Capture
+from edge.commander import Commander
+from edge.config import Config, Roster
+from edge.errors import ConfigError, SealError
+from edge.mailbox import Mailbox
+from edge.members import Members
+from edge.moment import WallClock
+from edge.observer import Observer
+from edge.pipeline import Pipeline
+from edge.recorder import Recorder
+from edge.refusals import Refusals
+from edge.reporter import Reporter
+from edge.roster.record import shard_of
+from edge.roster.replica import Sealed
+from edge.roster.sealing import Opener, Site
+from edge.runtime.bundle import Bundle
+from edge.runtime.signature import read_keys
+from edge.state_dir import COMMANDS, ROSTER
+from edge.succession import Succession
+from edge.syncer import Says, Syncer
+from edge.wire import RosterTopics, Topics
+
+NAMED = 5
+
+Clock = Callable[[], float]
+
+
+class Remote:
+    """Called by the loop at every turn; what comes meanwhile waits in two boxes."""
+
+    def __init__(
+        self,
+        config: Config,
+        roster: Roster,
+        pipeline: Pipeline,
+        observer: Observer,
+        moment: WallClock,
+        recorder: Recorder,
+        reporter: Reporter,
+        wall: Clock = time.time,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Lets in at once who was stored.
+
+        Raises ConfigError where the keys are not usable, StoreError where the disk is not.
+        """
+        self._config, self._roster, self._observer = config, roster, observer
+        self._moment, self._reporter, self._wall, self._clock = moment, reporter, wall, clock
+        self._topics = Topics(config.device.site, config.device.id)
+        self._refusals = Refusals(reporter, clock)
+        self._nonces = Nonces(config.state.path / COMMANDS)
+        self._store = RosterStore(config.state.path / ROSTER)
+        site, opener = _keys(roster)
+        self._mailbox = Mailbox(RosterTopics(config.device.site), opener)
+        self.capture = Capture(pipeline, config, clock)
+        self._commander = Commander(
+            self._topics,
+            site,
+            opener,
+            self._nonces,
+            recorder,
+            self.capture,
+            reporter,
+            self._refusals,
+            wall,
+        )
+        bundle = pipeline.bundle
+        self._members = Members(observer, bundle.encoder_id, bundle.dim)
+        self._syncer = Syncer(
+            RosterTopics(config.device.site),
+            self._topics.roster,
+            self._mailbox,
+            self._store,
+            self._members,
+            self._refusals.say,
+            wall,
+        )
+        self._connection, self._damaged = 0, 0
+        self._follow()
+
+    def inbox(self, received: Received) -> None:
+        """Called in the client's thread with everything that comes."""
+        self._commander.put(received)
+        self._mailbox.put(received)
+
+    def turn(self, link: Link) -> None:
+        """Do what the operator asks, and follow the roster."""
+        if link.connected and link.connection != self._connection:
+            connection = link.connection
+            if link.subscribe(self._commander.filters()):
+                self._connection = connection
+        self._commander.work()
+        self._syncer.turn(link, self._clock())
+        self._follow()
+        self._refusals.flush()
+
+    def may_succeed(self, succession: Succession) -> bool:
+        """Whether everybody has a template of the bundle to come, as far as the operator says."""
+        if succession.successor is None or not self._syncer.complete:
+            return False
+        needed = succession.needed(self._members.encoders())
+        return succession.due(self._members.coverage, needed)
+
+    def close(self) -> None:
+        """Nothing is lost: what was taken is on the disk."""
+        self._store.close()
+        self._nonces.close()
+
+    def _follow(self) -> None:
+        """What the newest head means for the clock and for who may pass, and what to report."""
+        issued_s, patience_s = self._syncer.issued_at_s, self._roster.stale_after_s
+        self._moment.raise_floor(issued_s)
+        self._observer.stale = patience_s > 0 and self._wall() - issued_s > patience_s
+        self._reporter.threshold(self._observer.tau)
+        damaged = len(self._members.damaged)
+        if damaged > self._damaged:
+            names = ", ".join(sorted(self._members.damaged)[:NAMED])
+            self._reporter.event("templates-damaged", f"{damaged}: {names}")
+        self._damaged = damaged
+
+
+def load(config: Config, observer: Observer, bundle: Bundle, says: Says) -> None:
+    """Let an observer search what a door's roster holds on the disk, without a broker."""
+    assert config.roster is not None
+    _, opener = _keys(config.roster)
+    topics = RosterTopics(config.device.site)
+    store = RosterStore(config.state.path / ROSTER)
+    members = Members(observer, bundle.encoder_id, bundle.dim)
+    Syncer(topics, "", Mailbox(topics, opener), store, members, says, time.time)
+    store.close()
+
+
+def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
+    """The encoders of each enrolled subject's templates: of the roster, or of this door alone."""
+    if config.roster is None:
+        yield from (row.encoders for row in local.subjects())
+        return
+    topics = RosterTopics(config.device.site)
+    mailbox = Mailbox(topics, _keys(config.roster)[1])
+    store = RosterStore(config.state.path / ROSTER)
+    for row in store.rows():
+        try:
+            sealed = mailbox.open(topics.subject(shard_of(row.subject), row.subject), row.payload)
+        except SealError:  # the daemon says so when it takes it over
+            continue
+        if isinstance(sealed, Sealed) and not sealed.record.gone:
+            yield tuple(sealed.record.templates)
+    store.close()
+
+
+def _keys(roster: Roster) -> tuple[Site, Opener]:
+    """Raises ConfigError where one is missing, BundleError where an operator's is no key."""
+    site = Site(read_site_key(roster.site_key))
+    trusted = read_keys(roster.operators).trusted
+    if not trusted:
+        raise ConfigError(
+            f"no operator's key (*.pub) in {roster.operators}", "`ostiary-fleet provision` puts it"
+        )
+    return site, Opener(site, [bytes.fromhex(key) for key in sorted(trusted)])

@@ -1,0 +1,171 @@
+"""What to ask the broker for next: a window at a time, since a default broker drops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge.roster.replica import State
+
+FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
+"""Messages under way at once: the first fits a broker that queues 100, the largest one that queues
+1,000, as Mosquitto's defaults are by version. A window that comes whole doubles, a loss halves."""
+QUIET_S = 2.0
+"""What was asked for and has not come after so long without any message was dropped."""
+AGAIN_S, LONGEST_S = 1.0, 60.0
+"""A topic that did not bring what the index says is asked for again then, each time later."""
+STUCK = 3
+"""Vain attempts after which somebody should know."""
+MOST_INDEXES = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Want:
+    """One filter to subscribe to: an index (`subjects` empty), one record of a shard, or, with
+    `whole`, all of its records."""
+
+    shard: str
+    subjects: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def expected(self) -> int:
+        """How many messages it brings."""
+        return max(1, len(self.subjects))
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How often a topic was asked for in vain, and when it may be asked again."""
+
+    tries: int = 0
+    not_before_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to subscribe to and what to unsubscribe from."""
+
+    ask: list[Want] = field(default_factory=list)
+    leave: list[Want] = field(default_factory=list)
+
+
+INDEX = ""
+"""Stands for a shard's index where else a subject stands."""
+
+
+class Pull:
+    """The bookkeeping of what was asked for. Time comes in as monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._window, self._came = FIRST_WINDOW, 0
+        self._open: dict[str, dict[str, Want]] = {}
+        self._left: dict[Want, int] = {}
+        self._patience: dict[str, dict[str, _Patience]] = {}
+        self._done: list[Want] = []
+        self._last_s = 0.0
+
+    def start_over(self) -> None:
+        """Nothing is under way on a new connection; nobody has to wait for old failures."""
+        self._open.clear()
+        self._left.clear()
+        self._patience.clear()
+        self._done.clear()
+
+    def arrived(self, shard: str, subject: str, now: float) -> None:
+        """A message came on the topic of a subject, or of a shard's INDEX; whether it was any good
+        shows in the state."""
+        self._last_s = now
+        want = self._open.get(shard, {}).pop(subject, None)
+        if want is None:
+            return
+        # Should it turn out to be no good, it is not asked for again at once.
+        self._postpone(shard, subject, now)
+        self._came += 1
+        self._left[want] -= 1
+        if not self._left[want]:
+            del self._left[want]
+            self._done.append(want)
+
+    def next(self, state: State, unproven: Sequence[str], now: float) -> Plan:
+        """The next window, where there is room for one, for the `unproven` shards of the state."""
+        plan = Plan(leave=self._done + self._give_up(now))
+        self._done = []
+        if self._came >= self._window:
+            self._window, self._came = min(2 * self._window, LARGEST_WINDOW), 0
+        free = self._window - self.under_way
+        if 2 * free >= self._window:
+            self._fill(plan.ask, state, unproven, free, now)
+        return plan
+
+    @property
+    def under_way(self) -> int:
+        """How many messages are expected still."""
+        return sum(self._left.values())
+
+    def stuck(self) -> int:
+        """How many topics do not bring what the index says, again and again."""
+        return sum(p.tries >= STUCK for shard in self._patience.values() for p in shard.values())
+
+    def _fill(
+        self, ask: list[Want], state: State, unproven: Sequence[str], free: int, now: float
+    ) -> None:
+        for shard in self._patience.keys() - set(unproven):
+            del self._patience[shard]
+        # What was begun is finished first: whom an index has outdated waits for their record.
+        for shard in unproven:
+            if free > 0 and state.shard(shard).index is not None:
+                free -= self._ask_records(ask, state, shard, free, now)
+        indexes, expected = sum(INDEX in subjects for subjects in self._open.values()), 0
+        for shard in unproven:
+            if state.shard(shard).index is None and self._may(shard, INDEX, now):
+                assert state.head is not None
+                expected += 1 + state.head.sum_of(shard).count
+                if indexes and (expected > free or indexes >= MOST_INDEXES):
+                    return
+                if free <= 0:
+                    return
+                indexes += 1
+                self._ask(ask, Want(shard), now)
+
+    def _ask_records(self, ask: list[Want], state: State, shard: str, free: int, now: float) -> int:
+        """Ask for what a shard misses, up to `free` messages; how many are expected."""
+        held = state.shard(shard)
+        missing = [subject for subject in held.missing() if self._may(shard, subject, now)]
+        everybody = held.index or {}
+        if missing and 2 * len(missing) >= len(everybody) <= free and not self._open.get(shard):
+            self._ask(ask, Want(shard, tuple(everybody), whole=True), now)
+            return len(everybody)
+        for subject in missing[:free]:
+            self._ask(ask, Want(shard, (subject,)), now)
+        return len(missing[:free])
+
+    def _ask(self, ask: list[Want], want: Want, now: float) -> None:
+        self._last_s = now
+        self._left[want] = want.expected
+        self._open.setdefault(want.shard, {}).update((s, want) for s in want.subjects or (INDEX,))
+        ask.append(want)
+
+    def _give_up(self, now: float) -> list[Want]:
+        """After a silence: what is open was dropped, so ask for less at once."""
+        if not self._left or now - self._last_s < QUIET_S:
+            return []
+        for shard, subjects in self._open.items():
+            for subject in subjects:
+                self._postpone(shard, subject, now)
+        lost = list(self._left)
+        self._open.clear()
+        self._left.clear()
+        self._window, self._came = max(self._window // 2, LEAST_WINDOW), 0
+        return lost
+
+    def _may(self, shard: str, subject: str, now: float) -> bool:
+        if subject in self._open.get(shard, ()):
+            return False
+        patience = self._patience.get(shard, {}).get(subject)
+        return patience is None or now >= patience.not_before_s
+
+    def _postpone(self, shard: str, subject: str, now: float) -> None:
+        patience = self._patience.setdefault(shard, {}).setdefault(subject, _Patience())
+        patience.not_before_s = now + min(AGAIN_S * 2**patience.tries, LONGEST_S)
+        patience.tries = min(patience.tries + 1, 16)

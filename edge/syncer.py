@@ -1,0 +1,279 @@
+"""Keeps this device's roster equal to the operator's: link, replica, store and members as one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from edge import wire
+from edge.adapters.mqtt import Filter
+from edge.adapters.roster_store import RosterStore, Row
+from edge.errors import SealError, StoreError
+from edge.mailbox import Mailbox
+from edge.members import Members
+from edge.roster import replica
+from edge.roster.pull import INDEX, Pull, Want
+from edge.roster.record import shard_of, total
+from edge.roster.replica import Drop, Message, Put, Refused, Sealed, SealedHead, State
+from edge.wire import RosterMessage, RosterTopics
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 400
+"""Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
+SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
+LATE = frozenset({"old-record", "old-index", "not-in-index"})
+"""What a broker that kept our session may rightly bring late, before we have caught up."""
+
+Says = Callable[[str, str, str], None]
+"""(event, reason, about what)."""
+
+
+class Wire(Protocol):
+    """The part of `edge.adapters.mqtt.Link` that is needed here."""
+
+    connected: bool
+    connection: int
+
+    def subscribe(self, filters: Sequence[Filter]) -> bool: ...
+
+    def unsubscribe(self, topics: Sequence[str]) -> bool: ...
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> bool: ...
+
+
+class Syncer:
+    """The loop's side of the roster; what comes is in the mailbox."""
+
+    def __init__(
+        self,
+        topics: RosterTopics,
+        acknowledge: str,
+        mailbox: Mailbox,
+        store: RosterStore,
+        members: Members,
+        says: Says,
+        wall: Callable[[], float],
+    ) -> None:
+        """Lets in at once who was stored; `acknowledge` is the topic to say on what is held.
+
+        Raises StoreError where the store can not be read.
+        """
+        self._topics, self._acknowledge, self._mailbox = topics, acknowledge, mailbox
+        self._store, self._members = store, members
+        self._says, self._wall = says, wall
+        self._pull = Pull()
+        self._connection = 0
+        self._catching_up, self._scrub, self._absent = True, False, False
+        self._stuck = 0
+        self._connected_s = self._said_s = 0.0
+        self._failed_s: float | None = None
+        self._sent: RosterMessage | None = None
+        self.state = self._restored()
+        self._unproven = self.state.unproven()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that is held is what the newest head sums up."""
+        return self.state.head is not None and not self._unproven
+
+    @property
+    def issued_at_s(self) -> float:
+        """When the operator signed the newest head: seconds since 1970, by their clock; or 0."""
+        return 0.0 if self.state.head is None else self.state.head.issued_at_s
+
+    def turn(self, link: Wire, now: float) -> None:
+        """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
+        self._take(now)
+        if not link.connected:
+            return
+        retry = self._failed_s is not None and now - self._failed_s > RETRY_S
+        if (link.connection != self._connection or retry) and not self._begin(link, now):
+            return
+        if self._failed_s is None:
+            self._ask(link, now)
+        self._watch(now)
+        self._say(link, now)
+
+    def _begin(self, link: Wire, now: float) -> bool:
+        """On a new connection: what is live from here on, and the head as it stands."""
+        connection = link.connection
+        live = Filter(self._topics.every_subject, replay=False)
+        if not link.subscribe([live, Filter(self._topics.head)]):
+            return False
+        self._connection, self._connected_s = connection, now
+        self._pull.start_over()
+        self._catching_up, self._failed_s, self._absent = True, None, False
+        self._sent = None
+        return True
+
+    def _take(self, now: float) -> None:
+        messages = []
+        for mail in self._mailbox.take(AT_ONCE):
+            if isinstance(mail.opened, SealError):
+                self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
+            else:
+                messages.append(mail.opened)
+            if mail.topic[0] != "head":
+                subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
+                self._pull.arrived(mail.topic[1], subject, now)
+        if messages:
+            self._apply(messages, now)
+
+    def _apply(self, messages: Sequence[Message], now: float) -> None:
+        state, changes = replica.step(self.state, messages)
+        for refused in changes.refused:
+            self._refuse(refused)
+        if changes.steps or changes.head is not None:
+            try:
+                self._keep(changes, state)
+            except StoreError as error:
+                self._fail(error, changes, now)
+                return
+        self.state, self._unproven = state, state.unproven()
+        self._members.follow(changes.steps)
+
+    def _keep(self, changes: replica.Changes, state: State) -> None:
+        # Of several steps of one subject the last one counts.
+        last = {_subject(step): step for step in changes.steps}
+        rows = [_row(step.sealed) for step in last.values() if isinstance(step, Put)]
+        dropped = [step.subject for step in last.values() if isinstance(step, Drop)]
+        head = changes.head.payload if changes.head is not None else None
+        self._store.apply(rows, dropped, head, total(state.sums()))
+        self._scrub |= any(_takes(step) for step in last.values())
+
+    def _fail(self, error: StoreError, changes: replica.Changes, now: float) -> None:
+        """What can not be stored lets nobody in; who loses their rights loses them all the same."""
+        self._says("store-failed", "roster", error.message)
+        self._failed_s = now
+        self._members.follow([step for step in changes.steps if _takes(step)])
+
+    def _refuse(self, refused: Refused) -> None:
+        if not (self._catching_up and refused.reason in LATE):
+            self._says("roster-refused", refused.reason, refused.about)
+
+    def _ask(self, link: Wire, now: float) -> None:
+        plan = self._pull.next(self.state, self._unproven, now)
+        if plan.leave:
+            link.unsubscribe([self._topic(want) for want in plan.leave])
+        if plan.ask:
+            # What comes is checked against the index: QoS 1 would only slow it down.
+            link.subscribe([Filter(self._topic(want), qos=0) for want in plan.ask])
+
+    def _topic(self, want: Want) -> str:
+        if want.whole:
+            return self._topics.whole_shard(want.shard)
+        if not want.subjects:
+            return self._topics.index(want.shard)
+        return self._topics.subject(want.shard, want.subjects[0])
+
+    def _watch(self, now: float) -> None:
+        """Tell once when the roster does not come."""
+        stuck = self._pull.stuck()
+        if stuck and not self._stuck:
+            self._says("roster-incomplete", "missing", f"{stuck} topics bring nothing of use")
+        self._stuck = stuck
+        if self.state.head is None and not self._absent and now - self._connected_s > ABSENT_S:
+            self._absent = True
+            self._says("roster-absent", "no-head", "the broker holds none: ostiary-fleet publish")
+
+    def _say(self, link: Wire, now: float) -> None:
+        """The acknowledgement: at once when all is held, else at most once a second."""
+        complete = self.complete
+        if complete:
+            self._catching_up = False
+            self._clean()
+        elif self._sent is not None and now - self._said_s < SAY_EVERY_S:
+            return
+        message = self.message(complete)
+        if message == self._sent:
+            return
+        dated = msgspec.structs.replace(message, at=wire.utc(self._wall()))
+        if link.publish(self._acknowledge, wire.encode(dated), retain=True):
+            self._sent, self._said_s = message, now
+
+    def _clean(self) -> None:
+        if not self._scrub:
+            return
+        self._scrub = False
+        try:
+            self._store.scrub()
+        except StoreError as error:
+            self._says("store-failed", "roster", error.message)
+
+    def message(self, complete: bool) -> RosterMessage:
+        """What is held, without the time."""
+        state, members = self.state, self._members
+        return RosterMessage(
+            sequence=0 if state.head is None else state.head.sequence,
+            digest=total(state.sums()),
+            complete=complete,
+            subjects=len(members),
+            usable=members.usable,
+            encoder=members.encoder,
+            coverage={encoder: count for encoder, count in members.coverage.items() if count},
+            at="",
+            issued_at=wire.utc(self.issued_at_s) if state.head is not None else None,
+            missing=sum(len(state.shard(name).missing()) for name in self._unproven),
+        )
+
+    def _restored(self) -> State:
+        """What the store holds, all of it opened and checked as if it had just come."""
+        payload = self._store.head()
+        if payload is None:
+            return State()
+        try:
+            head = self._mailbox.open(self._topics.head, payload)
+        except SealError as error:
+            # Without a head nobody is let in: it may be the operator who is not trusted any more.
+            self._says("roster-refused", error.reason, "the head in the store")
+            self._store.clear()
+            return State()
+        assert isinstance(head, SealedHead)
+        held: dict[str, int] = {}
+        steps: list[Put | Drop] = []
+        refused = []
+        for row in self._store.rows():
+            sealed = self._stored(row)
+            if sealed is None:
+                refused.append(row.subject)
+                continue
+            held[row.subject] = sealed.record.revision
+            steps.append(Put(sealed))
+            if len(steps) >= AT_ONCE:
+                self._members.follow(steps)
+                steps = []
+        self._members.follow(steps)
+        state = replica.restored(head.head, held)
+        digest = total(state.sums())
+        if digest != self._store.digest():
+            self._says("roster-refused", "store-changed", "what the store holds is not what it was")
+            self._store.apply([], refused, None, digest)
+        return state
+
+    def _stored(self, row: Row) -> Sealed | None:
+        try:
+            topic = self._topics.subject(shard_of(row.subject), row.subject)
+            opened = self._mailbox.open(topic, row.payload)
+        except (SealError, UnicodeEncodeError) as error:
+            reason = error.reason if isinstance(error, SealError) else "malformed"
+            self._says("roster-refused", reason, "a record in the store")
+            return None
+        assert isinstance(opened, Sealed)
+        return opened
+
+
+def _subject(step: Put | Drop) -> str:
+    return step.subject if isinstance(step, Drop) else step.sealed.record.subject
+
+
+def _takes(step: Put | Drop) -> bool:
+    """Whether a step takes rights away."""
+    return isinstance(step, Drop) or step.sealed.record.gone or step.sealed.record.suspended
+
+
+def _row(sealed: Sealed) -> Row:
+    return Row(sealed.record.subject, sealed.record.revision, sealed.payload)
