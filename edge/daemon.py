@@ -152,8 +152,8 @@ class Daemon:
             self._last_s = max(self._last_s, time.monotonic())
         self._take_claims()
         try:
-            self._obey(frame)
-            if frame is not None and not self._capturing:
+            taken = self._obey(frame)
+            if frame is not None and not taken:
                 self._look(frame)
             else:
                 self._step(Tick(), None, None)
@@ -165,20 +165,18 @@ class Daemon:
         self._service.status(self._reporter.summary())
         self._service.turned()
 
-    def _obey(self, frame: Frame | None) -> None:
-        """What the operator wants, of the roster and of this door."""
+    def _obey(self, frame: Frame | None) -> bool:
+        """What the operator wants, of the roster and of this door; whether that took the frame."""
         link = self._reporter.link
         if self._remote is None or link is None:
-            return
+            return False
         self._remote.turn(link)
-        self._remote.capture.look(frame)
+        # A command may have held the loop with the door's program, and a decision may again.
+        self._service.turned()
         if self._remote.may_succeed(self._succession):
             log.info("everybody has a template of the bundle to come: starting anew with it")
             self.restart_wanted = True
-
-    @property
-    def _capturing(self) -> bool:
-        return self._remote is not None and self._remote.capture.active
+        return self._remote.looked(frame)
 
     def _look(self, frame: Frame) -> None:
         began = time.perf_counter()

@@ -86,7 +86,9 @@ class Members:
             return None
         row = np.frombuffer(raw, "<f4").astype(np.float32)[None]
         # Written so that NaN is refused.
-        return row if abs(float(np.linalg.norm(row)) - 1) < UNIT_TOLERANCE else None
+        # In float64, where no square of a float32 is too large.
+        norm = float(np.linalg.norm(row.astype(np.float64)))
+        return row if abs(norm - 1) < UNIT_TOLERANCE else None
 
     def _forget(self, subject: str) -> None:
         self.coverage.subtract(self._encoders.pop(subject, ()))

@@ -144,7 +144,7 @@ class Observer:
             (),
             self._presentation(track),
             candidates,
-            self._barred(candidates),
+            self.barred(candidates),
         )
         return Sighting(evidence, face, watch.spent_ms)
 
@@ -160,7 +160,7 @@ class Observer:
         candidate = None if claim is None else self.gallery.verify(probe.embedding, claim)
         return () if candidate is None else (candidate,)
 
-    def _barred(self, candidates: tuple[Candidate, ...]) -> Reason | None:
+    def barred(self, candidates: tuple[Candidate, ...]) -> Reason | None:
         """Why the best of them may not pass here and now."""
         if not candidates:
             return None

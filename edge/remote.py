@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
 
@@ -13,6 +14,7 @@ from edge.adapters.store import Store
 from edge.capture import Capture
 from edge.commander import Commander
 from edge.config import Config, Roster
+from edge.core.types import Frame
 from edge.errors import ConfigError, SealError
 from edge.mailbox import Mailbox
 from edge.members import Members
@@ -23,13 +25,13 @@ from edge.recorder import Recorder
 from edge.refusals import Refusals
 from edge.reporter import Reporter
 from edge.roster.record import shard_of
-from edge.roster.replica import Sealed
+from edge.roster.replica import Put, Sealed
 from edge.roster.sealing import Opener, Site
 from edge.runtime.bundle import Bundle
 from edge.runtime.signature import read_keys
 from edge.state_dir import COMMANDS, ROSTER
 from edge.succession import Succession
-from edge.syncer import Says, Syncer
+from edge.syncer import Syncer
 from edge.wire import RosterTopics, Topics
 
 NAMED = 5
@@ -64,14 +66,14 @@ class Remote:
         self._store = RosterStore(config.state.path / ROSTER)
         site, opener = _keys(roster)
         self._mailbox = Mailbox(RosterTopics(config.device.site), opener)
-        self.capture = Capture(pipeline, config, clock)
+        self._capture = Capture(pipeline, config, clock)
         self._commander = Commander(
             self._topics,
             site,
             opener,
             self._nonces,
             recorder,
-            self.capture,
+            self._capture,
             reporter,
             self._refusals,
             wall,
@@ -106,6 +108,12 @@ class Remote:
         self._follow()
         self._refusals.flush()
 
+    def looked(self, frame: Frame | None) -> bool:
+        """Whether somebody is being enrolled at the door, so that nothing is decided meanwhile."""
+        capturing = self._capture.active
+        self._capture.look(frame)
+        return capturing
+
     def may_succeed(self, succession: Succession) -> bool:
         """Whether everybody has a template of the bundle to come, as far as the operator says."""
         if succession.successor is None or not self._syncer.complete:
@@ -131,15 +139,30 @@ class Remote:
         self._damaged = damaged
 
 
-def load(config: Config, observer: Observer, bundle: Bundle, says: Says) -> None:
-    """Let an observer search what a door's roster holds on the disk, without a broker."""
+def stored(config: Config) -> Iterator[Sealed]:
+    """The records that a door's roster holds on the disk, tombstones too; nothing is changed.
+
+    What can not be opened is left out: the daemon says so. Raises as `Remote`.
+    """
     assert config.roster is not None
-    _, opener = _keys(config.roster)
     topics = RosterTopics(config.device.site)
+    mailbox = Mailbox(topics, _keys(config.roster)[1])
     store = RosterStore(config.state.path / ROSTER)
+    with contextlib.closing(store), contextlib.suppress(SealError):
+        # Without a head that counts nobody is let in.
+        mailbox.open(topics.head, store.head() or b"")
+        for row in store.rows():
+            with contextlib.suppress(SealError):
+                topic = topics.subject(shard_of(row.subject), row.subject)
+                sealed = mailbox.open(topic, row.payload)
+                if isinstance(sealed, Sealed):
+                    yield sealed
+
+
+def load(config: Config, observer: Observer, bundle: Bundle) -> None:
+    """Let an observer search what a door's roster holds on the disk, without a broker."""
     members = Members(observer, bundle.encoder_id, bundle.dim)
-    Syncer(topics, "", Mailbox(topics, opener), store, members, says, time.time)
-    store.close()
+    members.follow([Put(sealed) for sealed in stored(config)])
 
 
 def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
@@ -147,17 +170,8 @@ def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
     if config.roster is None:
         yield from (row.encoders for row in local.subjects())
         return
-    topics = RosterTopics(config.device.site)
-    mailbox = Mailbox(topics, _keys(config.roster)[1])
-    store = RosterStore(config.state.path / ROSTER)
-    for row in store.rows():
-        try:
-            sealed = mailbox.open(topics.subject(shard_of(row.subject), row.subject), row.payload)
-        except SealError:  # the daemon says so when it takes it over
-            continue
-        if isinstance(sealed, Sealed) and not sealed.record.gone:
-            yield tuple(sealed.record.templates)
-    store.close()
+    records = (sealed.record for sealed in stored(config))
+    yield from (tuple(record.templates) for record in records if not record.gone)
 
 
 def _keys(roster: Roster) -> tuple[Site, Opener]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -15,12 +14,10 @@ from edge.errors import SealError, StoreError
 from edge.mailbox import Mailbox
 from edge.members import Members
 from edge.roster import replica
-from edge.roster.pull import INDEX, Pull, Want
+from edge.roster.pull import INDEX, Pull, Reminder, Want
 from edge.roster.record import shard_of, total
 from edge.roster.replica import Drop, Message, Put, Refused, Sealed, SealedHead, State
 from edge.wire import RosterMessage, RosterTopics
-
-log = logging.getLogger(__name__)
 
 AT_ONCE = 400
 """Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
@@ -68,6 +65,8 @@ class Syncer:
         self._pull = Pull()
         self._connection = 0
         self._catching_up, self._scrub, self._absent = True, False, False
+        self._heard_head = False
+        self._reminder, self._newest = Reminder(), 0
         self._stuck = 0
         self._connected_s = self._said_s = 0.0
         self._failed_s: float | None = None
@@ -87,6 +86,9 @@ class Syncer:
 
     def turn(self, link: Wire, now: float) -> None:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
+        if link.connected and link.connection != self._connection:
+            # Before anything is taken: what the broker kept for us comes right behind its answer.
+            self._catching_up, self._heard_head = True, False
         self._take(now)
         if not link.connected:
             return
@@ -95,6 +97,8 @@ class Syncer:
             return
         if self._failed_s is None:
             self._ask(link, now)
+        if self._reminder.due(now):
+            link.subscribe([Filter(self._topics.head)])
         self._watch(now)
         self._say(link, now)
 
@@ -106,7 +110,8 @@ class Syncer:
             return False
         self._connection, self._connected_s = connection, now
         self._pull.start_over()
-        self._catching_up, self._failed_s, self._absent = True, None, False
+        self._reminder.seldom(now)
+        self._failed_s, self._absent = None, False
         self._sent = None
         return True
 
@@ -117,7 +122,9 @@ class Syncer:
                 self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
             else:
                 messages.append(mail.opened)
-            if mail.topic[0] != "head":
+            if mail.topic[0] == "head":
+                self._heard_head = True
+            else:
                 subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
                 self._pull.arrived(mail.topic[1], subject, now)
         if messages:
@@ -135,6 +142,17 @@ class Syncer:
                 return
         self.state, self._unproven = state, state.unproven()
         self._members.follow(changes.steps)
+        self._remind(messages, now)
+
+    def _remind(self, messages: Sequence[Message], now: float) -> None:
+        """Behind a record comes its head, unless the broker's queue for us was full."""
+        newest = max((m.record.revision for m in messages if isinstance(m, Sealed)), default=0)
+        known = 0 if self.state.head is None else self.state.head.sequence
+        if known >= max(newest, self._newest):
+            self._reminder.seldom(now)
+        elif newest > self._newest:
+            self._reminder.soon(now)
+        self._newest = max(newest, self._newest)
 
     def _keep(self, changes: replica.Changes, state: State) -> None:
         # Of several steps of one subject the last one counts.
@@ -184,7 +202,8 @@ class Syncer:
         """The acknowledgement: at once when all is held, else at most once a second."""
         complete = self.complete
         if complete:
-            self._catching_up = False
+            # The head comes behind all that the broker kept for us.
+            self._catching_up = self._catching_up and not self._heard_head
             self._clean()
         elif self._sent is not None and now - self._said_s < SAY_EVERY_S:
             return

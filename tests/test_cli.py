@@ -104,6 +104,19 @@ def test_enroll_identify_forget(profile: Path, people: Path, portrait_file: Path
     assert "not enrolled" in refused("forget", "--config", profile, "--subject", "obama")
 
 
+@pytest.mark.parametrize("command", ["enroll", "forget"])
+def test_a_door_that_follows_the_roster_enrolls_and_forgets_nobody(
+    profile: Path, people: Path, command: str
+) -> None:
+    followed = '[mqtt]\nhost = "h"\n[roster]\noperators = "keys"\nsite_key = "site.key"\n'
+    profile.write_text(profile.read_text() + followed)
+    photos = [people / "obama.jpg"] * (command == "enroll")
+    text = refused(command, "--config", profile, "--subject", "obama", *photos)
+    assert "roster" in text
+    assert "ostiary-fleet" in text
+    assert not (profile.parent / "state").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -21,6 +21,10 @@ path = "state"
 """
 
 
+MQTT = '[mqtt]\nhost = "h"\n'
+ROSTER = '[roster]\noperators = "keys"\nsite_key = "/run/site-key"\n'
+
+
 def load(folder: Path, text: str):
     path = folder / "door.toml"
     path.write_text(text)
@@ -71,6 +75,11 @@ def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
         (GOOD + '[recognition]\nmode = "verify"\n', 'mode "verify" needs [claims]'),
         (GOOD.replace("video0", 'video0"\ndrop = false\n#'), "at `$.camera.drop`"),
         (GOOD + '[mqtt]\nhost = "h"\ncert = "c"\n', "cert and key go together"),
+        (GOOD + ROSTER, "[roster] needs [mqtt]"),
+        (GOOD + MQTT + ROSTER + "stale_after_s = -1.0\n", "at `$.roster.stale_after_s`"),
+        (GOOD + MQTT + '[roster]\noperators = "keys"\n', "missing required field `site_key`"),
+        (GOOD + '[access]\ngroups = ["staff"]\n', "need [roster] - at `$.access.groups`"),
+        (GOOD + '[access]\ngroups = ["Staff"]\n', "at `$.access.groups[0]`"),
         ("[device\n", "door.toml"),
         ("\x00\x01", "door.toml"),
     ],
@@ -101,3 +110,26 @@ def test_paths_start_at_the_profile_wherever_they_stand(tmp_path: Path) -> None:
     assert plain.camera.url == str(tmp_path / "walk.mp4")
     stream = load(tmp_path, GOOD.replace("v4l2:/dev/video0", "rtsp://cam/1"))
     assert stream.camera.url == "rtsp://cam/1"
+
+
+def test_the_roster_and_the_door_of_a_fleet(tmp_path: Path) -> None:
+    access = '[access]\ngroups = ["staff", "night"]\ntimezone = "Europe/Berlin"\n'
+    config = load(tmp_path, GOOD + MQTT + ROSTER + "stale_after_s = 600\n" + access)
+    assert config.roster is not None
+    assert config.roster.operators == tmp_path / "keys"
+    assert config.roster.site_key == Path("/run/site-key")
+    assert config.roster.stale_after_s == 600
+    assert config.access.groups == ("staff", "night")
+    assert config.access.timezone == "Europe/Berlin"
+    alone = load(tmp_path, GOOD)
+    assert alone.roster is None
+    assert (alone.access.groups, alone.access.timezone) == ((), "")
+
+
+@pytest.mark.parametrize(
+    "name", ["Europe/Atlantis", "Europe", "/etc/passwd", "../zoneinfo/UTC", "zone.tab", "x" * 300,
+             "\\u0000", "Ünter", " ", "UTC ", "."],
+)  # fmt: skip
+def test_a_timezone_that_nobody_knows_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no timezone .* at `\$\.access\.timezone`"):
+        load(tmp_path, GOOD + f'[access]\ntimezone = "{name}"\n')

@@ -6,8 +6,16 @@ import re
 import msgspec
 from places import ROOT
 
+from edge import commander
 from edge.config import Config
-from edge.wire import DecisionMessage, EventMessage, StateMessage, TelemetryMessage
+from edge.wire import (
+    DecisionMessage,
+    EventMessage,
+    Response,
+    RosterMessage,
+    StateMessage,
+    TelemetryMessage,
+)
 
 PROFILE = (ROOT / "docs" / "profile.md").read_text()
 MQTT = (ROOT / "docs" / "mqtt.md").read_text()
@@ -24,7 +32,14 @@ def test_every_key_of_the_profile_is_explained() -> None:
 
 def test_the_examples_are_the_messages() -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", MQTT, re.S)]
-    kinds = (DecisionMessage, StateMessage, EventMessage, TelemetryMessage)
+    kinds = (
+        DecisionMessage,
+        StateMessage,
+        EventMessage,
+        TelemetryMessage,
+        RosterMessage,
+        Response,
+    )
     for example, kind in zip(examples, kinds, strict=True):
         assert set(example) == {field.name for field in msgspec.structs.fields(kind)}
         msgspec.convert(example, kind)
@@ -32,8 +47,8 @@ def test_the_examples_are_the_messages() -> None:
 
 def test_every_event_is_named() -> None:
     code = "\n".join(p.read_text() for p in (ROOT / "edge").rglob("*.py"))
-    raised = set(re.findall(r'(?:\.event\(|CameraEvent\()\s*"([a-z-]+)"', code))
-    raised |= {"claims-lost", "claims-back"}
+    raised = set(re.findall(r'(?:\.event\(|CameraEvent\(|says\()\s*"([a-z-]+)"', code))
+    raised |= {"claims-lost", "claims-back", commander.REFUSED}
     assert raised == set(
         re.findall(r"`([a-z]+-[a-z]+)`", MQTT.split("Events: ")[1].split("```")[0])
     )

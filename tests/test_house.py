@@ -10,7 +10,7 @@ from places import ROOT
 
 import edge
 
-PACKAGES = ("edge", "export")
+PACKAGES = ("edge", "export", "fleet")
 MAX_LINES = 300
 FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 ALL_FILES = sorted(
@@ -26,25 +26,45 @@ ALLOWED = {
     "edge.wire": VALUES,
     "edge.config": VALUES,
     "edge.roster": VALUES | {"edge.roster"},
+    "edge.mailbox": VALUES | {"edge.adapters.mqtt", "edge.roster", "edge.wire"},
+    "edge.members": VALUES | {"edge.roster"},
+    "edge.syncer": VALUES
+    | {"edge.adapters", "edge.mailbox", "edge.members", "edge.roster", "edge.wire"},
     "edge.runtime": VALUES | {"edge.runtime"},
     "edge.adapters": VALUES | {"edge.adapters", "edge.config"},
     "edge.annotate": VALUES | {"edge.files"},
     "edge.pipeline": VALUES | {"edge.runtime"},
     "edge.enrollment": VALUES | {"edge.pipeline"},
-    "edge.models": VALUES | {"edge.config", "edge.pipeline", "edge.runtime"},
+    "edge.models": VALUES | {"edge.config", "edge.pipeline", "edge.runtime", "edge.succession"},
+    "edge.succession": set(),
     "edge.many": VALUES | {"edge.adapters.photos", "edge.pipeline", "edge.runtime"},
-    "edge.observer": VALUES | {"edge.config", "edge.pipeline"},
+    "edge.moment": VALUES,
+    "edge.observer": VALUES | {"edge.config", "edge.moment", "edge.pipeline"},
     "edge.follower": VALUES
     | {"edge.adapters.store", "edge.observer", "edge.reporter", "edge.runtime.bundle"},
-    "edge.reporter": {"edge.adapters.mqtt", "edge.wire"},
+    "edge.reporter": {"edge.adapters.mqtt", "edge.core", "edge.wire"},
     "edge.housekeeping": VALUES
     | {"edge.adapters.journal", "edge.config", "edge.follower", "edge.reporter"},
+    "edge.state_dir": {"edge.errors"},
     "edge.stopping": {"edge.adapters.systemd"},
     "edge.compare": VALUES | {"edge.runtime"},
     "edge.install": VALUES | {"edge.files", "edge.runtime"},
+    "edge.refusals": {"edge.reporter"},
+    "edge.capture": VALUES | {"edge.config", "edge.enrollment", "edge.pipeline"},
+    "edge.commander": VALUES
+    | {
+        "edge.adapters.mqtt",
+        "edge.adapters.nonces",
+        "edge.capture",
+        "edge.recorder",
+        "edge.refusals",
+        "edge.reporter",
+        "edge.roster",
+        "edge.wire",
+    },
     "edge.recorder": VALUES | {"edge.adapters", "edge.reporter", "edge.wire"},
 }
-SEE_ALL_OF_EDGE = ("edge.daemon", "edge.cli", "edge.selftest", "edge.__main__")
+SEE_ALL_OF_EDGE = ("edge.daemon", "edge.remote", "edge.cli", "edge.selftest", "edge.__main__")
 CORE_MAY_USE = {"cv2", "numpy", "simsimd"}
 
 
@@ -73,13 +93,14 @@ def within(module: str, rooms: set[str]) -> bool:
 def wrong_imports(module: str, imported: set[str]) -> list[str]:
     """The imports of a module that point the wrong way."""
     ours = {name for name in imported if name.split(".")[0] in PACKAGES}
-    if module.startswith("export"):
-        return []
-    wrong = [name for name in ours if name.startswith("export")]
+    wrong = [name for name in ours if name.split(".")[0] not in ("edge", module.split(".")[0])]
+    if not within(module, {"edge"}):
+        return wrong
     if within(module, set(SEE_ALL_OF_EDGE)) or module == "edge":
         return wrong
     room = next(room for room in sorted(ALLOWED, key=len, reverse=True) if within(module, {room}))
-    return wrong + [name for name in ours if name != "edge" and not _allowed(name, ALLOWED[room])]
+    inside = ours - set(wrong) - {"edge"}
+    return wrong + [name for name in inside if not _allowed(name, ALLOWED[room])]
 
 
 def _allowed(name: str, rooms: set[str]) -> bool:
@@ -96,6 +117,10 @@ def test_a_wrong_import_would_be_found() -> None:
     assert wrong_imports("edge.core.policy", {"edge.wire"}) == ["edge.wire"]
     assert wrong_imports("edge.adapters.door", {"edge.runtime.bundle"}) == ["edge.runtime.bundle"]
     assert wrong_imports("edge.daemon", {"export.build"}) == ["export.build"]
+    assert wrong_imports("edge.wire", {"fleet.home"}) == ["fleet.home"]
+    assert wrong_imports("fleet.home", {"edge.config", "fleet.keys"}) == []
+    assert wrong_imports("fleet.keys", {"export.signing"}) == ["export.signing"]
+    assert wrong_imports("export.build", {"fleet.home"}) == ["fleet.home"]
     assert wrong_imports("edge.pipeline", {"edge.adapters.mqtt"}) == ["edge.adapters.mqtt"]
 
 

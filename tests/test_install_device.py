@@ -38,7 +38,7 @@ class Device:
         text = STAND_IN.replace("LOG", str(self._log)).replace('PYTHON "', f'{sys.executable} "')
         self.python.write_text(text)
         self.python.chmod(0o755)
-        for name in ("edge", "export", "systemd", "firmware_configs"):
+        for name in ("edge", "export", "fleet", "systemd", "firmware_configs"):
             skipped = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, self.checkout / name, ignore=skipped)
         for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
@@ -158,7 +158,8 @@ def test_a_device_from_nothing(device: Device) -> None:
     assert f"-c {device.checkout}/constraints.txt" in device.asked()[-1]
     assert "--system-site-packages" not in device.asked()[0]
     if os.geteuid() == 0:
-        assert device.at("/etc/ostiary/credentials/mqtt-key").read_bytes() == b""
+        for secret in ("mqtt-key", "mqtt-password", "site-key"):
+            assert device.at(f"/etc/ostiary/credentials/{secret}").read_bytes() == b""
 
 
 def test_a_second_run_changes_nothing(device: Device) -> None:

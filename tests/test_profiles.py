@@ -25,12 +25,18 @@ BOARDS = {
     "arm64-cpu", "x86-cpu",
 }  # fmt: skip
 LEFT_OUT = {
+    "bundle.next": "only while a fleet changes its encoder",
     "claims.source": "only in verify mode, and only the site knows its reader",
     "claims.cards": "the same",
     "mqtt.username": "in place of a certificate",
     "mqtt.password_file": "in place of a certificate",
+    "roster.operators": "only in a fleet, whose keys must be there first",
+    "roster.site_key": "the same",
+    "roster.stale_after_s": "the same",
 }
 """Keys that a profile may have as a comment only, and why."""
+MORE_THAN_A_LINE = ("recognition.mode", "access.groups", "bundle.next")
+"""Keys whose other choice goes together with other lines."""
 LINE = re.compile(r'(?P<left_out>#?)(?:\[(?P<table>[a-z.]+)\]|(?P<key>[a-z0-9_]+|"\w+") = .+)')
 """A line of TOML, or one that waits to be uncommented; prose has a space after its `#`."""
 
@@ -58,12 +64,20 @@ def choices(text: str) -> Iterator[str]:
     yield text
     for name, out, line in lines_of(text):
         # What needs more than one line is tried below.
-        if out and name.split(".")[0] not in ("claims", "mqtt") and name != "recognition.mode":
+        tables = ("claims", "mqtt", "roster")
+        if out and name.split(".")[0] not in tables and name not in MORE_THAN_A_LINE:
             yield chosen(text, line)
     verify = chosen(text, next(x for n, out, x in lines_of(text) if out and "verify" in x))
     yield re.sub(r"^#(?=\[claims|source|\"\w+\" = )", "", verify, flags=re.M)
     password = re.sub(r"^(?=(cert|key) = )", "#", text, flags=re.M)
     yield re.sub(r"^#(?=username|password_file)", "", password, flags=re.M)
+    yield in_a_fleet(text)
+
+
+def in_a_fleet(text: str) -> str:
+    """The profile with the choices that only go together with the roster."""
+    members = chosen(text, next(x for n, out, x in lines_of(text) if out and n == "access.groups"))
+    return re.sub(r"^#(?=next|\[roster|operators|site_key|stale_after_s)", "", members, flags=re.M)
 
 
 def cameras(path: Path) -> list[Camera]:
@@ -113,6 +127,8 @@ def test_every_choice_of_a_profile_is_a_good_profile(path: Path, tmp_path: Path)
     assert {config.recognition.mode.value for config in loaded} == {"identify", "verify"}
     assert {config.mqtt.username for config in loaded} == {None, "north-door"}
     assert {config.claims is None for config in loaded} == {True, False}
+    assert {config.roster is None for config in loaded} == {True, False}
+    assert {config.access.timezone for config in loaded} == {"", "Europe/Berlin"}
     urls = {camera.url for camera in cameras(path)}
     assert {config.camera.url for config in loaded} == urls
 
@@ -129,6 +145,22 @@ def test_every_profile_lives_where_the_service_does(path: Path) -> None:
         "/etc/ostiary/certs/ca.crt", "/etc/ostiary/certs/device.crt",
         "/run/credentials/ostiary.service/mqtt-key",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
+def test_the_rosters_keys_lie_where_the_service_finds_them(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "door.toml").write_text(in_a_fleet(path.read_text()))
+    config = load_config(tmp_path / "door.toml")
+    assert config.roster is not None
+    assert config.access.groups == ("staff", "cleaners")
+    operators, name = str(config.roster.operators), config.roster.site_key.name
+    assert config.roster.site_key == Path("/run/credentials/ostiary.service", name)
+    unit = (ROOT / "systemd" / "ostiary.service").read_text().splitlines()
+    assert f"LoadCredential={name}:/etc/ostiary/credentials/{name}" in unit
+    made = (ROOT / "systemd" / "tmpfiles.d" / "ostiary.conf").read_text().splitlines()
+    # A credential that is not there would keep the service from starting.
+    assert f"f /etc/ostiary/credentials/{name} 0600 root root -" in made
+    assert f"d {operators} 0755 root root -" in made
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)

@@ -33,14 +33,21 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+    if _version(database) == len(migrations):
+        # No lock: who only reads must not wait for somebody who writes for long.
+        return
     with atomic(database):
-        version = int(database.execute("PRAGMA user_version").fetchone()[0])
+        version = _version(database)
         if version > len(migrations):
             raise StoreError(f"{path} was written by a newer version of Ostiary", "upgrade it")
         for number, script in enumerate(migrations[version:], version + 1):
             for statement in script.split(";"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {number}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextlib.contextmanager

@@ -86,8 +86,7 @@ def _watch(
         log.warning("the camera hangs; leaving without it")
         logging.shutdown()
         os._exit(0)
-    again: bool = getattr(daemon, "restart_wanted", False)
-    return again and not stopping.wanted
+    return daemon.restart_wanted and not stopping.wanted
 
 
 def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], None]:

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from edge import remote
 from edge.adapters.photos import read_photo
 from edge.adapters.store import Store
 from edge.cli.console import err, out, print_json
@@ -67,6 +68,8 @@ def subjects(config: Profile, json: Json = False) -> None:
     Example: `ostiary subjects --config door.toml`
     """
     profile = load_config(config)
+    if profile.roster is not None:
+        return _roster_subjects(profile, json)
     store = _store(profile)
     rows = store.subjects()
     store.close()
@@ -77,6 +80,30 @@ def subjects(config: Profile, json: Json = False) -> None:
         encoders = ", ".join(e[:12] for e in row.encoders)
         table.add_row(row.subject, utc(row.enrolled_at), encoders)
     out.print(table if rows else "nobody is enrolled")
+
+
+def _roster_subjects(profile: Config, json: bool) -> None:
+    """Who the roster lets in: by whom and when is the operator's to say."""
+    records = sorted((s.record for s in remote.stored(profile)), key=lambda r: r.subject)
+    rows = [
+        {
+            "subject": record.subject,
+            "revision": record.revision,
+            "encoders": sorted(record.templates),
+            "groups": record.groups,
+            "suspended": record.suspended,
+        }
+        for record in records
+        if not record.gone
+    ]
+    if json:
+        return print_json(rows)
+    table = Table("subject", "revision", "encoders", "groups", "")
+    for record in (r for r in records if not r.gone):
+        encoders = ", ".join(e[:12] for e in sorted(record.templates))
+        groups, state = ", ".join(record.groups), "suspended" if record.suspended else ""
+        table.add_row(record.subject, str(record.revision), encoders, groups, state)
+    out.print(table if rows else "the roster has not come, or holds nobody")
 
 
 def forget(config: Profile, subject: Subject) -> None:
@@ -117,7 +144,8 @@ def identify(
     failed = quality.failures(pipeline.quality(faces[0], aligned), profile.limits())
     candidates = observer.gallery.identify(pipeline.probe(aligned), top=SHOWN)
     tau = observer.tau
-    evidence = policy.Evidence(0, tau.tau, tau.k, failed, Presentation.BONA_FIDE, candidates)
+    live, barred = Presentation.BONA_FIDE, observer.barred(candidates)
+    evidence = policy.Evidence(0, tau.tau, tau.k, failed, live, candidates, barred)
     decision = policy.judge(profile.rules(), evidence)
     if json:
         print_json({"decision": decision, "tau": tau, "failures": failed, "candidates": candidates})
@@ -153,8 +181,13 @@ def _identifying(profile: Config) -> Config:
 
 
 def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
-    store = _store(profile)
     bundle = pipeline.bundle
+    if profile.roster is not None:
+        remote.load(profile, observer, bundle)
+        if not len(observer.gallery):
+            raise StoreError("the roster on this device holds nobody", "has the daemon run?")
+        return
+    store = _store(profile)
     found, damaged = store.templates(bundle.encoder_id, bundle.dim)
     unusable = store.unusable(bundle.encoder_id)
     store.close()

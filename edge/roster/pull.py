@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edge.roster.record import Head
 from edge.roster.replica import State
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
@@ -17,6 +19,8 @@ AGAIN_S, LONGEST_S = 1.0, 60.0
 STUCK = 3
 """Vain attempts after which somebody should know."""
 MOST_INDEXES = 32
+SOON_S, SELDOM_S = 5.0, 300.0
+"""The head is asked for again at first and at last, see `Reminder`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +58,30 @@ INDEX = ""
 """Stands for a shard's index where else a subject stands."""
 
 
+class Reminder:
+    """When to ask again for what nobody would miss: soon after a sign that it was lost, then ever
+    later."""
+
+    def __init__(self) -> None:
+        self._wait_s, self._next_s = SELDOM_S, math.inf
+
+    def soon(self, now: float) -> None:
+        """There is a sign."""
+        self._wait_s, self._next_s = SOON_S, now + SOON_S
+
+    def seldom(self, now: float) -> None:
+        """All is well."""
+        self._wait_s, self._next_s = SELDOM_S, now + SELDOM_S
+
+    def due(self, now: float) -> bool:
+        """Whether to ask now."""
+        if now < self._next_s:
+            return False
+        self._wait_s = min(2 * self._wait_s, SELDOM_S)
+        self._next_s = now + self._wait_s
+        return True
+
+
 class Pull:
     """The bookkeeping of what was asked for. Time comes in as monotonic seconds."""
 
@@ -63,22 +91,25 @@ class Pull:
         self._left: dict[Want, int] = {}
         self._patience: dict[str, dict[str, _Patience]] = {}
         self._done: list[Want] = []
+        self._head: Head | None = None
         self._last_s = 0.0
 
     def start_over(self) -> None:
         """Nothing is under way on a new connection; nobody has to wait for old failures."""
+        # A broker that kept our session still has us subscribed to it.
+        self._done += self._left
         self._open.clear()
         self._left.clear()
         self._patience.clear()
-        self._done.clear()
 
     def arrived(self, shard: str, subject: str, now: float) -> None:
         """A message came on the topic of a subject, or of a shard's INDEX; whether it was any good
         shows in the state."""
-        self._last_s = now
         want = self._open.get(shard, {}).pop(subject, None)
         if want is None:
             return
+        # Only for what was asked: else a busy operator's changes would hide for ever what was lost.
+        self._last_s = now
         # Should it turn out to be no good, it is not asked for again at once.
         self._postpone(shard, subject, now)
         self._came += 1
@@ -89,6 +120,10 @@ class Pull:
 
     def next(self, state: State, unproven: Sequence[str], now: float) -> Plan:
         """The next window, where there is room for one, for the `unproven` shards of the state."""
+        if state.head is not self._head:
+            # The operator has just published: what was no good then may be now.
+            self._head = state.head
+            self._patience.clear()
         plan = Plan(leave=self._done + self._give_up(now))
         self._done = []
         if self._came >= self._window:

@@ -41,7 +41,9 @@ def connect(site: SiteBroker, authority: Authority) -> Iterator[Connect]:
         peer.close()
 
 
-@pytest.mark.parametrize("topic", ["state", "roster", "decision", "event", "telemetry"])
+@pytest.mark.parametrize(
+    "topic", ["state", "roster", "decision", "event", "telemetry", "response/open"]
+)
 def test_a_device_says_what_is_its_own_and_the_operator_hears_it(
     connect: Connect, topic: str
 ) -> None:
@@ -61,6 +63,9 @@ def test_a_device_says_what_is_its_own_and_the_operator_hears_it(
         "ostiary/1/hq/roster/subject/0/alice",
         f"{NORTH}/command/open",
         f"{SOUTH}/command/open",
+        f"{SOUTH}/response/open",
+        f"{NORTH}/response",
+        f"{NORTH}/response/open/more",
         f"{NORTH}/decision/more",
         f"{NORTH}/anything",
         "ostiary/1/lab/device/north-door/state",
@@ -90,6 +95,7 @@ def test_a_device_reads_the_roster_and_its_own_commands_and_nothing_of_others(
     north.subscribe("#")
     north.subscribe(f"{SOUTH}/decision")
     assert south.publish(f"{SOUTH}/decision", b"seen by the operator only") in TAKEN
+    assert south.publish(f"{SOUTH}/response/open", b"an answer of the other door") in TAKEN
     assert operator.publish(f"{SOUTH}/command/open", b"for the other door") in TAKEN
     assert operator.publish(HEAD, b"sealed") in TAKEN
     assert operator.publish(f"{NORTH}/command/open", b"for this door") in TAKEN
@@ -108,9 +114,11 @@ def test_a_retained_roster_waits_for_a_device(connect: Connect) -> None:
 
 
 def test_the_operator_speaks_for_no_device_and_the_monitor_for_nobody(connect: Connect) -> None:
-    assert connect(OPERATOR).publish(f"{NORTH}/decision") == NOT_AUTHORIZED
+    operator = connect(OPERATOR)
+    for topic in (f"{NORTH}/decision", f"{NORTH}/response/open"):
+        assert operator.publish(topic) == NOT_AUTHORIZED
     monitor = connect(MONITOR)
-    for topic in (HEAD, f"{NORTH}/command/open", f"{NORTH}/state"):
+    for topic in (HEAD, f"{NORTH}/command/open", f"{NORTH}/response/open", f"{NORTH}/state"):
         assert monitor.publish(topic) == NOT_AUTHORIZED
 
 
