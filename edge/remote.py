@@ -118,8 +118,11 @@ class Remote:
         """Whether everybody has a template of the bundle to come, as far as the operator says."""
         if succession.successor is None or not self._syncer.complete:
             return False
-        needed = succession.needed(self._members.encoders())
-        return succession.due(self._members.coverage, needed)
+        coverage = self._members.coverage
+        # Counted one by one only where the two counts do not say no already.
+        if coverage[succession.successor] < coverage[succession.active]:
+            return False
+        return succession.due(coverage, succession.needed(self._members.encoders()))
 
     def close(self) -> None:
         """Nothing is lost: what was taken is on the disk."""

@@ -11,7 +11,8 @@ from edge.roster.replica import State
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
 """Messages under way at once: the first fits a broker that queues 100, the largest one that queues
-1,000, as Mosquitto's defaults are by version. A window that comes whole doubles, a loss halves."""
+1,000, as Mosquitto's defaults are by version. A window that comes whole doubles, a loss halves,
+and on that connection it grows no more to where the loss was."""
 QUIET_S = 2.0
 """What was asked for and has not come after so long without any message was dropped."""
 AGAIN_S, LONGEST_S = 1.0, 60.0
@@ -86,7 +87,7 @@ class Pull:
     """The bookkeeping of what was asked for. Time comes in as monotonic seconds."""
 
     def __init__(self) -> None:
-        self._window, self._came = FIRST_WINDOW, 0
+        self._window, self._came, self._ceiling = FIRST_WINDOW, 0, LARGEST_WINDOW
         self._open: dict[str, dict[str, Want]] = {}
         self._left: dict[Want, int] = {}
         self._patience: dict[str, dict[str, _Patience]] = {}
@@ -101,6 +102,7 @@ class Pull:
         self._open.clear()
         self._left.clear()
         self._patience.clear()
+        self._ceiling = LARGEST_WINDOW
 
     def arrived(self, shard: str, subject: str, now: float) -> None:
         """A message came on the topic of a subject, or of a shard's INDEX; whether it was any good
@@ -127,7 +129,7 @@ class Pull:
         plan = Plan(leave=self._done + self._give_up(now))
         self._done = []
         if self._came >= self._window:
-            self._window, self._came = min(2 * self._window, LARGEST_WINDOW), 0
+            self._window, self._came = min(2 * self._window, self._ceiling), 0
         free = self._window - self.under_way
         if 2 * free >= self._window:
             self._fill(plan.ask, state, unproven, free, now)
@@ -191,6 +193,7 @@ class Pull:
         lost = list(self._left)
         self._open.clear()
         self._left.clear()
+        self._ceiling = max(self._window // 2, FIRST_WINDOW)
         self._window, self._came = max(self._window // 2, LEAST_WINDOW), 0
         return lost
 
