@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 PROFILE = """
 [device]
 site = "demo"
-id = "{mode}-door"
+id = "{name}-door"
 [bundle]
 path = "bundle"
 [camera]
@@ -41,11 +41,16 @@ loop = {loop}
 [recognition]
 mode = "{mode}"
 [state]
-path = "state-{mode}"
+path = "state-{name}"
 [mqtt]
 host = "127.0.0.1"
 port = {port}
-{claims}
+{more}
+"""
+ROSTER = """
+[roster]
+operators = "fleet"
+site_key = "fleet/site.key"
 """
 Expected = tuple[str, str, str | None]
 
@@ -107,9 +112,27 @@ def _recorded(port: int) -> int:
         ):
             _show_card(card)
             right &= daemon.expect(expected)
+    right &= _followed(port, people["obama"])
     _say(f"contact sheet: {_contact_sheet()}")
     _say("every decision was right" if right else "A DECISION WAS WRONG")
     return 0 if right else 1
+
+
+def _followed(port: int, photo: Path) -> bool:
+    """A door that nobody enrolls at: it follows the operator's roster."""
+    fleet = ("--fleet", str(WORK / "fleet"))
+    bundle = str(WORK / "bundle")
+    broker = f"127.0.0.1:{port}"
+    where = ("--site", "demo", "--bundle", bundle, "--broker", broker)
+    _ostiary("ostiary-fleet", "init", *where, *fleet)
+    profile = _profile("identify", port, WORK / "card", loop=True, more=ROSTER, name="fleet")
+    with Daemon(profile, port, "fleet") as daemon:
+        _say("fleet: nobody is enrolled; then the operator enrolls, and revokes, from elsewhere")
+        right = daemon.comes_to(("denied", "unknown", None))
+        _ostiary("ostiary-fleet", "enroll", "obama", str(photo), *fleet)
+        right &= daemon.comes_to(("granted", "matched", "obama"))
+        _ostiary("ostiary-fleet", "revoke", "obama", *fleet)
+        return right & daemon.comes_to(("denied", "unknown", None))
 
 
 def _frames(photos: Path) -> None:
@@ -124,15 +147,21 @@ def _frames(photos: Path) -> None:
     write_jpeg(card / "1.jpg", other)
 
 
-def _profile(mode: str, port: int, camera: Path | str, loop: bool = False) -> Path:
-    claims = ""
+def _profile(
+    mode: str,
+    port: int,
+    camera: Path | str,
+    loop: bool = False,
+    more: str = "",
+    name: str | None = None,
+) -> Path:
     if mode == "verify":
         os.mkfifo(WORK / "cards")
-        claims = f'[claims]\nsource = "line:{WORK / "cards"}"'
+        more = f'[claims]\nsource = "line:{WORK / "cards"}"'
     url = camera if isinstance(camera, str) else f"folder:{camera}"
-    path = WORK / f"{mode}.toml"
+    path = WORK / f"{name or mode}.toml"
     settings = {"mode": mode, "camera": url, "loop": str(loop).lower(), "port": port}
-    path.write_text(PROFILE.format(**settings, claims=claims))
+    path.write_text(PROFILE.format(**settings, name=name or mode, more=more))
     return path
 
 
@@ -154,17 +183,17 @@ def _show_card(subject: str) -> None:
 class Daemon:
     """The real daemon in its own process, and a subscriber to what it decides."""
 
-    def __init__(self, profile: Path, port: int, mode: str) -> None:
+    def __init__(self, profile: Path, port: int, name: str) -> None:
         self._decisions: queue.Queue[DecisionMessage] = queue.Queue()
-        topics = Topics("demo", f"{mode}-door")
-        self._client = trial.subscribe(port, topics.decision, f"demo-{mode}")
+        topics = Topics("demo", f"{name}-door")
+        self._client = trial.subscribe(port, topics.decision, f"demo-{name}")
         self._client.on_message = lambda _c, _d, m: self._decisions.put(
             wire.decode(bytes(m.payload), DecisionMessage)
         )
         self._client.loop_start()
         command = [_program("ostiary"), "run", "--config", str(profile)]
-        command += ["--pictures", str(WORK / "pictures" / mode)]
-        self._log = (WORK / f"{mode}.log").open("wb")
+        command += ["--pictures", str(WORK / "pictures" / name)]
+        self._log = (WORK / f"{name}.log").open("wb")
         self._process = subprocess.Popen(command, stderr=self._log)
 
     def next(self) -> DecisionMessage | None:
@@ -193,7 +222,14 @@ class Daemon:
         if found is None:
             sys.stdout.write(f"  no decision came; see {self._log.name}\n")
             return False
-        return (found.outcome.value, found.reason.value, found.subject) == expected
+        return _is(found, expected)
+
+    def comes_to(self, expected: Expected) -> bool:
+        """Whether this is decided before long, whatever is decided until then."""
+        while (found := self.next()) is not None:
+            if _is(found, expected):
+                return True
+        return False
 
     def __enter__(self) -> Daemon:
         return self
@@ -204,6 +240,10 @@ class Daemon:
         self._client.disconnect()
         self._client.loop_stop()
         self._log.close()
+
+
+def _is(found: DecisionMessage, expected: Expected) -> bool:
+    return (found.outcome.value, found.reason.value, found.subject) == expected
 
 
 def _webcam(number: str, port: int) -> int:
