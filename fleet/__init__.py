@@ -1,0 +1,1 @@
+"""The operator's side of a fleet: who is enrolled, what the broker holds, which device has it."""

@@ -1,0 +1,29 @@
+"""The `ostiary-fleet` command."""
+
+from __future__ import annotations
+
+from edge.cli.console import new_app, run
+from fleet.cli import (
+    archive,
+    broker,
+    listing,
+    live,
+    people,
+    provision,
+    reembed,
+    rights,
+    setup,
+)
+
+app = new_app("Enroll once, every door knows; revoke once, every door forgets.")
+for group in (setup, people, rights, listing, archive, broker, live, provision, reembed):
+    group.register(app)
+
+
+def main() -> None:
+    """The entry point of the installed script."""
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`ostiary-fleet export` and `import`: the whole registry as one file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from edge.cli.console import out, print_json, progress
+from fleet.archive import read_archive, write_archive
+from fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
+from fleet.wishes import read_groups
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export_registry)
+    app.command("import")(import_registry)
+
+
+def export_registry(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
+    """Write the whole registry, templates included, to one file that only you may read.
+
+    It is not encrypted: who has the file has everybody's template. Photos and keys are not in it.
+
+    Example: `ostiary-fleet export registry.jsonl`
+    """
+    bar, done = progress("exporting")
+    with open_fleet(fleet) as home, bar:
+        people = write_archive(home.registry(), home.settings.site, file, done)
+    if json:
+        return print_json({"file": str(file), "people": people})
+    out.print(escape(f"wrote {people} people to {file}"))
+
+
+def import_registry(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
+    no_publish: NoPublish = False,
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
+    """Read an exported registry of this site into a new fleet; all of it or, where anything in it
+    is wrong, nothing.
+
+    A registry that is not empty is refused: an old archive could bring back who was revoked since.
+
+    Example: `ostiary-fleet import registry.jsonl`
+    """
+    with open_fleet(fleet) as home:
+        bar, done = progress("checking")
+        with bar:
+            saved = read_archive(file, home.settings.site, done)
+        people = list(saved.people)
+        for group in sorted({group for person, _ in people for group in person.groups}):
+            read_groups(group, home.settings.groups)
+        home.registry().restore(saved, time.time())
+        told = publish_now(home, no_publish)
+    if json:
+        print_json({"people": len(people), "sequence": saved.sequence, "published": told.published})
+    else:
+        out.print(f"imported {len(people)} people as of sequence {saved.sequence}")
+    raise typer.Exit(told.code)

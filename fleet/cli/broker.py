@@ -1,0 +1,121 @@
+"""`ostiary-fleet publish` and `status`: the broker made equal, and who holds what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import err, out, print_json, progress
+from fleet.cli.common import NOT_DONE, Folder, Json, open_fleet
+from fleet.publish import Published
+from fleet.status import DeviceStatus, FleetStatus
+
+COLOURS = {"online": "green", "offline": "yellow", "lost": "red", "unseen": "dim"}
+
+
+def register(app: typer.Typer) -> None:
+    for command in (publish, status):
+        app.command()(command)
+
+
+def publish(
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Though devices hold a newer roster: this one counts."),
+    ] = False,
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
+    """Make the broker equal to the registry, whatever it held or lost; again and again, if need be.
+
+    All of it is read back and compared: what is missing or wrong is sent, what does not belong is
+    cleared. The head is signed anew each time, which keeps devices that have `stale_after_s`
+    content: run it from a timer, then.
+
+    A registry restored from a backup is refused, for devices never go back. --take-over gives all
+    its records numbers above theirs.
+
+    Example: `ostiary-fleet publish`
+    """
+    from fleet.publish import publish as make_equal
+
+    bar, move = progress("reading back")
+
+    def told(stage: str, done: int, total: int) -> None:
+        bar.update(bar.task_ids[0], description=stage)
+        move(done, total)
+
+    with open_fleet(fleet) as home, bar:
+        done = make_equal(home, take_over, told)
+    if json:
+        return print_json(done)
+    out.print(escape(_published(done)))
+
+
+def _published(done: Published) -> str:
+    sent = done.missing + done.changed
+    parts = [f"{done.missing} missing", f"{done.changed} wrong", f"{done.cleared} cleared"]
+    what = ", ".join(parts) if sent or done.cleared or done.indexes else "nothing was missing"
+    over = f", taken over from {done.took_over}" if done.took_over is not None else ""
+    return f"the broker has {done.subjects} subjects at number {done.sequence}: {what}{over}"
+
+
+def status(fleet: Folder = None, json: Json = False) -> None:
+    """Show every device: whether it is there, and whether it holds what the registry says.
+
+    Exit code 0: every device holds all of it, 1: somebody lags, 2: the broker can not be asked.
+
+    Example: `ostiary-fleet status`
+    """
+    from fleet.status import status as ask_all
+
+    with open_fleet(fleet) as home:
+        found = ask_all(home)
+    if json:
+        print_json({**_fields(found), "behind": found.behind})
+    else:
+        _show(found)
+    raise typer.Exit(NOT_DONE if found.behind or found.published != found.sequence else 0)
+
+
+def _fields(found: FleetStatus) -> dict[str, object]:
+    return {name: getattr(found, name) for name in found.__struct_fields__}
+
+
+def _show(found: FleetStatus) -> None:
+    out.print(escape(f"{found.site}: {found.subjects} people, number {found.sequence}"))
+    for encoder, count in sorted(found.coverage.items()):
+        out.print(f"encoder {encoder[:12]}: {count} of {found.subjects} have a template")
+    if found.published != found.sequence:
+        err.print(
+            f"[bold yellow]not published:[/] the broker was last given {found.published}"
+            " [dim](ostiary-fleet publish)[/]"
+        )
+    if found.pending_erasures:
+        out.print(f"{len(found.pending_erasures)} erasures are not confirmed by every device yet")
+    table = Table("device", "is", "holds", "lag", "digest", "people", "usable", "encoder", "seen")
+    for device in found.devices:
+        table.add_row(*_row(device))
+    out.print(table if found.devices else "no device has ever said anything")
+    if any(device.lag is not None and device.lag < 0 for device in found.devices):
+        err.print(
+            "[bold yellow]newer than this registry:[/] restored from a backup?"
+            " [dim](ostiary-fleet publish --take-over)[/]"
+        )
+
+
+def _row(device: DeviceStatus) -> tuple[str, ...]:
+    name = device.device if device.provisioned else f"{device.device} (not provisioned)"
+    is_there = f"[{COLOURS.get(device.status, 'red')}]{escape(device.status)}[/]"
+    seen = (device.seen_at or "-")[:19]
+    if device.sequence is None:
+        return name, is_there, "-", "-", "-", "-", "-", "-", escape(seen)
+    digest = "[green]equal[/]" if device.digest_equal else f"differs, {device.missing} missing"
+    lag = str(device.lag) if device.current else f"[yellow]{device.lag}[/]"
+    return (
+        name, is_there, str(device.sequence), lag, digest, str(device.subjects),
+        str(device.usable), escape(device.encoder[:12]), escape(seen),
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""What the commands of the fleet share: its folder, and what follows a change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from edge.cli.console import err
+from edge.errors import OstiaryError
+from fleet.home import Fleet, chosen_folder
+from fleet.people import check_subject
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--fleet", help="The fleet's folder; else $OSTIARY_FLEET, else your own."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+NoPublish = Annotated[
+    bool, typer.Option("--no-publish", help="Change the registry only; `publish` comes later.")
+]
+Subject = Annotated[str, typer.Argument(help="An opaque id: a-z, 0-9 and -.")]
+NOT_DONE = 1
+
+
+def open_fleet(folder: Path | None) -> Fleet:
+    return Fleet.open(chosen_folder(folder))
+
+
+def checked(subject: str) -> str:
+    """A subject as it may be."""
+    return check_subject(subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What became of a change: `published` where the broker has it. `wanted` as asked for."""
+
+    published: bool
+    wanted: bool = True
+    problem: str = ""
+
+    @property
+    def code(self) -> int:
+        """The exit code: a change that should have reached the broker and did not is no success."""
+        return NOT_DONE if self.wanted and not self.published else 0
+
+
+def publish_now(fleet: Fleet, no_publish: bool = False) -> Publishing:
+    """Tell the broker what changed. Where that fails the change is kept, and it is said so."""
+    registry = fleet.registry()
+    if registry.published == registry.sequence:
+        return Publishing(published=True, wanted=not no_publish)
+    if no_publish:
+        return Publishing(published=False, wanted=False)
+    from fleet.publish import publish_changes
+
+    try:
+        publish_changes(fleet)
+    except (OstiaryError, OSError) as error:
+        problem = error.message if isinstance(error, OstiaryError) else str(error)
+        err.print(
+            f"[bold yellow]not published yet:[/] {escape(problem)}"
+            " [dim](the change is kept; `ostiary-fleet publish` tries again)[/]"
+        )
+        return Publishing(published=False, problem=problem)
+    return Publishing(published=True)

@@ -1,0 +1,104 @@
+"""`ostiary-fleet list` and `show`: who is enrolled, and what was done about them."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import out, print_json
+from edge.wire import utc
+from fleet import dates, schedule, views
+from fleet.cli.common import Folder, Json, Subject, checked, open_fleet
+from fleet.errors import FleetError
+from fleet.home import Fleet
+from fleet.people import Person
+from fleet.photos import Album
+from fleet.wishes import read_groups
+
+SHOWN_ENCODER = 12
+
+
+def register(app: typer.Typer) -> None:
+    app.command("list")(list_people)
+    app.command()(show)
+
+
+def list_people(
+    group: Annotated[str | None, typer.Option("--group", help="Only who is in a group.")] = None,
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
+    """List everybody, also who is revoked.
+
+    Example: `ostiary-fleet list --group staff`
+    """
+    now_s = time.time()
+    with open_fleet(fleet) as home:
+        if group is not None:
+            read_groups(group, home.settings.groups)
+        people = [p for p in home.registry().people() if group is None or group in p.groups]
+    if json:
+        return print_json([views.as_json(person, now_s) for person in people])
+    table = Table("subject", "name", "state", "groups", "until", "schedule")
+    for person in people:
+        table.add_row(
+            person.subject,
+            escape(person.name),
+            views.state_of(person, now_s),
+            ", ".join(person.groups),
+            dates.text_of(person.valid_until_s),
+            schedule.text_of(person.schedule),
+        )
+    out.print(table if people else "nobody is enrolled")
+
+
+def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
+    """Show what somebody is given, and what was done about them by whom; never a template.
+
+    Example: `ostiary-fleet show alice`
+    """
+    now_s = time.time()
+    with open_fleet(fleet) as home:
+        person = home.registry().person(checked(subject))
+        if person is None:
+            raise FleetError(f"{subject!r} is not enrolled", "`ostiary-fleet list` shows who is")
+        trail = home.registry().trail(subject)
+        published = person.revision <= home.registry().published
+        facts = {
+            **views.as_json(person, now_s),
+            "published": published,
+            "photos": _photos(home, subject),
+        }
+    if json:
+        lines = [
+            {"at": utc(e.at_s), "who": e.who, "what": e.what, "sequence": e.sequence} for e in trail
+        ]
+        return print_json({**facts, "trail": lines})
+    for name, value in _for_people(person, now_s):
+        out.print(escape(f"{name:<12} {value}"))
+    out.print(f"{'published':<12} {'yes' if published else 'not yet'}")
+    out.print(f"{'photos':<12} {'kept' if facts['photos'] else 'none kept'}")
+    for entry in trail:
+        out.print(escape(f"{dates.text_of(entry.at_s)}  {entry.what} by {entry.who}"))
+
+
+def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
+    return [
+        ("subject", person.subject),
+        ("name", person.name or "-"),
+        ("state", views.state_of(person, now_s)),
+        ("groups", ", ".join(person.groups) or "-"),
+        ("from", dates.text_of(person.valid_from_s) or "-"),
+        ("until", dates.text_of(person.valid_until_s) or "-"),
+        ("schedule", schedule.text_of(person.schedule) or "always"),
+        ("encoders", ", ".join(e[:SHOWN_ENCODER] for e in person.encoders) or "no template"),
+        ("revision", str(person.revision)),
+    ]
+
+
+def _photos(home: Fleet, subject: str) -> bool:
+    return Album(home).has(subject)

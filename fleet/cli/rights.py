@@ -1,0 +1,183 @@
+"""`ostiary-fleet revoke`, `suspend`, `resume` and `erase`: who is let in no longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from edge.cli.console import err, out, print_json
+from edge.errors import OstiaryError
+from fleet.cli.common import (
+    NOT_DONE,
+    Folder,
+    Json,
+    NoPublish,
+    Subject,
+    checked,
+    open_fleet,
+    publish_now,
+)
+from fleet.errors import FleetError
+from fleet.home import Fleet
+from fleet.photos import Album
+from fleet.reading import unknown
+from fleet.registry import Registry
+
+SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    for command in (revoke, suspend, resume, erase):
+        app.command()(command)
+
+
+def revoke(
+    subject: Subject, no_publish: NoPublish = False, fleet: Folder = None, json: Json = False
+) -> None:
+    """Let somebody in nowhere any more: every door forgets their template, and so does the fleet.
+
+    The id stays known as revoked until it is erased. `enroll --again` undoes it.
+
+    Example: `ostiary-fleet revoke alice`
+    """
+
+    def forget(home: Fleet, registry: Registry, now_s: float) -> int:
+        revision = registry.revoke(subject, now_s)
+        Album(home).forget(subject)
+        return revision
+
+    _edit(subject, "revoked", forget, fleet, no_publish, as_json=json)
+
+
+def suspend(
+    subject: Subject, no_publish: NoPublish = False, fleet: Folder = None, json: Json = False
+) -> None:
+    """Let somebody in nowhere for a while; doors still know who it is and say so.
+
+    Example: `ostiary-fleet suspend alice`
+    """
+    _edit(
+        subject,
+        "suspended",
+        lambda home, registry, now_s: registry.suspend(subject, now_s),
+        fleet,
+        no_publish,
+        as_json=json,
+    )
+
+
+def resume(
+    subject: Subject, no_publish: NoPublish = False, fleet: Folder = None, json: Json = False
+) -> None:
+    """End a suspension.
+
+    Example: `ostiary-fleet resume alice`
+    """
+    _edit(
+        subject,
+        "resumed",
+        lambda home, registry, now_s: registry.resume(subject, now_s),
+        fleet,
+        no_publish,
+        as_json=json,
+    )
+
+
+def erase(
+    subject: Annotated[str | None, typer.Argument(help="An opaque id: a-z, 0-9 and -.")] = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Only wait for earlier erasures.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, help="Seconds to wait for every device.")
+    ] = 30.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_publish: NoPublish = False,
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
+    """Remove every trace of somebody here, at the broker and on each device, and wait until each
+    device has confirmed it.
+
+    Exit code 0: all confirmed, 1: some have not; they will when they are back, and --pending then
+    asks again.
+
+    Example: `ostiary-fleet erase alice --yes`
+    """
+    with open_fleet(fleet) as home:
+        if pending == (subject is not None):
+            raise FleetError("who is to be erased?", "ostiary-fleet erase SUBJECT, or --pending")
+        sequence = home.registry().sequence if subject is None else _erase(home, subject, yes)
+        told = publish_now(home, no_publish)
+        waiting = _wait(home, timeout) if told.published else home.registry().devices()
+        unconfirmed = home.registry().pending_erasures()
+    if json:
+        print_json({"sequence": sequence, "published": told.published, "waiting_for": waiting})
+    else:
+        _say_erased(told.published, waiting)
+    raise typer.Exit(NOT_DONE if unconfirmed and told.wanted else told.code)
+
+
+def _erase(home: Fleet, subject: str, yes: bool) -> int:
+    registry = home.registry()
+    if registry.person(checked(subject)) is None:
+        raise unknown(subject)
+    if not yes and not typer.confirm(f"Erase {subject}? This can not be undone", err=True):
+        raise FleetError("nothing was erased", "--yes does not ask")
+    # Photos first: where this ends in its middle the person is still there to be erased.
+    Album(home).forget(subject)
+    return registry.erase(subject, time.time())
+
+
+def _wait(home: Fleet, timeout_s: float) -> list[str]:
+    """The devices that have not confirmed every erasure in time."""
+    from fleet.receipts import await_erasure
+
+    registry = home.registry()
+    pending = registry.pending_erasures()
+    if not pending:
+        return []
+    try:
+        waiting = await_erasure(home, pending[-1], timeout_s)
+    except OstiaryError as error:
+        err.print(escape(f"can not ask the devices: {error}"))
+        return registry.devices()
+    if not waiting:
+        # Who holds the newest roster has followed the older ones too.
+        for sequence in pending:
+            registry.settle_erasure(sequence)
+    return waiting
+
+
+def _say_erased(published: bool, waiting: list[str]) -> None:
+    out.print("erased here" + (" and at the broker" if published else ""))
+    if not waiting:
+        out.print("every device has confirmed it" if published else "no device was told yet")
+        return
+    more = f" and {len(waiting) - SHOWN} more" if len(waiting) > SHOWN else ""
+    out.print(f"not confirmed yet by {', '.join(waiting[:SHOWN])}{more}")
+
+
+def _edit(
+    subject: str,
+    what: str,
+    edit: Callable[[Fleet, Registry, float], int],
+    fleet: Folder,
+    no_publish: bool,
+    as_json: bool,
+) -> None:
+    with open_fleet(fleet) as home:
+        registry = home.registry()
+        before = registry.sequence
+        checked(subject)
+        revision = edit(home, registry, time.time())
+        told = publish_now(home, no_publish)
+    if as_json:
+        print_json({"subject": subject, "revision": revision, "published": told.published})
+    else:
+        out.print(f"{what} {subject}" if revision > before else f"{subject} is {what} already")
+    raise typer.Exit(told.code)

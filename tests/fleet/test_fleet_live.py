@@ -1,0 +1,305 @@
+"""Status, receipts, commands and watching, with devices on a real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from default_broker import DefaultBroker
+from fake_door import FakeDoor, decision, event, template_bytes
+from kept import ENCODER, enroll, template
+from places import ROOT
+
+from edge.adapters.mqtt import Received
+from edge.wire import Response, StateMessage, encode
+from fleet import command as commands
+from fleet.command import CommandError, capture, open_door
+from fleet.home import SETTINGS, Fleet
+from fleet.publish import await_erasure, publish
+from fleet.status import status
+from fleet.watch import Watch, line
+
+NO = Response(nonce="", ok=False, reason="two-faces")
+YES = Response(nonce="", ok=True)
+
+
+@pytest.fixture
+def live(fleet: Fleet, tmp_path: Path) -> Iterator[Fleet]:
+    """The fleet with a broker of its own, also in its fleet.toml."""
+    with DefaultBroker(tmp_path / "broker") as broker:
+        path = fleet.folder / SETTINGS
+        path.write_text(f"{path.read_text()}port = {broker.port}\n")
+        with Fleet.open(fleet.folder) as opened:
+            yield opened
+
+
+@pytest.fixture
+def door(live: Fleet) -> Iterator[Callable[..., FakeDoor]]:
+    made: list[FakeDoor] = []
+
+    def make(name: str, answer: Response | None = None) -> FakeDoor:
+        made.append(FakeDoor(live, name, answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def cli(live: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fleet", *words, "--fleet", str(live.folder)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_status_says_who_holds_what(live: Fleet, door: Callable[..., FakeDoor]) -> None:
+    enroll(live, "alice", "bob")
+    publish(live)
+    for name in ("north", "south", "away"):
+        live.registry().add_device(name, 0.0)
+    north, south, guest = door("north"), door("south"), door("guest")
+    north.is_online()
+    north.holds()
+    south.is_online(status="lost")
+    south.holds(1, digest="0" * 32, missing=1)
+    guest.say("state", b"not a message")
+    guest.holds(complete=False)
+    found = {device.device: device for device in status(live).devices}
+    assert found.keys() == {"north", "south", "away", "guest"}
+    assert (found["north"].status, found["north"].current, found["north"].lag) == (
+        "online", True, 0,
+    )  # fmt: skip
+    assert found["north"].seen_at == "2026-11-22T08:00:01Z"
+    assert found["north"].coverage == {ENCODER: 2}
+    assert (found["south"].status, found["south"].lag, found["south"].missing) == ("lost", 1, 1)
+    assert not found["south"].digest_equal
+    assert (found["away"].status, found["away"].current) == ("unseen", False)
+    assert (found["guest"].provisioned, found["guest"].current) == (False, False)
+    assert status(live).behind == ["away", "guest", "south"]
+
+
+def test_the_same_number_with_another_digest_is_not_current(
+    live: Fleet, door: Callable[..., FakeDoor]
+) -> None:
+    enroll(live, "alice")
+    door("north").holds(digest="f" * 32)
+    assert status(live).behind == ["north"]
+
+
+def test_the_command_line_says_status_and_its_exit_code_says_who_lags(
+    live: Fleet, door: Callable[..., FakeDoor]
+) -> None:
+    enroll(live, "alice")
+    assert cli(live, "status").returncode == 1
+    done = cli(live, "publish", "--json")
+    assert json.loads(done.stdout)["missing"] == 1
+    assert "nothing was missing" in cli(live, "publish").stdout
+    north = door("north")
+    north.is_online()
+    north.holds()
+    told = cli(live, "status", "--json")
+    assert told.returncode == 0, told.stderr
+    document = json.loads(told.stdout)
+    assert (document["behind"], document["sequence"], document["published"]) == ([], 1, 1)
+    assert document["devices"][0]["digest_equal"] is True
+    live.registry().suspend("alice", 2000.0)
+    lagging = cli(live, "status")
+    assert lagging.returncode == 1
+    assert "north" in lagging.stdout
+    assert "not published" in lagging.stderr
+
+
+def test_a_broker_that_is_away_is_one_line(live: Fleet, tmp_path: Path) -> None:
+    path = live.folder / SETTINGS
+    path.write_text(path.read_text().replace("port = ", "port = 1 #"))
+    for words in (["status"], ["publish"], ["watch"], ["open", "north"]):
+        done = cli(live, *words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: can not reach the broker"), done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_an_erasure_waits_for_every_device_of_the_registry(
+    live: Fleet, door: Callable[..., FakeDoor]
+) -> None:
+    enroll(live, "alice", "bob")
+    for name in ("north", "south", "west"):
+        live.registry().add_device(name, 0.0)
+    sequence = live.registry().erase("alice", 2000.0)
+    north, south, west = door("north"), door("south"), door("west")
+    north.holds()
+    south.holds(sequence - 1)
+    west.holds(complete=False)
+    assert await_erasure(live, sequence, 0.0) == ["south", "west"]
+    assert live.registry().pending_erasures() == [sequence]
+    west.holds()
+
+    def confirm(done: int, total: int) -> None:
+        # Heard live, for what is retained was looked at by now.
+        if done == 2:
+            south.holds(sequence + 5)
+
+    assert await_erasure(live, sequence, 20.0, told=confirm) == []
+    assert live.registry().pending_erasures() == []
+
+
+def test_a_receipt_that_came_when_nobody_waited_is_seen_by_status(
+    live: Fleet, door: Callable[..., FakeDoor]
+) -> None:
+    enroll(live, "alice", "bob")
+    live.registry().add_device("north", 0.0)
+    live.registry().erase("alice", 2000.0)
+    north = door("north")
+    north.holds(1)
+    assert status(live).pending_erasures
+    north.holds()
+    assert status(live).pending_erasures == []
+
+
+def test_a_door_is_opened_by_a_fresh_sealed_command(
+    live: Fleet, door: Callable[..., FakeDoor]
+) -> None:
+    north = door("north", YES).listen()
+    open_door(live, "north")
+    open_door(live, "north")
+    (first, retained, expiry), (second, _, _) = north.heard
+    assert first.nonce != second.nonce
+    assert not retained
+    assert 0 < expiry <= 10
+    assert 0 < first.expires_at_s - second.expires_at_s + 60 < 61
+
+
+def test_a_door_that_refuses_says_why(live: Fleet, door: Callable[..., FakeDoor]) -> None:
+    door("north", NO).listen()
+    with pytest.raises(CommandError, match="north did not open: two-faces") as refused:
+        open_door(live, "north")
+    assert refused.value.reason == "two-faces"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(None, "no device north ever said"), ("lost", "north is lost since 2026"),
+     ("offline", "north is offline"), ("online", "online and takes no commands")],
+)  # fmt: skip
+def test_a_device_that_does_not_listen_is_told_apart(
+    live: Fleet, door: Callable[..., FakeDoor], said: str | None, expected: str
+) -> None:
+    if said is not None:
+        door("north").is_online(status=said)
+    with pytest.raises(CommandError, match=expected):
+        open_door(live, "north")
+
+
+def test_a_device_that_listens_and_does_not_answer_is_given_up(
+    live: Fleet, door: Callable[..., FakeDoor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north = door("north").listen()
+    north.is_online()
+    with pytest.raises(CommandError, match="did not answer within 0 s"):
+        open_door(live, "north", timeout_s=0.1)
+    assert len(north.heard) == 1
+
+
+def test_a_template_comes_back_and_is_checked(live: Fleet, door: Callable[..., FakeDoor]) -> None:
+    made = template(3)
+    good = msgspec.structs.replace(YES, encoder=ENCODER, template=template_bytes(made))
+    north = door("north", good).listen()
+    got = capture(live, "north", "alice", ENCODER, 8)
+    assert np.allclose(got, made, atol=1e-6)
+    (command, _, expiry), *_ = north.heard
+    assert (command.subject, command.timeout_s) == ("alice", 60.0)
+    assert expiry <= 60
+    for field, value, expected in (
+        ("encoder", "f" * 64, "embeds with ffffffffffff"),
+        ("template", template_bytes(made[:7]), "28 bytes, which are no template"),
+        ("template", template_bytes(made * 2), "length 2.000 in place of 1"),
+        ("template", template_bytes(made * np.float32(np.nan)), "length nan"),
+    ):
+        north.answer = msgspec.structs.replace(good, **{field: value})
+        with pytest.raises(CommandError, match=expected):
+            capture(live, "north", "alice", ENCODER, 8)
+    assert "template" not in str(commands.HINTS)
+
+
+def heard(name: str, kind: str, payload: bytes, retained: bool = False) -> Received:
+    return Received(f"ostiary/1/hq/device/{name}/{kind}", payload, retained, None, None)
+
+
+def test_watching_drops_what_was_said_twice_and_wills_that_are_stale() -> None:
+    watch = Watch("hq")
+    one, two = encode(decision(1)), encode(decision(2))
+    shown = [watch.take(heard("north", "decision", payload)) for payload in (one, two, one)]
+    assert [seen is not None for seen in shown] == [True, True, False]
+    assert watch.take(heard("south", "decision", one)) is not None
+    states = [("online", 2), ("lost", 1), ("online", 2), ("lost", 2), ("online", 3)]
+    taken = [
+        watch.take(heard("north", "state", encode(StateMessage(status=s, session=n))))
+        for s, n in states
+    ]
+    assert [seen is not None for seen in taken] == [True, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [("ostiary/1/hq/device/north/decision", b"{}"), ("ostiary/1/lab/device/n/event", b"{}"),
+     ("ostiary/1/hq/device/NORTH/event", encode(event("x"))), ("elsewhere", b""),
+     ("ostiary/1/hq/device/north/decision", b"\xff\x00"),
+     ("ostiary/1/hq/device/north/roster", b"{}")],
+)  # fmt: skip
+def test_watching_survives_whatever_comes(topic: str, payload: bytes) -> None:
+    assert Watch("hq").take(Received(topic, payload, False, None, None)) is None
+
+
+def test_an_old_decision_that_somebody_retained_is_not_live() -> None:
+    assert Watch("hq").take(heard("n", "decision", encode(decision(1)), retained=True)) is None
+
+
+def test_a_decision_in_a_line() -> None:
+    seen = Watch("hq").take(heard("north", "decision", encode(decision(1))))
+    assert seen is not None
+    text, colour = line(seen, lambda subject: f"Alice ({subject})")
+    assert text == "2026-11-22T08:00:01Z north granted (matched) Alice (alice) score 0.500"
+    assert colour == "green"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_watch_shows_live_decisions_with_names_and_ends_on_ctrl_c(
+    live: Fleet, door: Callable[..., FakeDoor], as_json: bool
+) -> None:
+    enroll(live, "alice")
+    north, south = door("north"), door("south")
+    north.is_online()
+    command = [sys.executable, "-u", "-m", "fleet", "watch", "--device", "north"]
+    command += ["--fleet", str(live.folder)] + ["--json"] * as_json
+    environment = {**os.environ, "NO_COLOR": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment
+    ) as watching:
+        assert watching.stdout is not None
+        first = watching.stdout.readline()
+        assert "online" in first
+        south.say("decision", decision(7), retain=False)
+        for message in (decision(1), decision(1), decision(2, None, granted=False)):
+            north.say("decision", message, retain=False)
+        north.say("event", event("camera-lost"), retain=False)
+        lines = [watching.stdout.readline() for _ in range(3)]
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 130
+    if as_json:
+        documents = [json.loads(one) for one in lines]
+        assert [d["kind"] for d in documents] == ["decision", "decision", "event"]
+        assert documents[0]["subject"] == "alice"
+        assert "Alice" not in "".join(lines)
+    else:
+        assert "granted (matched) Alice (alice)" in lines[0]
+        assert "denied (unknown)" in lines[1]
+        assert "camera-lost: why" in lines[2]
