@@ -1,0 +1,89 @@
+"""`ostiary run`: a daemon that wants to begin anew does, in the foreground or under systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.cli import door
+
+
+class Lives:
+    """In the daemon's place: so many lives, and what each was given."""
+
+    def __init__(self, wanting: int) -> None:
+        self.left, self.given = wanting, list[tuple[object, ...]]()
+        self.stop = False
+
+    def __call__(self, *given: object) -> Lives:
+        self.given.append(given)
+        return self
+
+    def run(self) -> bool:
+        self.given[-1][2].wanted = self.stop  # type: ignore[attr-defined]
+        self.left -= 1
+        return True
+
+    @property
+    def restart_wanted(self) -> bool:
+        return self.left >= 0
+
+
+class Quiet:
+    """Stopping without signals."""
+
+    def __init__(self, service: object) -> None:
+        self.wanted = False
+
+    def listen(self) -> None:
+        """No handlers in the process of the tests."""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lives], None]:
+    profile = tmp_path / "door.toml"
+    profile.write_text(
+        '[device]\nsite = "hq"\nid = "door"\n[bundle]\npath = "a"\n'
+        '[camera]\nurl = "v4l2:"\n[state]\npath = "state"\n'
+    )
+    monkeypatch.setattr(door, "Stopping", Quiet)
+    monkeypatch.setattr(door.logs, "set_up", lambda level: None)
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    def live(lives: Lives) -> None:
+        monkeypatch.setattr(door, "Daemon", lives)
+        door.run(profile)
+
+    return live
+
+
+def test_in_the_foreground_a_daemon_that_wants_it_lives_again(run: Callable[[Lives], None]) -> None:
+    lives = Lives(wanting=2)
+    run(lives)
+    assert len(lives.given) == 3
+    # A deadline to close that ran out in the last life would close the next one in no time.
+    assert len({id(given[2]) for given in lives.given}) == 3
+
+
+def test_one_that_wants_nothing_lives_once(run: Callable[[Lives], None]) -> None:
+    lives = Lives(wanting=0)
+    run(lives)
+    assert len(lives.given) == 1
+
+
+def test_under_systemd_the_process_ends_and_is_started_again(
+    run: Callable[[Lives], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    lives = Lives(wanting=2)
+    run(lives)
+    assert len(lives.given) == 1
+
+
+def test_a_signal_ends_it_whatever_it_wants(run: Callable[[Lives], None]) -> None:
+    lives = Lives(wanting=2)
+    lives.stop = True
+    run(lives)
+    assert len(lives.given) == 1
