@@ -1,0 +1,231 @@
+"""From the operator's word to twenty doors, TLS and access lists on: seconds until all obey."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from bench.roster_device import Door
+from bench.roster_operator import DIM, ENCODER, HERE, ROOT, name_of, probe, template
+from bench.roster_table import Row, shown
+from edge.adapters.mqtt import Link
+from edge.adapters.roster_store import RosterStore
+from edge.config import Mqtt
+from edge.mailbox import Mailbox
+from edge.members import Members
+from edge.roster.sealing import Opener
+from edge.syncer import Syncer
+from edge.wire import RosterTopics, Topics
+from fleet import authority
+from fleet.home import CERTS, SETTINGS, Fleet
+from fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
+from fleet.people import Person
+from fleet.publish import publish, publish_changes
+from scripts import trial
+
+SITE = "hq"
+"""As in the access list that is shipped."""
+ENROLLED_S, REVOKED_S = 2.0, 1.0
+PATIENCE_S = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures; exit code 1 where one is worse than promised."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python -m bench.reach --rounds 50"
+    )
+    parser.add_argument("--doors", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=50, help="enrollments, each revoked again")
+    parser.add_argument("--subjects", type=int, default=1000, help="enrolled before")
+    parser.add_argument("--turn-s", type=float, default=1 / 15, help="a turn of a door's loop")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    # paho calls its own goodbye an error.
+    logging.disable(logging.ERROR)
+    with tempfile.TemporaryDirectory() as name:
+        rows = _measure(given, Path(name))
+    if given.json:
+        sys.stdout.write(json.dumps([row.as_json() for row in rows]) + "\n")
+    else:
+        Console(width=None if sys.stdout.isatty() else 110).print(shown(rows))
+    return 1 if any(row.verdict == "missed" for row in rows) else 0
+
+
+class At:
+    """One door at the broker."""
+
+    def __init__(self, folder: Path, fleet: Fleet, name: str) -> None:
+        folder.mkdir()
+        cert, key = folder / "device.crt", folder / "device.key"
+        authority.client(fleet.folder, name, cert, key)
+        mqtt = fleet.mqtt()
+        settings = Mqtt(host=mqtt.host, port=mqtt.port, ca=mqtt.ca, cert=cert, key=key)
+        topics, roster = Topics(SITE, name), RosterTopics(SITE)
+        mailbox = Mailbox(roster, Opener(fleet.site(), [fleet.sealer().public]))
+        self.door, self.said = Door(DIM), list[tuple[str, ...]]()
+        self.syncer = Syncer(
+            roster,
+            topics.roster,
+            mailbox,
+            RosterStore(folder / "roster.db"),
+            Members(self.door, ENCODER, DIM),
+            lambda *said: self.said.append(said),
+            time.time,
+        )
+        self.link = Link(settings, name, topics.state, lambda _: b"{}", inbox=mailbox.put)
+        self.link.start(1)
+
+    def turn(self) -> None:
+        self.syncer.turn(self.link, time.monotonic())
+
+
+class Doors(threading.Thread):
+    """All doors' loops, one after another; when each of them first obeyed."""
+
+    def __init__(self, folder: Path, fleet: Fleet, count: int, turn_s: float) -> None:
+        super().__init__(daemon=True)
+        self._folder, self._fleet, self._pause_s = folder, fleet, turn_s / count
+        self._names = [f"door-{number}" for number in range(count)]
+        self._met: Callable[[At], bool] = lambda _: False
+        self._when: dict[int, float] = {}
+        self.stopping, self.said = False, list[tuple[str, ...]]()
+
+    def run(self) -> None:
+        doors = [At(self._folder / name, self._fleet, name) for name in self._names]
+        while not self.stopping:
+            for number, at in enumerate(doors):
+                at.turn()
+                if number not in self._when and self._met(at):
+                    self._when[number] = time.monotonic()
+                time.sleep(self._pause_s)
+        for at in doors:
+            self.said += at.said
+            at.link.stop(b"{}", 1.0)
+
+    def until_all(self, met: Callable[[At], bool], act: Callable[[], object]) -> list[float]:
+        """Act, and wait until it is so at every door: the seconds that each took."""
+        self._met, self._when, began = met, {}, time.monotonic()
+        act()
+        while len(self._when) < len(self._names):
+            if time.monotonic() - began > PATIENCE_S:
+                raise SystemExit(f"only {len(self._when)} doors obeyed in {PATIENCE_S:.0f} s")
+            time.sleep(0.001)
+        return [when - began for when in self._when.values()]
+
+
+def _measure(given: argparse.Namespace, folder: Path) -> list[Row]:
+    fleet = _found(folder / "fleet", trial.free_port())
+    with _Secured(folder / "broker", fleet), fleet:
+        registry = fleet.registry()
+        people = [_person(number) for number in range(given.subjects)]
+        registry.put_many(people, time.time())
+        publish(fleet)
+        doors = Doors(folder, fleet, given.doors, given.turn_s)
+        doors.start()
+        sequence = registry.sequence
+        doors.until_all(lambda at: _holds(at, sequence), lambda: None)
+        enrolled: list[float] = []
+        revoked: list[float] = []
+        for number in range(given.subjects, given.subjects + given.rounds):
+            _told(f"round {number - given.subjects + 1}")
+            enrolled += doors.until_all(*_enrollment(fleet, number))
+            revoked += doors.until_all(*_revocation(fleet, number))
+        sequence = registry.sequence
+        doors.until_all(lambda at: _holds(at, sequence), lambda: None)
+        doors.stopping = True
+        doors.join()
+    return _rows(given, enrolled, revoked, doors.said)
+
+
+def _enrollment(fleet: Fleet, number: int) -> tuple[Callable[[At], bool], Callable[[], object]]:
+    def act() -> None:
+        fleet.registry().put(*_person(number), time.time())
+        publish_changes(fleet)
+
+    return lambda at: at.door.granted(probe(number)) == name_of(number), act
+
+
+def _revocation(fleet: Fleet, number: int) -> tuple[Callable[[At], bool], Callable[[], object]]:
+    def act() -> None:
+        fleet.registry().revoke(name_of(number), time.time())
+        publish_changes(fleet)
+
+    return lambda at: at.door.granted(probe(number)) is None, act
+
+
+def _person(number: int) -> tuple[Person, dict[str, np.ndarray]]:
+    return Person(subject=name_of(number)), {ENCODER: template(number)}
+
+
+def _holds(at: At, sequence: int) -> bool:
+    head = at.syncer.state.head
+    return at.syncer.complete and head is not None and head.sequence == sequence
+
+
+def _rows(
+    given: argparse.Namespace,
+    enrolled: list[float],
+    revoked: list[float],
+    said: list[tuple[str, ...]],
+) -> list[Row]:
+    part = f"{given.doors} doors, {given.rounds} rounds"
+    rows = []
+    for what, taken, most_s in (
+        ("enrolled to granted", enrolled, ENROLLED_S),
+        ("revoked to denied", revoked, REVOKED_S),
+    ):
+        rows += [
+            Row(part, f"{what}, p50", float(np.percentile(taken, 50)), "s"),
+            Row(part, f"{what}, p99", float(np.percentile(taken, 99)), "s", most_s),
+            Row(part, f"{what}, slowest", max(taken), "s"),
+        ]
+    return [*rows, Row(part, "nothing was refused", float(not said), "", good=not said)]
+
+
+def _found(folder: Path, port: int) -> Fleet:
+    """A fleet with its keys and certificates."""
+    folder.mkdir()
+    certs = "".join(
+        f'{name} = "{CERTS}/{file}"\n'
+        for name, file in (("ca", "ca.crt"), ("cert", "operator.crt"), ("key", "operator.key"))
+    )
+    (folder / SETTINGS).write_text(
+        f'site = "{SITE}"\nbundle = "bundle"\nhost = "{HERE}"\nport = {port}\n{certs}'
+    )
+    make_site_key(folder / SITE_KEY)
+    make_operator_key(folder / OPERATOR_KEY)
+    authority.create(folder)
+    return Fleet.open(folder)
+
+
+class _Secured(trial.Mosquitto):
+    """A broker on the shipped settings and access list, with a fleet's certificates."""
+
+    def __init__(self, folder: Path, fleet: Fleet) -> None:
+        shipped = ROOT / "firmware_configs" / "mosquitto"
+        text = (shipped / "mosquitto.conf").read_text()
+        text = re.sub(r"(?m)^(#.*|listener .*|user .*|log_dest .*)\n", "", text)
+        text = text.replace("/etc/mosquitto/certs/", f"{fleet.folder / CERTS}/")
+        text = text.replace("/etc/mosquitto/acl", str(shipped / "acl"))
+        text = text.replace("/var/lib/mosquitto/", f"{folder}/")
+        super().__init__(folder, text, lasting=False)
+        self.port = fleet.settings.port
+
+
+def _told(text: str) -> None:
+    sys.stderr.write(f"{text} ...\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
