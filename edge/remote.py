@@ -64,7 +64,7 @@ class Remote:
         self._refusals = Refusals(reporter, clock)
         self._nonces = Nonces(config.state.path / COMMANDS)
         self._store = RosterStore(config.state.path / ROSTER)
-        site, opener = _keys(roster)
+        site, opener = open_keys(roster)
         self._mailbox = Mailbox(RosterTopics(config.device.site), opener)
         self._capture = Capture(pipeline, config, clock)
         self._commander = Commander(
@@ -149,7 +149,7 @@ def stored(config: Config) -> Iterator[Sealed]:
     """
     assert config.roster is not None
     topics = RosterTopics(config.device.site)
-    mailbox = Mailbox(topics, _keys(config.roster)[1])
+    mailbox = Mailbox(topics, open_keys(config.roster)[1])
     store = RosterStore(config.state.path / ROSTER)
     with contextlib.closing(store), contextlib.suppress(SealError):
         # Without a head that counts nobody is let in.
@@ -177,8 +177,11 @@ def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
     yield from (tuple(record.templates) for record in records if not record.gone)
 
 
-def _keys(roster: Roster) -> tuple[Site, Opener]:
-    """Raises ConfigError where one is missing, BundleError where an operator's is no key."""
+def open_keys(roster: Roster) -> tuple[Site, Opener]:
+    """The site, and what opens its operators' messages.
+
+    Raises ConfigError where a key is missing, BundleError where an operator's is none.
+    """
     site = Site(read_site_key(roster.site_key))
     trusted = read_keys(roster.operators).trusted
     if not trusted:

@@ -22,7 +22,7 @@ from edge.wire import RosterMessage, RosterTopics
 AT_ONCE = 400
 """Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
-LATE = frozenset({"old-record", "old-index", "not-in-index"})
+LATE = frozenset({"old-record", "not-in-index"})
 """What a broker that kept our session may rightly bring late, before we have caught up."""
 
 Says = Callable[[str, str, str], None]
@@ -65,9 +65,8 @@ class Syncer:
         self._pull = Pull()
         self._connection = 0
         self._catching_up, self._scrub, self._absent = True, False, False
-        self._heard_head = False
-        self._reminder, self._newest = Reminder(), 0
-        self._stuck = 0
+        self._heard_head, self._late = False, ""
+        self._reminder, self._newest, self._stuck = Reminder(), 0, 0
         self._connected_s = self._said_s = 0.0
         self._failed_s: float | None = None
         self._sent: RosterMessage | None = None
@@ -88,7 +87,7 @@ class Syncer:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
         if link.connected and link.connection != self._connection:
             # Before anything is taken: what the broker kept for us comes right behind its answer.
-            self._catching_up, self._heard_head = True, False
+            self._catching_up, self._heard_head, self._late = True, False, ""
         self._take(now)
         if not link.connected:
             return
@@ -170,7 +169,9 @@ class Syncer:
         self._members.follow([step for step in changes.steps if _takes(step)])
 
     def _refuse(self, refused: Refused) -> None:
-        if not (self._catching_up and refused.reason in LATE):
+        if self._catching_up and refused.reason in LATE:
+            self._late = f", the last: {refused.reason}: {refused.about}"
+        else:
             self._says("roster-refused", refused.reason, refused.about)
 
     def _ask(self, link: Wire, now: float) -> None:
@@ -192,7 +193,8 @@ class Syncer:
         """Tell once when the roster does not come."""
         stuck = self._pull.stuck()
         if stuck and not self._stuck:
-            self._says("roster-incomplete", "missing", f"{stuck} topics bring nothing of use")
+            text = f"{stuck} topics bring nothing of use{self._late}"
+            self._says("roster-incomplete", "missing", text)
         self._stuck = stuck
         if self.state.head is None and not self._absent and now - self._connected_s > ABSENT_S:
             self._absent = True

@@ -31,14 +31,14 @@ class DoorProcess:
         )
         threading.Thread(target=self._read, daemon=True).start()
 
-    def wait(self, word: str, times: int = 1) -> None:
-        """Until it has said so, as often."""
+    def wait(self, word: str, times: int = 1, end: str = "") -> None:
+        """Until it has said so, as often, or has said `end`."""
         until = time.monotonic() + PATIENCE_S
         while times:
             line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
             assert line is not None, "the door has ended"
             self.connections += line == "connected"
-            times -= line == word
+            times = 0 if line == end else times - (line == word)
 
     @property
     def peak_mb(self) -> float:

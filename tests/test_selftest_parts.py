@@ -14,10 +14,10 @@ from fakes import FakeSource, image, unit
 from edge.adapters.camera import CameraReader
 from edge.adapters.journal import Journal
 from edge.adapters.store import Store
-from edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
+from edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
 from edge.core.types import Frame, Template
-from edge.errors import CameraError
-from edge.selftest import camera, clock, disk, report, state
+from edge.errors import CameraError, ConfigError
+from edge.selftest import camera, clock, disk, report, roster, state
 from edge.selftest.clock import Discipline
 from edge.selftest.door import Door, secrets
 from edge.selftest.report import Verdict
@@ -259,3 +259,27 @@ def test_the_deepest_and_latest_mount_is_the_folders(tmp_path: Path) -> None:
     mounts = f"v {point} xfs rw 0 0\nu {point} overlay ro,x 0 0\n/dev/x / ext4 rw 0 0\n"
     assert disk.file_system(tmp_path / "a b", mounts) == ("overlay", ["ro", "x"])
     assert disk.file_system(tmp_path, mounts) == ("ext4", ["rw"])
+
+
+def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
+    alone = door_on(tmp_path)
+    assert roster.check(alone).verdict is SKIPPED
+    assert alone.profile is not None
+    key, operators = tmp_path / "site-key", tmp_path / "operators"
+    profile = msgspec.structs.replace(
+        alone.profile, roster=Roster(operators=operators, site_key=key)
+    )
+    door = Door(profile, profile.bundle, 0.2)
+    key.write_text("")
+    key.chmod(0o600)
+    with pytest.raises(ConfigError, match="is no site key"):
+        roster.check(door)
+    key.write_text("ab" * 32)
+    with pytest.raises(ConfigError, match="no operator's key"):
+        roster.check(door)
+    operators.mkdir()
+    (operators / "one.pub").write_text("cd" * 32)
+    assert roster.check(door).details == {"operators": ["cd" * 8]}
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match="others may read"):
+        roster.check(door)

@@ -89,6 +89,18 @@ def test_a_full_disk_lets_nobody_new_in_and_revokes_all_the_same(scene: Scene) -
     assert scene.broker.acknowledged().complete
 
 
+def test_while_the_disk_is_full_nothing_is_pulled(scene: Scene) -> None:
+    scene.enroll("alice", "bob")
+    scene.broker.lost = {scene.operator.topic_of("alice")}
+    scene.live(1)
+    scene.fail_store(lambda: True)
+    scene.enroll("carol")
+    scene.live(TURN_S)
+    scene.broker.asked.clear()
+    scene.live(RETRY_S - 1)
+    assert not scene.broker.asked
+
+
 def test_a_failed_store_is_tried_again_only_after_a_while(scene: Scene) -> None:
     tries = 0
 

@@ -19,6 +19,7 @@ from edge.selftest import (
     engines,
     models,
     power,
+    roster,
     service,
     state,
     versions,
@@ -54,6 +55,7 @@ CHECKS: dict[str, Callable[[Door], Check]] = {
     camera.NAME: camera.check,
     disk.NAME: disk.check,
     state.NAME: state.check,
+    roster.NAME: roster.check,
     broker.NAME: broker.check,
     service.NAME: lambda door: service.check(),
 }
