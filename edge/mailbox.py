@@ -21,10 +21,12 @@ WAITING = 4000
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What came on a topic of the roster: opened, or why it was not."""
+    """What came on a topic of the roster: opened, or why it was not; `kept` by the broker, or
+    published just now."""
 
     topic: tuple[str, ...]
     opened: Message | SealError
+    kept: bool
 
 
 class Mailbox:
@@ -41,11 +43,11 @@ class Mailbox:
         if topic is None or not received.payload:
             return
         try:
-            mail = Mail(topic, self.open(received.topic, received.payload))
+            opened: Message | SealError = self.open(received.topic, received.payload)
         except SealError as error:
-            mail = Mail(topic, error)
+            opened = error
         try:
-            self._waiting.put_nowait(mail)
+            self._waiting.put_nowait(Mail(topic, opened, received.retained))
         except queue.Full:
             log.debug("the roster comes faster than it is taken")
 

@@ -23,7 +23,7 @@ AT_ONCE = 400
 """Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 LATE = frozenset({"old-record", "not-in-index"})
-"""What a broker that kept our session may rightly bring late, before we have caught up."""
+"""What may rightly come while we are behind: queued long ago, or followed by what was lost."""
 
 Says = Callable[[str, str, str], None]
 """(event, reason, about what)."""
@@ -64,8 +64,8 @@ class Syncer:
         self._says, self._wall = says, wall
         self._pull = Pull()
         self._connection = 0
-        self._catching_up, self._scrub, self._absent = True, False, False
-        self._heard_head, self._late = False, ""
+        self._scrub = self._absent = self._caught_up = False
+        self._late = ""
         self._reminder, self._newest, self._stuck = Reminder(), 0, 0
         self._connected_s = self._said_s = 0.0
         self._failed_s: float | None = None
@@ -87,7 +87,7 @@ class Syncer:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
         if link.connected and link.connection != self._connection:
             # Before anything is taken: what the broker kept for us comes right behind its answer.
-            self._catching_up, self._heard_head, self._late = True, False, ""
+            self._caught_up, self._late = False, ""
         self._take(now)
         if not link.connected:
             return
@@ -122,7 +122,8 @@ class Syncer:
             else:
                 messages.append(mail.opened)
             if mail.topic[0] == "head":
-                self._heard_head = True
+                # What the broker had queued for us comes before what it keeps.
+                self._caught_up |= mail.kept
             else:
                 subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
                 self._pull.arrived(mail.topic[1], subject, now)
@@ -131,8 +132,9 @@ class Syncer:
 
     def _apply(self, messages: Sequence[Message], now: float) -> None:
         state, changes = replica.step(self.state, messages)
+        settled = self._caught_up and not self._unproven and changes.head is None
         for refused in changes.refused:
-            self._refuse(refused)
+            self._refuse(refused, settled)
         if changes.steps or changes.head is not None:
             try:
                 self._keep(changes, state)
@@ -168,11 +170,11 @@ class Syncer:
         self._failed_s = now
         self._members.follow([step for step in changes.steps if _takes(step)])
 
-    def _refuse(self, refused: Refused) -> None:
-        if self._catching_up and refused.reason in LATE:
-            self._late = f", the last: {refused.reason}: {refused.about}"
-        else:
+    def _refuse(self, refused: Refused, settled: bool) -> None:
+        if settled or refused.reason not in LATE:
             self._says("roster-refused", refused.reason, refused.about)
+        else:
+            self._late = f", the last: {refused.reason}: {refused.about}"
 
     def _ask(self, link: Wire, now: float) -> None:
         plan = self._pull.next(self.state, self._unproven, now)
@@ -204,8 +206,6 @@ class Syncer:
         """The acknowledgement: at once when all is held, else at most once a second."""
         complete = self.complete
         if complete:
-            # The head comes behind all that the broker kept for us.
-            self._catching_up = self._catching_up and not self._heard_head
             self._clean()
         elif self._sent is not None and now - self._said_s < SAY_EVERY_S:
             return

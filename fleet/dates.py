@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from fleet.errors import FleetError
 
 HINT = "2026-12-31, or 2026-12-31T18:00"
-_FORM = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)?)?", re.ASCII
-)
+_FORM = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
 def start_of(text: str, now_s: float) -> float | None:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from edge.roster.record import EMPTY, Head, Index, Record, Sum, shard_names, shard_of, sum_of
 
 MOST_WAITING = 64
-"""Records a shard keeps that no index has proven yet, beyond those it asked for."""
+"""Records a shard keeps that no head has proven yet, beside as many as it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ class Shard:
         """The subjects whose record the index asks for and nobody has brought yet, sorted."""
         if self.index is None:
             return []
-        return sorted(s for s, revision in self.index.items() if self.held.get(s, 0) < revision)
+        # Whoever is held at an older revision was dropped when the index came.
+        return sorted(self.index.keys() - self.held.keys())
 
 
 NOTHING = Shard()
@@ -186,7 +187,7 @@ class _Work:
         for name in shard_names():
             if old is None or new.sum_of(name) != old.sum_of(name):
                 self._draft(name).index = None
-            elif self._state.shard(name).waiting:
+            elif (shard := self._state.shard(name)).waiting or shard.index is not None:
                 self._draft(name)
         return None
 
@@ -292,7 +293,7 @@ class _Work:
 
 def _trim(draft: _Draft) -> None:
     """Keep the newest of what waits: a flood of genuine old records must not fill the memory."""
-    most = MOST_WAITING + len(draft.index or ()) + len(draft.held)
+    most = MOST_WAITING + len(draft.held)
     if len(draft.waiting) > most:
         newest = sorted(draft.waiting, key=lambda s: -draft.waiting[s].record.revision)[:most]
         draft.waiting = {subject: draft.waiting[subject] for subject in newest}

@@ -151,10 +151,10 @@ def _absolute(path: Path | None, made: bool = False) -> Path | None:
 
 
 def _make_authority(folder: Path) -> None:
-    from fleet import authority
+    from fleet.authority import create
 
     try:
-        authority.create(folder)
+        create(folder)
     except BaseException:
         # No fleet yet: an init that is run again then makes what is missing.
         (folder / SETTINGS).unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kept import Door, Kept
 
+from edge.roster.record import Index
 from fleet import publish as publishing
 from fleet.home import Fleet
 from fleet.publish import Published
@@ -37,3 +38,6 @@ def assert_equal(fleet: Fleet, kept: Kept) -> None:
     known = {voice.topic_of(s) for s in registry.entries()} | {voice.topics.head}
     known |= {voice.topics.index(name) for name in registry.changed_shards(0)}
     assert kept.kept.keys() == known
+    for name in registry.changed_shards(0):
+        topic = voice.topics.index(name)
+        assert voice.opened(topic, kept.kept[topic], Index) == registry.index(name)

@@ -6,6 +6,7 @@ import pytest
 from kept import ENCODER, Kept, enroll, many, template
 from publishers import assert_equal, publish, publish_changes, pulled
 
+from edge.roster.record import shard_of
 from fleet import publish as publishing
 from fleet.home import Fleet
 from fleet.people import Person
@@ -79,6 +80,20 @@ def test_after_anybody_else_wrote_the_head_everything_is_compared(fleet: Fleet) 
     publish_changes(fleet, kept)
     kept.kept.update(old)
     enroll(fleet, "dave")
+    assert publish_changes(fleet, kept).everything
+    assert_equal(fleet, kept)
+
+
+def test_an_older_index_that_somebody_put_back_is_not_built_upon(fleet: Fleet) -> None:
+    names = many(fleet, 3)
+    kept = Kept()
+    publish(fleet, kept)
+    old = dict(kept.kept)
+    fleet.registry().suspend(names[0], 2000.0)
+    publish_changes(fleet, kept)
+    index = Voice(fleet).topics.index(shard_of(names[0]))
+    kept.kept[index] = old[index]
+    fleet.registry().resume(names[0], 3000.0)
     assert publish_changes(fleet, kept).everything
     assert_equal(fleet, kept)
 

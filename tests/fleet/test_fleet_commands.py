@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import ssl
 from functools import partial
 from pathlib import Path
 
@@ -142,3 +143,30 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     said = typed(*command.split(), "--help").out
     assert f"Example: ostiary-fleet {command}" in said
     assert "--json" in said
+
+
+def test_init_can_make_an_authority_that_the_settings_name(
+    tmp_path: Path, bundle_dir: Path
+) -> None:
+    desk = init(tmp_path / "fleet", bundle_dir, "--ca")
+    with Fleet.open(desk.folder) as fleet:
+        mqtt = fleet.mqtt()
+    for path in (mqtt.ca, mqtt.cert, mqtt.key):
+        assert path is not None
+        assert path.parent == desk.folder / "certs"
+        assert path.is_file()
+    context = ssl.create_default_context(cafile=str(mqtt.ca))
+    context.load_cert_chain(str(mqtt.cert), str(mqtt.key))
+
+
+def test_an_init_whose_authority_fails_is_run_again(
+    tmp_path: Path, bundle_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("init", tmp_path / "fleet", "--site", "hq", "--bundle", bundle_dir, "--ca",
+             "--broker", "127.0.0.1")  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        assert "openssl" in refused(*given)
+    key = (tmp_path / "fleet" / "site.key").read_bytes()
+    assert typed(*given).code == 0
+    assert (tmp_path / "fleet" / "site.key").read_bytes() == key

@@ -14,6 +14,7 @@ from doors import TOPICS, Door, Listener, eventually
 from edge import wire
 from edge.core.types import Template
 from edge.wire import DecisionMessage
+from fleet.command import capture, open_door
 from fleet.founding import found
 from fleet.home import Fleet, Settings
 from fleet.people import Person
@@ -133,3 +134,18 @@ def test_a_door_says_what_it_holds(site: Site, eileen: Template, broker: trial.M
     ours = msgspec.structs.replace(held[-1], at="", issued_at=None)
     assert (ours.subjects, ours.usable, ours.coverage) == (1, 1, {eileen.encoder: 1})
     assert ours.encoder == eileen.encoder
+
+
+def test_the_operator_opens_the_door_and_enrolls_who_stands_there(
+    site: Site, eileen: Template, broker: trial.Mosquitto
+) -> None:
+    site.decides("unknown", None)
+    open_door(site.fleet, "door")
+    opened = site.decides("commanded", None)
+    assert (opened.outcome.value, opened.mode) == ("granted", "command")
+    template = capture(site.fleet, "door", "eileen", eileen.encoder, len(eileen.embedding))
+    # Frames of one picture: what the door made of them is what a photo gives.
+    assert float(template @ eileen.embedding) > 0.99
+    assert {"capture-started", "capture-ended"} <= set(site.listener.event_names())
+    site.enroll(Template("eileen", eileen.encoder, template), groups=("staff",))
+    site.decides("matched", "eileen")
