@@ -144,7 +144,7 @@ def _revocations(
     return [
         Row(
             name,
-            "revoked everywhere, slowest of all rounds",
+            "revoked everywhere, slowest round",
             max(r.gone_s for r in rounds),
             "s",
             most_s,

@@ -43,5 +43,5 @@ def _kept(folder: Path, subjects: int, dim: int, count: int, told: Told) -> list
         held = (broker.memory_mb - before_mb) * (1 << 20) / subjects
     return [
         Row(name, "a record with its topic", sum(sizes) / len(sizes), "B"),
-        Row(name, "broker's memory a subject, indexes included", held, "B"),
+        Row(name, "broker's memory a subject", held, "B"),
     ]

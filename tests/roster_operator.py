@@ -136,12 +136,15 @@ class Voice:
 
     def __init__(self, mqtt: Mqtt, name: str = "ostiary.operator") -> None:
         self._mqtt, self._name = mqtt, name
+        self.client = None
         self.again()
 
     def again(self) -> None:
         """Connect, as soon as the broker is there."""
-        self._lost = threading.Event()
-        self._room = threading.Semaphore(WINDOW)
+        if self.client is not None:
+            self.close()
+        lost = self._lost = threading.Event()
+        room = self._room = threading.Semaphore(WINDOW)
         connected = threading.Event()
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=self._name, protocol=paho.MQTTv5
@@ -149,8 +152,8 @@ class Voice:
         client.max_inflight_messages_set(0)
         client.on_socket_open = without_delay
         client.on_connect = lambda *_: connected.set()
-        client.on_disconnect = lambda *_: self._lost.set()
-        client.on_publish = lambda *_: self._room.release()
+        client.on_disconnect = lambda *_: lost.set()
+        client.on_publish = lambda *_: room.release()
         secure(client, self._mqtt)
         until = time.monotonic() + PATIENCE_S
         while True:

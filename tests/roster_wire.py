@@ -48,8 +48,12 @@ class FakeBroker:
                 continue
             due.update((t, None) for t in self.kept if topic_matches_sub(wanted, t))
         for topic in [t for t in due if t not in self.lost][: self.queue]:
-            self._bring(topic, self.kept[topic], retained=True)
+            self.replay(topic)
         return True
+
+    def replay(self, topic: str) -> None:
+        """Bring what is kept on a topic, as after a subscription."""
+        self._bring(topic, self.kept[topic], retained=True)
 
     def unsubscribe(self, topics: Sequence[str]) -> bool:
         self.left += topics

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from roster_operator import SEED, Operator
-from roster_scene import Scene
+from roster_scene import TURN_S, Scene
 
 from edge.syncer import ABSENT_S
 
@@ -106,9 +106,33 @@ def test_what_the_broker_kept_for_us_may_come_over_several_turns(scene: Scene) -
     scene.broker.keep([old])
     scene.live()
     assert not scene.events
-    scene.broker.keep([scene.operator.head()])
+    # One that was published while we were away is followed by others that wait.
+    scene.broker.keep([scene.operator.head(), old])
+    scene.live()
+    assert not scene.events
+    scene.broker.replay(scene.operator.topics.head)
     scene.live()
     scene.broker.keep([old])
+    scene.live()
+    assert scene.reasons() == ["old-record"]
+
+
+def test_what_was_followed_by_a_lost_change_is_no_attack(scene: Scene) -> None:
+    scene.enroll("alice")
+    scene.live()
+    scene.operator.enroll("bob", 2)
+    first = scene.operator.record("bob")
+    scene.operator.suspend("bob")
+    _, *rest = scene.operator.changes(["bob"])
+    # The second record is lost, where the broker's queue for us is full.
+    scene.broker.keep([first])
+    scene.live(TURN_S)
+    scene.broker.kept.update([scene.operator.record("bob")])
+    scene.broker.keep(rest)
+    scene.live()
+    scene.check()
+    assert not scene.events
+    scene.broker.keep([first])
     scene.live()
     assert scene.reasons() == ["old-record"]
 

@@ -193,6 +193,8 @@ class Link:
             said = info.is_published()
         # Unsaid, the will must speak: a plain goodbye would discard it and leave `online` behind.
         reason = None if said else ReasonCode(PacketTypes.DISCONNECT, WITH_WILL)
+        # Whatever it says of a connection that it is told to leave is no error.
+        self._client.disable_logger()
         self._client.disconnect(reason)
         self._client.loop_stop()
 

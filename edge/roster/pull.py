@@ -19,7 +19,8 @@ AGAIN_S, LONGEST_S = 1.0, 60.0
 """A topic that did not bring what the index says is asked for again then, each time later."""
 STUCK = 3
 """Vain attempts after which somebody should know."""
-MOST_INDEXES = 32
+INDEXES = 8
+"""Of a window, one in so many may be an index, beside the records: a few more than it says."""
 SOON_S, SELDOM_S = 5.0, 300.0
 """The head is asked for again at first and at last, see `Reminder`."""
 
@@ -150,20 +151,33 @@ class Pull:
         for shard in self._patience.keys() - set(unproven):
             del self._patience[shard]
         # What was begun is finished first: whom an index has outdated waits for their record.
+        later = 0
         for shard in unproven:
-            if free > 0 and state.shard(shard).index is not None:
+            index = state.shard(shard).index
+            if index is not None and free > 0:
                 free -= self._ask_records(ask, state, shard, free, now)
-        indexes, expected = sum(INDEX in subjects for subjects in self._open.values()), 0
+            elif index is not None:
+                later += len(index)
+        self._ask_indexes(ask, state, unproven, self._window - later, now)
+
+    def _ask_indexes(
+        self, ask: list[Want], state: State, unproven: Sequence[str], room: int, now: float
+    ) -> None:
+        """Ask for those whose records the window after this one has room for."""
+        assert state.head is not None or not unproven
+        counts = {} if state.head is None else {n: state.head.sum_of(n).count for n in unproven}
+        asked = {shard for shard, subjects in self._open.items() if INDEX in subjects}
+        room -= sum(counts.get(shard, 0) for shard in asked)
+        indexes = len(asked)
         for shard in unproven:
-            if state.shard(shard).index is None and self._may(shard, INDEX, now):
-                assert state.head is not None
-                expected += 1 + state.head.sum_of(shard).count
-                if indexes and (expected > free or indexes >= MOST_INDEXES):
-                    return
-                if free <= 0:
-                    return
-                indexes += 1
-                self._ask(ask, Want(shard), now)
+            if state.shard(shard).index is not None or not self._may(shard, INDEX, now):
+                continue
+            # One is asked for whatever its size, so that nothing is starved.
+            full = counts[shard] > room or indexes >= self._window // INDEXES
+            if (indexes or room <= 0) and full:
+                return
+            indexes, room = indexes + 1, room - counts[shard]
+            self._ask(ask, Want(shard), now)
 
     def _ask_records(self, ask: list[Want], state: State, shard: str, free: int, now: float) -> int:
         """Ask for what a shard misses, up to `free` messages; how many are expected."""

@@ -146,6 +146,7 @@ def test_the_operator_opens_the_door_and_enrolls_who_stands_there(
     template = capture(site.fleet, "door", "eileen", eileen.encoder, len(eileen.embedding))
     # Frames of one picture: what the door made of them is what a photo gives.
     assert float(template @ eileen.embedding) > 0.99
-    assert {"capture-started", "capture-ended"} <= set(site.listener.event_names())
+    both = {"capture-started", "capture-ended"}
+    assert site.listener.until(lambda listener: both <= set(listener.event_names()))
     site.enroll(Template("eileen", eileen.encoder, template), groups=("staff",))
     site.decides("matched", "eileen")

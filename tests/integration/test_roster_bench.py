@@ -41,7 +41,7 @@ def test_a_fleet_follows_a_revocation(capsys: pytest.CaptureFixture[str]) -> Non
         capsys, "--part", "fleet", "--devices", "12", "--fleet-subjects", "20", "--changes", "2"
     )
     assert {key.split(":")[0] for key in found} == {"fleet, 10 devices", "fleet, 12 devices"}
-    assert found["fleet, 12 devices: revoked everywhere, slowest of all rounds"]["target"] == 5
+    assert found["fleet, 12 devices: revoked everywhere, slowest round"]["target"] == 5
     assert found["fleet, 12 devices: nothing was refused"]["verdict"] == "met"
     # A head of 256 sums and a tombstone; the acknowledgement.
     assert 4500 < float(str(found["fleet, 12 devices: bytes to a device a change"]["value"])) < 9000

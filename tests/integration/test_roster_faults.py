@@ -1,4 +1,4 @@
-"""Faults in the middle of everything: a door ends in the operator's registry, and nothing is lost."""
+"""Faults in the middle of everything: each door ends with all of the operator's registry."""
 
 from __future__ import annotations
 

@@ -84,6 +84,10 @@ class Registry:
     def shards_changed_since(self, sequence: int) -> set[str]:
         return {shard_of(s) for number, s, _ in self._log if number > sequence}
 
+    def erased_since(self, sequence: int) -> set[str]:
+        gone = {s for number, s, there in self._log if number > sequence and not there}
+        return gone - self.records.keys()
+
     def enroll(self, subject: str) -> None:
         """Enroll, change or enroll again."""
         self.changes += 1
@@ -126,7 +130,7 @@ class Registry:
 class Publisher:
     """Records, then the indexes of the changed shards, then the head; chunk by chunk.
 
-    What was signed is kept in `signed`, for an attacker to say again.
+    Who was erased leaves by a tombstone first, which no index lists. What was signed is kept in `signed`, for an attacker to say again.
     """
 
     registry: Registry
@@ -149,6 +153,8 @@ class Publisher:
         stale = set(HOT) if whole else registry.shards_changed_since(above)
         changed = sorted((s for s, r in final.items() if r > above), key=final.__getitem__)
         chunks = [changed[i : i + chunk] for i in range(0, len(changed), chunk)] or [[]]
+        for subject in sorted(registry.erased_since(above)):
+            yield self._sign(sealed(Record(subject, sequence, gone=True)))
         for number, subjects in enumerate(chunks):
             upto = sequence if number == len(chunks) - 1 else final[subjects[-1]]
             entries = {s: r for s, r in final.items() if r <= upto}

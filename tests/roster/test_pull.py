@@ -12,10 +12,10 @@ from edge.roster.pull import (
     AGAIN_S,
     FIRST_WINDOW,
     INDEX,
+    INDEXES,
     LARGEST_WINDOW,
     LEAST_WINDOW,
     LONGEST_S,
-    MOST_INDEXES,
     QUIET_S,
     SELDOM_S,
     SOON_S,
@@ -140,9 +140,9 @@ def test_indexes_whose_records_would_overrun_the_window_wait() -> None:
     device = Device(f"s{number}" for number in range(256 * 20))
     first = device.next()
     assert all(not want.subjects for want in first)
-    assert sum(1 + len(device.roster[want.shard]) for want in first) <= FIRST_WINDOW
+    assert sum(len(device.roster[want.shard]) for want in first) <= FIRST_WINDOW
     device = Device(f"s{number}" for number in range(200))
-    assert len(device.next()) <= MOST_INDEXES
+    assert len(device.next()) <= FIRST_WINDOW // INDEXES
 
 
 def test_after_a_silence_what_is_open_is_left_and_less_is_asked_for() -> None:
@@ -254,3 +254,11 @@ def test_a_reminder_comes_soon_after_a_sign_then_ever_later() -> None:
     reminder.seldom(2000.0)
     assert not reminder.due(2000 + SELDOM_S - 1)
     assert reminder.due(2000 + SELDOM_S)
+
+
+def test_the_next_indexes_are_fetched_beside_the_records() -> None:
+    device = Device(f"s{number}" for number in range(3000))
+    for index in device.next():
+        device.bring(index)
+    asked = device.next()
+    assert {bool(want.subjects) for want in asked} == {True, False}

@@ -33,6 +33,9 @@ STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[s
     "a digest proves all or nothing": (
         State(), [head(2, **{A: 1, B: 2}), rec(A, 1)], [], {}, [],
     ),
+    "as many as the head says are not yet who it says": (
+        at(5, **{A: 5}), [rec(B, 6), head(7, **{A: 5, C: 7})], [], {A: 5}, [],
+    ),
     "an index lets in one by one": (
         State(), [head(2, **{A: 1, B: 2}), index(2, **{A: 1, B: 2}), rec(B, 2)], [put(B, 2)],
         {B: 2}, [],
@@ -79,6 +82,17 @@ STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[s
     "a head says otherwise than a head of another registry": (
         at(5, **{A: 5, B: 4}), [head(6, **{A: 3, B: 4}), index(6, **{A: 3, B: 4}), rec(A, 3)],
         [f"-{A}", put(A, 3)], {A: 3, B: 4}, [],
+    ),
+    "also at the very number of what it held": (
+        at(3, **{A: 3, B: 2}),
+        [gone(A, 6), head(6, **{A: 5, B: 2}), index(6, **{A: 5, B: 2}), rec(A, 5)],
+        [put(A, 6), f"-{A}", put(A, 5)], {A: 5, B: 2}, [],
+    ),
+    "also where only the number passes what it held": (
+        at(3, **{A: 3, B: 2}),
+        [gone(A, 7), head(6, **{A: 6, B: 2}), index(6, **{A: 6, B: 2}),
+         head(8, **{A: 6, B: 2, E: 8}), rec(A, 6)],
+        [put(A, 7), f"-{A}", put(A, 6)], {A: 6, B: 2}, [],
     ),
     "another shard's change asks nothing of this one": (
         at(5, **{A: 5}), [rec(E, 6), head(6, **{A: 5, E: 6})], [put(E, 6)], {A: 5, E: 6}, [],
@@ -162,7 +176,7 @@ def test_the_same_story_at_once_ends_the_same(story: str) -> None:
     """But for who is dropped and comes back, and what an index in the middle would have said."""
     state, messages, _, who, _ = STORIES[story]
     together, changes = step(state, messages)
-    again, _ = step(together, messages)
+    again, _, _ = tell(together, *messages)
     assert held(again) == who
     assert changes.head is None or changes.head.head == together.head
 

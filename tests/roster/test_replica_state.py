@@ -56,6 +56,13 @@ def test_an_index_outlives_a_head_that_changes_other_shards_only() -> None:
     assert state.shard(SHARD).index is None
 
 
+def test_what_was_taken_before_its_head_is_not_missing() -> None:
+    before = {A: 6, B: 2}
+    state, _, _ = tell(at(3, **{A: 3, B: 2}), gone(A, 7), head(6, **before), index(6, **before))
+    assert state.shard(SHARD).missing() == []
+    assert state.unproven() == [SHARD]
+
+
 def test_nothing_is_unproven_before_there_is_a_head() -> None:
     assert State().unproven() == []
     assert len(State()) == 0
