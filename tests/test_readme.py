@@ -10,6 +10,7 @@ from edge.__main__ import app as ostiary
 from edge.config import load_config
 from edge.core.types import Reason
 from export.__main__ import app as ostiary_export
+from fleet.__main__ import app as ostiary_fleet
 
 README = (ROOT / "README.md").read_text()
 
@@ -27,7 +28,8 @@ def test_its_profiles_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "app"), [("ostiary", ostiary), ("ostiary-export", ostiary_export)]
+    ("program", "app"),
+    [("ostiary", ostiary), ("ostiary-export", ostiary_export), ("ostiary-fleet", ostiary_fleet)],
 )
 def test_every_command_it_names_exists(program: str, app) -> None:
     known = {c.name or c.callback.__name__ for c in app.registered_commands}
@@ -41,6 +43,7 @@ def test_every_command_it_names_exists(program: str, app) -> None:
 def test_every_option_it_names_exists() -> None:
     code = "\n".join(p.read_text() for p in (ROOT / "edge" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "export" / "cli").glob("*.py"))
+    code += "\n".join(p.read_text() for p in (ROOT / "fleet" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "bench").glob("*.py"))
     code += (ROOT / "scripts" / "demo.py").read_text()
     for option in set(re.findall(r"--([a-z-]+)", README)) - {"help"}:
