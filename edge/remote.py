@@ -90,6 +90,7 @@ class Remote:
             wall,
         )
         self._connection, self._damaged = 0, 0
+        self._complete_s = clock()
         self._follow()
 
     def inbox(self, received: Received) -> None:
@@ -133,7 +134,11 @@ class Remote:
         """What the newest head means for the clock and for who may pass, and what to report."""
         issued_s, patience_s = self._syncer.issued_at_s, self._roster.stale_after_s
         self._moment.raise_floor(issued_s)
-        self._observer.stale = patience_s > 0 and self._wall() - issued_s > patience_s
+        if self._syncer.complete:
+            self._complete_s = self._clock()
+        # A fresh head says nothing where the records that it wants are kept back.
+        age_s = max(self._wall() - issued_s, self._clock() - self._complete_s)
+        self._observer.stale = patience_s > 0 and age_s > patience_s
         self._reporter.threshold(self._observer.tau)
         damaged = len(self._members.damaged)
         if damaged > self._damaged:

@@ -182,7 +182,11 @@ def encode(message: Message) -> bytes:
 
 def decode(payload: bytes, kind: type[M]) -> M:
     """A message from JSON. Raises msgspec.DecodeError, naming the field at fault."""
-    return msgspec.json.decode(payload, type=kind)
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # Not DecodeErrors by themselves, and anybody who may publish can bring them about.
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def utc(seconds: float) -> str:

@@ -92,6 +92,8 @@ class _Changes:
                 dirty.add(name)
             final = number >= len(chunks)
             at = self._sequence if final else self._new[shard_of(chunk[-1])][chunk[-1]]
+            if not final:
+                dirty |= self._leave_out(changed[number * CHUNK :], at)
             # Who was erased leaves by a tombstone first: online devices act on it at once.
             gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
             sent.records += self._broker.publish(
@@ -109,6 +111,18 @@ class _Changes:
             Retained(self._voice.topic_of(subject), b"") for subject in erased
         )
         return sent
+
+    def _leave_out(self, later: list[str], at: int) -> set[str]:
+        """Take out who was changed by then and comes in a later piece; the shards they were in.
+
+        What the broker lists of them was untrue by then: a suspension has ended since, say, and a
+        head that lists it would let them in with what came before it.
+        """
+        untrue = self._registry.touched(self._last.sequence, at).intersection(later)
+        listed = {s for s in untrue if s in self._old[shard_of(s)]}
+        for subject in listed:
+            del self._old[shard_of(subject)][subject]
+        return {shard_of(subject) for subject in listed}
 
     def _index(self, name: str, at: int) -> Index:
         final = self._registry.index(name)

@@ -109,7 +109,7 @@ def _opened(site: Site, topic: str, payload: bytes) -> Response | None:
     """What only a member of the site can have answered; None for anything else."""
     try:
         return decode(site.open(topic, payload), Response)
-    except (SealError, msgspec.DecodeError, UnicodeDecodeError):
+    except (SealError, msgspec.DecodeError):
         return None
 
 

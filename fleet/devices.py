@@ -117,5 +117,5 @@ def claimed(broker: Reads, site: str, sequence: int) -> int:
 def _decoded(payload: bytes, kind: type[M]) -> M | None:
     try:
         return decode(payload, kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         return None

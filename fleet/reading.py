@@ -183,6 +183,16 @@ class Reader:
         )
         return [row[0] for row in rows]
 
+    def touched(self, after: int, until: int) -> set[str]:
+        """Who was changed at a sequence above the one and not above the other."""
+        rows = self._all(
+            "SELECT DISTINCT subject FROM audit WHERE sequence > ? AND sequence <= ?"
+            " AND subject IS NOT NULL",
+            after,
+            until,
+        )
+        return {row[0] for row in rows}
+
     def trail(self, subject: str | None = None) -> list[Entry]:
         """What was changed, oldest first; of one subject or in all."""
         if subject is None:

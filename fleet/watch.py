@@ -51,7 +51,7 @@ class Watch:
             return None
         try:
             said = decode(message.payload, KINDS[kind])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except msgspec.DecodeError:
             return None
         if isinstance(said, DecisionMessage) and not self._first(f"{device} {said.id}"):
             return None

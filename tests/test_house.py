@@ -93,7 +93,7 @@ def within(module: str, rooms: set[str]) -> bool:
 def wrong_imports(module: str, imported: set[str]) -> list[str]:
     """The imports of a module that point the wrong way."""
     ours = {name for name in imported if name.split(".")[0] in PACKAGES}
-    wrong = [name for name in ours if name.split(".")[0] not in ("edge", module.split(".")[0])]
+    wrong = [name for name in ours if name.split(".")[0] not in ("edge", module.partition(".")[0])]
     if not within(module, {"edge"}):
         return wrong
     if within(module, set(SEE_ALL_OF_EDGE)) or module == "edge":

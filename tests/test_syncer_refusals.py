@@ -107,14 +107,28 @@ def test_what_the_broker_kept_for_us_may_come_over_several_turns(scene: Scene) -
     scene.live()
     assert not scene.events
     # One that was published while we were away is followed by others that wait.
-    scene.broker.keep([scene.operator.head(), old])
-    scene.live()
+    for waiting in (scene.operator.head(), old):
+        scene.broker.keep([waiting])
+        scene.live()
     assert not scene.events
     scene.broker.replay(scene.operator.topics.head)
     scene.live()
     scene.broker.keep([old])
     scene.live()
     assert scene.reasons() == ["old-record"]
+
+
+def test_who_was_erased_before_any_head_is_no_attack(scene: Scene) -> None:
+    scene.enroll("alice")
+    scene.live()
+    scene.operator.enroll("bob", 2)
+    scene.broker.keep([scene.operator.record("bob")])
+    scene.live()
+    del scene.operator.records["bob"]
+    scene.operator.sequence += 1
+    scene.broker.keep([scene.operator.head()])
+    scene.live()
+    assert not scene.events
 
 
 def test_what_was_followed_by_a_lost_change_is_no_attack(scene: Scene) -> None:
@@ -137,15 +151,19 @@ def test_what_was_followed_by_a_lost_change_is_no_attack(scene: Scene) -> None:
     assert scene.reasons() == ["old-record"]
 
 
-def test_an_old_head_is_told_of_always(scene: Scene) -> None:
+@pytest.mark.parametrize("lost", [[], ["alice"]])
+def test_an_old_head_is_told_of_always(scene: Scene, lost: list[str]) -> None:
     scene.enroll("alice")
     old = scene.broker.kept[scene.operator.topics.head]
     scene.enroll("bob")
+    scene.broker.lost = set(map(scene.operator.topic_of, lost))
     scene.live()
     scene.broker.kept[scene.operator.topics.head] = old
     scene.broker.connection += 1
     scene.live()
     assert scene.reasons() == ["old-head"]
+    scene.broker.lost.clear()
+    scene.live(10)
     scene.check()
 
 

@@ -6,7 +6,7 @@ import pytest
 from kept import ENCODER, Kept, enroll, many, template
 from publishers import assert_equal, publish, publish_changes, pulled
 
-from edge.roster.record import shard_of
+from edge.roster.record import Index, shard_of
 from fleet import publish as publishing
 from fleet.home import Fleet
 from fleet.people import Person
@@ -215,3 +215,31 @@ def test_two_publishers_do_not_interleave(fleet: Fleet, monkeypatch: pytest.Monk
             return super().read(*given, **more)
 
     publish(fleet, Second())
+
+
+def test_no_interim_head_lists_somebody_as_they_were_before_a_change_it_counts(
+    fleet: Fleet,
+) -> None:
+    """Suspended, 700 enrolled, resumed: the first piece ends between the last two."""
+    enroll(fleet, "alice")
+    kept = Kept()
+    publish(fleet, kept)
+    door = pulled(fleet, kept)
+    before = door.holds()
+    fleet.registry().suspend("alice", 2000.0)
+    many(fleet, 700)
+    fleet.registry().resume("alice", 3000.0)
+    kept.log.clear()
+    publish_changes(fleet, kept)
+    index = Voice(fleet).topics.index(shard_of("alice"))
+    interim = next(message for message in kept.log if message.topic == index)
+    listed = Voice(fleet).opened(index, interim.payload, Index)
+    assert listed is not None
+    assert "alice" in before
+    assert "alice" not in dict(listed.entries)
+    for message in kept.log:
+        door.hear(message.topic, message.payload)
+    door.pull(kept.kept)
+    assert door.complete
+    assert "alice" in door.holds()
+    assert_equal(fleet, kept)

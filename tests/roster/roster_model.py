@@ -130,7 +130,8 @@ class Registry:
 class Publisher:
     """Records, then the indexes of the changed shards, then the head; chunk by chunk.
 
-    Who was erased leaves by a tombstone first, which no index lists. What was signed is kept in `signed`, for an attacker to say again.
+    Who was erased leaves by a tombstone first, which no index lists. What was signed is kept in
+    `signed`, for an attacker to say again.
     """
 
     registry: Registry
