@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
 
-from edge.adapters.keys import read_site_key
 from edge.adapters.mqtt import Link, Received
 from edge.adapters.nonces import Nonces
 from edge.adapters.roster_store import RosterStore
@@ -29,6 +28,7 @@ from edge.roster.replica import Put, Sealed
 from edge.roster.sealing import Opener, Site
 from edge.runtime.bundle import Bundle
 from edge.runtime.signature import read_keys
+from edge.secret_file import read_key
 from edge.state_dir import COMMANDS, ROSTER
 from edge.succession import Succession
 from edge.syncer import Syncer
@@ -187,7 +187,8 @@ def open_keys(roster: Roster) -> tuple[Site, Opener]:
 
     Raises ConfigError where a key is missing, BundleError where an operator's is none.
     """
-    site = Site(read_site_key(roster.site_key))
+    lost = "`ostiary-fleet provision` makes it: docs/fleet.md"
+    site = Site(read_key(roster.site_key, ConfigError, lost, ""))
     trusted = read_keys(roster.operators).trusted
     if not trusted:
         raise ConfigError(

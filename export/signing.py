@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from nacl.signing import SigningKey
 
 from edge.errors import BundleError
-from edge.files import sync_dir, write_atomically
+from edge.files import write_atomically
 from edge.runtime import bundle as bundles
 from edge.runtime import signature
 from edge.runtime.bundle import MANIFEST
 from edge.runtime.signature import SIGNATURE, SUFFIX
+from edge.secret_file import PUBLIC, SECRET, create, read_key
 
-SECRET, PUBLIC = 0o600, 0o644
 SHOWN = 16
-_SEED = re.compile(rb"([0-9a-f]{64})\s*")
 
 
 def keygen(path: Path) -> str:
@@ -36,17 +32,10 @@ def keygen(path: Path) -> str:
         raise BundleError(f"{path} is a public key's name", "give the secret half another")
     seed = secrets.token_bytes(32)
     key = SigningKey(seed).verify_key.encode().hex()
-    made: list[Path] = []
     try:
-        for file, text, mode in ((path, seed.hex(), SECRET), (public, key, PUBLIC)):
-            _create(file, text, mode, made)
-        sync_dir(path.parent)
-    except BaseException as error:
-        for file in made:
-            file.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(error, path) from error
-        raise
+        create([(path, seed.hex(), SECRET), (public, key, PUBLIC)])
+    except OSError as error:
+        raise _unwritable(error, path) from error
     return key
 
 
@@ -54,20 +43,8 @@ def read_seed(path: Path) -> bytes:
     """The 32 bytes of a secret key. Raises BundleError, as ssh does, where others may read it."""
     if not path.is_file():
         raise BundleError(f"there is no key {path}", "ostiary-export keygen makes one")
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            form = _SEED.fullmatch(file.read(80))
-    except OSError as error:
-        raise BundleError(f"can not read the key {path}: {error.strerror}") from error
-    if mode & 0o077:
-        raise BundleError(
-            f"others than its owner may read the secret key {path} (mode {mode:04o})",
-            f"chmod 600 {path}, or make another if somebody may have it",
-        )
-    if form is None:
-        raise BundleError(f"{path} is no secret key", "64 hex digits, as keygen writes them")
-    return bytes.fromhex(form[1].decode("ascii"))
+    exposed = ", or make another if somebody may have it"
+    return read_key(path, BundleError, "may you read it?", exposed)
 
 
 def default_key() -> Path:
@@ -115,17 +92,6 @@ def sign_bundle(folder: Path, seed: bytes) -> str:
     except OSError as error:
         raise BundleError(f"can not write {folder / SIGNATURE}: {error.strerror}") from error
     return SigningKey(seed).verify_key.encode().hex()
-
-
-def _create(path: Path, text: str, mode: int, made: list[Path]) -> None:
-    # Created with its mode: a file that is closed to others only later was open until then.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    made.append(path)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        os.fchmod(descriptor, mode)
-        file.write(f"{text}\n")
-        file.flush()
-        os.fsync(descriptor)
 
 
 def _unwritable(error: OSError, path: Path) -> BundleError:

@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from edge.config import Name
 from edge.files import sync_dir
+from edge.secret_file import SECRET
 from fleet.errors import FleetError
-from fleet.keys import SECRET
 from fleet.people import UNIT_TOLERANCE, Blobs, Person, check, check_subject
 from fleet.reading import Entry, Erasure
 from fleet.registry import Registry

@@ -16,9 +16,10 @@ from nacl.secret import SecretBox
 from edge.adapters.photos import decode, read_bytes
 from edge.core.types import Image
 from edge.files import sync_dir, write_atomically
+from edge.secret_file import SECRET
 from fleet.errors import FleetError
 from fleet.home import PHOTOS, Fleet
-from fleet.keys import SECRET, read_secret
+from fleet.keys import read_secret
 from fleet.people import check_subject
 
 KEY, ENDING = "photos.key", ".photos"

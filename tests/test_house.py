@@ -45,6 +45,7 @@ ALLOWED = {
     "edge.reporter": {"edge.adapters.mqtt", "edge.core", "edge.wire"},
     "edge.housekeeping": VALUES
     | {"edge.adapters.journal", "edge.config", "edge.follower", "edge.reporter"},
+    "edge.secret_file": {"edge.errors", "edge.files"},
     "edge.state_dir": {"edge.errors"},
     "edge.stopping": {"edge.adapters.systemd"},
     "edge.compare": VALUES | {"edge.runtime"},

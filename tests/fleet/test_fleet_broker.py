@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from default_broker import DefaultBroker
 from kept import Door, enroll, many
 from site_broker import HOST, Authority, SiteBroker
 
@@ -30,13 +29,13 @@ def at(fleet: Fleet, port: int, host: str = HOST, **settings) -> Fleet:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[DefaultBroker]:
-    with DefaultBroker(tmp_path / "broker") as running:
+def mosquitto(tmp_path: Path) -> Iterator[trial.Mosquitto]:
+    with trial.Mosquitto(tmp_path / "broker", lasting=False) as running:
         yield running
 
 
 @pytest.fixture
-def plain(fleet: Fleet, mosquitto: DefaultBroker) -> Iterator[Fleet]:
+def plain(fleet: Fleet, mosquitto: trial.Mosquitto) -> Iterator[Fleet]:
     with at(fleet, mosquitto.port) as opened:
         yield opened
 
@@ -85,7 +84,7 @@ def test_a_default_broker_is_filled_read_back_and_left_alone(plain: Fleet) -> No
 
 
 def test_a_broker_that_lost_its_database_is_refilled(
-    plain: Fleet, mosquitto: DefaultBroker
+    plain: Fleet, mosquitto: trial.Mosquitto
 ) -> None:
     enroll(plain, "alice", "bob")
     publish(plain)
@@ -127,7 +126,10 @@ def test_changes_and_an_erasure_reach_the_broker(plain: Fleet) -> None:
 
 def test_a_broker_that_queues_a_hundred_is_read_back_whole(fleet: Fleet, tmp_path: Path) -> None:
     settings = "allow_anonymous true\nmax_queued_messages 100"
-    with DefaultBroker(tmp_path / "small", settings) as small, at(fleet, small.port) as there:
+    with (
+        trial.Mosquitto(tmp_path / "small", settings, lasting=False) as small,
+        at(fleet, small.port) as there,
+    ):
         many(there, 1500)
         assert publish(there).missing == 1500
         again = publish(there)
@@ -157,7 +159,10 @@ def test_who_may_write_and_not_read_is_told(fleet: Fleet, tmp_path: Path) -> Non
     rights = tmp_path / "acl"
     rights.write_text("topic write #\n")
     settings = f"allow_anonymous true\nacl_file {rights}"
-    with DefaultBroker(tmp_path / "blind", settings) as blind, at(fleet, blind.port) as there:
+    with (
+        trial.Mosquitto(tmp_path / "blind", settings, lasting=False) as blind,
+        at(fleet, blind.port) as there,
+    ):
         enroll(there, "alice")
         with pytest.raises(BrokerError, match="does not give it back"):
             publish(there)
@@ -169,7 +174,7 @@ def test_credentials_that_are_refused_are_named(
     (tmp_path / "password").write_text("wrong\n")
     (tmp_path / "users").write_text("")
     settings = f"allow_anonymous false\npassword_file {tmp_path / 'users'}"
-    with DefaultBroker(tmp_path / "closed", settings) as closed:
+    with trial.Mosquitto(tmp_path / "closed", settings, lasting=False) as closed:
         there = at(
             fleet, closed.port, username="operator", password_file=tmp_path / "password"
         )  # fmt: skip
@@ -198,7 +203,7 @@ def test_another_authority_or_another_name_is_no_broker_of_ours(
     gc.collect()
 
 
-def test_a_broker_that_is_not_there_is_said(fleet: Fleet, mosquitto: DefaultBroker) -> None:
+def test_a_broker_that_is_not_there_is_said(fleet: Fleet, mosquitto: trial.Mosquitto) -> None:
     with pytest.raises(BrokerError, match=r"can not reach the broker at 127\.0\.0\.1:\d+"):
         publish(at(fleet, trial.free_port()))
     with pytest.raises(BrokerError, match=r"no host is called no-such-host\.invalid"):
@@ -217,7 +222,7 @@ def test_a_listener_that_is_no_broker_is_said(
 
 
 def test_a_broker_that_dies_in_the_middle_is_said_and_the_next_time_completes(
-    plain: Fleet, mosquitto: DefaultBroker
+    plain: Fleet, mosquitto: trial.Mosquitto
 ) -> None:
     many(plain, 2000)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from default_broker import DefaultBroker
 from fake_door import FakeDoor, template_bytes
 from kept import template
 from places import ROOT
@@ -19,11 +18,12 @@ from edge.config import load_config
 from edge.runtime.bundle import Bundle
 from edge.wire import Response
 from fleet.home import SETTINGS, Fleet
+from scripts import trial
 
 
 @pytest.fixture
 def live(fleet: Fleet, tmp_path: Path, bundle_dir: Path) -> Iterator[Fleet]:
-    with DefaultBroker(tmp_path / "broker") as broker:
+    with trial.Mosquitto(tmp_path / "broker", lasting=False) as broker:
         path = fleet.folder / SETTINGS
         text = path.read_text().replace('bundle = "bundle"', f'bundle = "{bundle_dir}"')
         path.write_text(f"{text}port = {broker.port}\n")

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from default_broker import DefaultBroker
 from fake_door import FakeDoor, decision, event, template_bytes
 from kept import ENCODER, enroll, template
 from places import ROOT
@@ -24,6 +23,7 @@ from fleet.command import CommandError, capture, open_door
 from fleet.home import SETTINGS, Fleet
 from fleet.publish import await_erasure, publish
 from fleet.status import status
+from scripts import trial
 
 NO = Response(nonce="", ok=False, reason="two-faces")
 YES = Response(nonce="", ok=True)
@@ -32,7 +32,7 @@ YES = Response(nonce="", ok=True)
 @pytest.fixture
 def live(fleet: Fleet, tmp_path: Path) -> Iterator[Fleet]:
     """The fleet with a broker of its own, also in its fleet.toml."""
-    with DefaultBroker(tmp_path / "broker") as broker:
+    with trial.Mosquitto(tmp_path / "broker", lasting=False) as broker:
         path = fleet.folder / SETTINGS
         path.write_text(f"{path.read_text()}port = {broker.port}\n")
         with Fleet.open(fleet.folder) as opened:

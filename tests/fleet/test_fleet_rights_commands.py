@@ -8,28 +8,28 @@ from pathlib import Path
 
 import paho.mqtt.publish as paho
 import pytest
-from default_broker import DefaultBroker
 from fleet_desk import Desk, init, refused, typed
 
 from edge import wire
 from fleet.home import Fleet
+from scripts import trial
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[DefaultBroker]:
-    with DefaultBroker(tmp_path / "broker") as running:
+def broker(tmp_path: Path) -> Iterator[trial.Mosquitto]:
+    with trial.Mosquitto(tmp_path / "broker", lasting=False) as running:
         yield running
 
 
 @pytest.fixture
-def told(tmp_path: Path, bundle_dir: Path, photos: Path, broker: DefaultBroker) -> Desk:
+def told(tmp_path: Path, bundle_dir: Path, photos: Path, broker: trial.Mosquitto) -> Desk:
     """A fleet at a real broker, with alice enrolled."""
     desk = init(tmp_path / "fleet", bundle_dir, "--broker", f"127.0.0.1:{broker.port}")
     assert desk.run("enroll", "alice", photos / "one.png")["published"] is True
     return desk
 
 
-def confirm(broker: DefaultBroker, device: str, sequence: int, complete: bool = True) -> None:
+def confirm(broker: trial.Mosquitto, device: str, sequence: int, complete: bool = True) -> None:
     """What a device says that holds the roster as of a sequence."""
     said = wire.RosterMessage(
         sequence=sequence, digest="0" * 32, complete=complete, subjects=0, usable=0,
@@ -51,7 +51,7 @@ def test_a_change_that_is_kept_back_goes_with_the_next(told: Desk) -> None:
     assert told.run("resume", "alice")["published"] is True
 
 
-def test_an_erasure_waits_for_every_device(told: Desk, broker: DefaultBroker) -> None:
+def test_an_erasure_waits_for_every_device(told: Desk, broker: trial.Mosquitto) -> None:
     with Fleet.open(told.folder) as fleet:
         fleet.registry().add_device("north-door", 1.0)
         fleet.registry().add_device("south-door", 1.0)
@@ -67,7 +67,7 @@ def test_an_erasure_waits_for_every_device(told: Desk, broker: DefaultBroker) ->
     assert told.run("erase", "--pending")["waiting_for"] == []
 
 
-def test_an_erasure_without_a_broker_is_kept_and_waits(told: Desk, broker: DefaultBroker) -> None:
+def test_an_erasure_without_a_broker_is_kept_and_waits(told: Desk, broker: trial.Mosquitto) -> None:
     with Fleet.open(told.folder) as fleet:
         fleet.registry().add_device("north-door", 1.0)
     broker.kill()

@@ -1,0 +1,60 @@
+"""Keys in files: 64 hex digits that nobody but their owner may read."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import OstiaryError
+from edge.files import sync_dir
+
+SECRET, PUBLIC = 0o600, 0o644
+_FORM = re.compile(rb"([0-9a-f]{64})\s*")
+
+
+def read_key(path: Path, refusal: type[OstiaryError], lost: str, exposed: str) -> bytes:
+    """The 32 bytes of a key.
+
+    Raises `refusal` where it can not be read (with the hint `lost`), where, as ssh asks, others may
+    read it too (`exposed`), and where it is none.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            form = _FORM.fullmatch(file.read(80))
+    except OSError as error:
+        raise refusal(f"can not read the key {path}: {error.strerror}", lost) from error
+    if mode & 0o077:
+        raise refusal(
+            f"others than its owner may read the secret key {path} (mode {mode:04o})",
+            f"chmod 600 {path}{exposed}",
+        )
+    if form is None:
+        raise refusal(f"{path} is no secret key", "64 hex digits in a line")
+    return bytes.fromhex(form[1].decode("ascii"))
+
+
+def create(files: Sequence[tuple[Path, str, int]]) -> None:
+    """Write new files, each a line of text with a mode, durable on return; all of them or none.
+
+    Raises OSError; FileExistsError where one is there already, which is then left alone.
+    """
+    made: list[Path] = []
+    try:
+        for path, text, mode in files:
+            # Created with its mode: a file closed to others only later was open until then.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            made.append(path)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                os.fchmod(descriptor, mode)
+                file.write(f"{text}\n")
+                file.flush()
+                os.fsync(descriptor)
+            sync_dir(path.parent)
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
