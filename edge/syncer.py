@@ -13,10 +13,11 @@ from edge.adapters.roster_store import RosterStore, Row
 from edge.errors import SealError, StoreError
 from edge.mailbox import Mailbox
 from edge.members import Members
+from edge.restoring import Says, restore
 from edge.roster import replica
 from edge.roster.pull import INDEX, Pull, Reminder, Want
-from edge.roster.record import shard_of, total
-from edge.roster.replica import Drop, Message, Put, Refused, Sealed, SealedHead, State
+from edge.roster.record import total
+from edge.roster.replica import Drop, Message, Put, Refused, Sealed, State
 from edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
@@ -24,9 +25,6 @@ AT_ONCE = 400
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 LATE = frozenset({"old-record", "not-in-index"})
 """What may rightly come while we are behind: queued long ago, or followed by what was lost."""
-
-Says = Callable[[str, str, str], None]
-"""(event, reason, about what)."""
 
 
 class Wire(Protocol):
@@ -70,7 +68,7 @@ class Syncer:
         self._connected_s = self._said_s = 0.0
         self._failed_s: float | None = None
         self._sent: RosterMessage | None = None
-        self.state = self._restored()
+        self.state = restore(topics, mailbox, store, members, says)
         self._unproven = self.state.unproven()
 
     @property
@@ -240,51 +238,6 @@ class Syncer:
             issued_at=wire.utc(self.issued_at_s) if state.head is not None else None,
             missing=sum(len(state.shard(name).missing()) for name in self._unproven),
         )
-
-    def _restored(self) -> State:
-        """What the store holds, all of it opened and checked as if it had just come."""
-        payload = self._store.head()
-        if payload is None:
-            return State()
-        try:
-            head = self._mailbox.open(self._topics.head, payload)
-        except SealError as error:
-            # Without a head nobody is let in: it may be the operator who is not trusted any more.
-            self._says("roster-refused", error.reason, "the head in the store")
-            self._store.clear()
-            return State()
-        assert isinstance(head, SealedHead)
-        held: dict[str, int] = {}
-        steps: list[Put | Drop] = []
-        refused = []
-        for row in self._store.rows():
-            sealed = self._stored(row)
-            if sealed is None:
-                refused.append(row.subject)
-                continue
-            held[row.subject] = sealed.record.revision
-            steps.append(Put(sealed))
-            if len(steps) >= AT_ONCE:
-                self._members.follow(steps)
-                steps = []
-        self._members.follow(steps)
-        state = replica.restored(head.head, held)
-        digest = total(state.sums())
-        if digest != self._store.digest():
-            self._says("roster-refused", "store-changed", "what the store holds is not what it was")
-            self._store.apply([], refused, None, digest)
-        return state
-
-    def _stored(self, row: Row) -> Sealed | None:
-        try:
-            topic = self._topics.subject(shard_of(row.subject), row.subject)
-            opened = self._mailbox.open(topic, row.payload)
-        except (SealError, UnicodeEncodeError) as error:
-            reason = error.reason if isinstance(error, SealError) else "malformed"
-            self._says("roster-refused", reason, "a record in the store")
-            return None
-        assert isinstance(opened, Sealed)
-        return opened
 
 
 def _subject(step: Put | Drop) -> str:

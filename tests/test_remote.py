@@ -18,6 +18,7 @@ from edge.core.types import Floats
 from edge.errors import ConfigError
 from edge.moment import WallClock
 from edge.remote import Remote, enrolled, stored
+from edge.state_dir import ROSTER
 from edge.succession import Succession
 
 NOW_S = 1_790_000_000.0
@@ -207,3 +208,25 @@ def test_keys_that_others_may_read_are_refused(tmp_path: Path, operator: Operato
     door.roster.site_key.chmod(0o640)
     with pytest.raises(ConfigError, match="others than its owner"):
         door.start()
+
+
+@pytest.mark.parametrize("where", [0, 4096])
+def test_a_damaged_file_is_put_aside_and_the_roster_comes_from_the_broker(
+    door: Door, operator: Operator, where: int
+) -> None:
+    """At its beginning it is no database; behind the first page it is found when it is read."""
+    for number in range(40):
+        operator.enroll(f"s{number}", number)
+    door.broker.keep(operator.everything())
+    door.turns()
+    door.remote.close()
+    path = door.config.state.path / ROSTER
+    raw = bytearray(path.read_bytes())
+    raw[where:] = b"x" * (len(raw) - where)
+    path.write_bytes(raw)
+    door.start()
+    assert door.observer.names == set()
+    for _ in range(5):
+        door.turns()
+    assert len(door.observer.names) == 40
+    assert path.with_name(f"{ROSTER}.damaged").exists()

@@ -36,8 +36,35 @@ class RosterStore:
     """Raises StoreError from every call that the disk fails."""
 
     def __init__(self, path: Path) -> None:
+        """A file that is no database is put aside: what it should hold is at the broker."""
         self.path = path
-        self._database = connect(path, MIGRATIONS)
+        try:
+            self._database = connect(path, MIGRATIONS)
+        except StoreError as error:
+            if not self.damaged(error):
+                raise
+            self._move_aside()
+            self._database = connect(path, MIGRATIONS)
+
+    @staticmethod
+    def damaged(error: StoreError) -> bool:
+        """Whether SQLite found the file itself wrong, and not the disk full or somebody else on it:
+        those are kinds of DatabaseError with names of their own."""
+        return type(error.__cause__) is sqlite3.DatabaseError
+
+    def set_aside(self) -> None:
+        """Begin with an empty file; the old one stays beside it as `.damaged`."""
+        self._database.close()
+        self._move_aside()
+        self._database = connect(self.path, MIGRATIONS)
+
+    def _move_aside(self) -> None:
+        try:
+            self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
+            for ending in ("-wal", "-shm"):
+                self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"can not move {self.path}: {error.strerror}") from error
 
     def apply(
         self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str

@@ -111,8 +111,17 @@ def test_every_call_names_a_disk_that_fails(path: Path) -> None:
         store.scrub()
 
 
-def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+def test_a_file_that_is_no_database_is_put_aside(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 1000)
+    store = RosterStore(path)
+    assert (store.head(), list(store.rows())) == (None, [])
+    store.close()
+    assert path.with_name("roster.db.damaged").read_bytes() == b"no database" * 1000
+
+
+def test_a_file_that_can_not_be_opened_is_named_and_stays(path: Path) -> None:
+    path.mkdir(parents=True)
     with pytest.raises(StoreError, match=r"roster\.db"):
         RosterStore(path)
+    assert path.is_dir()

@@ -1,0 +1,104 @@
+"""The roster as a device stored it: opened and checked as if it had just come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.adapters.roster_store import RosterStore, Row
+from edge.errors import SealError, StoreError
+from edge.mailbox import Mailbox
+from edge.members import Members
+from edge.roster import replica
+from edge.roster.record import shard_of, total
+from edge.roster.replica import Drop, Put, Sealed, SealedHead, State
+from edge.wire import RosterTopics
+
+AT_ONCE = 400
+
+Says = Callable[[str, str, str], None]
+"""(event, reason, about what)."""
+
+
+def restore(
+    topics: RosterTopics, mailbox: Mailbox, store: RosterStore, members: Members, says: Says
+) -> State:
+    """The state of what is stored, with everybody in it among the members.
+
+    A file that SQLite finds damaged is put aside, for the broker has all that was in it. Raises
+    StoreError where the disk fails otherwise.
+    """
+    restoring = _Restoring(topics, mailbox, store, members, says)
+    try:
+        return restoring.state()
+    except StoreError as error:
+        if not store.damaged(error):
+            raise
+        restoring.forget()
+        says("store-failed", "damaged", f"the roster is read anew: {error.message}")
+        store.set_aside()
+        return State()
+
+
+class _Restoring:
+    def __init__(
+        self,
+        topics: RosterTopics,
+        mailbox: Mailbox,
+        store: RosterStore,
+        members: Members,
+        says: Says,
+    ) -> None:
+        self._topics, self._mailbox, self._store = topics, mailbox, store
+        self._members, self._says = members, says
+        self._held: dict[str, int] = {}
+
+    def state(self) -> State:
+        payload = self._store.head()
+        if payload is None:
+            return State()
+        try:
+            head = self._mailbox.open(self._topics.head, payload)
+        except SealError as error:
+            # Without a head nobody is let in: it may be the operator who is not trusted any more.
+            self._says("roster-refused", error.reason, "the head in the store")
+            self._store.clear()
+            return State()
+        assert isinstance(head, SealedHead)
+        refused = self._take_rows()
+        state = replica.restored(head.head, self._held)
+        digest = total(state.sums())
+        if digest != self._store.digest():
+            self._says("roster-refused", "store-changed", "what the store holds is not what it was")
+            self._store.apply([], refused, None, digest)
+        return state
+
+    def forget(self) -> None:
+        """Nobody of those who were taken over is let in."""
+        self._members.follow([Drop(subject) for subject in self._held])
+
+    def _take_rows(self) -> list[str]:
+        """Everybody whose record is good into the members; the others' ids."""
+        refused, steps = [], []
+        for row in self._store.rows():
+            sealed = self._opened(row)
+            if sealed is None:
+                refused.append(row.subject)
+                continue
+            self._held[row.subject] = sealed.record.revision
+            steps.append(Put(sealed))
+            if len(steps) >= AT_ONCE:
+                self._members.follow(steps)
+                steps = []
+        self._members.follow(steps)
+        return refused
+
+    def _opened(self, row: Row) -> Sealed | None:
+        try:
+            topic = self._topics.subject(shard_of(row.subject), row.subject)
+            opened = self._mailbox.open(topic, row.payload)
+        except (SealError, UnicodeEncodeError) as error:
+            reason = error.reason if isinstance(error, SealError) else "malformed"
+            self._says("roster-refused", reason, "a record in the store")
+            return None
+        assert isinstance(opened, Sealed)
+        return opened
