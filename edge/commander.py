@@ -69,7 +69,7 @@ class Commander:
 
     def put(self, message: Received) -> None:
         """Keep a command for the loop; what is no command is for somebody else."""
-        if "/command/" not in message.topic:
+        if not self._topics.is_command(message.topic):
             return
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1

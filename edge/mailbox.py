@@ -45,7 +45,8 @@ class Mailbox:
         try:
             opened: Message | SealError = self.open(received.topic, received.payload)
         except SealError as error:
-            opened = error
+            # Not the error itself: its traceback holds the payload, and thousands may wait here.
+            opened = SealError(error.reason, error.message)
         try:
             self._waiting.put_nowait(Mail(topic, opened, received.retained))
         except queue.Full:

@@ -45,7 +45,7 @@ class Members:
         return self.coverage[self.encoder]
 
     def encoders(self) -> Iterable[tuple[str, ...]]:
-        """The encoders of each subject's templates."""
+        """The encoders of each subject's templates, damaged ones too."""
         return self._encoders.values()
 
     def follow(self, steps: Sequence[Put | Drop]) -> None:
@@ -67,19 +67,18 @@ class Members:
 
     def _template(self, record: Record) -> Floats | None:
         """The (1, dim) template of the encoder in use; None where there is none, or no good one."""
-        found: Floats | None = None
-        kept = []
-        for encoder, raw in record.templates.items():
-            if encoder == self.encoder:
-                found = self._checked(raw)
-                if found is None:
-                    self.damaged.add(record.subject)
-                    continue
-            kept.append(encoder)
-        encoders = tuple(sorted(kept))
+        raw = record.templates.get(self.encoder)
+        found = None if raw is None else self._checked(raw)
+        if raw is not None and found is None:
+            self.damaged.add(record.subject)
+        encoders = tuple(sorted(record.templates))
         self._encoders[record.subject] = self._kinds.setdefault(encoders, encoders)
-        self.coverage.update(encoders)
+        self.coverage.update(self._good(record.subject, encoders))
         return found
+
+    def _good(self, subject: str, encoders: tuple[str, ...]) -> list[str]:
+        """Without the encoder in use where its template is damaged."""
+        return [e for e in encoders if e != self.encoder or subject not in self.damaged]
 
     def _checked(self, raw: bytes) -> Floats | None:
         if len(raw) != 4 * self._dim:
@@ -91,5 +90,5 @@ class Members:
         return row if abs(norm - 1) < UNIT_TOLERANCE else None
 
     def _forget(self, subject: str) -> None:
-        self.coverage.subtract(self._encoders.pop(subject, ()))
+        self.coverage.subtract(self._good(subject, self._encoders.pop(subject, ())))
         self.damaged.discard(subject)

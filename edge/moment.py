@@ -14,20 +14,41 @@ class WallClock:
     """The current moment, in the profile's timezone or the system's own.
 
     A board without a battery starts in 1970 and would find nobody expired, so it is never earlier
-    than a moment that is known to have been: the floor. Below it the hours of a schedule are those
-    of the floor too, until the board has found a time server.
+    than a moment that is known to have been, and what has passed since: the floor. While the
+    system's clock is behind it, the hours of a schedule are those of the floor too.
     """
 
-    def __init__(self, timezone: str = "", now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        timezone: str = "",
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`timezone` is an IANA name that the profile's check has found, or empty."""
         self._zone = ZoneInfo(timezone) if timezone else None
-        self._now, self._floor_s = now, 0.0
+        self._now, self._clock = now, clock
+        self._known_s = self._since_s = 0.0
 
-    def raise_floor(self, at_s: float) -> None:
-        """It was `at_s` already: the newest head was signed then. The floor never falls."""
-        self._floor_s = max(self._floor_s, at_s)
+    def known(self, at_s: float) -> None:
+        """It was `at_s` when the head that counts was signed; the next head may correct it."""
+        if at_s != self._known_s:
+            self._known_s, self._since_s = at_s, self._clock()
+
+    @property
+    def behind_s(self) -> float:
+        """How far the system's clock is behind the floor; not above 0 where it is right."""
+        return self._floor_s - self._now()
+
+    @property
+    def at_s(self) -> float:
+        """Seconds since 1970."""
+        return max(self._now(), self._floor_s)
+
+    @property
+    def _floor_s(self) -> float:
+        return self._known_s + self._clock() - self._since_s if self._known_s else 0.0
 
     def __call__(self) -> Moment:
-        at_s = max(self._now(), self._floor_s)
+        at_s = self.at_s
         wall = datetime.fromtimestamp(at_s, self._zone)
         return Moment(at_s, wall.weekday(), wall.hour * 60 + wall.minute)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator
 
@@ -14,7 +15,7 @@ from edge.capture import Capture
 from edge.commander import Commander
 from edge.config import Config, Roster
 from edge.core.types import Frame
-from edge.errors import ConfigError, SealError
+from edge.errors import ConfigError, SealError, StoreError
 from edge.mailbox import Mailbox
 from edge.members import Members
 from edge.moment import WallClock
@@ -23,8 +24,8 @@ from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.refusals import Refusals
 from edge.reporter import Reporter
-from edge.roster.record import shard_of
-from edge.roster.replica import Put, Sealed
+from edge.roster.record import Head, shard_of
+from edge.roster.replica import Put, Sealed, SealedHead, restored
 from edge.roster.sealing import Opener, Site
 from edge.runtime.bundle import Bundle
 from edge.runtime.signature import read_keys
@@ -35,6 +36,7 @@ from edge.syncer import Syncer
 from edge.wire import RosterTopics, Topics
 
 NAMED = 5
+PATIENCE_S, WRONG_S = 10.0, 300.0
 
 Clock = Callable[[], float]
 
@@ -59,11 +61,11 @@ class Remote:
         Raises ConfigError where the keys are not usable, StoreError where the disk is not.
         """
         self._config, self._roster, self._observer = config, roster, observer
-        self._moment, self._reporter, self._wall, self._clock = moment, reporter, wall, clock
+        self._moment, self._reporter, self._clock = moment, reporter, clock
         self._topics = Topics(config.device.site, config.device.id)
         self._refusals = Refusals(reporter, clock)
         self._nonces = Nonces(config.state.path / COMMANDS)
-        self._store = RosterStore(config.state.path / ROSTER)
+        self._store = RosterStore(config.state.path / ROSTER, mends=True)
         site, opener = open_keys(roster)
         self._mailbox = Mailbox(RosterTopics(config.device.site), opener)
         self._capture = Capture(pipeline, config, clock)
@@ -76,7 +78,8 @@ class Remote:
             self._capture,
             reporter,
             self._refusals,
-            wall,
+            # A command that was held back is not good again where the clock is.
+            lambda: moment.at_s,
         )
         bundle = pipeline.bundle
         self._members = Members(observer, bundle.encoder_id, bundle.dim)
@@ -90,7 +93,7 @@ class Remote:
             wall,
         )
         self._connection, self._damaged = 0, 0
-        self._complete_s = clock()
+        self._complete_s = -math.inf
         self._follow()
 
     def inbox(self, received: Received) -> None:
@@ -132,19 +135,29 @@ class Remote:
 
     def _follow(self) -> None:
         """What the newest head means for the clock and for who may pass, and what to report."""
-        issued_s, patience_s = self._syncer.issued_at_s, self._roster.stale_after_s
-        self._moment.raise_floor(issued_s)
+        self._moment.known(self._syncer.issued_at_s)
         if self._syncer.complete:
             self._complete_s = self._clock()
-        # A fresh head says nothing where the records that it wants are kept back.
-        age_s = max(self._wall() - issued_s, self._clock() - self._complete_s)
-        self._observer.stale = patience_s > 0 and age_s > patience_s
+        # A store that can not be written follows no revocation: nobody is let in meanwhile.
+        self._observer.stale = self._syncer.failing_s(self._clock()) > PATIENCE_S or self._is_old()
         self._reporter.threshold(self._observer.tau)
         damaged = len(self._members.damaged)
         if damaged > self._damaged:
             names = ", ".join(sorted(self._members.damaged)[:NAMED])
             self._reporter.event("templates-damaged", f"{damaged}: {names}")
         self._damaged = damaged
+
+    def _is_old(self) -> bool:
+        """Whether nobody has confirmed the roster for longer than the profile allows."""
+        patience_s = self._roster.stale_after_s
+        if not patience_s:
+            return False
+        if self._moment.behind_s > WRONG_S:
+            # The clock is wrong, and so nobody knows how long ago it was.
+            return True
+        # A fresh head says nothing where the records that it wants are kept back.
+        since_s = self._clock() - self._complete_s
+        return max(self._moment.at_s - self._syncer.issued_at_s, since_s) > patience_s
 
 
 def stored(config: Config) -> Iterator[Sealed]:
@@ -156,10 +169,13 @@ def stored(config: Config) -> Iterator[Sealed]:
     topics = RosterTopics(config.device.site)
     mailbox = Mailbox(topics, open_keys(config.roster)[1])
     store = RosterStore(config.state.path / ROSTER)
-    with contextlib.closing(store), contextlib.suppress(SealError):
+    with contextlib.closing(store):
+        # All at once: a daemon can not clean its disk while somebody reads there.
+        head, rows = store.head(), list(store.rows())
+    with contextlib.suppress(SealError):
         # Without a head that counts nobody is let in.
-        mailbox.open(topics.head, store.head() or b"")
-        for row in store.rows():
+        mailbox.open(topics.head, head or b"")
+        for row in rows:
             with contextlib.suppress(SealError):
                 topic = topics.subject(shard_of(row.subject), row.subject)
                 sealed = mailbox.open(topic, row.payload)
@@ -178,8 +194,28 @@ def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
     if config.roster is None:
         yield from (row.encoders for row in local.subjects())
         return
-    records = (sealed.record for sealed in stored(config))
-    yield from (tuple(record.templates) for record in records if not record.gone)
+    try:
+        records = [sealed.record for sealed in stored(config)]
+        head = _head(config)
+    except StoreError:  # the daemon mends it, or says so
+        return
+    held = restored(head, {record.subject: record.revision for record in records})
+    # Counted only where all of it is there: else who is still to come would be left behind.
+    if head is not None and not held.unproven():
+        yield from (tuple(record.templates) for record in records if not record.gone)
+
+
+def _head(config: Config) -> Head | None:
+    """The newest head that is stored, where it can be opened."""
+    assert config.roster is not None
+    topics = RosterTopics(config.device.site)
+    with contextlib.closing(RosterStore(config.state.path / ROSTER)) as store:
+        payload = store.head() or b""
+    try:
+        sealed = Mailbox(topics, open_keys(config.roster)[1]).open(topics.head, payload)
+    except SealError:
+        return None
+    return sealed.head if isinstance(sealed, SealedHead) else None
 
 
 def open_keys(roster: Roster) -> tuple[Site, Opener]:

@@ -9,7 +9,7 @@ from edge.errors import SealError, StoreError
 from edge.mailbox import Mailbox
 from edge.members import Members
 from edge.roster import replica
-from edge.roster.record import shard_of, total
+from edge.roster.record import Head, shard_of, total
 from edge.roster.replica import Drop, Put, Sealed, SealedHead, State
 from edge.wire import RosterTopics
 
@@ -24,7 +24,7 @@ def restore(
 ) -> State:
     """The state of what is stored, with everybody in it among the members.
 
-    A file that SQLite finds damaged is put aside, for the broker has all that was in it. Raises
+    A file that SQLite finds damaged is removed, for the broker has all that was in it. Raises
     StoreError where the disk fails otherwise.
     """
     restoring = _Restoring(topics, mailbox, store, members, says)
@@ -35,7 +35,7 @@ def restore(
             raise
         restoring.forget()
         says("store-failed", "damaged", f"the roster is read anew: {error.message}")
-        store.set_aside()
+        store.begin_anew()
         return State()
 
 
@@ -66,11 +66,23 @@ class _Restoring:
         assert isinstance(head, SealedHead)
         refused = self._take_rows()
         state = replica.restored(head.head, self._held)
-        digest = total(state.sums())
-        if digest != self._store.digest():
+        if total(state.sums()) != self._store.digest():
             self._says("roster-refused", "store-changed", "what the store holds is not what it was")
-            self._store.apply([], refused, None, digest)
+        outdated = self._outdated(state, head.head)
+        if refused or outdated:
+            state = replica.restored(head.head, self._held)
+            self._store.apply([], refused + outdated, None, total(state.sums()))
         return state
+
+    def _outdated(self, state: State, head: Head) -> list[str]:
+        """Let go of the shards that the head has proven otherwise: it came, and the power failed
+        before their records did. What took rights away ahead of its head stays."""
+        held = [(s, r) for name in state.unproven() for s, r in state.shard(name).held.items()]
+        gone = [subject for subject, revision in held if revision <= head.sequence]
+        self._members.follow([Drop(subject) for subject in gone])
+        for subject in gone:
+            del self._held[subject]
+        return gone
 
     def forget(self) -> None:
         """Nobody of those who were taken over is let in."""

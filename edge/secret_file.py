@@ -12,6 +12,8 @@ from edge.errors import OstiaryError
 from edge.files import sync_dir
 
 SECRET, PUBLIC = 0o600, 0o644
+CREDENTIALS = Path("/run/credentials")
+"""Where systemd puts what `LoadCredential=` names."""
 _FORM = re.compile(rb"([0-9a-f]{64})\s*")
 
 
@@ -23,18 +25,39 @@ def read_key(path: Path, refusal: type[OstiaryError], lost: str, exposed: str) -
     """
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            found = os.fstat(file.fileno())
             form = _FORM.fullmatch(file.read(80))
     except OSError as error:
         raise refusal(f"can not read the key {path}: {error.strerror}", lost) from error
-    if mode & 0o077:
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & (0o037 if _is_credential(path) else 0o077):
         raise refusal(
             f"others than its owner may read the secret key {path} (mode {mode:04o})",
-            f"chmod 600 {path}{exposed}",
+            f"{_closing(path, found.st_uid)}{exposed}",
         )
     if form is None:
         raise refusal(f"{path} is no secret key", "64 hex digits in a line")
     return bytes.fromhex(form[1].decode("ascii"))
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd gave this file to a service.
+
+    It then belongs to root, and an access list lets the service's user read it. The list's mask
+    shows as the group's bits (0440), though no group may read it.
+    """
+    folders = (CREDENTIALS, os.environ.get("CREDENTIALS_DIRECTORY"))
+    real = path.resolve()
+    return any(real.is_relative_to(Path(folder).resolve()) for folder in folders if folder)
+
+
+def _closing(path: Path, owner: int) -> str:
+    """The command that leaves the file to who runs this, and to nobody else."""
+    user = os.geteuid()
+    if user in (0, owner):
+        return f"chmod 600 {path}"
+    # Only its owner and root may change its mode, and we could not read it after that.
+    return f"as root: chown {user} {path} && chmod 600 {path}"
 
 
 def create(files: Sequence[tuple[Path, str, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -62,11 +63,14 @@ class Syncer:
         self._says, self._wall = says, wall
         self._pull = Pull()
         self._connection = 0
-        self._scrub = self._absent = self._caught_up = False
+        self._absent = self._caught_up = False
+        # The last process may have ended before it could.
+        self._scrub = True
         self._late = ""
         self._reminder, self._newest, self._stuck = Reminder(), 0, 0
-        self._connected_s = self._said_s = 0.0
+        self._connected_s = self._said_s = self._scrub_after_s = 0.0
         self._failed_s: float | None = None
+        self._failing_since_s: float | None = None
         self._sent: RosterMessage | None = None
         self.state = restore(topics, mailbox, store, members, says)
         self._unproven = self.state.unproven()
@@ -89,7 +93,7 @@ class Syncer:
         self._take(now)
         if not link.connected:
             return
-        retry = self._failed_s is not None and now - self._failed_s > RETRY_S
+        retry = self._failed_s is not None and now - self._failed_s > RETRY_S and self._try(now)
         if (link.connection != self._connection or retry) and not self._begin(link, now):
             return
         if self._failed_s is None:
@@ -98,6 +102,22 @@ class Syncer:
             link.subscribe([Filter(self._topics.head)])
         self._watch(now)
         self._say(link, now)
+
+    def failing_s(self, now: float) -> float:
+        """For how long nothing could be stored; 0 where all is well."""
+        return 0.0 if self._failing_since_s is None else now - self._failing_since_s
+
+    def _try(self, now: float) -> bool:
+        """Whether the store takes what is held already, after it failed."""
+        try:
+            self._store.apply([], [], None, total(self.state.sums()))
+        except StoreError as error:
+            self._failed_s = now
+            if self._store.damaged(error):
+                self._begin_anew()
+            return False
+        self._failing_since_s = None
+        return True
 
     def _begin(self, link: Wire, now: float) -> bool:
         """On a new connection: what is live from here on, and the head as it stands."""
@@ -163,10 +183,23 @@ class Syncer:
         self._scrub |= any(_takes(step) for step in last.values())
 
     def _fail(self, error: StoreError, changes: replica.Changes, now: float) -> None:
-        """What can not be stored lets nobody in; who loses their rights loses them all the same."""
+        """Whose change can not be stored is not let in, whatever it gave or took."""
         self._says("store-failed", "roster", error.message)
         self._failed_s = now
-        self._members.follow([step for step in changes.steps if _takes(step)])
+        if self._failing_since_s is None:
+            self._failing_since_s = now
+        steps = changes.steps
+        self._members.follow([s if _takes(s) else Drop(_subject(s)) for s in steps])
+        if self._store.damaged(error):
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """In place of a damaged file: all that the broker has, and nobody until that has come."""
+        held = [subject for shard in self.state.shards.values() for subject in shard.held]
+        self._members.follow([Drop(subject) for subject in held])
+        self.state, self._unproven = State(), []
+        with contextlib.suppress(StoreError):
+            self._store.begin_anew()
 
     def _refuse(self, refused: Refused, settled: bool) -> None:
         if settled or refused.reason not in LATE:
@@ -202,10 +235,11 @@ class Syncer:
 
     def _say(self, link: Wire, now: float) -> None:
         """The acknowledgement: at once when all is held, else at most once a second."""
-        complete = self.complete
-        if complete:
-            self._clean()
-        elif self._sent is not None and now - self._said_s < SAY_EVERY_S:
+        if self.complete:
+            self._clean(now)
+        # Not before all that was forgotten is gone from the disk: an erasure waits for this.
+        complete = self.complete and not self._scrub
+        if not complete and self._sent is not None and now - self._said_s < SAY_EVERY_S:
             return
         message = self.message(complete)
         if message == self._sent:
@@ -214,12 +248,12 @@ class Syncer:
         if link.publish(self._acknowledge, wire.encode(dated), retain=True):
             self._sent, self._said_s = message, now
 
-    def _clean(self) -> None:
-        if not self._scrub:
+    def _clean(self, now: float) -> None:
+        if not self._scrub or now < self._scrub_after_s:
             return
-        self._scrub = False
+        self._scrub_after_s = now + SAY_EVERY_S
         try:
-            self._store.scrub()
+            self._scrub = not self._store.scrub()
         except StoreError as error:
             self._says("store-failed", "roster", error.message)
 

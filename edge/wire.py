@@ -136,11 +136,11 @@ class RosterTopics:
 
     def parse(self, topic: str) -> tuple[str, ...] | None:
         """("head",), ("index", shard) or ("subject", shard, subject); None for any other topic."""
-        base, _, rest = topic.partition("/roster/")
-        parts = tuple(rest.split("/"))
-        if f"{base}/roster" != self.base or {"head": 1, "index": 2, "subject": 3}.get(
-            parts[0]
-        ) != len(parts):
+        # By the whole beginning: a site may itself be called `roster`.
+        base = f"{self.base}/"
+        parts = tuple(topic.removeprefix(base).split("/"))
+        lengths = {"head": 1, "index": 2, "subject": 3}
+        if not topic.startswith(base) or lengths.get(parts[0]) != len(parts):
             return None
         return parts
 
@@ -153,7 +153,8 @@ class Topics:
     """The topics of one device on one site."""
 
     def __init__(self, site: str, device: str) -> None:
-        base = f"{PREFIX}/{site}/device/{device}"
+        self._devices = f"{PREFIX}/{site}/device/"
+        base = f"{self._devices}{device}"
         self.roster = f"{base}/roster"
         self.every_command = f"{base}/command/+"
         self.every_response = f"{base}/response/+"
@@ -166,6 +167,13 @@ class Topics:
     def command(self, name: str) -> str:
         """Where the operator asks something of the device; never retained."""
         return f"{self._base}/command/{name}"
+
+    def is_command(self, topic: str) -> bool:
+        """Whether a device of this site is asked something there; not only this one, so that a
+        command for another is refused aloud."""
+        device, _, rest = topic.removeprefix(self._devices).partition("/")
+        own = topic.startswith(self._devices) and bool(device)
+        return own and rest.startswith("command/")
 
     def response(self, name: str) -> str:
         """Where the device answers, and nowhere else."""

@@ -52,16 +52,31 @@ def test_the_wall_shows_the_doors_own_time(
     assert wall() == Moment(at_s + 0.25, weekday, 60 * hour + minute)
 
 
-def test_it_is_never_before_a_moment_that_has_been() -> None:
-    clock = FakeClock()
-    wall = WallClock("UTC", clock)
-    assert wall().at_s == clock.now, "1970, and nothing is known yet"
+def test_it_is_never_before_a_moment_that_has_been_and_runs_on_from_there() -> None:
+    system, running = FakeClock(), FakeClock()
+    wall = WallClock("UTC", system, running)
+    assert wall().at_s == system.now, "1970, and nothing is known yet"
+    assert wall.behind_s <= 0
     signed = utc(2026, 11, 23, 9, 15)
-    wall.raise_floor(signed)
+    wall.known(signed)
     assert wall() == Moment(signed, 0, 9 * 60 + 15)
-    wall.raise_floor(signed - 86400)
-    assert wall().at_s == signed, "it does not fall"
-    clock.now = signed + 60
-    assert wall() == Moment(signed + 60, 0, 9 * 60 + 16)
-    clock.now = 0.0
-    assert wall().at_s == signed, "a clock that jumps back brings nobody's days back"
+    assert wall.behind_s == signed - system.now
+    running.now += 120
+    assert wall() == Moment(signed + 120, 0, 9 * 60 + 17), "without a clock time still passes"
+    wall.known(signed)
+    assert wall().at_s == signed + 120, "the same head says nothing new"
+    system.now = signed + 600
+    assert wall() == Moment(signed + 600, 0, 9 * 60 + 25)
+    assert wall.behind_s < 0
+    system.now = 0.0
+    assert wall().at_s == signed + 120, "a clock that jumps back brings nobody's days back"
+
+
+def test_the_next_head_corrects_one_of_a_wrong_clock() -> None:
+    system = FakeClock()
+    system.now = utc(2026, 11, 23, 9, 15)
+    wall = WallClock("UTC", system, FakeClock())
+    wall.known(system.now + 9 * 365 * 86400)
+    assert wall().at_s == system.now + 9 * 365 * 86400
+    wall.known(system.now - 60)
+    assert wall().at_s == system.now

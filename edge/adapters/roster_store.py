@@ -23,6 +23,9 @@ MIGRATIONS = (
 )
 
 
+BUSY_MS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A subject's record as it is stored."""
@@ -35,15 +38,15 @@ class Row:
 class RosterStore:
     """Raises StoreError from every call that the disk fails."""
 
-    def __init__(self, path: Path) -> None:
-        """A file that is no database is put aside: what it should hold is at the broker."""
+    def __init__(self, path: Path, mends: bool = False) -> None:
+        """With `mends` a file that is no database is removed: what it held is at the broker."""
         self.path = path
         try:
             self._database = connect(path, MIGRATIONS)
         except StoreError as error:
-            if not self.damaged(error):
+            if not mends or not self.damaged(error):
                 raise
-            self._move_aside()
+            self._remove()
             self._database = connect(path, MIGRATIONS)
 
     @staticmethod
@@ -52,19 +55,18 @@ class RosterStore:
         those are kinds of DatabaseError with names of their own."""
         return type(error.__cause__) is sqlite3.DatabaseError
 
-    def set_aside(self) -> None:
-        """Begin with an empty file; the old one stays beside it as `.damaged`."""
+    def begin_anew(self) -> None:
+        """An empty file in place of a damaged one. A copy of that would keep who was erased."""
         self._database.close()
-        self._move_aside()
+        self._remove()
         self._database = connect(self.path, MIGRATIONS)
 
-    def _move_aside(self) -> None:
+    def _remove(self) -> None:
         try:
-            self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
-            for ending in ("-wal", "-shm"):
+            for ending in ("", "-wal", "-shm"):
                 self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"can not move {self.path}: {error.strerror}") from error
+            raise StoreError(f"can not remove {self.path}: {error.strerror}") from error
 
     def apply(
         self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
@@ -97,12 +99,18 @@ class RosterStore:
             raise self._failed(error) from error
         self.scrub()
 
-    def scrub(self) -> None:
-        """What was forgotten is gone from the disk too, not only from the answers."""
+    def scrub(self) -> bool:
+        """What was forgotten is gone from the disk too, not only from the answers.
+
+        False where somebody reads there, so that it must be tried again; nobody is waited for.
+        """
         try:
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._database.execute("PRAGMA busy_timeout = 0")
+            (row,) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        return not row[0]
 
     def head(self) -> bytes | None:
         """The newest head, sealed."""

@@ -111,17 +111,19 @@ def test_every_call_names_a_disk_that_fails(path: Path) -> None:
         store.scrub()
 
 
-def test_a_file_that_is_no_database_is_put_aside(path: Path) -> None:
+def test_a_file_that_is_no_database_is_replaced_by_who_mends_it(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 1000)
-    store = RosterStore(path)
+    with pytest.raises(StoreError, match=r"roster\.db"):
+        RosterStore(path)
+    assert path.read_bytes() == b"no database" * 1000, "only who mends it may remove it"
+    store = RosterStore(path, mends=True)
     assert (store.head(), list(store.rows())) == (None, [])
     store.close()
-    assert path.with_name("roster.db.damaged").read_bytes() == b"no database" * 1000
 
 
 def test_a_file_that_can_not_be_opened_is_named_and_stays(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(StoreError, match=r"roster\.db"):
-        RosterStore(path)
+        RosterStore(path, mends=True)
     assert path.is_dir()
