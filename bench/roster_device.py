@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -46,7 +48,7 @@ STRANGER = 10**9
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What to reach: this roster, with these subjects granted. `turn_s` is between two turns of
-    the loop, as a camera sets it."""
+    the loop, as a camera sets it; with `cut` the wire breaks at the end, and is mended."""
 
     folder: str
     name: str
@@ -56,6 +58,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     probes: list[int]
     turn_s: float = 0.0
     rest_s: float = 0.0
+    cut: bool = False
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,11 +149,16 @@ def reach(order: Order) -> Reached:
     granting = door.grants(order.probes)
     seconds = time.monotonic() - began
     processor_s = time.process_time() - processor
-    # What the broker still sends of a kept session, and the acknowledgement, are counted as well.
-    until = time.monotonic() + order.rest_s
-    while time.monotonic() < until:
-        syncer.turn(link, time.monotonic())
-        time.sleep(order.turn_s or 1e-2)
+    _rest(syncer, link, order)
+    if order.cut:
+        before = link.connection
+        wire: Any = link._client.socket()
+        assert wire is not None
+        wire.shutdown(socket.SHUT_RDWR)
+        while link.connection == before:
+            time.sleep(1e-2)
+        _rest(syncer, link, order)
+        assert link.kept
     link.stop(b"{}", 5.0)
     return Reached(
         seconds=seconds,
@@ -165,6 +173,14 @@ def reach(order: Order) -> Reached:
         before_mb=before_mb,
         said=dict(said),
     )
+
+
+def _rest(syncer: Syncer, link: Link, order: Order) -> None:
+    """What the broker still sends, and the acknowledgement, are counted as well."""
+    until = time.monotonic() + order.rest_s
+    while time.monotonic() < until:
+        syncer.turn(link, time.monotonic())
+        time.sleep(order.turn_s or 1e-2)
 
 
 def _holds(syncer: Syncer, order: Order) -> bool:

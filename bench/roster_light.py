@@ -73,8 +73,9 @@ class Memory(RosterStore):
     def clear(self) -> None:
         self._rows, self._kept = {}, (None, "")
 
-    def scrub(self) -> None:
+    def scrub(self) -> bool:
         """Nothing is on a disk."""
+        return True
 
     def head(self) -> bytes | None:
         return self._kept[0]

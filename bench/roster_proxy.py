@@ -12,13 +12,15 @@ CHUNK = 1 << 16
 
 
 class Proxy:
-    """Listens on `port` and passes on to another port here; `up` and `down` are bytes."""
+    """Listens on `port` and passes on to another port here; `up` and `down` are bytes, `last` those
+    of both directions since the last connection was made."""
 
     def __init__(self, towards: int) -> None:
         self._towards = towards
         self._listener = socket.create_server((HERE, 0))
         self.port = int(self._listener.getsockname()[1])
         self.up = self.down = 0
+        self.last = 0
         self._lock = threading.Lock()
         self._pairs: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -46,6 +48,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 device, _ = self._listener.accept()
+                self.last = 0
                 broker = socket.create_connection((HERE, self._towards))
                 self._pairs += [device, broker]
                 for each in (device, broker):
@@ -63,6 +66,7 @@ class Proxy:
                 with self._lock:
                     self.up += len(chunk) if up else 0
                     self.down += 0 if up else len(chunk)
+                    self.last += len(chunk)
                 sink.sendall(chunk)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

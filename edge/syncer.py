@@ -168,7 +168,7 @@ class Syncer:
         newest = max((m.record.revision for m in messages if isinstance(m, Sealed)), default=0)
         known = 0 if self.state.head is None else self.state.head.sequence
         if known >= max(newest, self._newest):
-            self._reminder.seldom(now)
+            self._reminder.calm()
         elif newest > self._newest:
             self._reminder.soon(now)
         self._newest = max(newest, self._newest)

@@ -171,9 +171,9 @@ class Topics:
     def is_command(self, topic: str) -> bool:
         """Whether a device of this site is asked something there; not only this one, so that a
         command for another is refused aloud."""
-        device, _, rest = topic.removeprefix(self._devices).partition("/")
-        own = topic.startswith(self._devices) and bool(device)
-        return own and rest.startswith("command/")
+        # By the whole beginning: a site may itself be called `command`.
+        _device, _, rest = topic.removeprefix(self._devices).partition("/")
+        return topic.startswith(self._devices) and rest.startswith("command/")
 
     def response(self, name: str) -> str:
         """Where the device answers, and nowhere else."""

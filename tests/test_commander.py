@@ -16,6 +16,7 @@ from edge.commander import AT_ONCE, MAX_BYTES, MOST_AHEAD_S, MOST_WAITING
 from edge.core.types import Outcome, Reason
 from edge.roster.record import Head, Sum, encode, shard_names
 from edge.roster.sealing import Sealer, Site
+from edge.wire import RosterTopics, Topics
 
 
 class FakeLink:
@@ -235,9 +236,18 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
     assert opened == [1, 2, 3, 3]
 
 
-def test_what_is_no_command_is_left_to_others(house: House) -> None:
-    given(house, came("ostiary/1/hq/roster/head", b"", None))
+@pytest.mark.parametrize("site", ["hq", "command"])
+def test_what_is_no_command_is_left_to_others_whatever_the_site_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    monkeypatch.setattr("commanding.Topics", lambda _site, device: Topics(site, device))
+    house, roster = House(tmp_path), RosterTopics(site)
+    for topic in (roster.head, roster.index("ab"), roster.subject("ab", "command")):
+        given(house, came(topic, b"sealed", None))
     assert house.refused == []
+    given(house, asks(house))
+    assert house.door.opened == 1
+    house.close()
 
 
 def test_capture_is_answered_when_it_is_done(house: House) -> None:

@@ -8,6 +8,7 @@ import pytest
 from roster_operator import SITE_KEY, Operator, face
 from roster_scene import TURN_S, Scene
 
+from edge.adapters.mqtt import Received
 from edge.core.types import Reason
 from edge.roster.sealing import Sealer, Site
 from edge.syncer import RETRY_S
@@ -62,6 +63,32 @@ def test_a_head_that_nobody_would_miss_is_asked_for_in_minutes(scene: Scene) -> 
     # And no more often: it is 6 kB.
     topics = scene.broker.topics_asked()
     assert topics.count(scene.operator.topics.head) == 2
+
+
+@pytest.mark.parametrize("replayed", ["old head", "newer heads", "old record"])
+def test_replayed_messages_do_not_put_off_the_question_for_the_head(
+    scene: Scene, replayed: str
+) -> None:
+    scene.enroll("alice")
+    scene.live()
+    topics, broker = scene.operator.topics, scene.broker
+    messages = {
+        "old head": [(topics.head, broker.kept[topics.head])] * 5,
+        "newer heads": [],
+        "old record": [scene.operator.record("alice")] * 5,
+    }[replayed]
+    while len(messages) < 5:
+        # Signed again, and lost as well.
+        scene.now += 1
+        messages.append(scene.operator.head())
+    broker.deaf = True
+    broker.keep(scene.revoke("alice"))
+    for topic, payload in messages:
+        assert scene.door.decide(face(0)).granted
+        scene.live(61)
+        scene.door.mailbox.put(Received(topic, payload, False, None, None))
+    scene.check()
+    assert not scene.door.decide(face(0)).granted
 
 
 def test_a_full_disk_lets_nobody_new_in_and_revokes_all_the_same(scene: Scene) -> None:

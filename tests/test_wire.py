@@ -5,7 +5,17 @@ import pytest
 
 from edge import wire
 from edge.core.types import Outcome, Reason
-from edge.wire import DecisionMessage, EventMessage, StateMessage, TelemetryMessage, Topics
+from edge.wire import (
+    DecisionMessage,
+    EventMessage,
+    RosterTopics,
+    StateMessage,
+    TelemetryMessage,
+    Topics,
+)
+
+SITES = ("hq", "roster", "command", "device", "head", "ostiary")
+"""Any id may be a site's, also a word of the topics."""
 
 MESSAGES = [
     DecisionMessage(
@@ -43,3 +53,41 @@ def test_topics_are_of_one_device() -> None:
     topics = Topics("hq", "north")
     assert topics.decision == "ostiary/1/hq/device/north/decision"
     assert topics.state == "ostiary/1/hq/device/north/state"
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_rosters_topics_are_read_back_whatever_the_site_is_called(site: str) -> None:
+    topics = RosterTopics(site)
+    assert topics.parse(topics.head) == ("head",)
+    assert topics.parse(topics.index("ab")) == ("index", "ab")
+    assert topics.parse(topics.subject("ab", "roster")) == ("subject", "ab", "roster")
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_is_no_topic_of_this_sites_roster_is_none(site: str) -> None:
+    topics, base = RosterTopics(site), f"ostiary/1/{site}/roster"
+    for wrong in (
+        "", base, f"{base}/", f"{base}/other", f"{base}/head/x", f"{base}/index",
+        f"{base}/index/ab/c", f"{base}/subject/ab", f"{base}/subject/ab/alice/x", f"{base}x/head",
+        f"x{base}/head", f"{base}/roster/head", f"ostiary/1/{site}/head", "head",
+        RosterTopics("branch").head, RosterTopics("branch").subject("ab", "alice"),
+        Topics(site, "north").roster, Topics(site, "roster").roster,
+    ):  # fmt: skip
+        assert topics.parse(wrong) is None, wrong
+
+
+@pytest.mark.parametrize("device", ["north", "command", "device"])
+@pytest.mark.parametrize("site", SITES)
+def test_a_command_is_told_from_all_else_whatever_site_and_device_are_called(
+    site: str, device: str
+) -> None:
+    topics, roster = Topics(site, device), RosterTopics(site)
+    assert topics.is_command(topics.command("open"))
+    assert topics.is_command(Topics(site, "south").command("open"))
+    for other in (
+        topics.response("open"), topics.roster, topics.state, topics.event, topics.decision,
+        roster.head, roster.index("ab"), roster.subject("ab", "command"),
+        Topics("branch", device).command("open"), f"x{topics.command('open')}",
+        "north/command/open",
+    ):  # fmt: skip
+        assert not topics.is_command(other), other

@@ -121,8 +121,9 @@ class Link:
             settings.host,
             settings.port,
             settings.keepalive_s,
-            # Who receives nothing leaves nothing at the broker.
-            clean_start=self._inbox is None,
+            # Who receives nothing leaves nothing at the broker. Who starts does not know what the
+            # process before had asked for, so could not leave it; what it missed is asked for.
+            clean_start=self._inbox is None or paho.MQTT_CLEAN_START_FIRST_ONLY,
             properties=connecting(SESSION_S if self._inbox is not None else 0),
         )
         self._client.loop_start()

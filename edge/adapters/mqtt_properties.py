@@ -8,8 +8,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 SESSION_S = 7 * 24 * 3600
-"""How long the broker keeps what we are subscribed to and missed: over a week's holiday. Who comes
-back later reads the roster anew, for it is retained."""
+"""How long the broker keeps what we are subscribed to and missed, where only the network was away.
+Who comes back later, or starts, reads of the roster what has changed, for it is retained."""
 RECEIVE_MAXIMUM = 20
 """Messages that may come ahead of our acknowledgement: with the size below, 20 MiB."""
 MAX_PACKET_BYTES = 1 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 
 import cv2
@@ -31,13 +32,19 @@ def read_photo(path: Path) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A photo's file as it is, where it is not too large. Raises PhotoError."""
+    """A photo's file as it is, where it is a file and not too large. Raises PhotoError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        # A pipe waits for somebody to write, and some devices never end.
+        if not stat.S_ISREG(found.st_mode):
+            raise PhotoError(f"{path} is no file")
+        if found.st_size > MAX_BYTES:
             raise PhotoError(f"{path} has more than {MAX_BYTES // 10**6} MB")
         return path.read_bytes()
     except OSError as error:
         raise PhotoError(f"can not read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise PhotoError(f"{str(path)!r} is no name of a file: {error}") from error
 
 
 def decode(data: bytes, name: str) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -37,6 +38,9 @@ def new_app(help_text: str) -> typer.Typer:
 
 def run(app: typer.Typer) -> NoReturn:
     """Run a command line; what somebody can mend becomes one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text, and a terminal need not know every letter.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except OstiaryError as error:
@@ -58,7 +62,20 @@ def _fail(message: str, hint: str) -> NoReturn:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_as_text(msgspec.to_builtins(value)))
+    sys.stdout.write(encoded.decode() + "\n")
+
+
+def _as_text(value: Any) -> Any:
+    """The same with each byte of a name that is not UTF-8 as `\\udcff`."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(held) for key, held in value.items()}
+    return [_as_text(held) for held in value] if isinstance(value, list | tuple) else value
 
 
 def progress(label: str) -> tuple[Progress, Callable[[int, int], None]]:

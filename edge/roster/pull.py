@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edge.roster.record import Head
@@ -21,6 +22,9 @@ STUCK = 3
 """Vain attempts after which somebody should know."""
 INDEXES = 8
 """Of a window, one in so many may be an index, beside the records: a few more than it says."""
+RETRIES = 4
+"""Of a window, one in so many may be what was asked for before: else what the broker has not would
+keep out what it has."""
 SOON_S, SELDOM_S = 5.0, 300.0
 """The head is asked for again at first and at last, see `Reminder`."""
 
@@ -42,10 +46,11 @@ class Want:
 
 @dataclass(slots=True)
 class _Patience:
-    """How often a topic was asked for in vain, and when it may be asked again."""
+    """How often a topic was asked for in vain, when last, and when it may be asked again."""
 
     tries: int = 0
-    not_before_s: float = 0.0
+    last_s: float = -math.inf
+    not_before_s: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +66,32 @@ INDEX = ""
 
 
 class Reminder:
-    """When to ask again for what nobody would miss: soon after a sign that it was lost, then ever
-    later."""
+    """When to ask again for what nobody would miss: seldom, and soon after a sign that it was lost,
+    then ever later. No message moves the seldom time: who replays old ones must not put it off."""
 
     def __init__(self) -> None:
-        self._wait_s, self._next_s = SELDOM_S, math.inf
+        self._wait_s, self._soon_s, self._seldom_s = SOON_S, math.inf, math.inf
+
+    def seldom(self, now: float) -> None:
+        """It was asked for just now."""
+        self._soon_s, self._seldom_s = math.inf, now + SELDOM_S
 
     def soon(self, now: float) -> None:
         """There is a sign."""
-        self._wait_s, self._next_s = SOON_S, now + SOON_S
+        self._wait_s, self._soon_s = SOON_S, min(self._soon_s, now + SOON_S)
 
-    def seldom(self, now: float) -> None:
-        """All is well."""
-        self._wait_s, self._next_s = SELDOM_S, now + SELDOM_S
+    def calm(self) -> None:
+        """What the sign was about has come."""
+        self._soon_s = math.inf
 
     def due(self, now: float) -> bool:
         """Whether to ask now."""
-        if now < self._next_s:
+        if now < min(self._soon_s, self._seldom_s):
             return False
-        self._wait_s = min(2 * self._wait_s, SELDOM_S)
-        self._next_s = now + self._wait_s
+        self._seldom_s = now + SELDOM_S
+        if self._soon_s < math.inf:
+            self._wait_s = min(2 * self._wait_s, SELDOM_S)
+            self._soon_s = now + self._wait_s
         return True
 
 
@@ -102,7 +113,7 @@ class Pull:
         self._done += self._left
         self._open.clear()
         self._left.clear()
-        self._patience.clear()
+        self._forgive()
         self._ceiling = LARGEST_WINDOW
 
     def arrived(self, shard: str, subject: str, now: float) -> None:
@@ -126,7 +137,7 @@ class Pull:
         if state.head is not self._head:
             # The operator has just published: what was no good then may be now.
             self._head = state.head
-            self._patience.clear()
+            self._forgive()
         plan = Plan(leave=self._done + self._give_up(now))
         self._done = []
         if self._came >= self._window:
@@ -151,14 +162,43 @@ class Pull:
         for shard in self._patience.keys() - set(unproven):
             del self._patience[shard]
         # What was begun is finished first: whom an index has outdated waits for their record.
+        begun = [shard for shard in unproven if state.shard(shard).index is not None]
         later = 0
-        for shard in unproven:
-            index = state.shard(shard).index
-            if index is not None and free > 0:
-                free -= self._ask_records(ask, state, shard, free, now)
-            elif index is not None:
-                later += len(index)
+        for shard in begun:
+            asked = self._open.get(shard, {}).keys() | self._patience.get(shard, {}).keys()
+            fresh = [subject for subject in state.shard(shard).missing() if subject not in asked]
+            took = self._ask_records(ask, state, shard, fresh, free, now)
+            free, later = free - took, later + max(0, len(fresh) - took)
+        self._ask_again(ask, state, begun, free, now)
         self._ask_indexes(ask, state, unproven, self._window - later, now)
+
+    def _ask_again(
+        self, ask: list[Want], state: State, begun: Sequence[str], free: int, now: float
+    ) -> None:
+        """Ask for some of what did not come, the longest ago first."""
+        room = min(free, self._window // RETRIES - self._retried())
+        due: dict[str, list[str]] = {}
+        for _, shard, subject in heapq.nsmallest(max(0, room), self._due(state, begun, now)):
+            due.setdefault(shard, []).append(subject)
+        for shard, subjects in due.items():
+            room -= self._ask_records(ask, state, shard, subjects, room, now)
+
+    def _retried(self) -> int:
+        """How many of those under way were asked for before."""
+        patience = self._patience
+        return sum(
+            len(open_.keys() & patience.get(n, {}).keys()) for n, open_ in self._open.items()
+        )
+
+    def _due(
+        self, state: State, begun: Sequence[str], now: float
+    ) -> Iterator[tuple[float, str, str]]:
+        """Whom to ask for again: when they were last, their shard and they."""
+        for shard in begun:
+            held, index = state.shard(shard).held, state.shard(shard).index or {}
+            for subject, patience in self._patience.get(shard, {}).items():
+                if subject in index and subject not in held and self._may(shard, subject, now):
+                    yield patience.last_s, shard, subject
 
     def _ask_indexes(
         self, ask: list[Want], state: State, unproven: Sequence[str], room: int, now: float
@@ -169,7 +209,7 @@ class Pull:
         asked = {shard for shard, subjects in self._open.items() if INDEX in subjects}
         room -= sum(counts.get(shard, 0) for shard in asked)
         indexes = len(asked)
-        for shard in unproven:
+        for shard in sorted(unproven, key=lambda shard: self._last_asked_s(shard, INDEX)):
             if state.shard(shard).index is not None or not self._may(shard, INDEX, now):
                 continue
             # One is asked for whatever its size, so that nothing is starved.
@@ -179,17 +219,23 @@ class Pull:
             indexes, room = indexes + 1, room - counts[shard]
             self._ask(ask, Want(shard), now)
 
-    def _ask_records(self, ask: list[Want], state: State, shard: str, free: int, now: float) -> int:
-        """Ask for what a shard misses, up to `free` messages; how many are expected."""
-        held = state.shard(shard)
-        missing = [subject for subject in held.missing() if self._may(shard, subject, now)]
-        everybody = held.index or {}
-        if missing and 2 * len(missing) >= len(everybody) <= free and not self._open.get(shard):
+    def _ask_records(
+        self,
+        ask: list[Want],
+        state: State,
+        shard: str,
+        missing: Sequence[str],
+        room: int,
+        now: float,
+    ) -> int:
+        """Ask for those a shard misses, up to `room` messages; how many are expected."""
+        everybody = state.shard(shard).index or {}
+        if missing and 2 * len(missing) >= len(everybody) <= room and not self._open.get(shard):
             self._ask(ask, Want(shard, tuple(everybody), whole=True), now)
             return len(everybody)
-        for subject in missing[:free]:
+        for subject in missing[:room]:
             self._ask(ask, Want(shard, (subject,)), now)
-        return len(missing[:free])
+        return len(missing[:room])
 
     def _ask(self, ask: list[Want], want: Want, now: float) -> None:
         self._last_s = now
@@ -201,15 +247,23 @@ class Pull:
         """After a silence: what is open was dropped, so ask for less at once."""
         if not self._left or now - self._last_s < QUIET_S:
             return []
+        # What did not come before either says nothing of how much the broker takes at once.
+        first = self._retried() < self.under_way
         for shard, subjects in self._open.items():
             for subject in subjects:
                 self._postpone(shard, subject, now)
         lost = list(self._left)
         self._open.clear()
         self._left.clear()
-        self._ceiling = max(self._window // 2, FIRST_WINDOW)
-        self._window, self._came = max(self._window // 2, LEAST_WINDOW), 0
+        if first:
+            self._ceiling = max(self._window // 2, FIRST_WINDOW)
+            self._window, self._came = max(self._window // 2, LEAST_WINDOW), 0
         return lost
+
+    def _forgive(self) -> None:
+        """Everything may be asked for at once; in which order is not forgotten."""
+        for patience in (p for shard in self._patience.values() for p in shard.values()):
+            patience.tries, patience.not_before_s = 0, -math.inf
 
     def _may(self, shard: str, subject: str, now: float) -> bool:
         if subject in self._open.get(shard, ()):
@@ -217,7 +271,12 @@ class Pull:
         patience = self._patience.get(shard, {}).get(subject)
         return patience is None or now >= patience.not_before_s
 
+    def _last_asked_s(self, shard: str, subject: str) -> float:
+        patience = self._patience.get(shard, {}).get(subject)
+        return -math.inf if patience is None else patience.last_s
+
     def _postpone(self, shard: str, subject: str, now: float) -> None:
         patience = self._patience.setdefault(shard, {}).setdefault(subject, _Patience())
+        patience.last_s = now
         patience.not_before_s = now + min(AGAIN_S * 2**patience.tries, LONGEST_S)
         patience.tries = min(patience.tries + 1, 16)

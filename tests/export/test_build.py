@@ -149,6 +149,7 @@ def test_a_conversion_that_differs_is_refused(made: Plan, at_hand: Path, tmp_pat
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.long
 def test_it_replaces_a_bundle_and_nothing_else(made: Plan, at_hand: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -112,6 +112,7 @@ def test_an_unwritable_directory_is_named(tmp_path: Path) -> None:
     assert "can not write" in told
 
 
+@pytest.mark.long
 def test_a_killed_build_leaves_no_bundle_and_the_next_clears_up(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "export", "build", "mobilefacenet-192", "--out", str(out)]
@@ -128,6 +129,7 @@ def test_a_killed_build_leaves_no_bundle_and_the_next_clears_up(tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 
 
+@pytest.mark.long
 def test_compare_prints_every_encoder_and_the_ratios(bundle_dir: Path) -> None:
     told = json.loads(ostiary("bench", "--bundle", bundle_dir, "--compare", "--json").stdout)
     names = [item["name"] for item in told["encoders"]]

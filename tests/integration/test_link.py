@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cutting_proxy import CuttingProxy
 from plain_peer import PATIENCE_S, PlainPeer
 
 from edge.adapters.journal import Journal
@@ -79,16 +80,33 @@ def subscribed(door: Listener, peer: PlainPeer, wanted: Filter) -> None:
 def test_a_kept_session_brings_what_was_said_while_away(
     broker: trial.Mosquitto, peer: PlainPeer
 ) -> None:
-    door = Listener(broker.port).start()
+    # The wire breaks in the middle of the first message.
+    proxy = CuttingProxy(broker.port, [3000])
+    door = Listener(proxy.port).start()
     assert not door.link.kept
     subscribed(door, peer, Filter(f"{BASE}/live", replay=False))
+    said = [bytes(6000), b"1", b"2", b"3"]
+    for payload in said:
+        peer.publish(f"{BASE}/live", payload)
+    assert [door.next().payload for _ in said] == said
+    assert (door.link.connection, door.link.kept, proxy.left) == (2, True, 0)
     door.close()
-    for number in range(5):
-        peer.publish(f"{BASE}/live", b"%d" % number)
-    again = Listener(broker.port).start()
-    assert again.link.kept
-    assert [again.next().payload for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
-    again.close()
+    proxy.close()
+
+
+def test_who_starts_hears_nothing_that_the_process_before_had_asked_for(
+    broker: trial.Mosquitto, peer: PlainPeer
+) -> None:
+    before = Listener(broker.port).start()
+    subscribed(before, peer, Filter(f"{BASE}/pulled"))
+    before.close()
+    door = Listener(broker.port).start()
+    assert not door.link.kept
+    subscribed(door, peer, Filter(f"{BASE}/live"))
+    for topic in ("pulled", "live"):
+        peer.publish(f"{BASE}/{topic}", b"")
+    assert door.next().topic == f"{BASE}/live"
+    door.close()
 
 
 def test_each_connection_is_counted_and_says_whether_the_session_was_kept(

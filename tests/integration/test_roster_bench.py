@@ -21,6 +21,7 @@ def figures(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, di
     return {f"{row['part']}: {row['what']}": row for row in rows}
 
 
+@pytest.mark.long
 def test_a_new_device_and_a_reconnect(capsys: pytest.CaptureFixture[str]) -> None:
     found = figures(capsys, "--part", "sync", "reconnect", "--subjects", "200")
     assert found["sync, 200: new device, complete and granting"]["target"] == 5
@@ -28,8 +29,8 @@ def test_a_new_device_and_a_reconnect(capsys: pytest.CaptureFixture[str]) -> Non
     assert found["sync, 200: started again: complete and granting"]["verdict"] == "met"
     assert found["sync, 200: nothing was refused"]["verdict"] == "met"
     assert found["sync, 200: device's memory, highest"]["verdict"] == "met"
-    quiet = found["reconnect, 200: session kept, nothing changed"]
-    changed = found["reconnect, 200: session lost, 10 changed"]
+    quiet = found["reconnect, 200: wire cut, nothing changed"]
+    changed = found["reconnect, 200: started again, 10 changed at once"]
     # A head goes over the wire even where nothing changed, and the records where ten did.
     assert 4 < float(str(quiet["value"])) < 20
     assert float(str(quiet["value"])) + 7 < float(str(changed["value"])) < 200

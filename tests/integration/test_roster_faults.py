@@ -171,7 +171,6 @@ def test_a_door_that_is_away_for_more_than_the_broker_queues(tmp_path: Path, que
             voice.send(operator.changes(life.changes(50 * queue // 100)))
         door = Door(tmp_path, at(broker.port)).start()
         until([door], lambda: door.equals(operator))
-        assert door.link.kept, "the session, with what it could hold"
         door.check(operator)
         assert door.events == []
         door.close()
@@ -212,7 +211,10 @@ def check_store(folder: Path) -> None:
     store.close()
     said: list[tuple[str, str, str]] = []
     place = Place(folder, lambda *event: said.append(event))
-    assert place.held() == held
+    # All of it, but for the shards that the stored head has outdated.
+    assert place.held().items() <= held.items()
+    digest = total(replica.restored(None, place.held()).sums())
+    assert place.store.digest() == (digest if place.store.head() else "")
     assert said == []
     place.store.close()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from types import MappingProxyType
 
 import pytest
+from roster_puller import Device
 
 from edge.roster.pull import (
     AGAIN_S,
@@ -21,73 +20,9 @@ from edge.roster.pull import (
     SOON_S,
     Pull,
     Reminder,
-    Want,
 )
-from edge.roster.record import Head, shard_names, shard_of, sum_of
-from edge.roster.replica import Shard, State
-
-Entries = Mapping[str, int]
-
-
-def by_shard(subjects: Iterable[str]) -> dict[str, dict[str, int]]:
-    shards: dict[str, dict[str, int]] = {}
-    for subject in subjects:
-        shards.setdefault(shard_of(subject), {})[subject] = 1
-    return shards
-
-
-class Device:
-    """A state that takes what a broker brings, without seals and proofs."""
-
-    def __init__(self, subjects: Iterable[str]) -> None:
-        self.roster = by_shard(subjects)
-        sums = tuple(sum_of(self.roster.get(name, {})) for name in shard_names())
-        self.head = Head(1, 0.0, sums)
-        self.held: dict[str, dict[str, int]] = {}
-        self.indexes: dict[str, Entries] = {}
-        self.pull, self.now = Pull(), 0.0
-
-    @property
-    def state(self) -> State:
-        shards = {}
-        for name in self.roster:
-            held = self.held.get(name, {})
-            shards[name] = Shard(held, sum_of(held), {}, self.indexes.get(name))
-        return State(self.head, MappingProxyType(shards))
-
-    @property
-    def complete(self) -> bool:
-        return not self.state.unproven()
-
-    def next(self) -> list[Want]:
-        state = self.state
-        return self.pull.next(state, state.unproven(), self.now).ask
-
-    def bring(self, want: Want, but: Iterable[str] = ()) -> int:
-        """All that a filter brings; how many messages that is."""
-        subjects = [s for s in want.subjects or (INDEX,) if s not in set(but)]
-        for subject in subjects:
-            if subject == INDEX:
-                self.indexes[want.shard] = self.roster[want.shard]
-            else:
-                self.held.setdefault(want.shard, {})[subject] = 1
-            self.pull.arrived(want.shard, subject, self.now)
-        return len(subjects)
-
-    def until_complete(self, broker_queue: int = 10_000) -> int:
-        """Pull all; the most messages that were under way at once."""
-        most = 0
-        for _ in range(2000):
-            asked = self.next()
-            most = max(most, self.pull.under_way)
-            room = broker_queue
-            for want in asked:
-                if room >= want.expected:
-                    room -= self.bring(want)
-            self.now += 0.1
-            if self.complete:
-                return most
-        raise AssertionError("never complete")
+from edge.roster.record import Head, shard_of
+from edge.roster.replica import State
 
 
 def test_nothing_is_asked_without_a_head_or_with_all_proven() -> None:
@@ -254,6 +189,26 @@ def test_a_reminder_comes_soon_after_a_sign_then_ever_later() -> None:
     reminder.seldom(2000.0)
     assert not reminder.due(2000 + SELDOM_S - 1)
     assert reminder.due(2000 + SELDOM_S)
+
+
+def test_no_message_puts_off_the_seldom_reminder() -> None:
+    reminder = Reminder()
+    reminder.seldom(0.0)
+    reminder.soon(200.0)
+    reminder.calm()
+    assert not reminder.due(SELDOM_S - 1)
+    assert reminder.due(SELDOM_S)
+    assert not reminder.due(2 * SELDOM_S - 1)
+    assert reminder.due(2 * SELDOM_S)
+
+
+def test_a_sign_does_not_put_off_what_one_before_has_begun() -> None:
+    reminder = Reminder()
+    reminder.seldom(0.0)
+    for second in range(int(SOON_S)):
+        assert not reminder.due(second)
+        reminder.soon(second)
+    assert reminder.due(SOON_S)
 
 
 def test_the_next_indexes_are_fetched_beside_the_records() -> None:
