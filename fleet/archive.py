@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from edge.config import Name
 from edge.files import sync_dir
+from edge.roster.record import shard_names
 from edge.secret_file import SECRET
 from fleet.errors import FleetError
 from fleet.people import UNIT_TOLERANCE, Blobs, Person, check, check_subject
@@ -22,6 +23,9 @@ from fleet.registry import Registry
 from fleet.saved import Saved
 
 VERSION = 1
+SHARDS = frozenset(shard_names())
+END_OF_TIME_S = 1e11
+"""As records have it: year 5138."""
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Done = Callable[[int, int], None]
 
@@ -133,6 +137,7 @@ class _Reading:
         self._erasures: list[Erasure] = []
         self._devices: list[str] = []
         self._trail: list[Entry] = []
+        self._sizes: dict[str, int] = {}
 
     def read(self, file: Iterator[bytes]) -> Saved:
         first: First | None = None
@@ -178,11 +183,13 @@ class _Reading:
                 self._take_person(line, first)
             elif isinstance(line, Waiting):
                 self._number(line.erasure.sequence, first)
+                if line.erasure.shard not in SHARDS:
+                    raise FleetError(f"{line.erasure.shard!r} is no shard")
                 self._erasures.append(line.erasure)
             elif isinstance(line, Door):
                 self._devices.append(check_subject(line.id))
             elif isinstance(line, Trail):
-                self._trail.append(line.entry)
+                self._trail.append(_checked(line.entry, first))
             else:
                 raise FleetError("a second first line")
         except FleetError as error:
@@ -195,8 +202,12 @@ class _Reading:
             raise FleetError(f"{person.subject} is there twice")
         if (person.gone and blobs) or person.encoders != tuple(sorted(blobs)):
             raise FleetError(f"{person.subject}: other templates than the person has")
-        for blob in blobs.values():
+        _check_time(person.enrolled_at_s)
+        for encoder, blob in blobs.items():
             _check_template(person.subject, blob)
+            # Galleries hold rows of one length an encoder: another one would stop every command.
+            if self._sizes.setdefault(encoder, len(blob)) != len(blob):
+                raise FleetError(f"{person.subject}: a template of another length than the others")
         self._number(person.revision, first)
         self._subjects.add(person.subject)
         self._people.append((person, blobs))
@@ -214,8 +225,28 @@ class _Reading:
         )
 
 
+def _checked(entry: Entry, first: First) -> Entry:
+    """A line of the trail that can be stored and shown. Raises FleetError."""
+    _check_time(entry.at_s)
+    if not 0 <= entry.sequence <= first.sequence:
+        raise FleetError(f"a change {entry.sequence} that is not one of {first.sequence}")
+    if not f"{entry.who}{entry.what}".isprintable():
+        raise FleetError("a trail with characters that can not be printed")
+    if entry.subject is not None:
+        check_subject(entry.subject)
+    return entry
+
+
+def _check_time(at_s: float) -> None:
+    if not 0 <= at_s < END_OF_TIME_S:
+        raise FleetError(f"{at_s:g} is no time")
+
+
 def _check_template(subject: str, blob: bytes) -> None:
     whole = len(blob) % 4 == 0
-    norm = float(np.linalg.norm(np.frombuffer(blob, "<f4"))) if whole else 0.0
+    with np.errstate(all="ignore"):
+        # Wide enough for any float32, squared; what is none is caught by the comparison.
+        row = np.frombuffer(blob, "<f4") if whole else np.zeros(1)
+        norm = float(np.linalg.norm(row.astype(np.float64)))
     if not abs(norm - 1) < UNIT_TOLERANCE:
         raise FleetError(f"{subject}: a template that is no unit vector")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import subprocess
@@ -44,13 +45,36 @@ def exists(folder: Path) -> bool:
 
 
 def client(folder: Path, name: str, cert: Path, key: Path) -> None:
-    """A device's certificate and key. The certificate is kept with the fleet too: it takes that to
-    revoke it. Raises FleetError."""
-    certs = folder / CERTS
-    _signed(certs, name, "extendedKeyUsage=clientAuth\n", cert, key)
-    copies = certs / DEVICES
+    """A device's certificate and key. Raises FleetError."""
+    _signed(folder / CERTS, name, "extendedKeyUsage=clientAuth\n", cert, key)
+
+
+def keep(folder: Path, name: str, cert: Path) -> Path:
+    """Keep a device's certificate with the fleet too: it takes that to revoke it. By its serial
+    number as well, for an earlier one of the same device is as good as this one.
+
+    Raises FleetError.
+    """
+    copies = folder / CERTS / DEVICES
     copies.mkdir(mode=0o700, exist_ok=True)
-    (copies / f"{name}.crt").write_bytes(cert.read_bytes())
+    serial = _asked(cert, "-serial").partition("=")[2].lower()
+    kept = copies / f"{name}-{serial}.crt"
+    _place(cert, kept, 0o600)
+    return kept
+
+
+def has_ended(cert: Path) -> str:
+    """When a certificate ran out, as openssl says it; empty where it has not, or is unreadable."""
+    try:
+        _asked(cert, "-checkend", "0")
+    except FleetError:
+        with contextlib.suppress(FleetError):
+            return _asked(cert, "-enddate").partition("=")[2]
+    return ""
+
+
+def _asked(cert: Path, *options: str) -> str:
+    return _openssl(Path(), "x509", "-in", str(cert.resolve()), "-noout", *options).strip()
 
 
 def request(name: str, wanted: Path, key: Path) -> None:
@@ -118,7 +142,7 @@ def _place(made: Path, target: Path, mode: int) -> None:
     sync_dir(target.parent)
 
 
-def _openssl(work: Path, *command: str) -> None:
+def _openssl(work: Path, *command: str) -> str:
     try:
         done = subprocess.run(["openssl", *command], cwd=work, capture_output=True, text=True)
     except FileNotFoundError as error:
@@ -126,3 +150,4 @@ def _openssl(work: Path, *command: str) -> None:
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise FleetError(f"openssl {command[0]} failed: {said}", "is the ca.key of this ca.crt?")
+    return done.stdout

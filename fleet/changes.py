@@ -9,7 +9,7 @@ from typing import Protocol
 from edge.roster.record import Head, Index, Record, shard_of, sum_of
 from fleet.broker import Retained
 from fleet.readback import Readback, Reads, exact
-from fleet.reading import Reader
+from fleet.registry import Registry
 from fleet.voice import Voice
 
 CHUNK = 500
@@ -41,7 +41,7 @@ class Sent:
 
 
 def send_changes(
-    registry: Reader,
+    registry: Registry,
     voice: Voice,
     broker: Writes,
     last: Head | None,
@@ -55,7 +55,7 @@ def send_changes(
 
 
 class _Changes:
-    def __init__(self, registry: Reader, voice: Voice, broker: Writes, last: Head | None) -> None:
+    def __init__(self, registry: Registry, voice: Voice, broker: Writes, last: Head | None) -> None:
         self._registry, self._voice, self._broker = registry, voice, broker
         self._sequence = registry.sequence
         self._reading = Readback(broker)
@@ -76,6 +76,8 @@ class _Changes:
 
     def send(self, now_s: float) -> Sent:
         sent = Sent()
+        if self._shards:
+            self._registry.attempt(self._sequence)
         changed = self._registry.changed_since(self._last.sequence)
         erased = {
             subject: name for name in self._shards for subject in self._old[name].keys()

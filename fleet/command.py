@@ -19,6 +19,7 @@ from fleet.broker import Broker
 from fleet.devices import Said, read_known
 from fleet.errors import FleetError
 from fleet.home import Fleet
+from fleet.plain import plain
 
 OPEN_S, CAPTURE_S = 10.0, 60.0
 NONCE_BYTES = 16
@@ -29,7 +30,7 @@ class CommandError(FleetError):
     """The device did not do it, or did not say so; `reason` is its own word where it gave one."""
 
     def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
-        super().__init__(message, hint)
+        super().__init__(plain(message), hint)
         self.reason = reason
 
 
@@ -125,7 +126,7 @@ def _no_answer(device: str, said: Said, timeout_s: float, heard: bool) -> tuple[
             f"no device {device} ever said anything to this broker",
             "`ostiary-fleet status` lists those that did",
         )
-    if state.status != "online":
+    if not said.online:
         since = f" since {state.at}" if state.at else ""
         return f"{device} is {state.status}{since}", "it was not asked; try again when it is back"
     if not heard:

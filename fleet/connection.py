@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import secrets
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,7 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.adapters.mqtt import Received, secure, without_delay
 from edge.config import Mqtt
-from fleet.refusals import BrokerError, ended, refused, unreachable
+from fleet.refusals import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500
 """Messages on their way at once. paho refuses more than 65,535, and keeps each of them in memory
@@ -102,18 +103,21 @@ class Connection:
         try:
             self._client.connect(settings.host, settings.port, settings.keepalive_s)
         except (OSError, ValueError) as error:
-            raise unreachable(settings, error) from error
+            problem = unreachable(settings, error)
+            if isinstance(error, ssl.SSLError):
+                problem = explained(settings, problem)
+            raise problem from error
         self._client.loop_start()
         try:
-            problem = self._fate.get(timeout=CONNECT_S)
+            fate = self._fate.get(timeout=CONNECT_S)
         except queue.Empty:
-            problem = BrokerError(
+            fate = BrokerError(
                 f"{self.where} took the connection and says nothing",
                 "is it an MQTT broker, and is the port the one for TLS or the one without?",
             )
-        if problem is not None:
+        if fate is not None:
             self.__exit__()
-            raise problem
+            raise explained(settings, fate)
         return self
 
     def __exit__(
@@ -194,7 +198,7 @@ class Connection:
         self._fate.put(None)
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
-        self._lost = str(reason)
+        self._lost = self._lost or str(reason)
         self._fate.put(ended(self.where, self._lost))
         self._taken.put(Taken(0, 0, ""))
         self._events.put(_Lost())
@@ -212,4 +216,12 @@ class Connection:
         answer_on = getattr(said, "ResponseTopic", None)
         correlation = getattr(said, "CorrelationData", None)
         payload = bytes(message.payload)
-        self._events.put(Received(message.topic, payload, message.retain, answer_on, correlation))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # Raised further, it would end paho's thread without a word.
+            self._lost = "it sent a topic that is no text"
+            self._taken.put(Taken(0, 0, ""))
+            self._events.put(_Lost())
+            return
+        self._events.put(Received(topic, payload, message.retain, answer_on, correlation))

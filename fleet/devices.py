@@ -26,6 +26,9 @@ MOST_AHEAD = 1_000_000
 following it could use up all numbers there are."""
 
 
+ONLINE = "online"
+
+
 @dataclass(slots=True)
 class Said:
     """One device's retained messages."""
@@ -33,6 +36,11 @@ class Said:
     state: StateMessage | None = None
     roster: RosterMessage | None = None
     telemetry: TelemetryMessage | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether it is connected, as far as the broker knows."""
+        return self.state is not None and self.state.status == ONLINE
 
     def hear(self, kind: str, payload: bytes) -> None:
         """Take over what is newer. A will of an older session than is known says nothing."""
@@ -109,8 +117,12 @@ def _sorted_out(site: str, known: Collection[str], came: Mapping[str, bytes]) ->
 
 def claimed(broker: Reads, site: str, sequence: int) -> int:
     """The highest number that a device holds, as far as that can be believed."""
-    said = read_devices(broker, site, (), ["roster"]).values()
-    numbers = [one.roster.sequence for one in said if one.roster is not None]
+    return highest(read_devices(broker, site, (), ["roster"]), sequence)
+
+
+def highest(said: Mapping[str, Said], sequence: int) -> int:
+    """The highest number among what devices said, as far as that can be believed."""
+    numbers = [one.roster.sequence for one in said.values() if one.roster is not None]
     return max((n for n in numbers if n <= sequence + MOST_AHEAD), default=0)
 
 

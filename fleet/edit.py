@@ -26,9 +26,8 @@ class Edit:
     def __init__(self, database: sqlite3.Connection, now_s: float, who: str) -> None:
         self.now_s = now_s
         self._database, self._who = database, who
-        self.sequence = int(
-            database.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()[0]
-        )
+        counters = dict(database.execute("SELECT name, value FROM counter").fetchall())
+        self.sequence, self.attempted = int(counters["sequence"]), int(counters["attempted"])
         self._touched: set[str] = set()
 
     def next(self, subject: str) -> int:
@@ -61,8 +60,17 @@ class Edit:
         return sequence
 
     def renumber(self, above: int) -> None:
-        """Give every subject a revision above a number, in the order they have."""
+        """Give every subject a revision above a number, in the order they have; and every erasure
+        that waits, which a device with a newer roster than ours seems to hold already.
+
+        All up to the number is known to be at the broker.
+        """
+        self.attempted = max(self.attempted, above)
         self.sequence = max(self.sequence, above)
+        for old, shard in self._erasures():
+            self.sequence += 1
+            self._database.execute("DELETE FROM erasure WHERE sequence = ?", (old,))
+            self._database.execute("INSERT INTO erasure VALUES (?, ?)", (self.sequence, shard))
         rows = self._database.execute("SELECT subject FROM person ORDER BY revision").fetchall()
         numbered = [(self.next(subject), subject) for (subject,) in rows]
         self._database.executemany("UPDATE person SET revision = ? WHERE subject = ?", numbered)
@@ -99,6 +107,8 @@ class Edit:
                 "UPDATE shard SET sequence = ?, count = ?, digest = ? WHERE name = ?",
                 (self.sequence, summed.count, summed.digest, shard),
             )
-        self._database.execute(
-            "UPDATE counter SET value = ? WHERE name = 'sequence'", (self.sequence,)
-        )
+        counters = [(self.sequence, "sequence"), (self.attempted, "attempted")]
+        self._database.executemany("UPDATE counter SET value = ? WHERE name = ?", counters)
+
+    def _erasures(self) -> list[tuple[int, str]]:
+        return self._database.execute("SELECT * FROM erasure ORDER BY sequence").fetchall()

@@ -10,14 +10,14 @@ from edge.adapters.photos import read_photo
 from edge.core.quality import Limits
 from edge.core.types import Floats
 from edge.enrollment import enroll as make_template
-from edge.errors import EnrollmentRefused, PhotoError
+from edge.errors import EnrollmentRefused, OstiaryError, PhotoError
 from edge.many import Done, each_photo
 from edge.pipeline import Pipeline
 from edge.runtime.bundle import Bundle
 from fleet.errors import ChangedMeanwhile, FleetError
 from fleet.home import Fleet
 from fleet.lookalike import Guard, LookAlike
-from fleet.people import Person
+from fleet.people import Person, blobs_of
 from fleet.photos import Album
 from fleet.registry import Registry
 from fleet.table import Refusal, Request
@@ -36,21 +36,31 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Somebody who was enrolled; `look_alike` names whom they resemble where that was forced."""
+    """Somebody who was enrolled; `look_alike` names whom they resemble where that was forced.
+
+    `dropped` counts their templates of other encoders: those were made from other photos.
+    """
 
     subject: str
     revision: int
     line: int
     was_enrolled: bool
     look_alike: LookAlike | None = None
+    dropped: int = 0
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some requests."""
+    """What became of some requests.
+
+    `not_compared` counts the people who have no template of this encoder, and so may look like
+    anybody. `not_kept` says, by subject, why the photos of somebody enrolled are not kept.
+    """
 
     enrolled: list[Enrolled] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    not_compared: int = 0
+    not_kept: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,9 @@ class Enrolling:
             seen = self._registry.sequence
             known = self._registry.among([r.request.subject for r in ready])
             guard = self._guard(ready)
+            coming = {r.request.subject for r in ready}
+            lacking = set(self._registry.lacking(self._bundle.encoder_id))
+            outcome.not_compared = len(lacking - coming)
         for number, one in enumerate(ready, 1):
             judged = self._judge(one, known.get(one.request.subject), guard)
             if isinstance(judged, Refusal):
@@ -120,6 +133,7 @@ class Enrolling:
                 guard.add(one.request.subject, one.template)
             done(number, len(ready))
         outcome.enrolled = self._write(taken, seen)
+        outcome.not_kept = self._keep(taken)
         return outcome
 
     def _guard(self, ready: Sequence[Ready]) -> Guard:
@@ -143,7 +157,8 @@ class Enrolling:
         present = old is not None and not old.gone
         base = old if old is not None and present else Person(subject=subject, name=_name(old))
         try:
-            return _Taken(one, request.wish.of(base), present, alike)
+            dropped = len({*base.encoders} - {self._bundle.encoder_id})
+            return _Taken(one, request.wish.of(base), present, alike, dropped)
         except FleetError as error:
             return Refusal(subject, "bad-row", f"{subject}: {error.message}", error.hint, line)
 
@@ -155,13 +170,41 @@ class Enrolling:
         encoder = self._bundle.encoder_id
         items = [(one.person, {encoder: one.ready.template}) for one in taken]
         revisions = self._registry.put_many(items, self._clock(), seen)
-        if self._fleet.settings.keep_photos:
-            for one in taken:
-                self._album.keep(one.person.subject, one.ready.request.photos)
         return [
-            Enrolled(t.person.subject, revision, t.ready.request.line, t.present, t.look_alike)
+            Enrolled(
+                t.person.subject,
+                revision,
+                t.ready.request.line,
+                t.present,
+                t.look_alike,
+                t.dropped,
+            )
             for t, revision in zip(taken, revisions, strict=True)
         ]
+
+    def _keep(self, taken: Sequence[_Taken]) -> dict[str, str]:
+        """Keep the photos of who is enrolled by now. What fails is told: it undoes nothing."""
+        failed: dict[str, str] = {}
+        if not self._fleet.settings.keep_photos:
+            return failed
+        for one in taken:
+            subject = one.person.subject
+            try:
+                if one.ready.request.photos:
+                    self._album.keep(subject, one.ready.request.photos)
+                # Others may have erased, revoked or enrolled them anew since: they look for photos
+                # after their edit, this looks for their edit after the photos.
+                if not one.ready.request.photos or not self._holds(one):
+                    self._album.forget(subject)
+            except OstiaryError as error:
+                failed[subject] = error.message
+        return failed
+
+    def _holds(self, one: _Taken) -> bool:
+        """Whether somebody still has the template that was made from these photos."""
+        subject, encoder = one.person.subject, self._bundle.encoder_id
+        held = self._registry.blobs_among([subject]).get(subject, {})
+        return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +215,7 @@ class _Taken:
     person: Person
     present: bool
     look_alike: LookAlike | None
+    dropped: int
 
 
 def _name(old: Person | None) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +38,20 @@ class Founded:
     kept: tuple[str, ...]
 
 
-def found(folder: Path, settings: Settings) -> Founded:
-    """Make a fleet's folder. Raises FleetError where there is a fleet, or a field is wrong.
+def found(
+    folder: Path, settings: Settings, authority: Callable[[Path], object] | None = None
+) -> Founded:
+    """Make a fleet's folder; `authority` makes the certificates in it. Raises FleetError where
+    there is a fleet or what is none, or a field is wrong.
 
     Keys that are there are kept: they came from a backup, or an init that was ended in its middle.
     """
     path = folder / SETTINGS
     if path.exists():
         raise FleetError(f"there is a fleet in {folder} already", "--help names its settings")
-    text = settings_text(settings)
-    parse_settings(text.encode(), path)
+    raw = _encoded(settings_text(settings), path)
+    parse_settings(raw, path)
+    _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
     # Also where the folder was there: what is in it is for its owner only.
     folder.chmod(PRIVATE)
@@ -57,9 +64,40 @@ def found(folder: Path, settings: Settings) -> Founded:
     if OPERATOR_KEY not in kept:
         make_operator_key(folder / OPERATOR_KEY)
     Registry(folder / REGISTRY).close()
+    if authority is not None:
+        with _staged(folder, raw) as stage:
+            authority(stage)
     # Last: only a folder that is whole counts as a fleet.
-    write_atomically(path, text.encode())
+    write_atomically(path, raw)
     return Founded(folder, (folder / OPERATOR_PUB).read_text("ascii").strip(), kept)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of somebody else's things: it would be closed to everybody but us."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FleetError(f"{folder} is no folder", "name a new one")
+    there = {path.name for path in folder.iterdir()}
+    if there - {CERTS} and not there & {SITE_KEY, OPERATOR_KEY}:
+        raise FleetError(f"{folder} is not empty and no fleet's", "name a new or an empty folder")
+
+
+@contextlib.contextmanager
+def _staged(folder: Path, raw: bytes) -> Iterator[Path]:
+    """The settings beside the folder's own certificates, before the folder has any."""
+    with tempfile.TemporaryDirectory() as work:
+        stage = Path(work)
+        (stage / SETTINGS).write_bytes(raw)
+        (stage / CERTS).symlink_to((folder / CERTS).resolve(), target_is_directory=True)
+        yield stage
+
+
+def _encoded(text: str, path: Path) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise FleetError(f"{path} can not hold a name that is not UTF-8", "rename it") from error
 
 
 def settings_text(settings: Settings) -> str:
@@ -107,9 +145,10 @@ def add_group(fleet: Fleet, name: str) -> bool:
         line = f"groups = {_list(wanted)}"
         changed = _GROUPS.sub(lambda _: line, text, 1) if _GROUPS.search(text) else ""
         changed = changed or f"{line}\n{text}"
-        if parse_settings(changed.encode(), path) != msgspec.structs.replace(old, groups=wanted):
+        raw = _encoded(changed, path)
+        if parse_settings(raw, path) != msgspec.structs.replace(old, groups=wanted):
             raise FleetError(f"can not add a group to {path}", f"add it by hand: {line}")
-        write_atomically(path, changed.encode())
+        write_atomically(path, raw)
     return True
 
 

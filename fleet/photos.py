@@ -46,6 +46,17 @@ class Album:
         self._folder, self._key_file = fleet.folder / PHOTOS, fleet.folder / KEY
         self._key: bytes | None = None
 
+    def check(self) -> None:
+        """Raise FleetError where nothing could be kept or forgotten, before any work is done."""
+        if not self._empty():
+            self._read_key()
+        elif not self._keeping:
+            return
+        with _on_disk():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise FleetError(f"can not write to {self._folder}", "check its rights")
+
     def keep(self, subject: str, photos: Sequence[Photo | Path]) -> bool:
         """Keep these in place of those there were; False where the operator keeps none.
 

@@ -57,12 +57,15 @@ def provision(
     staged.mkdir(mode=0o700)
     try:
         done = _fill(fleet, device, text, staged, folder, groups)
+        # Before there are keys that somebody could install: nobody would wait for that device.
+        fleet.registry().add_device(device, time.time())
+        if done.certificate:
+            authority.keep(fleet.folder, device, staged / "certs" / "device.crt")
         staged.rename(folder)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
     sync_dir(folder.parent)
-    fleet.registry().add_device(device, time.time())
     return done
 
 

@@ -20,14 +20,14 @@ from edge.files import alone, write_atomically
 from edge.roster.record import Head, Record, decode, encode
 from fleet.broker import Broker, Retained
 from fleet.changes import NotOurs, send_changes
-from fleet.devices import claimed
+from fleet.devices import claimed, highest, read_known
 from fleet.errors import FleetError
 from fleet.home import Fleet
 from fleet.readback import Reads
 from fleet.receipts import await_erasure
 from fleet.refusals import BrokerError
 from fleet.registry import Registry
-from fleet.survey import Found, Told, digest, survey
+from fleet.survey import Found, Told, ahead, digest, survey
 from fleet.voice import Voice
 
 __all__ = ["OlderRegistry", "Published", "await_erasure", "publish", "publish_changes"]
@@ -73,6 +73,19 @@ class OlderRegistry(FleetError):
         )
 
 
+class ForeignRoster(OlderRegistry):
+    """The broker has a roster that was sealed with other keys."""
+
+    def __init__(self) -> None:
+        FleetError.__init__(
+            self,
+            "the roster at the broker was signed by another operator, or closed with another"
+            " site's key",
+            "is host in fleet.toml the right broker, and the site's name this fleet's own? After a"
+            " change of keys, `ostiary-fleet publish --take-over` replaces it",
+        )
+
+
 def untold(stage: str, done: int, total: int) -> None:
     """Nobody watches."""
 
@@ -89,8 +102,8 @@ def publish(
 ) -> Published:
     """Read everything back, send what is missing or wrong, clear what does not belong.
 
-    Raises OlderRegistry, a FleetError, where devices may hold a newer roster; `take_over` numbers
-    every record anew, above all that was seen. Raises BrokerError.
+    Raises OlderRegistry, a FleetError, where devices may hold a newer roster or one of other keys;
+    `take_over` numbers every record anew, above all that was seen. Raises BrokerError.
     """
     with _alone(fleet), connect(fleet.mqtt()) as broker:
         return _Publisher(fleet, broker, told, wall, take_over).everything()
@@ -156,12 +169,15 @@ class _Publisher:
             with self._registry.snapshot():
                 number = self._registry.sequence
                 found = survey(self._registry, self._voice, self._broker, self._told, self._sent)
+                if not found.newest:
+                    found.other = found.other or self._ahead(number)
+                foreign = found.foreign and self._took_over is None
                 settled = first is not None and not found.differs
-                if not found.other and not settled:
+                if not found.other and not foreign and not settled:
                     self._send(found)
-            if found.other and not self._take_over:
-                raise OlderRegistry(found.other)
-            if found.other:
+            if (found.other or foreign) and not self._take_over:
+                raise OlderRegistry(found.other) if found.other else ForeignRoster
+            if found.other or foreign:
                 self._number_above(max(found.newest, number))
             else:
                 first = first or found
@@ -172,6 +188,14 @@ class _Publisher:
             "may the operator read the roster there, does it retain, and who else writes?",
         )
 
+    def _ahead(self, number: int) -> str:
+        """Why this registry can not be the newest though the broker has no roster: a door of ours
+        holds more than was ever published from here."""
+        said = read_known(self._broker, self._site, self._registry.devices(), ["roster"])
+        attempted = self._registry.attempted
+        held = highest(said, number)
+        return ahead(held, attempted, number) if held > attempted else ""
+
     def _number_above(self, number: int) -> None:
         if number >= self._registry.sequence:
             self._took_over = number
@@ -181,6 +205,7 @@ class _Publisher:
     def _send(self, found: Found) -> None:
         registry, voice = self._registry, self._voice
         head = registry.head(self._wall())
+        registry.attempt(head.sequence)
         # Who was erased leaves by a tombstone first: online devices act on it at once.
         self._publish(
             "erasing", (voice.record(Record(s, head.sequence, gone=True)) for s in found.erased),

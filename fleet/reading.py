@@ -89,6 +89,12 @@ class Reader:
         """The sequence that the broker was last made equal to; 0 for never."""
         return self._counter("published")
 
+    @property
+    def attempted(self) -> int:
+        """The highest number that publishing ever began to send, or took over: what is beyond it
+        at the broker was not signed from here, also where this registry counts further by now."""
+        return self._counter("attempted")
+
     def entries(self) -> dict[str, int]:
         """The revision of every subject, tombstones included."""
         return dict(self._all("SELECT subject, revision FROM person"))
@@ -202,7 +208,11 @@ class Reader:
 
     def devices(self) -> list[str]:
         """The devices that were provisioned, by id."""
-        return [row[0] for row in self._all("SELECT id FROM device ORDER BY id")]
+        return [row[0] for row in self._all("SELECT id FROM device WHERE NOT removed ORDER BY id")]
+
+    def removed_devices(self) -> list[str]:
+        """Those that are no more, by id: what the broker still keeps of them counts for nothing."""
+        return [row[0] for row in self._all("SELECT id FROM device WHERE removed ORDER BY id")]
 
     def erasures(self) -> list[Erasure]:
         """The erasures that wait for receipts, oldest first."""

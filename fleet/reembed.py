@@ -16,6 +16,7 @@ from edge.pipeline import Pipeline
 from edge.runtime.bundle import Bundle
 from fleet.errors import ChangedMeanwhile, FleetError
 from fleet.photos import Album
+from fleet.plain import plain
 from fleet.registry import Registry
 
 CHUNK = 500
@@ -172,7 +173,9 @@ def _check_nobody_loses(
         raise FleetError("that is the encoder of the bundle given", "name the one it replaces")
     behind = {d: e for d, e in devices.items() if e != new}
     if behind:
-        said = [f"{d} uses {e[:12]}" if e else f"{d} has not said" for d, e in behind.items()]
+        said = [
+            f"{d} uses {plain(e[:12])}" if e else f"{d} has not said" for d, e in behind.items()
+        ]
         raise FleetError(
             f"{len(behind)} devices have not changed over: {_some(said)}",
             "`ostiary-fleet status` shows them",

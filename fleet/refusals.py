@@ -6,6 +6,7 @@ import socket
 import ssl
 
 from edge.config import Mqtt
+from fleet.authority import has_ended
 from fleet.errors import FleetError
 
 
@@ -29,6 +30,17 @@ def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
     said = getattr(error, "strerror", None) or error
     why = "no answer" if isinstance(error, TimeoutError) else said
     return BrokerError(f"can not reach the broker at {where}: {why}", "does it run?")
+
+
+def explained(settings: Mqtt, problem: BrokerError) -> BrokerError:
+    """The same, or what the broker does not say: our own certificate ran out."""
+    out = has_ended(settings.cert) if settings.cert is not None else ""
+    if not out:
+        return problem
+    return BrokerError(
+        f"our certificate for {settings.host}:{settings.port} ran out on {out}",
+        "have a new one signed for the operator; cert in fleet.toml names it",
+    )
 
 
 def ended(where: str, reason: str) -> BrokerError:

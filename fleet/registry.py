@@ -14,6 +14,7 @@ import msgspec
 
 from edge.adapters.sqlite import atomic
 from edge.core.types import Floats
+from edge.errors import StoreError
 from fleet.edit import Edit
 from fleet.errors import ChangedMeanwhile, FleetError
 from fleet.people import Blobs, Person, blobs_of, check, check_subject
@@ -43,6 +44,7 @@ class Registry(Reader):
     def __init__(self, path: Path, who: str | None = None, busy_s: float = 5.0) -> None:
         super().__init__(path, busy_s)
         self._who = who or os_user()
+        self.wiped = True
 
     def put(
         self, person: Person, templates: Templates, now_s: float, seen: int | None = None
@@ -92,16 +94,19 @@ class Registry(Reader):
     def erase(self, subject: str, now_s: float) -> int:
         """Remove every trace of somebody, also from the trail; the sequence of the erasure.
 
-        What is left is that somebody of a shard was erased, until `settle_erasure`.
+        What is left is that somebody of a shard was erased, until `settle_erasure`; and where
+        `wiped` is then False, copies in unused parts of the file.
         """
         with self._edit(now_s) as edit:
             self._known(subject)
             sequence = edit.erase(subject)
         # Deleted rows are wiped by now (secure_delete); copies in pages that were moved are not.
-        # Where somebody else is at work this is left to a later erasure.
-        with contextlib.suppress(FleetError):
+        # Where somebody else is at work, or the disk is full, this is left to a later erasure.
+        self.wiped = False
+        with contextlib.suppress(FleetError, StoreError):
             self._do("VACUUM")
-            self._do("PRAGMA wal_checkpoint(TRUNCATE)")
+            ((in_use, *_),) = self._all("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.wiped = not in_use
         return sequence
 
     def settle_erasure(self, sequence: int) -> None:
@@ -112,14 +117,25 @@ class Registry(Reader):
         """The broker now equals the registry as of a sequence."""
         self._do("UPDATE counter SET value = ? WHERE name = 'published'", sequence)
 
+    def attempt(self, sequence: int) -> None:
+        """Note, before the first message, that all up to a sequence may be at the broker from now
+        on. Also within a `snapshot()`, which does not see it."""
+        if sequence <= self.attempted:
+            return
+        with contextlib.closing(Registry(self.path, self._who)) as beside:
+            beside._do("UPDATE counter SET value = ? WHERE name = 'attempted'", sequence)
+
     def add_device(self, device: str, now_s: float) -> None:
         """Note a device that was provisioned; once is enough."""
         check_subject(device)
-        self._do("INSERT INTO device VALUES (?, ?) ON CONFLICT DO NOTHING", device, now_s)
+        added = "INSERT INTO device VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET removed = 0"
+        self._do(added, device, now_s)
 
     def remove_device(self, device: str) -> None:
-        """A device that is no more: nobody waits for its receipts."""
-        self._do("DELETE FROM device WHERE id = ?", device)
+        """A device that is no more: nobody waits for its receipts, whatever the broker keeps."""
+        check_subject(device)
+        removed = "INSERT INTO device VALUES (?, 0, 1) ON CONFLICT DO UPDATE SET removed = 1"
+        self._do(removed, device)
 
     def raise_sequence(self, above: int, now_s: float = 0.0) -> None:
         """Give every record a revision above a number: devices have seen a newer roster than this
@@ -138,12 +154,13 @@ class Registry(Reader):
                     f"{self.path} is not empty: nothing was imported",
                     "import into a new fleet; here it could bring back who was revoked",
                 )
-            edit.sequence = saved.sequence
+            # Whoever saved it may have published all of it.
+            edit.sequence = edit.attempted = saved.sequence
             for person, blobs in saved.people:
                 edit.restore(person, blobs)
             many = self._database.executemany
             many("INSERT INTO erasure VALUES (?, ?)", [astuple(e) for e in saved.erasures])
-            many("INSERT INTO device VALUES (?, ?)", [(d, now_s) for d in saved.devices])
+            many("INSERT INTO device VALUES (?, ?, 0)", [(d, now_s) for d in saved.devices])
             many(
                 "INSERT INTO audit (at, who, what, subject, sequence) VALUES (?, ?, ?, ?, ?)",
                 [astuple(entry) for entry in saved.trail],

@@ -5,7 +5,7 @@ from __future__ import annotations
 MIGRATIONS = (
     """
     CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-    INSERT INTO counter VALUES ('sequence', 0), ('published', 0);
+    INSERT INTO counter VALUES ('sequence', 0), ('published', 0), ('attempted', 0);
     CREATE TABLE person (
         subject TEXT PRIMARY KEY,
         shard TEXT NOT NULL,
@@ -46,7 +46,8 @@ MIGRATIONS = (
         sequence INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX audit_by_subject ON audit (subject);
-    CREATE TABLE device (id TEXT PRIMARY KEY, added_at REAL NOT NULL) STRICT;
+    CREATE TABLE device (id TEXT PRIMARY KEY, added_at REAL NOT NULL, removed INTEGER NOT NULL)
+        STRICT;
     CREATE TABLE erasure (sequence INTEGER PRIMARY KEY, shard TEXT NOT NULL) STRICT
     """,
 )

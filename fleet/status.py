@@ -6,7 +6,7 @@ import msgspec
 
 from edge.roster.record import EMPTY, SHARDS, total
 from fleet.broker import Broker
-from fleet.devices import Said, read_devices
+from fleet.devices import ONLINE, Said, read_devices
 from fleet.home import Fleet
 from fleet.receipts import settle
 
@@ -33,6 +33,11 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     coverage: dict[str, int] = {}
     camera: str = ""
 
+    @property
+    def online(self) -> bool:
+        """Whether it is connected, as far as the broker knows."""
+        return self.status == ONLINE
+
 
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The registry, and every device that is provisioned or has said anything."""
@@ -48,8 +53,9 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def behind(self) -> list[str]:
-        """The devices that do not hold what the registry says."""
-        return [device.device for device in self.devices if not device.current]
+        """The devices of the fleet, and any that is online, that do not hold what the registry
+        says. What is kept of a door that is no more keeps nobody behind."""
+        return [d.device for d in self.devices if not d.current and (d.provisioned or d.online)]
 
 
 def status(fleet: Fleet) -> FleetStatus:

@@ -29,7 +29,8 @@ class Found:
     `missing` and `changed` are subjects whose record is not there, or not what it should be.
     `erased` are those whom an index lists and the registry does not know: devices may hold them.
     `strange` are topics that do not belong. `newest` is the highest number that this operator ever
-    signed; `other` says why the registry can not be the one that it was signed from.
+    signed; `other` says why the registry can not be the one that it was signed from, and `foreign`
+    that nothing of ours is there, and somebody else's head.
     """
 
     head: bool = False
@@ -40,6 +41,7 @@ class Found:
     strange: set[str] = field(default_factory=set)
     newest: int = 0
     other: str = ""
+    foreign: bool = False
 
     @property
     def differs(self) -> bool:
@@ -60,6 +62,7 @@ class Survey:
         self._topics = voice.topics
         self._reading = Readback(broker)
         self._sequence = registry.sequence
+        self._attempted = registry.attempted
         self._entries = registry.entries()
         self._found = Found()
         self._seen: set[str] = set()
@@ -70,6 +73,8 @@ class Survey:
             # The broker lost all, or never had it: there is nothing to wait for.
             self._found.missing = list(self._entries)
             return self._found
+        # Beside what is ours, a head that is not is a damaged one.
+        self._found.foreign = False
         total = len(self._entries)
         for came in self._reading.read(self._asks(listed)):
             self._look_at_records(came)
@@ -99,6 +104,9 @@ class Survey:
             if index is not None:
                 self._note(index.sequence)
                 listed |= {subject for subject, _ in index.entries}
+        for topic, payload in came.items():
+            index = self._voice.opened(topic, payload, Index)
+            self._note(index.sequence if index is not None else 0)
         self._found.strange |= came.keys()
         self._found.erased = listed - self._entries.keys()
         return listed
@@ -106,13 +114,16 @@ class Survey:
     def _look_at_head(self, payload: bytes | None) -> None:
         head = self._voice.opened(self._topics.head, payload, Head)
         if head is None:
+            self._found.foreign = self._voice.foreign(self._topics.head, payload)
             return
-        self._note(head.sequence)
         if head.sequence == self._sequence:
             self._found.head = head.sums == self._registry.head(0).sums
             if not self._found.head:
                 number = head.sequence
                 self._not_from_here(f"the broker has another roster of the same number {number}")
+            # What is equal is ours, whoever sent it: a copy of this folder, say.
+            self._attempted = self._sequence
+        self._note(head.sequence)
 
     def _asks(self, listed: set[str]) -> list[Ask]:
         """A filter a shard, or one for all."""
@@ -144,8 +155,8 @@ class Survey:
             return
         self._found.changed.append(wanted.subject)
         if record is not None and record.revision >= wanted.revision:
-            self._note(record.revision)
             self._not_from_here(f"the broker has another record of {wanted.subject}")
+        self._note(record.revision if record is not None else 0)
 
     def _look_at_strange(self, topic: str, subject: str, payload: bytes) -> None:
         self._found.strange.add(topic)
@@ -155,11 +166,18 @@ class Survey:
 
     def _note(self, number: int) -> None:
         self._found.newest = max(self._found.newest, number)
-        if number > self._sequence:
-            self._not_from_here(f"devices may hold number {number}, this registry {self._sequence}")
+        if number > self._attempted:
+            self._not_from_here(ahead(number, self._attempted, self._sequence))
 
     def _not_from_here(self, why: str) -> None:
         self._found.other = self._found.other or why
+
+
+def ahead(number: int, attempted: int, sequence: int) -> str:
+    """Why a number can not come from this registry."""
+    if number > sequence:
+        return f"devices may hold number {number}, this registry {sequence}"
+    return f"devices may hold number {number}, and from here no more than {attempted} was published"
 
 
 def survey(registry: Reader, voice: Voice, broker: Reads, told: Told, sent: Sent) -> Found:

@@ -16,6 +16,7 @@ REQUIRED = ("subject", "photo")
 OPTIONAL = ("name", "groups", "from", "until", "schedule")
 HINT = f"columns: {', '.join(REQUIRED)}[, {', '.join(OPTIONAL)}]"
 BETWEEN_PHOTOS = ";"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,23 @@ def read_table(
 
 
 def write_report(refused: Sequence[Refusal]) -> bytes:
-    """The refused as CSV: line, subject, reason, message."""
+    """The refused as CSV: line, subject, reason, message.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("line", "subject", "reason", "message"))
     for refusal in refused:
         hint = f" ({refusal.hint})" if refusal.hint else ""
-        writer.writerow((refusal.line, refusal.subject, refusal.reason, f"{refusal.message}{hint}"))
-    return text.getvalue().encode()
+        texts = (refusal.subject, refusal.reason, f"{refusal.message}{hint}")
+        writer.writerow((refusal.line, *map(_harmless, texts)))
+    # A photo's name need not be UTF-8.
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

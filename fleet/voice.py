@@ -43,5 +43,14 @@ class Voice:
         except SealError:
             return None
 
+    def foreign(self, topic: str, payload: bytes | None) -> bool:
+        """Whether somebody else's fleet sealed it, and it is no garbage and none of our own words
+        that were moved."""
+        try:
+            self._opener.open(topic, payload or b"")
+        except SealError as error:
+            return error.reason in ("other-site", "unknown-operator")
+        return False
+
     def _sealed(self, topic: str, body: Body) -> Retained:
         return Retained(topic, self._sealer.seal(topic, encode(body)))

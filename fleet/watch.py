@@ -10,6 +10,7 @@ import msgspec
 from edge.adapters.mqtt import Received
 from edge.wire import DecisionMessage, EventMessage, Message, StateMessage, decode
 from fleet.devices import every, sender
+from fleet.plain import plain
 
 REMEMBERED = 10_000
 """Decisions whose ids are known: after a crash a door may say one twice."""
@@ -78,6 +79,11 @@ class Watch:
 
 def line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
     """A message for people, and its colour."""
+    text, colour = _line(seen, name_of)
+    return plain(text), colour
+
+
+def _line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
     said = seen.message
     if isinstance(said, DecisionMessage):
         who = f" {name_of(said.subject)}" if said.subject else ""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from edge.cli.console import err, out, print_json, progress
 from fleet.cli.common import NOT_DONE, Folder, Json, open_fleet
+from fleet.plain import plain
 from fleet.publish import Published
 from fleet.status import DeviceStatus, FleetStatus
 
@@ -109,13 +110,13 @@ def _show(found: FleetStatus) -> None:
 
 def _row(device: DeviceStatus) -> tuple[str, ...]:
     name = device.device if device.provisioned else f"{device.device} (not provisioned)"
-    is_there = f"[{COLOURS.get(device.status, 'red')}]{escape(device.status)}[/]"
-    seen = (device.seen_at or "-")[:19]
+    is_there = f"[{COLOURS.get(device.status, 'red')}]{escape(plain(device.status))}[/]"
+    seen = plain((device.seen_at or "-")[:19])
     if device.sequence is None:
         return name, is_there, "-", "-", "-", "-", "-", "-", escape(seen)
     digest = "[green]equal[/]" if device.digest_equal else f"differs, {device.missing} missing"
     lag = str(device.lag) if device.current else f"[yellow]{device.lag}[/]"
     return (
         name, is_there, str(device.sequence), lag, digest, str(device.subjects),
-        str(device.usable), escape(device.encoder[:12]), escape(seen),
+        str(device.usable), escape(plain(device.encoder[:12])), escape(seen),
     )  # fmt: skip

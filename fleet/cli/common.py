@@ -13,6 +13,7 @@ from edge.cli.console import err
 from edge.errors import OstiaryError
 from fleet.home import Fleet, chosen_folder
 from fleet.people import check_subject
+from fleet.photos import Album
 
 Folder = Annotated[
     Path | None,
@@ -61,10 +62,36 @@ def publish_now(fleet: Fleet, no_publish: bool = False) -> Publishing:
     try:
         publish_changes(fleet)
     except (OstiaryError, OSError) as error:
-        problem = error.message if isinstance(error, OstiaryError) else str(error)
-        err.print(
-            f"[bold yellow]not published yet:[/] {escape(problem)}"
-            " [dim](the change is kept; `ostiary-fleet publish` tries again)[/]"
-        )
+        problem = why(error)
+        _say_unpublished(problem)
         return Publishing(published=False, problem=problem)
+    except KeyboardInterrupt:
+        _say_unpublished("interrupted")
+        raise
     return Publishing(published=True)
+
+
+def _say_unpublished(problem: str) -> None:
+    warn("not published yet", problem, "the change is kept; `ostiary-fleet publish` tries again")
+
+
+def forget_photos(fleet: Fleet, subject: str) -> bool:
+    """Remove what was kept of somebody. Where that fails it is said so, and what is to be done."""
+    try:
+        Album(fleet).forget(subject)
+    except (OstiaryError, OSError) as error:
+        again = "mend that, then run this command again"
+        warn(f"photos of {subject} are still kept", why(error), again)
+        return False
+    return True
+
+
+def warn(what: str, problem: str, hint: str = "") -> None:
+    """Something besides what was asked for went wrong, in one line."""
+    advice = f" [dim]({escape(hint)})[/]" if hint else ""
+    err.print(f"[bold yellow]{escape(what)}:[/] {escape(problem)}{advice}")
+
+
+def why(error: OstiaryError | OSError) -> str:
+    """An error as a part of a line."""
+    return error.message if isinstance(error, OstiaryError) else str(error)

@@ -12,7 +12,7 @@ from rich.table import Table
 from edge.cli.console import out, print_json
 from edge.wire import utc
 from fleet import dates, schedule, views
-from fleet.cli.common import Folder, Json, Subject, checked, open_fleet
+from fleet.cli.common import Folder, Json, Subject, checked, open_fleet, warn, why
 from fleet.errors import FleetError
 from fleet.home import Fleet
 from fleet.people import Person
@@ -68,11 +68,8 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
             raise FleetError(f"{subject!r} is not enrolled", "`ostiary-fleet list` shows who is")
         trail = home.registry().trail(subject)
         published = person.revision <= home.registry().published
-        facts = {
-            **views.as_json(person, now_s),
-            "published": published,
-            "photos": _photos(home, subject),
-        }
+        kept = _photos(home, subject)
+        facts = {**views.as_json(person, now_s), "published": published, "photos": kept}
     if json:
         lines = [
             {"at": utc(e.at_s), "who": e.who, "what": e.what, "sequence": e.sequence} for e in trail
@@ -81,7 +78,8 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
     for name, value in _for_people(person, now_s):
         out.print(escape(f"{name:<12} {value}"))
     out.print(f"{'published':<12} {'yes' if published else 'not yet'}")
-    out.print(f"{'photos':<12} {'kept' if facts['photos'] else 'none kept'}")
+    photos = {True: "kept", False: "none kept", None: "not known"}[kept]
+    out.print(f"{'photos':<12} {photos}")
     for entry in trail:
         out.print(escape(f"{dates.text_of(entry.at_s)}  {entry.what} by {entry.who}"))
 
@@ -100,5 +98,10 @@ def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
     ]
 
 
-def _photos(home: Fleet, subject: str) -> bool:
-    return Album(home).has(subject)
+def _photos(home: Fleet, subject: str) -> bool | None:
+    """Whether photos are kept; None where that can not be told, which is said."""
+    try:
+        return Album(home).has(subject)
+    except (FleetError, OSError) as error:
+        warn("photos", why(error))
+        return None

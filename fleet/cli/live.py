@@ -13,6 +13,7 @@ from edge.cli.console import err, out, print_json
 from edge.errors import EnrollmentRefused
 from fleet.broker import Broker
 from fleet.cli.common import Folder, Json, NoPublish, Subject, checked, open_fleet, publish_now
+from fleet.cli.people import besides, warn_besides
 from fleet.errors import FleetError
 from fleet.home import Fleet
 from fleet.people import check_subject
@@ -123,7 +124,6 @@ def capture(
     """
     from fleet.command import capture as gather
     from fleet.enroll import Enrolling, Ready, Rules
-    from fleet.photos import Album
     from fleet.table import Request
     from fleet.wishes import read_wish
 
@@ -143,10 +143,11 @@ def capture(
         outcome = Enrolling(home, bundle, rules).admit([Ready(request, template)])
         for refusal in outcome.refused:
             raise EnrollmentRefused(refusal.reason, refusal.message, refusal.hint)
-        Album(home).forget(subject)
         told = publish_now(home, no_publish)
     if json:
-        print_json({"subject": subject, "device": device, "published": told.published})
+        said = {"subject": subject, "device": device, "published": told.published}
+        print_json({**said, **besides(outcome)})
     else:
         out.print(f"enrolled {subject} at {device}")
+        warn_besides(outcome)
     raise typer.Exit(told.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +22,13 @@ from fleet.cli.common import (
     checked,
     open_fleet,
     publish_now,
+    warn,
+    why,
 )
 from fleet.enroll import Enrolled, Enrolling, Outcome, Rules, embed
 from fleet.errors import FleetError
 from fleet.home import Fleet
+from fleet.photos import Album
 from fleet.table import Refusal, Request, read_table, write_report
 from fleet.wishes import Wish, read_wish
 
@@ -133,6 +137,7 @@ def _enroll_one(
 ) -> None:
     bundle, sequence = home.bundle(), home.registry().sequence
     _check_not_revoked(home, request.subject, rules)
+    Album(home).check()
     ready, refused = embed(bundle, [request])
     outcome = Enrolling(home, bundle, rules).admit(ready) if ready else Outcome(refused=refused)
     for refusal in outcome.refused:
@@ -147,12 +152,14 @@ def _enroll_one(
                 "encoder": bundle.encoder_id,
                 "revision": enrolled.revision,
                 "look_alike": enrolled.look_alike,
+                **besides(outcome),
                 "published": told.published,
             }
         )
     else:
         _say_enrolled(enrolled, enrolled.revision <= sequence)
-    raise typer.Exit(told.code)
+    warn_besides(outcome)
+    raise typer.Exit(NOT_DONE if outcome.not_kept else told.code)
 
 
 def _check_not_revoked(home: Fleet, subject: str, rules: Rules) -> None:
@@ -177,6 +184,10 @@ def _enroll_table(
     home: Fleet, csv: Path, report: Path | None, rules: Rules, no_publish: bool, as_json: bool
 ) -> None:
     requests, refused = read_table(csv, home.settings.groups, time.time())
+    # Before the long work: what can not be written then would come too late.
+    Album(home).check()
+    if report is not None:
+        _check_report(report)
     bundle, outcome = home.bundle(), Outcome()
     bar, done = progress("embedding")
     with bar:
@@ -186,18 +197,66 @@ def _enroll_table(
         if ready:
             outcome = Enrolling(home, bundle, rules).admit(ready, done)
     refused = sorted([*refused, *unfit, *outcome.refused], key=lambda r: r.line)
-    if report is not None:
-        write_atomically(report, write_report(refused))
     told = publish_now(home, no_publish)
-    _say_table(outcome.enrolled, refused, told, as_json)
+    reported = report is None or _reported(report, refused)
+    _say_table(outcome, refused, told, as_json)
+    warn_besides(outcome)
     if refused and not outcome.enrolled:
         raise typer.Exit(BAD_INPUT)
-    raise typer.Exit(NOT_DONE if refused else told.code)
+    whole = reported and not refused and not outcome.not_kept
+    raise typer.Exit(told.code if whole else NOT_DONE)
 
 
-def _say_table(
-    enrolled: list[Enrolled], refused: list[Refusal], told: Publishing, as_json: bool
-) -> None:
+def _check_report(report: Path) -> None:
+    if report.is_dir() or not os.access(report.parent, os.W_OK | os.X_OK):
+        raise FleetError(f"can not write the report {report}", "nobody was enrolled")
+
+
+def _reported(report: Path, refused: list[Refusal]) -> bool:
+    try:
+        write_atomically(report, write_report(refused))
+    except OSError as error:
+        warn("no report", why(error))
+        return False
+    return True
+
+
+def besides(outcome: Outcome) -> dict[str, object]:
+    """For machines: what an operator should know beside who was enrolled."""
+    return {
+        "not_compared": outcome.not_compared,
+        "templates_dropped": sum(one.dropped for one in outcome.enrolled),
+        "photos_not_kept": sorted(outcome.not_kept),
+    }
+
+
+def warn_besides(outcome: Outcome) -> None:
+    """The same in words."""
+    if outcome.enrolled and outcome.not_compared:
+        warn(
+            "not compared",
+            f"with {outcome.not_compared} who have no template of this bundle's encoder",
+            "`ostiary-fleet reembed` makes templates from kept photos",
+        )
+    dropped = [one for one in outcome.enrolled if one.dropped]
+    if dropped:
+        warn(
+            "dropped",
+            f"the templates of other encoders of {_named([one.subject for one in dropped])}",
+            "made from other photos; `ostiary-fleet reembed` makes them anew",
+        )
+    if outcome.not_kept:
+        problem = next(iter(outcome.not_kept.values()))
+        warn("photos not kept", f"of {_named(sorted(outcome.not_kept))}: {problem}")
+
+
+def _named(subjects: list[str]) -> str:
+    more = len(subjects) - SHOWN
+    return ", ".join(subjects[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _say_table(outcome: Outcome, refused: list[Refusal], told: Publishing, as_json: bool) -> None:
+    enrolled = outcome.enrolled
     forced = [e for e in enrolled if e.look_alike is not None]
     if as_json:
         return print_json(
@@ -205,6 +264,7 @@ def _say_table(
                 "enrolled": len(enrolled),
                 "refused": refused,
                 "look_alikes": forced,
+                **besides(outcome),
                 "published": told.published,
             }
         )

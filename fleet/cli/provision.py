@@ -68,17 +68,27 @@ def provision(
         out.print(escape(f"still to do: {step}"))
 
 
-def unprovision(device: Device, fleet: Folder = None, json: Json = False) -> None:
+def unprovision(
+    device: Device,
+    unlisted: Annotated[
+        bool, typer.Option("--unlisted", help="Also one that was never provisioned here.")
+    ] = False,
+    fleet: Folder = None,
+    json: Json = False,
+) -> None:
     """Take a device from the registry: nobody waits for its receipts any more.
 
     It still has its keys. Where it was stolen, revoke its certificate at the broker:
-    firmware_configs/README.md has the commands, certs/devices the certificate.
+    firmware_configs/README.md has the commands, certs/devices every certificate it was ever given.
 
     Example: `ostiary-fleet unprovision north-door`
     """
     with open_fleet(fleet) as home:
-        if check_subject(device) not in home.registry().devices():
-            raise FleetError(f"{device} is no device of this fleet")
+        if check_subject(device) not in home.registry().devices() and not unlisted:
+            raise FleetError(
+                f"{device} is no device of this fleet",
+                "--unlisted, where it was installed by hand and an erasure still waits for it",
+            )
         home.registry().remove_device(device)
     if json:
         return print_json({"device": device, "removed": True})

@@ -122,13 +122,18 @@ def _retire(fleet: Fleet, new: Bundle, old: str, following: _Following) -> int:
 
 
 def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
-    """The encoder of each device that was provisioned or has ever spoken, as it said last."""
+    """The encoder of each device of the fleet, and of any that is online, as it said last."""
     from fleet.broker import Broker
     from fleet.devices import read_devices
 
     with Broker(fleet.mqtt()) as broker:
-        said = read_devices(broker, fleet.settings.site, fleet.registry().devices(), ["roster"])
-    return {device: one.roster.encoder if one.roster else None for device, one in said.items()}
+        known = fleet.registry().devices()
+        said = read_devices(broker, fleet.settings.site, known, ["roster", "state"])
+    return {
+        device: one.roster.encoder if one.roster else None
+        for device, one in said.items()
+        if device in known or one.online
+    }
 
 
 def _show(report: Report, removed: int, old: str | None) -> None:

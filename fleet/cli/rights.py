@@ -18,8 +18,10 @@ from fleet.cli.common import (
     NoPublish,
     Subject,
     checked,
+    forget_photos,
     open_fleet,
     publish_now,
+    warn,
 )
 from fleet.errors import FleetError
 from fleet.home import Fleet
@@ -45,12 +47,15 @@ def revoke(
     Example: `ostiary-fleet revoke alice`
     """
 
-    def forget(home: Fleet, registry: Registry, now_s: float) -> int:
-        revision = registry.revoke(subject, now_s)
-        Album(home).forget(subject)
-        return revision
-
-    _edit(subject, "revoked", forget, fleet, no_publish, as_json=json)
+    _edit(
+        subject,
+        "revoked",
+        lambda registry, now_s: registry.revoke(subject, now_s),
+        fleet,
+        no_publish,
+        as_json=json,
+        forget=True,
+    )
 
 
 def suspend(
@@ -63,7 +68,7 @@ def suspend(
     _edit(
         subject,
         "suspended",
-        lambda home, registry, now_s: registry.suspend(subject, now_s),
+        lambda registry, now_s: registry.suspend(subject, now_s),
         fleet,
         no_publish,
         as_json=json,
@@ -80,7 +85,7 @@ def resume(
     _edit(
         subject,
         "resumed",
-        lambda home, registry, now_s: registry.resume(subject, now_s),
+        lambda registry, now_s: registry.resume(subject, now_s),
         fleet,
         no_publish,
         as_json=json,
@@ -113,50 +118,61 @@ def erase(
             raise FleetError("who is to be erased?", "ostiary-fleet erase SUBJECT, or --pending")
         sequence = home.registry().sequence if subject is None else _erase(home, subject, yes)
         told = publish_now(home, no_publish)
-        waiting = _wait(home, timeout) if told.published else home.registry().devices()
+        asked, waiting = _wait(home, timeout) if told.published else _nobody_asked(home)
         unconfirmed = home.registry().pending_erasures()
     if json:
         print_json({"sequence": sequence, "published": told.published, "waiting_for": waiting})
     else:
-        _say_erased(told.published, waiting)
+        _say_erased(told.published, asked, waiting)
     raise typer.Exit(NOT_DONE if unconfirmed and told.wanted else told.code)
 
 
 def _erase(home: Fleet, subject: str, yes: bool) -> int:
     registry = home.registry()
     if registry.person(checked(subject)) is None:
+        if Album(home).forget(subject):
+            raise FleetError(f"{subject!r} is not enrolled; photos that were left are removed now")
         raise unknown(subject)
     if not yes and not typer.confirm(f"Erase {subject}? This can not be undone", err=True):
         raise FleetError("nothing was erased", "--yes does not ask")
     # Photos first: where this ends in its middle the person is still there to be erased.
     Album(home).forget(subject)
-    return registry.erase(subject, time.time())
+    sequence = registry.erase(subject, time.time())
+    if not registry.wiped:
+        warn("not wiped yet", "copies may be left in registry.db", "a later erasure wipes them")
+    # Once more: somebody may have been enrolling them meanwhile.
+    forget_photos(home, subject)
+    return sequence
 
 
-def _wait(home: Fleet, timeout_s: float) -> list[str]:
-    """The devices that have not confirmed every erasure in time."""
-    from fleet.receipts import await_erasure
+def _wait(home: Fleet, timeout_s: float) -> tuple[list[str], list[str]]:
+    """The devices that were asked for every erasure, and who of them did not confirm in time."""
+    from fleet.receipts import receipts
 
-    registry = home.registry()
-    pending = registry.pending_erasures()
+    pending = home.registry().pending_erasures()
     if not pending:
-        return []
+        return home.registry().devices(), []
     try:
-        waiting = await_erasure(home, pending[-1], timeout_s)
+        found = receipts(home, pending[-1], timeout_s)
     except OstiaryError as error:
         err.print(escape(f"can not ask the devices: {error}"))
-        return registry.devices()
-    if not waiting:
-        # Who holds the newest roster has followed the older ones too.
-        for sequence in pending:
-            registry.settle_erasure(sequence)
-    return waiting
+        return _nobody_asked(home)
+    return found.asked, found.waiting
 
 
-def _say_erased(published: bool, waiting: list[str]) -> None:
+def _nobody_asked(home: Fleet) -> tuple[list[str], list[str]]:
+    devices = home.registry().devices()
+    return devices, devices
+
+
+def _say_erased(published: bool, asked: list[str], waiting: list[str]) -> None:
     out.print("erased here" + (" and at the broker" if published else ""))
+    if not published and not waiting:
+        out.print("no device was told yet")
+        return
     if not waiting:
-        out.print("every device has confirmed it" if published else "no device was told yet")
+        confirmed = "every device has confirmed it"
+        out.print(confirmed if asked else "no device is known: nobody was asked to confirm it")
         return
     more = f" and {len(waiting) - SHOWN} more" if len(waiting) > SHOWN else ""
     out.print(f"not confirmed yet by {', '.join(waiting[:SHOWN])}{more}")
@@ -165,19 +181,27 @@ def _say_erased(published: bool, waiting: list[str]) -> None:
 def _edit(
     subject: str,
     what: str,
-    edit: Callable[[Fleet, Registry, float], int],
+    edit: Callable[[Registry, float], int],
     fleet: Folder,
     no_publish: bool,
     as_json: bool,
+    forget: bool = False,
 ) -> None:
+    """One edit of one person, published; with `forget` their photos go after that."""
     with open_fleet(fleet) as home:
         registry = home.registry()
         before = registry.sequence
         checked(subject)
-        revision = edit(home, registry, time.time())
-        told = publish_now(home, no_publish)
+        revision = edit(registry, time.time())
+        forgotten = True
+        try:
+            told = publish_now(home, no_publish)
+        finally:
+            # After the doors know: a photo that can not be removed must let nobody in.
+            if forget:
+                forgotten = forget_photos(home, subject)
     if as_json:
         print_json({"subject": subject, "revision": revision, "published": told.published})
     else:
         out.print(f"{what} {subject}" if revision > before else f"{subject} is {what} already")
-    raise typer.Exit(told.code)
+    raise typer.Exit(told.code if forgotten else NOT_DONE)

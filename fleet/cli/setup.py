@@ -13,7 +13,7 @@ from edge.runtime import bundle as bundles
 from fleet import founding
 from fleet.cli.common import Folder, Json, open_fleet
 from fleet.errors import FleetError
-from fleet.home import CERTS, SETTINGS, Settings, chosen_folder
+from fleet.home import CERTS, Settings, chosen_folder
 
 TLS_PORT = 8883
 MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operator.key"))
@@ -89,9 +89,7 @@ def init(
     )
     bundles.load(settings.bundle).curve("float_float")
     where = folder or chosen_folder(fleet)
-    made = founding.found(where, settings)
-    if authority:
-        _make_authority(where)
+    made = founding.found(where, settings, _make_authority if authority else None)
     if json:
         return print_json({"folder": str(where), "operator": made.operator, "kept": made.kept})
     out.print(escape(f"made the fleet of {site} in {where}"))
@@ -153,9 +151,4 @@ def _absolute(path: Path | None, made: bool = False) -> Path | None:
 def _make_authority(folder: Path) -> None:
     from fleet.authority import create
 
-    try:
-        create(folder)
-    except BaseException:
-        # No fleet yet: an init that is run again then makes what is missing.
-        (folder / SETTINGS).unlink()
-        raise
+    create(folder)

@@ -132,6 +132,7 @@ def test_the_exit_code_of_a_table_says_how_much_of_it_was_done(desk: Desk, photo
     people.write_text("subject,photo\n")
     assert desk.quiet("enroll", "--csv", people) == {
         "enrolled": 0, "refused": [], "look_alikes": [], "published": False,
+        "not_compared": 0, "templates_dropped": 0, "photos_not_kept": [],
     }  # fmt: skip
     people.write_text("subject,foto\nbob,one.png\n")
     assert "unknown column 'foto'" in desk.refused("enroll", "--csv", people)

@@ -8,7 +8,8 @@ import pytest
 
 from edge.roster.sealing import Opener
 from fleet.errors import FleetError
-from fleet.home import SETTINGS, Fleet, chosen_folder
+from fleet.founding import add_group, found
+from fleet.home import CERTS, SETTINGS, Fleet, Settings, chosen_folder, read_settings
 from fleet.keys import OPERATOR_KEY, OPERATOR_PUB, SITE_KEY, make_operator_key, make_site_key
 
 
@@ -82,6 +83,53 @@ def test_keys_are_their_owners_and_never_overwritten(tmp_path: Path) -> None:
         make_operator_key(tmp_path / OPERATOR_KEY)
     assert not (tmp_path / OPERATOR_KEY).exists()
     assert (tmp_path / OPERATOR_PUB).read_bytes() == kept[tmp_path / OPERATOR_PUB]
+
+
+def test_only_an_empty_folder_or_a_half_made_fleet_becomes_a_fleet(tmp_path: Path) -> None:
+    settings = Settings(site="hq", bundle=Path("/b"), host="h")
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o755)
+    (folder / "thesis.txt").touch()
+    with pytest.raises(FleetError, match="is not empty and no fleet's"):
+        found(folder, settings)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    make_site_key(folder / SITE_KEY)
+    assert found(folder, settings).kept == (SITE_KEY,)
+    (tmp_path / "file").touch()
+    with pytest.raises(FleetError, match="is no folder"):
+        found(tmp_path / "file", settings)
+
+
+def test_a_fleet_is_none_until_its_authority_is_made(tmp_path: Path) -> None:
+    settings = Settings(site="hq", bundle=Path("/b"), host="door.example")
+    folder = tmp_path / "fleet"
+
+    def cut_off(stage: Path) -> None:
+        (stage / CERTS / "ca.key").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        found(folder, settings, cut_off)
+    assert not (folder / SETTINGS).exists()
+
+    def whole(stage: Path) -> None:
+        assert read_settings(stage).host == "door.example"
+        assert not (folder / SETTINGS).exists()
+        assert (stage / CERTS / "ca.key").read_text() == "half"
+
+    assert found(folder, settings, whole).kept == (SITE_KEY, OPERATOR_KEY)
+    assert Fleet.open(folder).settings.host == "door.example"
+
+
+def test_a_group_or_a_file_whose_name_is_no_text_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    before = (fleet.folder / SETTINGS).read_bytes()
+    with pytest.raises(FleetError, match="not UTF-8"):
+        add_group(fleet, "\udcff")
+    assert (fleet.folder / SETTINGS).read_bytes() == before
+    with pytest.raises(FleetError, match="not UTF-8"):
+        found(tmp_path / "new", Settings(site="hq", bundle=Path("/\udcff"), host="h"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_key_that_others_may_read_or_that_is_none_is_refused(fleet: Fleet) -> None:

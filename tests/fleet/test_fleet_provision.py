@@ -111,6 +111,36 @@ def test_a_profile_that_is_no_good_leaves_nothing(certified: Fleet, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["fleet"]
     assert certified.registry().devices() == []
 
+    assert not (certified.folder / "certs" / "devices").exists()
+
+
+def test_each_certificate_that_a_device_was_given_is_kept_to_be_revoked(
+    certified: Fleet, tmp_path: Path
+) -> None:
+    text = board_profile("x86-cpu")
+    for folder in ("one", "two"):
+        provision.provision(certified, "north", text, tmp_path / folder)
+    given = {(tmp_path / f / "certs" / "device.crt").read_bytes() for f in ("one", "two")}
+    kept = list((certified.folder / "certs" / "devices").glob("north-*.crt"))
+    assert {path.read_bytes() for path in kept} == given
+    assert len(given) == 2
+    command = ["openssl", "x509", "-in", str(kept[0]), "-noout", "-serial"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.strip().partition("=")[2].lower() == kept[0].stem.removeprefix("north-")
+
+
+def test_a_device_is_noted_before_there_is_a_folder_with_its_keys(
+    certified: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        provision.provision(certified, "north", board_profile("x86-cpu"), tmp_path / "north")
+    assert certified.registry().devices() == ["north"]
+    assert not list(tmp_path.glob("*north*"))
+
 
 def test_an_unknown_group_and_an_unknown_board_are_said(fleet: Fleet, tmp_path: Path) -> None:
     with pytest.raises(FleetError, match="unknown group 'nobody'; known: cleaners, staff"):

@@ -14,7 +14,7 @@ from reembed_desk import NEW, NOW_S, OLD, PORTRAIT, Desk, template
 
 from edge.config import Mqtt
 from edge.runtime.bundle import Bundle
-from edge.wire import RosterMessage, Topics, encode
+from edge.wire import RosterMessage, StateMessage, Topics, encode
 from fleet import reembed
 from fleet.broker import Broker, Retained
 from fleet.errors import FleetError
@@ -157,4 +157,9 @@ def say(port: int, encoders: dict[str, str]) -> None:
                 sequence=1, digest="", complete=True, subjects=2, usable=2, encoder=encoder,
                 coverage={}, at="2026-11-22T00:00:00Z",
             )  # fmt: skip
-            broker.publish([Retained(Topics("hq", device).roster, encode(message))])
+            topics, online = Topics("hq", device), StateMessage(status="online", session=1)
+            said = [
+                Retained(topics.roster, encode(message)),
+                Retained(topics.state, encode(online)),
+            ]
+            broker.publish(said)

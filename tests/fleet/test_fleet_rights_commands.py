@@ -11,6 +11,7 @@ import pytest
 from fleet_desk import Desk, init, refused, typed
 
 from edge import wire
+from edge.roster.record import EMPTY, total
 from fleet.home import Fleet
 from scripts import trial
 
@@ -29,10 +30,19 @@ def told(tmp_path: Path, bundle_dir: Path, photos: Path, broker: trial.Mosquitto
     return desk
 
 
-def confirm(broker: trial.Mosquitto, device: str, sequence: int, complete: bool = True) -> None:
+def digest(desk: Desk) -> str:
+    """That of everybody's roster once alice, who is alone in it, is erased."""
+    with Fleet.open(desk.folder) as fleet:
+        head = fleet.registry().head(0)
+    return total(EMPTY if s.count else s for s in head.sums)
+
+
+def confirm(
+    broker: trial.Mosquitto, device: str, sequence: int, digest: str, complete: bool = True
+) -> None:
     """What a device says that holds the roster as of a sequence."""
     said = wire.RosterMessage(
-        sequence=sequence, digest="0" * 32, complete=complete, subjects=0, usable=0,
+        sequence=sequence, digest=digest, complete=complete, subjects=0, usable=0,
         encoder="e", coverage={}, at=wire.utc(0),
     )  # fmt: skip
     topic = wire.Topics("hq", device).roster
@@ -55,16 +65,29 @@ def test_an_erasure_waits_for_every_device(told: Desk, broker: trial.Mosquitto) 
     with Fleet.open(told.folder) as fleet:
         fleet.registry().add_device("north-door", 1.0)
         fleet.registry().add_device("south-door", 1.0)
-    confirm(broker, "north-door", 2)
-    confirm(broker, "south-door", 2, complete=False)
+    confirm(broker, "north-door", 2, digest(told))
+    confirm(broker, "south-door", 2, digest(told), complete=False)
     said = told.run("erase", "alice", "--yes", "--timeout", "0.2", code=1)
     assert said == {"sequence": 2, "published": True, "waiting_for": ["south-door"]}
     assert told.run("erase", "--pending", "--timeout", "0", code=1)["waiting_for"] == ["south-door"]
-    confirm(broker, "south-door", 3)
+    confirm(broker, "south-door", 2, digest(told))
     assert told.run("erase", "--pending")["waiting_for"] == []
     with Fleet.open(told.folder) as fleet:
         assert fleet.registry().pending_erasures() == []
     assert told.run("erase", "--pending")["waiting_for"] == []
+
+
+def test_an_erasure_that_nobody_was_asked_about_claims_no_receipt(
+    told: Desk, broker: trial.Mosquitto
+) -> None:
+    done = typed("erase", "alice", "--yes", "--fleet", told.folder)
+    assert done.code == 0
+    assert "no device is known: nobody was asked to confirm it" in done.out
+    with Fleet.open(told.folder) as fleet:
+        fleet.registry().add_device("north-door", 1.0)
+    confirm(broker, "north-door", 2, digest(told))
+    done = typed("erase", "--pending", "--fleet", told.folder)
+    assert "every device has confirmed it" in done.out
 
 
 def test_an_erasure_without_a_broker_is_kept_and_waits(told: Desk, broker: trial.Mosquitto) -> None:

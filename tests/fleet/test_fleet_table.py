@@ -74,6 +74,19 @@ def test_a_broken_line_is_refused_and_the_others_are_taken(
     assert said in refusal.message
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_report_is_a_formula(start: str) -> None:
+    cell = f"{start}HYPERLINK(0)"
+    raw = write_report([Refusal(cell, "bad-row", cell, "x", 2), Refusal("bob", "no-face", "m")])
+    wrong, good = list(csv.reader(io.StringIO(raw.decode(), newline="")))[1:]
+    assert wrong == ["2", f"'{cell}", "bad-row", f"'{cell} (x)"]
+    assert good == ["0", "bob", "no-face", "m"]
+
+
+def test_a_report_names_a_photo_whose_name_is_no_text() -> None:
+    assert b"\\udcff.jpg is empty" in write_report([Refusal("bob", "r", "\udcff.jpg is empty")])
+
+
 def test_a_cell_over_two_lines_counts_from_its_first(tmp_path: Path) -> None:
     _, refused = read(tmp_path, 'subject,photo\n"al\nice",a.jpg\nBOB,b.jpg\n')
     assert [r.line for r in refused] == [2, 4]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from fake_door import decision, event
 
 from edge.adapters.mqtt import Received
 from edge.wire import StateMessage, encode
+from fleet.cli.broker import _row
+from fleet.command import CommandError
+from fleet.errors import FleetError
+from fleet.plain import plain
+from fleet.reembed import _check_nobody_loses
+from fleet.registry import Registry
+from fleet.status import DeviceStatus
 from fleet.watch import Watch, line
 
 
@@ -41,6 +49,41 @@ def test_watching_survives_whatever_comes(topic: str, payload: bytes) -> None:
 
 def test_an_old_decision_that_somebody_retained_is_not_live() -> None:
     assert Watch("hq").take(heard("n", "decision", encode(decision(1)), retained=True)) is None
+
+
+def test_what_a_terminal_would_obey_is_not_shown() -> None:
+    evil = "\x1b[2J\x1b]0;pwned\x07\r\n2026 north granted \x9b1m\u202e"
+    for kind, message in (
+        ("event", msgspec.structs.replace(event("x"), event=evil, detail=evil, at=evil)),
+        ("decision", msgspec.structs.replace(decision(1), at=evil)),
+        ("state", StateMessage(status=evil, session=1, at=evil)),
+    ):
+        seen = Watch("hq").take(heard("north", kind, encode(message)))
+        assert seen is not None
+        text, _ = line(seen, lambda subject: subject)
+        assert text.isprintable()
+        assert "[2J" in text
+    assert plain("a" * 1000) == "a" * 200 + "..."
+    assert plain("Zoë (zoë), 名") == "Zoë (zoë), 名"
+
+
+def test_status_and_refusals_show_nothing_that_a_terminal_would_obey() -> None:
+    evil = "\x1b[2J\r\n\x07"
+    device = DeviceStatus(
+        device="north", provisioned=True, status=evil, current=False, seen_at=evil, sequence=1,
+        lag=0, encoder=evil,
+    )  # fmt: skip
+    assert all(cell.isprintable() for cell in _row(device))
+    assert all(cell.isprintable() for cell in _row(msgspec.structs.replace(device, sequence=None)))
+    assert CommandError(f"north did not open: {evil}").message.isprintable()
+    with pytest.raises(FleetError) as refused:
+        _check_nobody_loses(Nobody(), "a", "b", {"north": evil})
+    assert refused.value.message.isprintable()
+
+
+class Nobody(Registry):
+    def __init__(self) -> None:
+        """Nothing is asked of it."""
 
 
 def test_a_decision_in_a_line() -> None:
