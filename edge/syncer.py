@@ -251,11 +251,12 @@ class Syncer:
     def _clean(self, now: float) -> None:
         if not self._scrub or now < self._scrub_after_s:
             return
-        self._scrub_after_s = now + SAY_EVERY_S
         try:
             self._scrub = not self._store.scrub()
         except StoreError as error:
             self._says("store-failed", "roster", error.message)
+        if self._scrub:
+            self._scrub_after_s = now + SAY_EVERY_S
 
     def message(self, complete: bool) -> RosterMessage:
         """What is held, without the time."""

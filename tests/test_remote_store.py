@@ -171,3 +171,17 @@ def test_an_erasure_is_confirmed_when_it_is_gone_from_the_disk(
 
 def said(door: Door) -> list[RosterMessage]:
     return [wire.decode(payload, RosterMessage) for _, payload, _ in door.broker.said]
+
+
+def test_two_revocations_at_once_are_each_acknowledged_at_once(
+    door: Door, operator: Operator
+) -> None:
+    for number, subject in enumerate(("alice", "bob", "carol")):
+        operator.enroll(subject, number)
+    door.broker.keep(operator.everything())
+    door.turns()
+    for subject in ("alice", "bob"):
+        operator.revoke(subject)
+        door.broker.keep(operator.everything())
+        door.turns()
+        assert (said(door)[-1].complete, said(door)[-1].sequence) == (True, operator.sequence)

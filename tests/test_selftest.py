@@ -84,6 +84,7 @@ def test_a_door_is_looked_at_and_the_report_is_saved(profile: Path, tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["door.toml", "frames", "report.json"]
 
 
+@pytest.mark.long
 def test_nothing_that_is_nobodys_business_is_in_the_report(profile: Path, tmp_path: Path) -> None:
     profile.write_text(PROFILE.format(bundle=_bundle_of(profile), more=BROKER))
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
@@ -134,6 +135,7 @@ def test_a_damaged_bundle_and_a_missing_camera_fail_and_the_rest_is_still_seen(
     assert checks["disk"].verdict is not FAIL
 
 
+@pytest.mark.long
 def test_a_bundle_alone(bundle_dir: Path, tmp_path: Path) -> None:
     saved = tmp_path / "r.json"
     done = ostiary("selftest", "--bundle", bundle_dir, "--save", saved, "--seconds", "1")
