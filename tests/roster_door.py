@@ -28,7 +28,7 @@ from edge.roster.sealing import Opener, Sealer, Site
 from edge.syncer import Says, Syncer
 from edge.wire import RosterTopics, Topics
 
-TAU, TICK_S, PATIENCE_S = 0.5, 0.01, 30.0
+TAU, TICK_S, PATIENCE_S = 0.5, 0.01, 60.0
 RULES = Rules(votes=2, denials=2)
 OPERATOR = Sealer(Site(SITE_KEY), SEED).public
 
