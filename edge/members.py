@@ -14,7 +14,6 @@ from edge.roster.record import Record
 from edge.roster.replica import Drop, Put
 
 UNIT_TOLERANCE = 1e-3
-PUT_AT_ONCE = 500
 
 
 class Searched(Protocol):

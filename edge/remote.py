@@ -24,8 +24,9 @@ from edge.pipeline import Pipeline
 from edge.recorder import Recorder
 from edge.refusals import Refusals
 from edge.reporter import Reporter
-from edge.roster.record import Head, shard_of
-from edge.roster.replica import Put, Sealed, SealedHead, restored
+from edge.restoring import open_head, open_row
+from edge.roster.record import Head
+from edge.roster.replica import Put, Sealed, restored
 from edge.roster.sealing import Opener, Site
 from edge.runtime.bundle import Bundle
 from edge.runtime.signature import read_keys
@@ -160,27 +161,12 @@ class Remote:
         return max(self._moment.at_s - self._syncer.issued_at_s, since_s) > patience_s
 
 
-def stored(config: Config) -> Iterator[Sealed]:
+def stored(config: Config) -> list[Sealed]:
     """The records that a door's roster holds on the disk, tombstones too; nothing is changed.
 
     What can not be opened is left out: the daemon says so. Raises as `Remote`.
     """
-    assert config.roster is not None
-    topics = RosterTopics(config.device.site)
-    mailbox = Mailbox(topics, open_keys(config.roster)[1])
-    store = RosterStore(config.state.path / ROSTER)
-    with contextlib.closing(store):
-        # All at once: a daemon can not clean its disk while somebody reads there.
-        head, rows = store.head(), list(store.rows())
-    with contextlib.suppress(SealError):
-        # Without a head that counts nobody is let in.
-        mailbox.open(topics.head, head or b"")
-        for row in rows:
-            with contextlib.suppress(SealError):
-                topic = topics.subject(shard_of(row.subject), row.subject)
-                sealed = mailbox.open(topic, row.payload)
-                if isinstance(sealed, Sealed):
-                    yield sealed
+    return _read(config)[1]
 
 
 def load(config: Config, observer: Observer, bundle: Bundle) -> None:
@@ -195,27 +181,34 @@ def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
         yield from (row.encoders for row in local.subjects())
         return
     try:
-        records = [sealed.record for sealed in stored(config)]
-        head = _head(config)
+        head, sealed = _read(config)
     except StoreError:  # the daemon mends it, or says so
         return
+    records = [one.record for one in sealed]
     held = restored(head, {record.subject: record.revision for record in records})
     # Counted only where all of it is there: else who is still to come would be left behind.
     if head is not None and not held.unproven():
         yield from (tuple(record.templates) for record in records if not record.gone)
 
 
-def _head(config: Config) -> Head | None:
-    """The newest head that is stored, where it can be opened."""
+def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
+    """The newest head and the records on the disk, as far as they can be opened."""
     assert config.roster is not None
     topics = RosterTopics(config.device.site)
+    mailbox = Mailbox(topics, open_keys(config.roster)[1])
     with contextlib.closing(RosterStore(config.state.path / ROSTER)) as store:
-        payload = store.head() or b""
+        # All at once: a daemon can not clean its disk while somebody reads there.
+        payload, rows = store.head(), list(store.rows())
     try:
-        sealed = Mailbox(topics, open_keys(config.roster)[1]).open(topics.head, payload)
+        head = open_head(topics, mailbox, payload or b"")
     except SealError:
-        return None
-    return sealed.head if isinstance(sealed, SealedHead) else None
+        # Without a head that counts nobody is let in.
+        return None, []
+    records = []
+    for row in rows:
+        with contextlib.suppress(SealError):
+            records.append(open_row(topics, mailbox, row))
+    return head, records
 
 
 def open_keys(roster: Roster) -> tuple[Site, Opener]:

@@ -39,6 +39,24 @@ def restore(
         return State()
 
 
+def open_head(topics: RosterTopics, mailbox: Mailbox, payload: bytes) -> Head:
+    """The head that is stored. Raises SealError."""
+    opened = mailbox.open(topics.head, payload)
+    assert isinstance(opened, SealedHead)
+    return opened.head
+
+
+def open_row(topics: RosterTopics, mailbox: Mailbox, row: Row) -> Sealed:
+    """A record that is stored. Raises SealError, also for a subject's id that can be none."""
+    try:
+        topic = topics.subject(shard_of(row.subject), row.subject)
+    except UnicodeEncodeError as error:
+        raise SealError("malformed", "no subject's id") from error
+    opened = mailbox.open(topic, row.payload)
+    assert isinstance(opened, Sealed)
+    return opened
+
+
 class _Restoring:
     def __init__(
         self,
@@ -57,20 +75,19 @@ class _Restoring:
         if payload is None:
             return State()
         try:
-            head = self._mailbox.open(self._topics.head, payload)
+            head = open_head(self._topics, self._mailbox, payload)
         except SealError as error:
             # Without a head nobody is let in: it may be the operator who is not trusted any more.
             self._says("roster-refused", error.reason, "the head in the store")
             self._store.clear()
             return State()
-        assert isinstance(head, SealedHead)
         refused = self._take_rows()
-        state = replica.restored(head.head, self._held)
+        state = replica.restored(head, self._held)
         if total(state.sums()) != self._store.digest():
             self._says("roster-refused", "store-changed", "what the store holds is not what it was")
-        outdated = self._outdated(state, head.head)
+        outdated = self._outdated(state, head)
         if refused or outdated:
-            state = replica.restored(head.head, self._held)
+            state = replica.restored(head, self._held)
             self._store.apply([], refused + outdated, None, total(state.sums()))
         return state
 
@@ -106,11 +123,7 @@ class _Restoring:
 
     def _opened(self, row: Row) -> Sealed | None:
         try:
-            topic = self._topics.subject(shard_of(row.subject), row.subject)
-            opened = self._mailbox.open(topic, row.payload)
-        except (SealError, UnicodeEncodeError) as error:
-            reason = error.reason if isinstance(error, SealError) else "malformed"
-            self._says("roster-refused", reason, "a record in the store")
+            return open_row(self._topics, self._mailbox, row)
+        except SealError as error:
+            self._says("roster-refused", error.reason, "a record in the store")
             return None
-        assert isinstance(opened, Sealed)
-        return opened

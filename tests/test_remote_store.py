@@ -14,7 +14,7 @@ from roster_operator import Operator
 from edge import wire
 from edge.adapters.roster_store import RosterStore
 from edge.errors import StoreError
-from edge.remote import enrolled
+from edge.remote import enrolled, stored
 from edge.state_dir import ROSTER
 from edge.wire import RosterMessage
 
@@ -185,3 +185,13 @@ def test_two_revocations_at_once_are_each_acknowledged_at_once(
         door.broker.keep(operator.everything())
         door.turns()
         assert (said(door)[-1].complete, said(door)[-1].sequence) == (True, operator.sequence)
+
+
+def test_a_row_with_an_impossible_id_is_left_out(door: Door, operator: Operator) -> None:
+    operator.enroll("alice", 1)
+    door.broker.keep(operator.everything())
+    door.turns()
+    with contextlib.closing(sqlite3.connect(door.config.state.path / ROSTER)) as intruder:
+        intruder.execute("INSERT INTO record VALUES ('zoë', 1, x'01')")
+        intruder.commit()
+    assert [sealed.record.subject for sealed in stored(door.config)] == ["alice"]

@@ -84,26 +84,26 @@ def subjects(config: Profile, json: Json = False) -> None:
 
 def _roster_subjects(profile: Config, json: bool) -> None:
     """Who the roster lets in: by whom and when is the operator's to say."""
-    records = sorted((s.record for s in remote.stored(profile)), key=lambda r: r.subject)
-    rows = [
-        {
-            "subject": record.subject,
-            "revision": record.revision,
-            "encoders": sorted(record.templates),
-            "groups": record.groups,
-            "suspended": record.suspended,
-        }
-        for record in records
-        if not record.gone
-    ]
+    held = [sealed.record for sealed in remote.stored(profile) if not sealed.record.gone]
+    held.sort(key=lambda record: record.subject)
     if json:
+        rows = [
+            {
+                "subject": record.subject,
+                "revision": record.revision,
+                "encoders": sorted(record.templates),
+                "groups": record.groups,
+                "suspended": record.suspended,
+            }
+            for record in held
+        ]
         return print_json(rows)
     table = Table("subject", "revision", "encoders", "groups", "")
-    for record in (r for r in records if not r.gone):
+    for record in held:
         encoders = ", ".join(e[:12] for e in sorted(record.templates))
         groups, state = ", ".join(record.groups), "suspended" if record.suspended else ""
         table.add_row(record.subject, str(record.revision), encoders, groups, state)
-    out.print(table if rows else "the roster has not come, or holds nobody")
+    out.print(table if held else "the roster has not come, or holds nobody")
 
 
 def forget(config: Profile, subject: Subject) -> None:
