@@ -1,12 +1,14 @@
-"""What many tests share: a real bundle, the portrait, and the face data where it is."""
+"""What many tests share: a real bundle, the portrait, the face data, and the site's broker."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from places import DATA, ROOT
+from site_broker import Authority, SiteBroker
 
 from edge.adapters.photos import decode
 from edge.core.types import Image
@@ -63,3 +65,16 @@ def faces_data() -> Path:
     if not (DATA / "faces").is_dir():
         pytest.skip(f"no face data in {DATA}: see the README on evaluation")
     return DATA / "faces"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Makes certificates that the site's broker trusts."""
+    return Authority(tmp_path_factory.mktemp("authority") / "certs")
+
+
+@pytest.fixture(scope="module")
+def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteBroker]:
+    """The broker as it is shipped: TLS, and no client without a certificate."""
+    with SiteBroker(tmp_path_factory.mktemp("site"), authority) as running:
+        yield running

@@ -40,17 +40,6 @@ def plain(fleet: Fleet, mosquitto: trial.Mosquitto) -> Iterator[Fleet]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority") / "certs")
-
-
-@pytest.fixture(scope="module")
-def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteBroker]:
-    with SiteBroker(tmp_path_factory.mktemp("site"), authority) as running:
-        yield running
-
-
 def over_tls(fleet: Fleet, site: SiteBroker, authority: Authority, name: str) -> Fleet:
     cert, key = authority.client(name, name)
     return at(fleet, site.port, ca=authority.folder / "ca.crt", cert=cert, key=key)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from notified import Manager, Service
 from places import write_png
-from site_broker import Authority, SiteBroker
 
 from edge.core.quality import Limits
 from edge.core.types import Image, Template
@@ -21,19 +20,6 @@ from scripts import trial
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[trial.Mosquitto]:
     with trial.Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Makes certificates that the site's broker trusts."""
-    return Authority(tmp_path_factory.mktemp("authority") / "certs")
-
-
-@pytest.fixture(scope="module")
-def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteBroker]:
-    """The broker as it is shipped: TLS, and no client without a certificate."""
-    with SiteBroker(tmp_path_factory.mktemp("site"), authority) as running:
         yield running
 
 
