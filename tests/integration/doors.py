@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge import wire
@@ -104,6 +106,15 @@ class Door:
         self._process.send_signal(number)
         return self._process.wait(PATIENCE_S)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The process stands still in whatever it does."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -160,6 +171,15 @@ class Listener:
             except queue.Empty:
                 continue
         return True
+
+    def settle(self) -> None:
+        """Wait until the broker has handled and saved all that reached it before.
+
+        It saves after each round of its loop: what came in before the first of these was handled
+        in that round or earlier, and the second comes in a later one.
+        """
+        for _ in range(2):
+            self._client.publish(f"{TOPICS.state}/settle", qos=1).wait_for_publish(PATIENCE_S)
 
     @property
     def status(self) -> str:
