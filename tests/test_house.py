@@ -10,7 +10,7 @@ from places import ROOT
 
 import edge
 
-PACKAGES = ("edge", "export", "fleet")
+PACKAGES = ("edge", "export", "fleet", "training")
 MAX_LINES = 300
 FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 ALL_FILES = sorted(
@@ -68,6 +68,14 @@ ALLOWED = {
     },
     "edge.recorder": VALUES | {"edge.adapters", "edge.reporter", "edge.wire"},
 }
+FOR_TRAINING = {
+    f"export.{room}"
+    for room in ("audit", "biases", "calibrate", "charts", "crops", "encoder", "equalise", "gate")
+    + ("graph", "memo", "options", "page", "pairs", "quantize", "ranges", "recipe", "results")
+    + ("running", "sources", "table")
+}
+"""Rooms of export that training stands on: the faces, the pairs, the graph and int8 as they are
+exported. What a training measures by other means would not be what the door meets."""
 SEE_ALL_OF_EDGE = ("edge.daemon", "edge.remote", "edge.cli", "edge.selftest", "edge.__main__")
 CORE_MAY_USE = {"cv2", "numpy", "simsimd"}
 
@@ -98,6 +106,8 @@ def wrong_imports(module: str, imported: set[str]) -> list[str]:
     """The imports of a module that point the wrong way."""
     ours = {name for name in imported if name.split(".")[0] in PACKAGES}
     wrong = [name for name in ours if name.split(".")[0] not in ("edge", module.partition(".")[0])]
+    if within(module, {"training"}):
+        wrong = [name for name in wrong if not _allowed(name, FOR_TRAINING)]
     if not within(module, {"edge"}):
         return wrong
     if within(module, set(SEE_ALL_OF_EDGE)) or module == "edge":
@@ -125,6 +135,10 @@ def test_a_wrong_import_would_be_found() -> None:
     assert wrong_imports("fleet.home", {"edge.config", "fleet.keys"}) == []
     assert wrong_imports("fleet.keys", {"export.signing"}) == ["export.signing"]
     assert wrong_imports("export.build", {"fleet.home"}) == ["fleet.home"]
+    assert wrong_imports("training.data", {"export.crops", "training.augment"}) == []
+    assert wrong_imports("training.data", {"export.signing"}) == ["export.signing"]
+    assert wrong_imports("export.crops", {"training.data"}) == ["training.data"]
+    assert wrong_imports("edge.core.verifier", {"training.verifier"}) == ["training.verifier"]
     assert wrong_imports("edge.pipeline", {"edge.adapters.mqtt"}) == ["edge.adapters.mqtt"]
 
 

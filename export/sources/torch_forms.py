@@ -104,8 +104,13 @@ def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
 
 def module(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     """The ONNX of what a factory builds, with its state dict. Raises BundleError."""
+    return of_module(build(spec, folder, _torch(), FAULTS), spec)
+
+
+def of_module(built: Any, spec: EncoderSource) -> onnx.ModelProto:
+    """The ONNX of a module at hand, in its evaluation mode from now on. Raises BundleError."""
     torch = _torch()
-    built = build(spec, folder, torch, FAULTS).eval()
+    built.eval()
     signature = inspect.signature(built.forward)
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     ports.check_count(
