@@ -1,7 +1,7 @@
-"""Charts as inline SVG: lines, areas, marks and bars, coloured by the page that shows them.
+"""Charts as inline SVG: lines, areas, marks, dots and bars, coloured by the page that shows them.
 
-Series differ by dash pattern as well as by colour, and the page's style sheet has the colours, so
-that a chart can be read in the dark, in print and by the colour-blind.
+Series differ by dash pattern or shape as well as by colour, and the page's style sheet has the
+colours, so that a chart can be read in the dark, in print and by the colour-blind.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 88, 24, 12, 58
 DASHES = ("", "9 5", "2 4")
 """By series; the third is drawn over the others and must let them be seen."""
+COLOURS = 6
+SHAPES = (
+    "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "m-3.6-3.6h7.2v7.2h-7.2z",
+    "m0-4.8l4.6 8h-9.2z",
+    "m-4.6-3.2h9.2l-4.6 8z",
+)
+"""Of dots, as paths from where the dot is; with COLOURS there are DOTS kinds that look unlike."""
+DOTS = math.lcm(COLOURS, len(SHAPES))
 ROW = 18
 NAME, TAG, BARS_TOP = 204, 98, 46
 LETTERS = 26
@@ -83,6 +92,8 @@ def power(value: float) -> str:
 
 def short(value: float) -> str:
     """A number in few letters."""
+    if abs(value) >= 1e4:
+        return f"{value:,.0f}"
     return power(value) if 0 < abs(value) < 1e-3 else f"{round(value, 10):.4g}"
 
 
@@ -147,6 +158,16 @@ class Plot:
         side, anchor = (5, "start") if self._x.at(value) < 0.8 else (-5, "end")
         _text(self._svg, label, at + side, top + 12, anchor, "name")
 
+    def guide(self, start: Place, end: Place) -> None:
+        """A thin line to compare the series with; both ends must lie within the axes."""
+        places = [(self._across(x), self._up(y)) for x, y in (start, end)]
+        _line(self._svg, "mark weak", places[0], places[1])
+
+    def dots(self, points: Points, kind: int, note: str) -> None:
+        """The points of one of DOTS kinds; `note` is told where one is pointed at."""
+        places = [(self._across(x), self._up(y)) for x, y in points]
+        SubElement(_dots(self._svg, kind, places), "title").text = _clean(note)
+
     def svg(self) -> str:
         box = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
         _rect(self._svg, "frame", box)
@@ -201,6 +222,13 @@ def key(kind: str, series: int | None = None) -> str:
     return tostring(svg, encoding="unicode")
 
 
+def dot_key(kind: int) -> str:
+    """The sample of a kind of dots."""
+    svg = _root(30, 14, "key")
+    _dots(svg, kind, [(15, 7)])
+    return tostring(svg, encoding="unicode")
+
+
 def _canvas(title: str, height: int) -> Element:
     svg = _root(WIDTH, height, "plot")
     svg.set("role", "img")
@@ -229,6 +257,12 @@ def _text(parent: Element, words: str, x: float, y: float, anchor: str, name: st
     text = SubElement(parent, "text", places)
     text.text = _clean(words)
     return text
+
+
+def _dots(parent: Element, kind: int, places: Points) -> Element:
+    shape = SHAPES[kind % len(SHAPES)]
+    drawn = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places)
+    return SubElement(parent, "path", {"class": f"dot p{kind % COLOURS}", "d": drawn})
 
 
 def _dash(element: Element, series: int) -> None:

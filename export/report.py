@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import TypeVar
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from edge.compare import Speed
 from edge.core.calibration import RULE_OF_30, DetCurve, Threshold, threshold
-from edge.core.metrics import Rate
 from edge.runtime.bundle import Manifest
 from edge.runtime.det import COMPARISONS, Comparison, DetFile
-from export import charts
+from edge.runtime.verifier_file import Judged, VerifierFile
+from export import charts, page
 from export.charts import Axis, Bar, Chart, Plot
 from export.results import Gate, LayerCost, Layers
 from export.table import Table
@@ -58,6 +55,7 @@ def render(
     layers: Layers | None,
     table: Table | None,
     speeds: list[Speed],
+    verifier: VerifierFile | None = None,
 ) -> str:
     """The page; the same for the same input. What was not measured, or was measured on another
     encoder than the manifest's, is said to be missing."""
@@ -74,8 +72,7 @@ def render(
     shown: Comparison = "float_int8" if "float_int8" in curves else "float_float"
     curve = curves.get(shown)
     points = [_operating(curve, k) for k in SIZES] if curve else []
-    page = _environment().get_template("report.html.j2")
-    return page.render(
+    return page.template("export", "report.html.j2").render(
         manifest=manifest,
         gate=gate,
         det=det,
@@ -94,6 +91,8 @@ def render(
         worst_layers=_costliest(layers)[:WORST_LAYERS] if layers else [],
         rule=RULE_OF_30,
         words=WORDS,
+        verifier=verifier,
+        verified=_verified(verifier) if verifier else {},
     )
 
 
@@ -146,6 +145,12 @@ def _curves(det: DetFile | None) -> dict[Comparison, DetCurve]:
 def _operating(curve: DetCurve, k: int) -> _Operating:
     found = threshold(curve, FPIR, k)
     return _Operating(found, curve.fnmr(found.tau))
+
+
+def _verified(verifier: VerifierFile) -> dict[str, Judged]:
+    """What the logistic head was worth, by the comparison's words."""
+    found = {name: getattr(verifier, name, None) for name in COMPARISONS}
+    return {WORDS[name]: judged for name, judged in found.items() if judged is not None}
 
 
 def _det_chart(curves: dict[Comparison, DetCurve]) -> Chart:
@@ -230,31 +235,3 @@ def _against(speed: Speed, speeds: Sequence[Speed]) -> tuple[Speed, float | None
         return speed, None, None
     faster = base.p50_ms / speed.p50_ms if speed.p50_ms > 0 else None
     return speed, faster, speed.size_bytes / base.size_bytes if base.size_bytes > 0 else None
-
-
-def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["svg"] = Markup  # only what charts.py made: it escapes the names in it
-    made.filters["power"] = charts.power
-    made.filters["decimals"] = _decimals
-    made.filters["between"] = _between
-    return made
-
-
-def _asset(name: str) -> str:
-    return (resources.files("export") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _decimals(value: float, digits: int = 4) -> str:
-    # Adding 0.0 turns what was rounded to -0.0 into 0.0.
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def _between(rate: Rate, digits: int = 4) -> str:
-    return f"{_decimals(rate.low, digits)} to {_decimals(rate.high, digits)}"

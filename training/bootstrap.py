@@ -1,0 +1,89 @@
+"""Equal error rates of random draws of people: how far another choice of people would move it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.core.types import Floats
+from edge.errors import PhotoError
+
+DRAWS = 200
+MOST_IMPOSTORS = 1 << 18
+"""Of more pairs of two people a sample is taken: the choice of people hides what the rest adds."""
+Rows = NDArray[np.int64]
+
+
+def eer_draws(
+    embeddings: Floats, person: Rows, draws: int = DRAWS, seed: int = 0
+) -> NDArray[np.float64]:
+    """EERs (draws,) of people drawn with replacement from those of some embeddings (n, dim).
+
+    Drawing people and not pairs keeps together what pairs of one person have in common (Bolle,
+    Ratha, Pankanti 2004). The same seed draws the same people for every encoder of the same photos,
+    so that two encoders' draws may be subtracted. Raises PhotoError where there is no pair of one
+    person, or none of two.
+    """
+    _, owner, images = np.unique(person, return_inverse=True, return_counts=True)
+    if len(images) < 2 or images.max() < 2:
+        raise PhotoError("no pair of the same person, or none of two people", "give more photos")
+    rng = np.random.default_rng(seed)
+    weights = [_people(images, rng) for _ in range(draws)]
+    a, b = _genuine(owner)
+    c, d = _impostor(owner, rng)
+    scores = np.concatenate([_scores(embeddings, a, b), _scores(embeddings, c, d)])
+    taus, place = np.unique(scores, return_inverse=True)
+    genuine, impostor = place[: len(a)], place[len(a) :]
+    return np.array(
+        [
+            _eer(
+                np.bincount(genuine, weight[owner[a]], len(taus)),
+                np.bincount(impostor, weight[owner[c]] * weight[owner[d]], len(taus)),
+            )
+            for weight in weights
+        ]
+    )
+
+
+def _people(images: Rows, rng: np.random.Generator) -> Rows:
+    """How often each person is drawn, of the draws that leave a pair of either kind."""
+    while True:
+        weight = np.bincount(rng.integers(0, len(images), len(images)), minlength=len(images))
+        if (weight > 0).sum() > 1 and images[weight > 0].max() > 1:
+            return weight
+
+
+def _eer(genuine: NDArray[np.number], impostor: NDArray[np.number]) -> float:
+    """Where FNMR and FMR are closest, half their sum; given the pairs' weights at each score."""
+    fnmr = (np.cumsum(genuine) - genuine) / genuine.sum()
+    fmr = 1 - (np.cumsum(impostor) - impostor) / impostor.sum()
+    at = int(np.argmin(np.abs(fnmr - fmr)))
+    return float(fnmr[at] + fmr[at]) / 2
+
+
+def _genuine(owner: Rows) -> tuple[Rows, Rows]:
+    first, second = [], []
+    for one in range(int(owner.max()) + 1):
+        rows = np.flatnonzero(owner == one)
+        a, b = np.triu_indices(len(rows), 1)
+        first.append(rows[a])
+        second.append(rows[b])
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _impostor(owner: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    n = len(owner)
+    if n * (n - 1) // 2 <= MOST_IMPOSTORS:
+        a, b = np.triu_indices(n, 1)
+    else:
+        a, b = rng.integers(0, n, (2, MOST_IMPOSTORS))
+    other = owner[a] != owner[b]
+    return a[other], b[other]
+
+
+def _scores(embeddings: Floats, a: Rows, b: Rows) -> Floats:
+    made = np.empty(len(a), np.float32)
+    for start in range(0, len(a), 1 << 16):
+        rows = slice(start, start + (1 << 16))
+        made[rows] = np.einsum("ij,ij->i", embeddings[a[rows]], embeddings[b[rows]])
+    return made

@@ -1,0 +1,71 @@
+"""`ostiary-train report`: the page on a run, drawn anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edge.cli.console import out, print_json
+from edge.core.metrics import Rate
+from training import evaluation, report
+from training.report import Outcome
+
+Run = Annotated[Path, typer.Argument(help="The folder of a run that `fit` made.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("report")(draw)
+
+
+def draw(run: Run, json: Json = False) -> None:
+    """Draw a run's report.html anew from its files, and tell what it says.
+
+    The page has no pictures: faces are personal data, and a run's folder keeps none.
+
+    Example: `ostiary-train report run`
+    """
+    path = report.write(run)
+    found = report.outcomes(evaluation.read(run))
+    if json:
+        return print_json({"report": str(path), "outcomes": [_told(one) for one in found]})
+    if found:
+        out.print(_table(found))
+    out.print(f"wrote [bold]{escape(str(path))}[/]")
+
+
+def _told(one: Outcome) -> dict[str, Any]:
+    return {
+        "data_set": one.data_set,
+        "outcome": one.word,
+        "people": one.after.people,
+        "images": one.after.images,
+        "before": _rates(one.before),
+        "after": _rates(one.after),
+        "eer_fall": one.fall,
+    }
+
+
+def _rates(one: evaluation.Evaluation) -> dict[str, Any]:
+    return {"name": one.name, "eer": one.eer, "tar": msgspec.to_builtins(one.tar)}
+
+
+def _table(found: list[Outcome]) -> Table:
+    table = Table(title="EER, 95 % over people")
+    for title in ("data set", "before", "after", "lower by", "outcome"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in found:
+        before = "-" if one.before is one.after else _range(one.before.eer)
+        fall = "-" if one.fall is None else _range(one.fall)
+        name = escape(one.data_set) or "-"
+        table.add_row(name, before, _range(one.after.eer), fall, one.word)
+    return table
+
+
+def _range(rate: Rate) -> str:
+    return f"{rate.value:.4f}  {rate.low:.4f} to {rate.high:.4f}"

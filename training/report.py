@@ -1,0 +1,134 @@
+"""report.html: one page on a training run, with nothing outside of it needed to read it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from edge.core.metrics import Rate
+from edge.errors import ConfigError
+from edge.files import write_atomically
+from export import page
+from export.charts import Chart
+from export.running import Images
+from training import evaluation, log, plots
+from training.evaluation import Evaluation, Evaluations
+from training.log import EpochLine, StepLine
+
+REPORT, SETTINGS = "report.html", "settings.toml"
+PICTURE_PX = 72
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What training did on one data set: the first encoder beside the last."""
+
+    data_set: str
+    before: Evaluation
+    after: Evaluation
+    fall: Rate | None
+    """Of the EER; None where there is one encoder, or two on different photos."""
+
+    @property
+    def word(self) -> str:
+        """A better encoder is one whose whole interval says so."""
+        if self.fall is None:
+            return "measured"
+        return "better" if self.fall.low > 0 else "worse" if self.fall.high < 0 else "unproven"
+
+
+def outcomes(held: Evaluations) -> list[Outcome]:
+    """One a data set, in their order."""
+    return [
+        Outcome(
+            name, some[0], some[-1], evaluation.fall(some[0], some[-1]) if len(some) > 1 else None
+        )
+        for name, some in held.data_sets().items()
+    ]
+
+
+def write(folder: Path, pictures: Images | None = None) -> Path:
+    """Draw the report of a run's folder anew; returns its path.
+
+    `pictures` (n, h, w, 3) uint8 BGR are the photos of the first data set that was judged: with
+    them its worst pairs are shown. Only give them where the user asked for it: a face is personal
+    data, a report is passed on, and who was photographed agreed to training and not to that.
+    Raises ConfigError or StoreError where the folder is not a run's, or a file of it is damaged.
+    """
+    path = folder / REPORT
+    write_atomically(path, render(folder, pictures).encode())
+    return path
+
+
+def render(folder: Path, pictures: Images | None = None) -> str:
+    """The page; the same for the same files."""
+    settings = list(_flat(_settings(folder)))
+    lines = log.read(folder)
+    steps = [line for line in lines if isinstance(line, StepLine)]
+    epochs = [line for line in lines if isinstance(line, EpochLine)]
+    held = evaluation.read(folder)
+    found = outcomes(held)
+    return page.template("training", "run.html.j2").render(
+        name=folder.resolve().name,
+        settings=settings,
+        data=held.data,
+        sets=held.data_sets(),
+        outcomes=found,
+        steps=len(steps),
+        epochs=max((line.epoch for line in epochs), default=0),
+        best=plots.best(epochs),
+        images_s=float(np.median([line.images_s for line in steps])) if steps else None,
+        dets={name: plots.det(some) for name, some in held.data_sets().items()},
+        maps=[(one, _map(one)) for one in held.evaluations],
+        loss=plots.loss(steps) if steps else None,
+        active=plots.active(steps) if steps else None,
+        eer=plots.eer(epochs) if epochs else None,
+        tar=plots.tar(epochs) if epochs else None,
+        worst=found[0].after.worst if found else [],
+        pictures=_pictures(found[0].after, pictures) if found and pictures is not None else {},
+    )
+
+
+def _map(one: Evaluation) -> Chart:
+    return plots.embeddings(" ".join(("Embeddings,", one.name, one.data_set)).strip(), one.plane)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise ConfigError(
+            f"can not read {path}: {error.strerror}", "give the folder of a run that `fit` made"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", "mend the file, or train again") from error
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value in words) of each setting."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{above}{name}", words
+
+
+def _pictures(one: Evaluation, images: Images) -> dict[int, str]:
+    """The photos of the worst pairs as data addresses, by their places."""
+    if len(images) != one.images:
+        raise ValueError(f"{one.images} photos were judged, got pictures of {len(images)}")
+    places = {place for pair in one.worst for place in (pair.a, pair.b)}
+    return {place: _picture(images[place]) for place in sorted(places)}
+
+
+def _picture(image: Images) -> str:
+    small = cv2.resize(image, (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", small)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
