@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -27,6 +27,9 @@ LIVE = ("v4l2:", "rtsp:", "rtsps:", "gst:")
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the profile."""
+
+
+Part = TypeVar("Part", bound=Section)
 
 
 class Device(Section, frozen=True):
@@ -77,12 +80,14 @@ class Recognition(Section, frozen=True):
     """How sure the door must be.
 
     `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
-    size; `fmr` that of one verification against a claim. The rest: `edge.core.policy.Rules`.
+    size; `fmr` that of one verification against a claim, in which the bundle's `verifier` is asked
+    too where that is true. The rest: `edge.core.policy.Rules`.
     """
 
     mode: Mode = Mode.IDENTIFY
     fpir: Rate = 0.01
     fmr: Rate = 0.001
+    verifier: bool = False
     margin: Annotated[float, Meta(ge=0, le=1)] = 0.05
     votes: Annotated[int, Meta(ge=1, le=100)] = 2
     denials: Annotated[int, Meta(ge=1, le=1000)] = 6
@@ -194,7 +199,7 @@ class Config(Section, frozen=True):
     def rules(self) -> Rules:
         """What policy needs."""
         chosen = msgspec.structs.asdict(self.recognition)
-        del chosen["fpir"], chosen["fmr"]
+        del chosen["fpir"], chosen["fmr"], chosen["verifier"]
         return Rules(**chosen, require_pad=self.pad.required)
 
     def pad_rules(self) -> PadRules:
@@ -233,6 +238,9 @@ def _check(path: Path, config: Config) -> None:
         raise ConfigError(
             f'{path}: mode "verify" needs [claims]', 'source = "line:/dev/ttyUSB0", say'
         )
+    if config.recognition.verifier and config.recognition.mode is not Mode.VERIFY:
+        problem = f"{path}: the verifier judges claims only - at `$.recognition.verifier`"
+        raise ConfigError(problem, 'mode = "verify"')
     if not config.camera.drop and config.camera.url.startswith(LIVE):
         raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
     if config.roster is not None and config.mqtt is None:
@@ -259,32 +267,17 @@ def _check_timezone(path: Path, name: str) -> None:
         raise ConfigError(problem, hint) from error
 
 
-def _anchored(config: Config, folder: Path) -> Config:
-    replace = msgspec.structs.replace
-    choice = config.bundle
-    bundle = replace(
-        choice,
-        path=folder / choice.path,
-        next=folder / choice.next if choice.next else None,
-        keys=folder / choice.keys if choice.keys else None,
-    )
-    state = replace(config.state, path=folder / config.state.path)
-    camera = replace(config.camera, url=_anchored_url(config.camera.url, folder))
-    claims = config.claims
-    if claims is not None:
-        claims = replace(claims, source=_anchored_url(claims.source, folder))
-    mqtt = config.mqtt
-    if mqtt is not None:
-        fields = ("password_file", "ca", "cert", "key")
-        given = {name: getattr(mqtt, name) for name in fields}
-        mqtt = replace(mqtt, **{name: folder / p for name, p in given.items() if p is not None})
-    roster = config.roster
-    if roster is not None:
-        where = {"operators": folder / roster.operators, "site_key": folder / roster.site_key}
-        roster = replace(roster, **where)
-    return replace(
-        config, bundle=bundle, state=state, camera=camera, claims=claims, mqtt=mqtt, roster=roster
-    )
+def _anchored(section: Part, folder: Path) -> Part:
+    """The same with every path in it, at any depth, starting at a folder."""
+    changed: dict[str, object] = {}
+    for name, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, Section):
+            changed[name] = _anchored(value, folder)
+        elif isinstance(value, Path):
+            changed[name] = folder / value
+        elif name in ("url", "source"):
+            changed[name] = _anchored_url(value, folder)
+    return msgspec.structs.replace(section, **changed)
 
 
 def _anchored_url(url: str, folder: Path) -> str:

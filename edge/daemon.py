@@ -73,6 +73,7 @@ class Daemon:
         self._claim_problem, self._broker_problem = "", "never connected"
         for reason in chosen.refused:
             self._reporter.event("bundle-refused", reason)
+        self._reporter.head(self._observer.least_logit)
         self.restart_wanted = False
         follower = self._remote = None
         if config.roster is None:

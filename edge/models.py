@@ -80,9 +80,13 @@ def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
     if path is None or not path.exists():
         return None, ()
     try:
-        return bundles.load(path, read_keys(config.bundle.keys)), ()
+        found = bundles.load(path, read_keys(config.bundle.keys))
+        if config.recognition.verifier:
+            # Now and not at the change: the door would begin anew only to refuse it.
+            found.head()
     except BundleError as error:
         return None, (_said(path, error),)
+    return found, ()
 
 
 def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
@@ -100,6 +104,8 @@ def _try(config: Config, after: Bundle) -> Pipeline:
         pipeline = _open(config, after, NEXT)
         try:
             pipeline.curve()
+            if config.recognition.verifier:
+                pipeline.head()
         except BundleError:
             pipeline.close()
             raise

@@ -16,6 +16,7 @@ from edge.core.pad import Presentation
 from edge.core.policy import Evidence, Mode
 from edge.core.tracking import Track, Tracker, TrackRules
 from edge.core.types import Candidate, Face, Floats, Frame, Reason
+from edge.core.verifier import Verifier, probability
 from edge.moment import WallClock
 from edge.pipeline import Pipeline
 
@@ -50,7 +51,8 @@ class Observer:
     ) -> None:
         """`moment` says what time it is at the door; without it the system's clock does.
 
-        Raises BundleError where the bundle has no DET curve to take tau from.
+        Raises BundleError where the bundle has no DET curve to take tau from, or no logistic head
+        where the profile asks for one.
         """
         self._pipeline, self._config, self._clock = pipeline, config, clock
         self._curve = pipeline.curve()
@@ -64,6 +66,16 @@ class Observer:
         self.stale = False
         self.gallery = Gallery(pipeline.bundle.dim)
         self.tau = self._tau()
+        self._head: Verifier | None = None
+        self.least_logit: Threshold | None = None
+        if config.recognition.verifier:
+            self._head, judged = pipeline.head()
+            self.least_logit = threshold(judged, config.recognition.fmr, 1)
+
+    @property
+    def least_probability(self) -> float | None:
+        """What the logistic head must say at least of a claim; None where it is not asked."""
+        return None if self.least_logit is None else probability(self.least_logit.tau)
 
     def load(self, templates: list[tuple[str, Floats]]) -> None:
         """Search these templates from now on, with the tau for how many they are; no rights."""
@@ -145,6 +157,7 @@ class Observer:
             self._presentation(track),
             candidates,
             self.barred(candidates),
+            self.least_probability,
         )
         return Sighting(evidence, face, watch.spent_ms)
 
@@ -157,7 +170,9 @@ class Observer:
             return ()
         if self._config.recognition.mode is Mode.IDENTIFY:
             return self.gallery.identify(probe.embedding)
-        candidate = None if claim is None else self.gallery.verify(probe.embedding, claim)
+        if claim is None:
+            return ()
+        candidate = self.gallery.verify(probe.embedding, claim, self._head)
         return () if candidate is None else (candidate,)
 
     def barred(self, candidates: tuple[Candidate, ...]) -> Reason | None:

@@ -8,8 +8,10 @@ from edge.core import detection, geometry, preprocess, quality
 from edge.core.calibration import DetCurve
 from edge.core.quality import Quality
 from edge.core.types import Face, Floats, Image
+from edge.core.verifier import Verifier
 from edge.runtime import golden
 from edge.runtime.bundle import FLOAT, INT8, Bundle
+from edge.runtime.det import Comparison
 
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4
@@ -73,7 +75,19 @@ class Pipeline:
 
     def curve(self) -> DetCurve:
         """The DET curve of float templates against the probes made here. Raises BundleError."""
-        return self.bundle.curve("float_int8" if self._prober == INT8 else "float_float")
+        return self.bundle.curve(self._comparison)
+
+    def head(self) -> tuple[Verifier, DetCurve]:
+        """The logistic head and its DET curve, over logits, for the same comparison.
+
+        Raises BundleError where the bundle has none, or none that was judged with such probes.
+        """
+        file = self.bundle.head()
+        return file.head(), file.curve(self._comparison)
+
+    @property
+    def _comparison(self) -> Comparison:
+        return "float_int8" if self._prober == INT8 else "float_float"
 
     def live(self, image: Image, face: Face) -> float:
         """The probability, 0 to 1, that the face is bona fide and not a picture of one."""

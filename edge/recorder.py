@@ -86,7 +86,10 @@ def describe(decision: Decision) -> str:
     words = f"{decision.outcome.value} {decision.reason.value} {decision.subject or '-'}"
     if decision.score is None or decision.tau is None:
         return words
-    return f"{words} score {decision.score:.3f} tau {decision.tau:.3f} K {decision.k}"
+    words += f" score {decision.score:.3f} tau {decision.tau:.3f} K {decision.k}"
+    if decision.probability is None or decision.least_probability is None:
+        return words
+    return f"{words} probability {decision.probability:.4f} of {decision.least_probability:.4f}"
 
 
 def _fields(
@@ -125,4 +128,6 @@ def _message(
         encoder=encoder,
         track=decision.track,
         latency_ms={name: round(ms, 2) for name, ms in spent_ms.items()},
+        probability=decision.probability,
+        least_probability=decision.least_probability,
     )

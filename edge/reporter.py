@@ -13,6 +13,7 @@ import numpy as np
 from edge import wire
 from edge.adapters.mqtt import Link
 from edge.core.calibration import Threshold
+from edge.core.verifier import probability
 from edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,16 @@ class Reporter:
             detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
             self.event("tau-unsupported", detail)
         self.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
+
+    def head(self, least_logit: Threshold | None) -> None:
+        """Show what a logistic head must say of a claim, and whether its curve stands behind it."""
+        if least_logit is None:
+            return
+        least = probability(least_logit.tau)
+        if not least_logit.supported:
+            rates = f"{least_logit.wanted}: expected {least_logit.expected:.2g}"
+            self.event("tau-unsupported", f"the verifier at {rates} at probability {least:.4f}")
+        self.change(least_probability=least)
 
     def event(self, name: str, detail: str = "") -> None:
         """Report something that an operator should know of."""

@@ -21,6 +21,7 @@ class DecisionMessage(Message, frozen=True):
 
     `seq` grows by one a decision on this device; `score` and `tau` are cosines, absent where
     nothing was compared; `latency_ms` is from the frame's arrival, by stage and in total.
+    `probability` and the least that was wanted are there where a logistic head judged too.
     """
 
     id: str
@@ -36,6 +37,8 @@ class DecisionMessage(Message, frozen=True):
     encoder: str
     track: int | None
     latency_ms: dict[str, float]
+    probability: float | None = None
+    least_probability: float | None = None
 
 
 class StateMessage(Message, frozen=True):
@@ -56,6 +59,7 @@ class StateMessage(Message, frozen=True):
     k: int = 0
     tau: float | None = None
     tau_supported: bool = False
+    least_probability: float | None = None
     camera: str = ""
     journal: str = ""
 

@@ -21,6 +21,7 @@ from edge.runtime.bundle import (
     sha256,
 )
 from edge.runtime.det import DetFile
+from edge.runtime.verifier_file import VERIFIER
 from export import calibrate, encoder, fetch, golden, graph, projection
 from export.crops import Crops, read_crops
 from export.finish import finish, write_manifest
@@ -41,6 +42,9 @@ def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
     Raises OstiaryError; nothing is then left at `out` that was not there before.
     """
     _refuse_to_overwrite(out)
+    if (out / VERIFIER).is_file():
+        # It may be of another encoder, and nobody has judged it with this int8.
+        say(f"the {VERIFIER} in {out} is left out: ostiary-export attach puts one in")
     with staged(out) as folder:
         _Build(plan, options, folder, say).run()
     return bundles.read(out)

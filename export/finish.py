@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from edge.errors import BundleError
 from edge.files import write_atomically
 from edge.runtime import bundle as bundles
 from edge.runtime import golden as proof
+from edge.runtime import verifier_file
 from edge.runtime.bundle import INT8, MANIFEST, Bundle, Manifest, sha256
 from edge.runtime.det import DET_CURVE
 from edge.runtime.signature import SIGNATURE
+from edge.runtime.verifier_file import VERIFIER
 from export import report, signing
 from export import table as tables
 from export.results import Gate, Layers, Measured
+from export.staging import copied
 from export.table import Table
 
 GATE, TABLE, LAYERS, REPORT = "gate.json", "calibration.json", "layers.json", "report.html"
@@ -39,6 +43,8 @@ def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> No
         files[TABLE] = tables.to_text(measured.table)
     if measured.curve is not None:
         files[DET_CURVE] = msgspec.json.encode(measured.curve) + b"\n"
+    if measured.verifier is not None:
+        files[VERIFIER] = verifier_file.to_text(measured.verifier)
     files[REPORT] = report.render(
         bundle.manifest,
         measured.gate,
@@ -46,6 +52,7 @@ def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> No
         measured.layers,
         measured.table,
         compare(bundle, turns=3),
+        measured.verifier,
     ).encode()
     (bundle.path / SIGNATURE).unlink(missing_ok=True)
     write_manifest(bundle.path, bundle.manifest, files)
@@ -88,7 +95,29 @@ def read_measured(bundle: Bundle) -> Measured:
         read_gate(bundle),
         bundle.measured,
         _read(bundle, LAYERS, Layers),
+        bundle.verifier,
     )
+
+
+def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
+    """Put a verifier into a bundle, in place of any it had, and sign it again as `finish` does.
+
+    Raises BundleError where it is of another encoder; the bundle is then as it was.
+    """
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"can not read {file}: {error.strerror}") from error
+    verifier = verifier_file.parse(raw, str(file))
+    int8 = bundle.manifest.models.encoder_int8
+    hashed = bundle.manifest.files[int8.file] if int8 else None
+    verifier.check(bundle.encoder_id, bundle.dim, hashed)
+    if hashed is not None:
+        # Nobody could be judged at the door with it.
+        verifier.curve("float_int8")
+    changed = dataclasses.replace(read_measured(bundle), verifier=verifier)
+    with copied(bundle.path) as folder:
+        finish(dataclasses.replace(bundle, path=folder), changed, key, say)
 
 
 def _read(bundle: Bundle, name: str, kind: type[tables.Found]) -> tables.Found | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.core.metrics import Rate
 from edge.runtime.det import Comparison, DetFile, Sha256
+from edge.runtime.verifier_file import VerifierFile
 from export.table import Table
 
 
@@ -146,3 +147,4 @@ class Measured:
     gate: Gate | None = None
     curve: DetFile | None = None
     layers: Layers | None = None
+    verifier: VerifierFile | None = None

@@ -39,6 +39,14 @@ def staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def copied(bundle: Path) -> Iterator[Path]:
+    """A copy of a directory that takes its place when the block ends well. Raises BundleError."""
+    with staged(bundle) as folder:
+        shutil.copytree(bundle, folder, dirs_exist_ok=True)
+        yield folder
+
+
 def _alive(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)

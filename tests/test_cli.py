@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
+import made_verifier
 import numpy as np
 import pytest
 from fakes import image, unit
@@ -11,6 +13,11 @@ from places import ostiary, refused, write_png
 
 from edge.adapters.store import Store
 from edge.core.types import Template
+from edge.runtime import bundle as bundles
+from edge.runtime import verifier_file
+from edge.runtime.bundle import INT8
+from edge.runtime.verifier_file import VERIFIER
+from export import finish, signing
 from scripts import trial
 
 PROFILE = """
@@ -59,6 +66,31 @@ def test_verify_says_same_or_different_by_its_exit_code(bundle_dir: Path, people
     different = ostiary("verify", "--bundle", bundle_dir, a, c)
     assert different.returncode == 1
     assert "different" in different.stdout
+
+
+def test_verify_asks_the_bundles_head_where_it_is_told_to(
+    bundle_dir: Path, people: Path, tmp_path: Path
+) -> None:
+    a, b = people / "obama.jpg", people / "obama2.jpg"
+    none = refused("verify", "--bundle", bundle_dir, "--verifier", a, b)
+    assert "no verifier.json" in none
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle_dir, folder)
+    loaded = bundles.read(folder)
+    int8 = loaded.manifest.files[loaded.model(INT8).file]
+    for bias, code in ((20.0, 0), (-20.0, 1)):
+        head = made_verifier.made(loaded.encoder_id, loaded.dim, -0.1, bias, int8)
+        held = {VERIFIER: verifier_file.to_text(head)}
+        finish.write_manifest(folder, loaded.manifest, held)
+        signing.sign_bundle(folder, signing.read_seed(signing.default_key()))
+        done = ostiary("verify", "--bundle", folder, "--verifier", "--json", a, b)
+        found = json.loads(done.stdout)
+        assert done.returncode == code, done.stderr
+        assert found["score"] >= found["tau"]
+        assert (found["probability"] >= found["least_probability"]) == found["same"] == (not code)
+    plain = ostiary("verify", "--bundle", folder, "--json", a, b)
+    assert "probability" not in json.loads(plain.stdout)
+    assert plain.returncode == 0
 
 
 def test_embed_gives_a_row_a_photo(

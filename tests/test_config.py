@@ -42,8 +42,8 @@ def test_the_smallest_profile_is_enough(tmp_path: Path) -> None:
 def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
     config = load(
         tmp_path,
-        GOOD + '[recognition]\nmode = "verify"\nmargin = 0.1\nvotes = 3\ndenials = 9\n'
-        "cooldown_s = 1.5\npatience_s = 2.5\nclaim_s = 4.5\n"
+        GOOD + '[recognition]\nmode = "verify"\nverifier = true\nmargin = 0.1\n'
+        "votes = 3\ndenials = 9\ncooldown_s = 1.5\npatience_s = 2.5\nclaim_s = 4.5\n"
         "[pad]\nrequired = true\nframes = 7\nmin_live = 0.9\n[quality]\nmax_turn = 0.3\n"
         '[claims]\nsource = "line:/dev/ttyUSB0"\n[claims.cards]\n"0042" = "alice"\n'
         '[mqtt]\nhost = "h"\nca = "ca.pem"\n',
@@ -52,6 +52,7 @@ def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
     assert (rules.mode, rules.margin, rules.votes, rules.denials) == (Mode.VERIFY, 0.1, 3, 9)
     assert (rules.cooldown_s, rules.patience_s, rules.claim_s) == (1.5, 2.5, 4.5)
     assert rules.require_pad
+    assert config.recognition.verifier
     assert (config.pad_rules().frames, config.pad_rules().min_live) == (7, 0.9)
     assert config.limits().max_turn == 0.3
     assert config.limits().min_brightness == 30.0
@@ -73,6 +74,7 @@ def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
         (GOOD.replace("hq", "HQ North"), "at `$.device.site`"),
         (GOOD.replace('[state]\npath = "state"', ""), "missing required field `state`"),
         (GOOD + '[recognition]\nmode = "verify"\n', 'mode "verify" needs [claims]'),
+        (GOOD + "[recognition]\nverifier = true\n", "at `$.recognition.verifier`"),
         (GOOD.replace("video0", 'video0"\ndrop = false\n#'), "at `$.camera.drop`"),
         (GOOD + '[mqtt]\nhost = "h"\ncert = "c"\n', "cert and key go together"),
         (GOOD + ROSTER, "[roster] needs [mqtt]"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import made_verifier
 import msgspec
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from fakes import curve, face_at, image, unit
 
 from edge.config import Config
 from edge.core.access import Moment, Rights, Span
+from edge.core.calibration import DetCurve, threshold
 from edge.core.matching import Gallery
 from edge.core.quality import Quality
 from edge.core.types import Floats, Frame, Reason
+from edge.core.verifier import Verifier, probability
 from edge.observer import Observer
 
 DIM = 8
@@ -199,3 +202,41 @@ def test_any_history_ends_as_if_built_at_once() -> None:
     for _ in range(20):
         probe = unit(rng.standard_normal(DIM))
         assert observer.gallery.identify(probe) == whole.identify(probe)
+
+
+class Judging(OneFace):
+    """The same with a logistic head: unit vectors in other directions are two apart in L1."""
+
+    @staticmethod
+    def head() -> tuple[Verifier, DetCurve]:
+        return Verifier(np.full(DIM, -8.0), 8.0), made_verifier.made("e" * 64, DIM).curve()
+
+
+def judging(verifier: bool = True, mode: str = "verify") -> Observer:
+    raw = {
+        "device": {"site": "hq", "id": "door"}, "bundle": {"path": "b"}, "camera": {"url": "v4l2:"},
+        "state": {"path": "s"}, "recognition": {"mode": mode, "verifier": verifier},
+    }  # fmt: skip
+    config = msgspec.convert(raw, Config, dec_hook=lambda kind, value: kind(value))
+    return Observer(Judging(), config, moment=lambda: MONDAY_NOON)
+
+
+def test_a_claim_is_put_to_the_head_where_the_profile_says_so() -> None:
+    observer = judging()
+    observer.load([("alice", ALICE), ("bob", BOB)])
+    least = observer.least_probability
+    assert least == probability(threshold(made_verifier.made("e" * 64, DIM).curve(), 0.001, 1).tau)
+    assert 0.1 < least < 0.9
+    for claim, wanted in (("alice", probability(8.0)), ("bob", probability(-8.0))):
+        evidence = seen(observer, claim)
+        (candidate,) = evidence.candidates
+        assert candidate.probability == pytest.approx(wanted)
+        assert evidence.least_probability == least
+    assert seen(observer, "nobody").candidates == ()
+
+
+def test_without_the_profiles_word_no_head_is_asked() -> None:
+    observer = judging(verifier=False)
+    observer.load([("alice", ALICE)])
+    evidence = seen(observer, "alice")
+    assert (evidence.least_probability, evidence.candidates[0].probability) == (None, None)

@@ -9,7 +9,7 @@ import pytest
 from commanding import House
 
 from edge.core.types import Decision, Outcome, Reason
-from edge.recorder import Recorder
+from edge.recorder import Recorder, describe
 
 GRANT = Decision(Outcome.GRANTED, Reason.MATCHED, "alice")
 DENIAL = Decision(Outcome.DENIED, Reason.UNKNOWN)
@@ -47,4 +47,18 @@ def test_without_a_journal_the_profile_decides(
     ((event, detail),) = house.reporter.events
     assert event == "journal-failed"
     assert ("opens unrecorded" in detail) == bool(opened)
+    house.close()
+
+
+def test_what_the_head_said_is_journaled_and_in_the_line(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    decision = Decision(
+        Outcome.DENIED, Reason.MISMATCH, "alice", 0.41, 0.3, 1, 7, 0.1234567, 0.9321
+    )
+    recorder(house).carry_out(decision, "verify", "e", {})
+    (written,) = house.decisions()
+    assert (written.probability, written.least_probability) == (0.1234567, 0.9321)
+    assert (written.score, written.tau) == (0.41, 0.3)
+    assert describe(decision).endswith("score 0.410 tau 0.300 K 1 probability 0.1235 of 0.9321")
+    assert "probability" not in describe(GRANT)
     house.close()

@@ -3,10 +3,12 @@
 import hashlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from test_selftest_parts import door_on
 
-from edge.config import BundleChoice
+from edge.config import BundleChoice, Recognition
+from edge.core.policy import Mode
 from edge.errors import BackendError
 from edge.runtime import engines as files
 from edge.runtime import golden
@@ -146,3 +148,15 @@ def test_latency(tmp_path: Path, p95: float, refused: tuple, after: Thermal, par
     found = models.judge_latency(door_on(tmp_path), details, COOL, after)
     assert found.verdict is (WARN if part else OK)
     assert part in found.finding
+
+
+def test_a_head_that_the_profile_asks_for_must_be_in_the_bundle(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    door = door_on(tmp_path, bundle_dir)
+    assert models.check_bundle(door).details["verifier"] is False
+    asked = Recognition(mode=Mode.VERIFY, verifier=True)
+    asking = msgspec.structs.replace(door.config(), recognition=asked)
+    found = models.check_bundle(Door(asking, asking.bundle, 0.2))
+    assert found.verdict is FAIL
+    assert "no verifier.json" in found.finding

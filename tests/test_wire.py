@@ -23,6 +23,12 @@ MESSAGES = [
         mode="identify", subject=None, score=None, tau=None, k=0, encoder="e", track=None,
         latency_ms={"total": 1.5},
     ),
+    DecisionMessage(
+        id="a2", seq=8, at=wire.utc(0), outcome=Outcome.GRANTED, reason=Reason.MATCHED,
+        mode="verify", subject="alice", score=0.7, tau=0.3, k=1, encoder="e", track=4,
+        latency_ms={}, probability=0.9876, least_probability=0.91,
+    ),
+    StateMessage(status="online", session=4, tau=0.5, least_probability=0.91),
     StateMessage(status="online", session=3, refused_backends=("x: y",), tau=0.5),
     EventMessage(event="camera-lost", at=wire.utc(1.5), detail="unplugged"),
     TelemetryMessage(
@@ -42,6 +48,12 @@ def test_a_field_of_a_newer_version_is_ignored_and_a_wrong_one_named() -> None:
     assert wire.decode(newer, EventMessage).event == "x"
     with pytest.raises(msgspec.ValidationError, match=r"\$\.at"):
         wire.decode(b'{"event":"x","at":1}', EventMessage)
+
+
+def test_a_decision_of_a_device_that_asks_no_head_is_still_read() -> None:
+    older = wire.encode(MESSAGES[0]).replace(b',"probability":null,"least_probability":null', b"")
+    assert b"probability" not in older
+    assert wire.decode(older, DecisionMessage) == MESSAGES[0]
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

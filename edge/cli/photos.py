@@ -14,7 +14,8 @@ from rich.markup import escape
 from edge.adapters.photos import read_photo
 from edge.cli.console import err, out, print_json, progress
 from edge.core.calibration import threshold
-from edge.core.types import Image
+from edge.core.types import Floats, Image
+from edge.core.verifier import probability
 from edge.errors import PhotoError
 from edge.files import write_atomically
 from edge.many import NO_FACE, PhotoResult, embed_photos
@@ -104,39 +105,63 @@ def verify(
     a: Annotated[Path, typer.Argument(help="A photo.")],
     b: Annotated[Path, typer.Argument(help="Another photo.")],
     fmr: Annotated[float, typer.Option(min=1e-9, max=0.5, help="Wanted false match rate.")] = 1e-3,
+    head: Annotated[
+        bool, typer.Option("--verifier", help="The bundle's logistic head must agree.")
+    ] = False,
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
     """Compare two photos 1:1, A as a template and B as a probe.
 
-    Exit code 0: same person, 1: different, 2: bad input.
+    Exit code 0: same person, 1: different, 2: bad input. With --verifier as at a door whose profile
+    says `verifier = true`.
 
     Example: `ostiary verify --bundle bundle card.jpg door.jpg`
     """
     pipeline = open_pipeline(bundles.load(bundle), backend)
     tau = threshold(pipeline.curve(), fmr, 1)
+    judge = _Head(pipeline, fmr) if head else None
     template = pipeline.embed(_aligned(pipeline, a))
-    score = float(template @ pipeline.probe(_aligned(pipeline, b)))
-    same = score >= tau.tau
+    probe = pipeline.probe(_aligned(pipeline, b))
+    score = float(template @ probe)
+    said = judge.said(template, probe) if judge else {}
+    same = score >= tau.tau and (judge is None or said["probability"] >= said["least_probability"])
     result = {
         "same": same,
         "score": round(score, 6),
         "squared_distance": round(2 - 2 * score, 6),
         "tau": tau.tau,
         "fmr": fmr,
-        "tau_supported": tau.supported,
+        "tau_supported": tau.supported and (judge is None or judge.least.supported),
         "backend": pipeline.backend,
+        **said,
     }
     if json:
         print_json(result)
     else:
         out.print("[green]same[/]" if same else "[red]different[/]")
         out.print(f"score {score:.4f}   squared distance {2 - 2 * score:.4f}   tau {tau.tau:.3f}")
-        if not tau.supported:
+        if judge is not None:
+            out.print(
+                "probability {probability:.4f} of at least {least_probability:.4f}".format(**said)
+            )
+        if not result["tau_supported"]:
             err.print(
                 f"the curve does not reach an FMR of {fmr}; the strictest measured tau is used"
             )
     raise typer.Exit(0 if same else 1)
+
+
+class _Head:
+    """The bundle's logistic head, with what it must say at least for a false match rate."""
+
+    def __init__(self, pipeline: Pipeline, fmr: float) -> None:
+        self._verifier, judged = pipeline.head()
+        self.least = threshold(judged, fmr, 1)
+
+    def said(self, template: Floats, probe: Floats) -> dict[str, float]:
+        said = self._verifier.probability(template[None], probe)
+        return {"probability": said, "least_probability": probability(self.least.tau)}
 
 
 def _aligned(pipeline: Pipeline, path: Path) -> Image:

@@ -176,7 +176,8 @@ def _of_its_own(profile: Config) -> Config:
 
 
 def _identifying(profile: Config) -> Config:
-    wanted = msgspec.structs.replace(profile.recognition, mode=policy.Mode.IDENTIFY)
+    usual = profile.recognition
+    wanted = msgspec.structs.replace(usual, mode=policy.Mode.IDENTIFY, verifier=False)
     return msgspec.structs.replace(profile, recognition=wanted)
 
 

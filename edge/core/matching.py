@@ -10,6 +10,7 @@ import simsimd
 from numpy.typing import NDArray
 
 from edge.core.types import Candidate, Floats
+from edge.core.verifier import Verifier
 
 BLOCK = 1024
 """Rows whose best score is taken together when the bar for a re-rank is set."""
@@ -101,12 +102,17 @@ class Gallery:
             self._templates[last], self._codes[last] = 0, 0
         return True
 
-    def verify(self, probe: Floats, subject: str) -> Candidate | None:
-        """The best score of one subject's own templates; None where it is not enrolled."""
-        rows = self._rows.get(subject)
-        if not rows:
+    def verify(self, probe: Floats, subject: str, head: Verifier | None = None) -> Candidate | None:
+        """The best score of one subject's own templates; None where it is not enrolled.
+
+        With a head, its best probability of them stands beside the score.
+        """
+        own = self._rows.get(subject)
+        if not own:
             return None
-        return Candidate(subject, float(self._exact(np.array(rows), probe).max()))
+        rows = np.array(own)
+        said = None if head is None else head.probability(self._templates[rows], probe)
+        return Candidate(subject, float(self._exact(rows, probe).max()), said)
 
     def identify(self, probe: Floats, top: int = 2) -> tuple[Candidate, ...]:
         """The `top` nearest subjects, best first (ties by name), each with its best score."""

@@ -61,7 +61,8 @@ class Evidence:
 
     `candidates` are best first, from the fused probe (in verify mode the claimed subject only);
     empty where the frame had `failures` or the gallery is empty. `barred` is why the best of them
-    may not pass here and now, although recognised; see `edge.core.access`.
+    may not pass here and now, although recognised; see `edge.core.access`. Where the claimed
+    subject must also convince a logistic head, `least_probability` is how much.
     """
 
     track: int
@@ -71,6 +72,7 @@ class Evidence:
     presentation: Presentation = Presentation.UNDECIDED
     candidates: tuple[Candidate, ...] = ()
     barred: Reason | None = None
+    least_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,8 @@ def _decision(
         evidence.tau,
         evidence.k,
         evidence.track,
+        candidate.probability if candidate else None,
+        evidence.least_probability,
     )
 
 
@@ -210,12 +214,23 @@ def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate
     if not evidence.candidates:
         return Reason.UNKNOWN, None
     best = evidence.candidates[0]
-    if not best.score >= evidence.tau:  # written so that NaN is refused
+    if not _is_near(best, evidence):
         return (Reason.UNKNOWN if rules.mode is Mode.IDENTIFY else Reason.MISMATCH), best
     second = evidence.candidates[1].score if len(evidence.candidates) > 1 else -2.0
     if not best.score - second >= rules.margin:
         return Reason.AMBIGUOUS, best
     return evidence.barred or Reason.MATCHED, best
+
+
+def _is_near(best: Candidate, evidence: Evidence) -> bool:
+    """Whether tau is met, and the logistic head agrees where it is asked: it may only refuse.
+
+    Written so that NaN, and a head that said nothing, are refused.
+    """
+    if not best.score >= evidence.tau:
+        return False
+    least, said = evidence.least_probability, best.probability
+    return least is None or (said is not None and said >= least)
 
 
 def _count(old: _Tally | None, reason: Reason, subject: str | None, now: float) -> _Tally:

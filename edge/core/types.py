@@ -60,10 +60,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject and its raw cosine score against the probe, before any policy."""
+    """A subject and its raw cosine score against the probe, before any policy.
+
+    `probability`, 0 to 1, is the logistic head's that it is the same person; None where none was
+    asked (`edge.core.verifier`).
+    """
 
     subject: str
     score: float
+    probability: float | None = None
 
 
 class Outcome(str, Enum):
@@ -95,7 +100,8 @@ class Reason(str, Enum):
 class Decision:
     """The outcome after policy. `subject` is the matched or the claimed one, or the nearest
     below tau is withheld (None). `score` and `tau` are raw cosines; `k` templates were searched;
-    `track` names the face it fell on, None where none was seen."""
+    `track` names the face it fell on, None where none was seen. Where a logistic head judged too,
+    `probability` is what it said and `least_probability` what it had to say at least."""
 
     outcome: Outcome
     reason: Reason
@@ -104,6 +110,8 @@ class Decision:
     tau: float | None = None
     k: int = 0
     track: int | None = None
+    probability: float | None = None
+    least_probability: float | None = None
 
     @property
     def granted(self) -> bool:

@@ -1,4 +1,4 @@
-"""The bundle on disk: manifest, hashes, tensor specs, DET curve and golden vectors."""
+"""The bundle on disk: manifest, hashes, tensor specs, DET curve, verifier and golden vectors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from edge.core.calibration import DetCurve
 from edge.core.preprocess import InputSpec
 from edge.errors import BundleError
-from edge.runtime import signature
+from edge.runtime import signature, verifier_file
 from edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
 from edge.runtime.signature import SIGNATURE, Keys
+from edge.runtime.verifier_file import VERIFIER, VerifierFile
 
 SCHEMA = 2
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
@@ -92,6 +93,8 @@ class Bundle:
     measured: DetFile | None
     signer: str | None = None
     """The trusted key that signed it, as hex; None where nobody was asked to vouch for it."""
+    verifier: VerifierFile | None = None
+    """The logistic head, where it has one."""
 
     @property
     def encoder_id(self) -> str:
@@ -109,6 +112,15 @@ class Bundle:
                 "ostiary-export verify BUNDLE --faces DIR measures it",
             )
         return self.measured.curve(comparison)
+
+    def head(self) -> VerifierFile:
+        """The logistic head and its evidence. Raises BundleError where the bundle has none."""
+        if self.verifier is None:
+            raise BundleError(
+                f"{self.path} has no {VERIFIER}, and `verifier` asks for one",
+                "ostiary-train verifier makes one, ostiary-export attach puts it into the bundle",
+            )
+        return self.verifier
 
     def model(self, name: str) -> ModelEntry:
         return self.manifest.models.items()[name]
@@ -163,7 +175,8 @@ def _checked(path: Path, raw: bytes) -> Bundle:
     missing -= set(manifest.files)
     if missing:
         raise BundleError(f"{path / MANIFEST} has no hash of {', '.join(sorted(missing))}")
-    return Bundle(path, manifest, _measured(path, manifest))
+    measured, verifier = _measured(path, manifest), _verifier(path, manifest)
+    return Bundle(path, manifest, measured, verifier=verifier)
 
 
 def _measured(path: Path, manifest: Manifest) -> DetFile | None:
@@ -179,6 +192,15 @@ def _measured(path: Path, manifest: Manifest) -> DetFile | None:
         raise BundleError(f"{path / DET_CURVE} was measured on another encoder", "export again")
     measured.check()
     return measured
+
+
+def _verifier(path: Path, manifest: Manifest) -> VerifierFile | None:
+    if VERIFIER not in manifest.files:
+        return None
+    found = verifier_file.parse(_read(path, VERIFIER), str(path / VERIFIER))
+    int8 = manifest.models.encoder_int8
+    found.check(manifest.encoder_id, manifest.dim, manifest.files[int8.file] if int8 else None)
+    return found
 
 
 def sha256(data: bytes) -> str:

@@ -51,13 +51,7 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"{DET_CURVE} has no {comparison} comparison, so no threshold can be derived",
                 "ostiary-export verify BUNDLE --faces DIR measures it",
             )
-        if counts.impostors < MIN_IMPOSTORS:
-            raise BundleError(
-                f"{DET_CURVE} was measured on {counts.impostors} impostor pairs,"
-                f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
-                "measure on more people",
-            )
-        return _arrays(self, counts)
+        return curve_of(DET_CURVE, self.scores, counts, self.data_set)
 
     def check(self) -> None:
         """Raises BundleError where any of the comparisons it holds is not a curve."""
@@ -66,21 +60,31 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 self.curve(comparison)
 
 
-def _arrays(file: DetFile, counts: Counts) -> DetCurve:
+def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> DetCurve:
+    """The counts over a grid in a file as arrays. Raises BundleError where no tau can rest on them.
+
+    The grid is of scores, or of whatever else is higher for who is nearer.
+    """
+    if counts.impostors < MIN_IMPOSTORS:
+        raise BundleError(
+            f"{file} was measured on {counts.impostors} impostor pairs,"
+            f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
+            "measure on more people",
+        )
     try:
-        scores = np.array(file.scores, np.float64)
+        scores = np.array(grid, np.float64)
         above = np.array(counts.impostor_at_or_above, np.int64)
         below = np.array(counts.genuine_below, np.int64)
     except OverflowError as error:
-        raise BundleError(f"{DET_CURVE} holds counts that are no counts") from error
+        raise BundleError(f"{file} holds counts that are no counts") from error
     same = len(scores) == len(above) == len(below) > 1
     if not same or not (
         (np.diff(scores) > 0).all()
         and _falls(above, counts.impostors)
         and _falls(counts.genuines - below, counts.genuines)
     ):
-        raise BundleError(f"{DET_CURVE} is not a curve over a rising grid", "export it again")
-    return DetCurve(scores, above, below, counts.impostors, counts.genuines, file.data_set)
+        raise BundleError(f"{file} is not a curve over a rising grid", "export it again")
+    return DetCurve(scores, above, below, counts.impostors, counts.genuines, data_set)
 
 
 def _falls(counts: NDArray[np.int64], most: int) -> bool:

@@ -58,6 +58,7 @@ def check_bundle(door: Door) -> Check:
         "files": manifest.files,
         "proven_on": manifest.proven_on,
         "curve": bundle.measured is not None,
+        "verifier": bundle.verifier is not None,
     }
     finding = (
         f"{manifest.recipe}, signed by {signer[:16]}..., {len(manifest.files)} files as hashed"
@@ -67,6 +68,11 @@ def check_bundle(door: Door) -> Check:
             BUNDLE, f"{finding}; without a DET curve there is no threshold",
             "ostiary-export verify BUNDLE --faces DIR measures it", **details,
         )  # fmt: skip
+    if door.config().recognition.verifier:
+        try:
+            bundle.head()
+        except BundleError as error:
+            return fail(BUNDLE, f"{finding}; {error.message}", error.hint, **details)
     return ok(BUNDLE, finding, **details)
 
 

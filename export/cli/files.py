@@ -1,4 +1,4 @@
-"""`ostiary-export keygen`, `sign`, `pack`, `audit` and `inspect`: bundles and models as files."""
+"""`ostiary-export keygen`, `sign`, `attach`, `pack`, `audit`, `inspect`: bundles as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.runtime.bundle import FLOAT, Bundle
 from edge.runtime.signature import SIGNATURE
 from export import audit as audits
 from export import finish, pack, readings, rtx, signing
-from export.cli.making import FAILED, Json, Key
+from export.cli.making import FAILED, Json, Key, stages
 from export.crops import read_crops
 from export.results import Reading
 
@@ -29,6 +29,7 @@ BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 def register(app: typer.Typer) -> None:
     app.command()(keygen)
     app.command()(sign)
+    app.command()(attach)
     app.command("pack")(pack_bundle)
     app.command()(audit)
     app.command()(inspect)
@@ -64,6 +65,31 @@ def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
     if json:
         return print_json({"bundle": str(bundle), "key": signer})
     out.print(escape(f"{bundle} is signed by {signer}"))
+
+
+def attach(
+    bundle: BundleDir,
+    verifier: Annotated[Path, typer.Argument(help="What `ostiary-train verifier` wrote.")],
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Put a logistic head into a bundle and sign it again.
+
+    Doors ask it where their profile says `verifier = true`. Exit code 1: it is in the bundle, whose
+    gate had failed, and which is not signed.
+
+    Example: `ostiary-export attach bundle verifier.json --key factory.key`
+    """
+    loaded = bundles.read(bundle)
+    with stages("attach") as say:
+        finish.attach(loaded, verifier, key, say)
+    problems = finish.objections(bundles.read(bundle))
+    if json:
+        print_json({"bundle": str(bundle), "signed": not problems, "problems": problems})
+    else:
+        out.print(escape(f"{verifier} is in {bundle}" + "".join(f"; {p}" for p in problems)))
+    if problems:
+        raise typer.Exit(FAILED)
 
 
 def _say(line: str) -> None:

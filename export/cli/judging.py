@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +22,7 @@ from export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
 from export.crops import Crops, read_crops
 from export.finish import finish, read_measured
 from export.results import USUAL, Limits, OpenSetRow, TarRow
-from export.staging import staged
+from export.staging import copied
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
@@ -79,7 +76,7 @@ def verify(
         if write:
             manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
             changed = dataclasses.replace(measured, gate=gate, curve=det)
-            with _copied(loaded) as folder:
+            with copied(loaded.path) as folder:
                 finish(Bundle(folder, manifest, None), changed, key, say)
     if json:
         print_json(gate)
@@ -87,14 +84,6 @@ def verify(
         tables.show_gate(gate)
     if not gate.passed:
         raise typer.Exit(FAILED)
-
-
-@contextmanager
-def _copied(loaded: Bundle) -> Iterator[Path]:
-    """A copy of a bundle that takes its place when all went well."""
-    with staged(loaded.path) as folder:
-        shutil.copytree(loaded.path, folder, dirs_exist_ok=True)
-        yield folder
 
 
 def _crops(loaded: Bundle, faces: Path) -> Crops:
@@ -124,7 +113,7 @@ def per_layer(
     with bar:
         layers = sensitivity.measure(model, measured.table, crops, loaded.model(FLOAT).spec, done)
     if write:
-        with stages("sensitivity") as say, _copied(loaded) as folder:
+        with stages("sensitivity") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(measured, layers=layers)
             finish(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
@@ -161,7 +150,7 @@ def evaluate(
     if write:
         if INT8 in loaded.manifest.models.items():
             raise BundleError("with int8 the curves come from the gate", "ostiary-export verify")
-        with stages("evaluate") as say, _copied(loaded) as folder:
+        with stages("evaluate") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(read_measured(loaded), curve=curve)
             finish(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:

@@ -3,6 +3,7 @@
 import re
 from xml.etree import ElementTree
 
+import made_verifier
 import measured
 import msgspec
 import numpy as np
@@ -261,3 +262,19 @@ def test_axes_name_round_values() -> None:
     assert charts.logarithmic("", [0.01, 0.01]).ticks == pytest.approx([1e-3, 2e-3, 5e-3, 1e-2])
     assert [axis.name(value) for value in (0.002, 0.1)] == ["0.002", "0.1"]
     assert charts.power(2.5e-4) == "2.5e-4"
+
+
+def test_a_logistic_head_is_told_with_what_it_was_worth() -> None:
+    head = made_verifier.made(FLOAT, 512, int8="b2" * 32)
+    page = render(manifest(), None, None, None, None, [], head)
+    told = words(page)
+    assert "made up &lt;faces&gt;" in page
+    assert "300 photos of 30 people" in told
+    for name in ("float templates, float probes", "float templates, int8 probes"):
+        assert f"{name} 0.99000 0.99000 -0.00100 to 0.00100 0.0100" in told
+    assert "Insisted" not in told
+    bad = msgspec.structs.replace(head, insisted="its AUC <is> below")
+    assert "Insisted on: its AUC &lt;is&gt; below" in render(
+        manifest(), None, None, None, None, [], bad
+    )
+    assert "Logistic head" not in render(manifest(), None, None, None, None, [])

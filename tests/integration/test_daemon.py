@@ -1,16 +1,23 @@
 """The daemon in its own process, against a real broker, real models and a real journal."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import cv2
+import made_verifier
 import pytest
 from doors import PATIENCE_S, Door, Listener, eventually
 from fakes import unit
 
 from edge.core.types import Image, Template
+from edge.runtime import bundle as bundles
+from edge.runtime import verifier_file
+from edge.runtime.bundle import INT8
+from edge.runtime.verifier_file import VERIFIER
 from edge.wire import DecisionMessage
+from export import finish, signing
 from scripts import trial
 
 
@@ -92,6 +99,69 @@ def test_a_card_is_verified_against_its_owner_only(
     found = [(d.reason.value, d.subject) for d in listener.decisions]
     assert found == [(reason, subject) for _, reason, subject in expected]
     listener.close()
+
+
+@pytest.mark.parametrize(("bias", "reason"), [(20.0, "matched"), (-20.0, "mismatch")])
+def test_a_claim_that_tau_lets_in_is_decided_by_the_bundles_head(
+    tmp_path: Path,
+    bundle_dir: Path,
+    broker: trial.Mosquitto,
+    camera: str,
+    eileen: Template,
+    bias: float,
+    reason: str,
+) -> None:
+    """The same face, card and score; only the signed head's bias differs."""
+    bundle = with_head(bundle_dir, tmp_path, bias)
+    cards = tmp_path / "cards"
+    os.mkfifo(cards)
+    listener = Listener(broker.port)
+    door = Door(
+        tmp_path / "door", bundle, camera, broker.port,
+        recognition='mode = "verify"\nverifier = true\nvotes = 1\ndenials = 2',
+        more=f'[claims]\nsource = "line:{cards}"',
+    )  # fmt: skip
+    door.enroll(eileen)
+    with door:
+        assert listener.until(lambda h: any(s.camera == "ok" for s in h.states)), door.log()
+        with cards.open("w") as reader:
+            reader.write("eileen\n")
+        assert listener.until(lambda h: bool(h.decisions)), door.log()
+    (decision,) = listener.decisions
+    assert (decision.reason.value, decision.subject) == (reason, "eileen")
+    assert decision.score > decision.tau
+    assert (decision.probability >= decision.least_probability) == (reason == "matched")
+    online = [state for state in listener.states if state.status == "online"]
+    assert online[-1].least_probability == decision.least_probability
+    assert f"probability {decision.probability:.4f}" in door.log()
+    listener.close()
+
+
+def with_head(bundle_dir: Path, folder: Path, bias: float) -> Path:
+    """The bundle with a logistic head that rests on its bias, signed anew."""
+    shutil.copytree(bundle_dir, folder / "bundle")
+    loaded = bundles.read(folder / "bundle")
+    int8 = loaded.manifest.files[loaded.model(INT8).file]
+    head = made_verifier.made(loaded.encoder_id, loaded.dim, -0.1, bias, int8)
+    held = {VERIFIER: verifier_file.to_text(head)}
+    finish.write_manifest(loaded.path, loaded.manifest, held)
+    signing.sign_bundle(loaded.path, signing.read_seed(signing.default_key()))
+    return loaded.path
+
+
+def test_a_head_that_the_bundle_lacks_keeps_the_daemon_from_starting(
+    tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str
+) -> None:
+    door = Door(
+        tmp_path / "door", bundle_dir, camera, broker.port,
+        recognition='mode = "verify"\nverifier = true',
+        more='[claims]\nsource = "line:cards"',
+    )  # fmt: skip
+    with door:
+        assert door._process is not None
+        assert door._process.wait(PATIENCE_S) == 2
+    assert "has no verifier.json" in door.log()
+    assert "ostiary-export attach" in door.log()
 
 
 def test_pad_refuses_what_is_no_bona_fide_where_it_is_required(

@@ -1,0 +1,112 @@
+"""`verifier.json`: a bundle's logistic head, and what it was worth on people it had never seen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edge.core.calibration import DetCurve
+from edge.core.metrics import Rate
+from edge.core.verifier import Verifier
+from edge.errors import BundleError
+from edge.runtime.det import Comparison, Counts, Sha256, curve_of
+
+VERIFIER = "verifier.json"
+SCHEMA = 1
+AGAIN = "ostiary-train verifier --bundle BUNDLE --faces DIR makes one for this bundle"
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One point of the reliability diagram: the pairs of a tenth, say, of all probabilities.
+
+    `said` is their mean probability and `met` the share that is of one person, both at the file's
+    prior; `weight` is the bin's part of all. A bin without pairs is left out.
+    """
+
+    said: Share
+    met: Share
+    weight: Share
+    genuines: int
+    impostors: int
+
+
+class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one comparison showed on the judged people: counts over the file's `logits`, and rates.
+
+    `gain` is the AUC of the head less that of the plain distance, on the same pairs.
+    """
+
+    counts: Counts
+    auc: Rate
+    distance_auc: Rate
+    gain: Rate
+    calibration_error: Share
+    reliability: list[Bin]
+
+
+class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The head of one encoder: see `edge.core.verifier`. `prior` is the share of honest claims that
+    its probabilities are for; `people` were judged, after others had been fitted on."""
+
+    schema: int
+    encoder_id: Sha256
+    weights: list[float]
+    bias: float
+    prior: Annotated[float, Meta(gt=0, lt=1)]
+    data_set: str
+    fitted_people: int
+    calibrated_people: int
+    people: int
+    images: int
+    shrinkage: float
+    """How strongly the weights were held together; chosen on people who are not judged."""
+    logits: list[float]
+    float_float: Judged
+    int8_sha256: Sha256 | None = None
+    """The int8 encoder of the probes of `float_int8`."""
+    float_int8: Judged | None = None
+    insisted: str = ""
+    """What was wrong with it where the user insisted on it."""
+
+    def head(self) -> Verifier:
+        return Verifier(np.array(self.weights, np.float64), self.bias)
+
+    def curve(self, comparison: Comparison = "float_float") -> DetCurve:
+        """The DET curve over the logit. Raises BundleError where it was not measured."""
+        judged: Judged | None = getattr(self, comparison, None)
+        if judged is None:
+            raise BundleError(f"{VERIFIER} has no {comparison} comparison", AGAIN)
+        return curve_of(VERIFIER, self.logits, judged.counts, self.data_set)
+
+    def check(self, encoder_id: str, dim: int, int8_sha256: str | None) -> None:
+        """Raises BundleError where it is not of this bundle's encoders or no number is one."""
+        if self.schema != SCHEMA:
+            raise BundleError(f"{VERIFIER} has schema {self.schema}, this version reads {SCHEMA}")
+        if self.encoder_id != encoder_id:
+            raise BundleError(f"{VERIFIER} is of another encoder than the bundle's", AGAIN)
+        if len(self.weights) != dim:
+            raise BundleError(f"{VERIFIER} has {len(self.weights)} weights, expected {dim}", AGAIN)
+        if not np.isfinite([*self.weights, self.bias]).all():
+            raise BundleError(f"{VERIFIER} has a weight that is no number", AGAIN)
+        if int8_sha256 is not None and self.int8_sha256 not in (None, int8_sha256):
+            raise BundleError(f"{VERIFIER} was judged with another int8 encoder", AGAIN)
+        for comparison in ("float_float", "float_int8"):
+            if getattr(self, comparison) is not None:
+                self.curve(comparison)
+
+
+def parse(raw: bytes, where: str) -> VerifierFile:
+    """A verifier from its JSON. Raises BundleError, naming the file and the field at fault."""
+    try:
+        return msgspec.json.decode(raw, type=VerifierFile)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{where}: {error}", AGAIN) from error
+
+
+def to_text(file: VerifierFile) -> bytes:
+    """Its JSON; the same for the same figures."""
+    return msgspec.json.encode(file) + b"\n"

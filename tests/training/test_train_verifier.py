@@ -1,0 +1,207 @@
+"""The logistic head in training: who is judged, what is measured, and that the door computes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import made_verifier
+import msgspec
+import numpy as np
+import pytest
+import torch
+from fakes import unit
+
+from edge.core.verifier import Verifier
+from edge.errors import BundleError, PhotoError
+from edge.runtime import verifier_file
+from training import reliability
+from training import verifier as training
+from training.verifier import Embedded, Settings
+
+torch.set_num_threads(1)
+DIM = 12
+HOW = Settings(impostors=3000, strengths=(1e-3, 1e-1))
+
+
+def crowd(people: int = 120, photos: int = 6, noisy: int = 0, seed: int = 0) -> Embedded:
+    """People as directions; the last `noisy` values differ from photo to photo of one person."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(people), photos)
+    rows = rng.standard_normal((people, DIM))[person]
+    rows += 0.45 * rng.standard_normal(rows.shape)
+    if noisy:
+        rows[:, -noisy:] = 1.5 * rng.standard_normal((len(rows), noisy))
+    return Embedded(unit(rows), person)
+
+
+@pytest.fixture(scope="module")
+def made() -> verifier_file.VerifierFile:
+    given = crowd(noisy=4)
+    with_int8 = Embedded(given.templates, given.person, unit(given.templates + 0.002))
+    return training.train(with_int8, "a" * 64, "made up", "b" * 64, HOW)
+
+
+def test_a_head_learns_which_values_to_leave_alone(made: verifier_file.VerifierFile) -> None:
+    weights = np.array(made.weights)
+    assert weights[:-4].max() < 3 * weights[-4:].min() < 0
+    assert made.float_float.gain.low > 0.01, "the plain distance takes the noise for the person"
+    assert made.float_float.auc.value > 0.97
+    assert made.float_float.calibration_error < 0.05
+    assert training.objections(made) == []
+
+
+def test_the_door_computes_what_torch_does(made: verifier_file.VerifierFile) -> None:
+    given, head = crowd(seed=9).templates, made.head()
+    apart = (torch.from_numpy(given[:50]).double() - torch.from_numpy(given[50]).double()).abs()
+    z = apart @ torch.tensor(made.weights, dtype=torch.float64) + made.bias
+    there = verifier_file.parse(verifier_file.to_text(made), "verifier.json").head()
+    assert np.abs(there.logits(given[:50], given[50]) - z.numpy()).max() < 1e-6
+    assert head.weights.tolist() == there.weights.tolist()
+
+
+def test_the_three_parts_share_nobody_and_the_file_says_how_many() -> None:
+    person = np.repeat(np.arange(40), 3)
+    parts = training._people(person, Settings(), np.random.default_rng(1))
+    assert sorted(np.concatenate(parts)) == list(range(40))
+    assert [len(part) for part in parts] == [20, 6, 14]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_judges_others(
+    made: verifier_file.VerifierFile,
+) -> None:
+    given = crowd(noisy=4)
+    with_int8 = Embedded(given.templates, given.person, unit(given.templates + 0.002))
+    again = training.train(with_int8, "a" * 64, "made up", "b" * 64, HOW)
+    assert verifier_file.to_text(again) == verifier_file.to_text(made)
+    other = msgspec.structs.replace(HOW, seed=1)
+    assert training.train(with_int8, "a" * 64, "made up", "b" * 64, other).weights != made.weights
+
+
+def test_the_more_the_weights_are_held_together_the_less_they_differ() -> None:
+    given = crowd(people=20, noisy=4)
+    pairs = training.pairs_of(given.person)
+    apart = np.abs(given.templates[pairs.first] - given.templates[pairs.second]).astype(float)
+    same = torch.from_numpy(pairs.same)
+    spread = [
+        np.ptp(training.fit(torch.from_numpy(apart), same, s).weights) for s in (1e-5, 0.1, 1e3)
+    ]
+    assert spread[0] > 2 * spread[1] > 100 * spread[2]
+    held = training.fit(torch.from_numpy(apart), same, 1e3)
+    assert held.weights.max() < 0, "held together they are the L1 distance, not nothing"
+
+
+def test_the_fit_is_a_minimum_of_its_loss() -> None:
+    given = crowd(people=12)
+    pairs = training.pairs_of(given.person)
+    apart = np.abs(given.templates[pairs.first] - given.templates[pairs.second]).astype(float)
+    found = training.fit(torch.from_numpy(apart), torch.from_numpy(pairs.same), 1e-2)
+
+    def loss(weights: np.ndarray, bias: float) -> float:
+        """Term by term: the mean over genuine and over impostor pairs, and the penalty."""
+        told = {True: [], False: []}
+        for row, same in zip(apart, pairs.same, strict=True):
+            z = sum(w * v for w, v in zip(weights, row, strict=True)) + bias
+            told[bool(same)].append(np.log1p(np.exp(-z)) if same else np.log1p(np.exp(z)))
+        penalty = sum((w - weights.mean()) ** 2 for w in weights)
+        return np.mean(told[True]) / 2 + np.mean(told[False]) / 2 + 1e-2 * penalty
+
+    least, rng = loss(found.weights, found.bias), np.random.default_rng(0)
+    for _ in range(6):
+        assert loss(found.weights + rng.normal(0, 0.05, DIM), found.bias) > least
+    assert min(loss(found.weights, found.bias + step) for step in (-0.05, 0.05)) > least
+
+
+def test_calibration_makes_a_boastful_head_true_and_keeps_the_order() -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(6000) < 2000
+    honest = np.where(same, 1.5, -1.5) + np.sqrt(3) * rng.standard_normal(6000)
+    head = training.calibrate(Verifier(np.full(DIM, -10.0), 5.0), 10 * honest + 5, same, 0.5)
+    assert head.weights[0] == pytest.approx(-1.0, rel=0.1)
+    assert head.bias == pytest.approx(0.0, abs=0.15)
+    with pytest.raises(PhotoError, match="says nothing"):
+        training.calibrate(head, -honest, same, 0.5)
+
+
+def test_people_told_apart_without_an_error_do_not_make_it_certain() -> None:
+    same = np.arange(100) < 50
+    head = training.calibrate(Verifier(np.ones(1), 0.0), np.where(same, 1.0, -1.0), same, 0.5)
+    assert head.weights[0] + head.bias == pytest.approx(np.log(51), rel=0.02), "Platt: 51 of 52"
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    rng = np.random.default_rng(2)
+    genuine, impostor = rng.integers(0, 9, 30) + 2.0, rng.integers(0, 9, 40) + 0.0
+    g, i = rng.integers(0, 4, 30), rng.integers(0, 4, 40)
+    won = sum(
+        a * b * (1.0 if x > y else 0.5 if x == y else 0.0)
+        for x, a in zip(genuine, g, strict=True)
+        for y, b in zip(impostor, i, strict=True)
+    )
+    found = reliability.Ranking(genuine, impostor).auc(g, i)
+    assert found == pytest.approx(won / (g.sum() * i.sum()), abs=1e-12)
+
+
+def test_the_gain_of_a_head_that_is_the_distance_is_none_at_all() -> None:
+    given = crowd(people=15)
+    pairs = training.pairs_of(given.person)
+    z = np.einsum("ij,ij->i", given.templates[pairs.first], given.templates[pairs.second])
+    a, b = given.person[pairs.first], given.person[pairs.second]
+    people = a[: pairs.genuines], np.stack([a, b], 1)[pairs.genuines :]
+    auc, plain, gain = reliability.areas(pairs.split(z), pairs.split(z), people, draws=20)
+    assert auc == plain
+    assert (gain.value, gain.low, gain.high) == (0.0, 0.0, 0.0)
+    assert auc.low <= auc.value <= auc.high
+
+
+def test_the_calibration_error_is_the_bins_gap_written_out() -> None:
+    rng = np.random.default_rng(4)
+    genuine, impostor, prior = rng.random(300) ** 0.5, rng.random(900) ** 2, 0.3
+    wanted = 0.0
+    for number in range(15):
+        low, high = number / 15, (number + 1) / 15
+        inside = [p for p in genuine if low <= p < high], [p for p in impostor if low <= p < high]
+        mass = prior * len(inside[0]) / 300, (1 - prior) * len(inside[1]) / 900
+        said = prior * sum(inside[0]) / 300 + (1 - prior) * sum(inside[1]) / 900
+        wanted += abs(mass[0] - said)
+    bins = reliability.reliability(genuine, impostor, prior)
+    assert reliability.calibration_error(bins) == pytest.approx(wanted, abs=1e-12)
+    assert sum(item.weight for item in bins) == pytest.approx(1.0)
+    assert sum(item.genuines for item in bins) == 300
+    certain = reliability.reliability(np.ones(5), np.zeros(5), 0.5)
+    assert (len(certain), reliability.calibration_error(certain)) == (2, 0.0)
+
+
+def test_a_worse_or_untrue_head_is_objected_to() -> None:
+    good = made_verifier.made("a" * 64, 3, int8="b" * 64)
+    assert training.objections(good) == []
+    worse = msgspec.structs.replace(good, float_int8=made_verifier.judged(gain=-0.01))
+    assert ["int8 probes" in problem for problem in training.objections(worse)] == [True]
+    untrue = msgspec.structs.replace(good, float_float=made_verifier.judged(error=0.051))
+    assert ["calibration error" in problem for problem in training.objections(untrue)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (crowd(people=2), PhotoError, "photos of 2 people"),
+        (crowd(people=30, photos=1), PhotoError, "no pair of the same person"),
+        (crowd(people=30), BundleError, "impostor pairs"),
+    ],
+)
+def test_too_few_photos_are_no_evidence(given: Embedded, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        training.train(given, "a" * 64, "few", settings=HOW)
+
+
+def test_what_is_written_is_json_and_a_page_with_the_diagram(
+    tmp_path: Path, made: verifier_file.VerifierFile
+) -> None:
+    from training.cli import verifier as command
+
+    command._write(made, tmp_path / "verifier.json")
+    assert json.loads((tmp_path / "verifier.json").read_bytes())["data_set"] == "made up"
+    page = (tmp_path / "verifier.html").read_text()
+    assert page.count("<svg") >= 2
+    for item in made.float_float.reliability:
+        assert f"{item.genuines} genuine" in page

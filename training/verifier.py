@@ -1,0 +1,287 @@
+"""The logistic head over |f(a) - f(b)|: fitted, calibrated and judged on three sets of people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge.core.calibration import count_scores
+from edge.core.types import Floats
+from edge.core.verifier import Verifier, probability
+from edge.errors import PhotoError
+from edge.runtime import verifier_file
+from edge.runtime.det import Counts
+from edge.runtime.verifier_file import Judged, VerifierFile
+from training import reliability
+from training.reliability import Ranking, Rows, Values
+
+GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
+"""Of logits. Beyond 30 a probability in float64 tells no two of them apart any more."""
+STRENGTHS = (1e-4, 3e-4, 1e-3, 1e-2)
+"""Weaker ones fit the few hundred people at hand, and are at times chosen by a few photos."""
+LEAST_PEOPLE = 3
+MOST_ERROR = 0.05
+CHUNK = 1 << 15
+Say = Callable[[str], None]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How people are split and pairs are drawn; the rest of the people is judged.
+
+    `prior` is the share of honest claims that the probabilities are for: at a door with cards
+    nobody knows it, so honest and false ones count alike.
+    """
+
+    fitted: float = 0.5
+    calibrated: float = 0.15
+    impostors: int = 50_000
+    """Of the impostor pairs, so many that are drawn to be fitted on."""
+    prior: float = 0.5
+    strengths: tuple[float, ...] = STRENGTHS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Embeddings of photos (n, dim) in float as templates are, and the `person` (n,) of each.
+
+    `probes` are the same photos by the int8 encoder, where a bundle has one.
+    """
+
+    templates: Floats
+    person: Rows
+    probes: Floats | None = None
+
+    def of(self, people: Rows) -> Embedded:
+        """The photos of some people."""
+        kept = np.isin(self.person, people)
+        probes = None if self.probes is None else self.probes[kept]
+        return Embedded(self.templates[kept], self.person[kept], probes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Rows of photos two by two, the earlier one as the template: genuine, then impostor."""
+
+    first: Rows
+    second: Rows
+    genuines: int
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        return np.arange(len(self.first)) < self.genuines
+
+    def split(self, values: Values) -> tuple[Values, Values]:
+        return values[: self.genuines], values[self.genuines :]
+
+
+def pairs_of(person: Rows, rng: np.random.Generator | None = None, impostors: int = 0) -> Pairs:
+    """Every pair of photos; with `rng`, of the impostor pairs at most so many that are drawn.
+
+    Raises PhotoError where there is no pair of one of the kinds.
+    """
+    first, second = np.triu_indices(len(person), 1)
+    same = person[first] == person[second]
+    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+    if not len(genuine) or not len(impostor):
+        raise PhotoError(
+            "one of the three parts of the people holds no pair of the same person, or of two",
+            "give photos of more people, several of each",
+        )
+    if rng is not None and len(impostor) > impostors:
+        impostor = rng.choice(impostor, impostors, replace=False)
+    rows = np.concatenate([genuine, impostor])
+    return Pairs(first[rows], second[rows], len(genuine))
+
+
+def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
+    """The head's z (n,) of some pairs by the device's own code, against int8 probes if given."""
+    probes = given.templates if given.probes is None else given.probes
+    found = np.empty(len(pairs.first))
+    for start in range(0, len(found), CHUNK):
+        rows = slice(start, start + CHUNK)
+        found[rows] = head.logits(given.templates[pairs.first[rows]], probes[pairs.second[rows]])
+    return found
+
+
+def fit(apart: torch.Tensor, same: torch.Tensor, strength: float) -> Verifier:
+    """The head of least cross-entropy on |a - b| (n, dim) float64, both kinds of pairs weighing
+    alike, plus `strength` * sum_k (w_k - mean w)^2, by L-BFGS.
+
+    Weights are drawn to each other and not to zero: the more strongly, the nearer the head comes to
+    -||a - b||_1, which needs no fitting, instead of to one that says nothing.
+    """
+    weight = torch.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
+    free = torch.zeros(apart.shape[1], dtype=torch.float64, requires_grad=True)
+    common = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    total = apart.sum(1)
+
+    def loss() -> torch.Tensor:
+        z = apart @ free + total * common[0] + common[1]
+        told = torch.nn.functional.binary_cross_entropy_with_logits(
+            z, same.double(), weight=weight, reduction="sum"
+        )
+        return told + strength * (free - free.mean()).square().sum()
+
+    _minimise([free, common], loss)
+    return Verifier((free + common[0]).detach().numpy(), float(common[1].detach()))
+
+
+def calibrate(head: Verifier, z: Values, same: NDArray[np.bool_], prior: float) -> Verifier:
+    """The same head with its logits stretched and shifted to be true on other people.
+
+    Slope and offset are those of Platt (Probabilistic outputs for support vector machines, 1999),
+    with his softened targets, so that people who are told apart without an error do not make it
+    certain. Both are folded into weights and bias. Raises PhotoError where a higher logit does not
+    mean the same person.
+    """
+    genuines, impostors = int(same.sum()), int((~same).sum())
+    target = np.where(same, (genuines + 1) / (genuines + 2), 1 / (impostors + 2))
+    weight = np.where(same, prior / genuines, (1 - prior) / impostors)
+    given, wanted, counted = (torch.from_numpy(part) for part in (z, target, weight))
+    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            line[0] * given + line[1], wanted, weight=counted, reduction="sum"
+        )
+
+    _minimise([line], loss)
+    slope, offset = line.detach().tolist()
+    if not slope > 0:
+        raise PhotoError(
+            "the head says nothing about the people it is calibrated on",
+            "give photos of more people, or a better encoder",
+        )
+    return Verifier(head.weights * slope, head.bias * slope + offset)
+
+
+def _minimise(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor]) -> None:
+    search = torch.optim.LBFGS(
+        parameters, max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        search.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return float(value.detach())
+
+    search.step(closure)  # type: ignore[no-untyped-call]
+
+
+def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judged:
+    """What a head is worth on people that it has never seen, beside the plain distance."""
+    pairs = pairs_of(given.person)
+    z = logits(head, given, pairs)
+    probes = given.templates if given.probes is None else given.probes
+    # -d^2 = 2 * cosine - 2 ranks as the cosine does.
+    plain = np.einsum("ij,ij->i", given.templates[pairs.first], probes[pairs.second], dtype=float)
+    a, b = given.person[pairs.first], given.person[pairs.second]
+    people = a[: pairs.genuines], np.stack([a, b], axis=1)[pairs.genuines :]
+    auc, distance, gain = reliability.areas(pairs.split(z), pairs.split(plain), people, seed=seed)
+    genuine, impostor = pairs.split(z)
+    below, above = count_scores(genuine, impostor, GRID)
+    said = [np.vectorize(probability)(part) for part in (genuine, impostor)]
+    bins = reliability.reliability(said[0], said[1], prior)
+    counts = Counts(len(impostor), len(genuine), above.tolist(), below.tolist())
+    return Judged(counts, auc, distance, gain, reliability.calibration_error(bins), bins)
+
+
+def train(
+    given: Embedded,
+    encoder_id: str,
+    data_set: str,
+    int8_sha256: str | None = None,
+    settings: Settings | None = None,
+    say: Say = lambda stage: None,
+) -> VerifierFile:
+    """Fit, calibrate and judge a head; the people of the three are disjoint.
+
+    How strongly the weights are held together is chosen on the people it is calibrated on. Raises
+    PhotoError where a part has no pairs, BundleError where too few were judged for a threshold.
+    """
+    how = settings or Settings()
+    rng = np.random.default_rng(how.seed)
+    fitted, calibrated, judged = (given.of(part) for part in _people(given.person, how, rng))
+    say(f"fitting on {_told(fitted)}")
+    head, strength = _chosen(fitted, calibrated, how, rng)
+    say(f"judging on {_told(judged)}")
+    plain = Embedded(judged.templates, judged.person)
+    file = VerifierFile(
+        schema=verifier_file.SCHEMA,
+        encoder_id=encoder_id,
+        weights=head.weights.tolist(),
+        bias=head.bias,
+        prior=how.prior,
+        data_set=data_set,
+        fitted_people=len(np.unique(fitted.person)),
+        calibrated_people=len(np.unique(calibrated.person)),
+        people=len(np.unique(judged.person)),
+        images=len(judged.person),
+        shrinkage=strength,
+        logits=GRID.tolist(),
+        float_float=judge(head, plain, how.prior, how.seed),
+        int8_sha256=None if judged.probes is None else int8_sha256,
+        float_int8=None if judged.probes is None else judge(head, judged, how.prior, how.seed),
+    )
+    file.check(encoder_id, given.templates.shape[1], file.int8_sha256)
+    return file
+
+
+def _people(person: Rows, how: Settings, rng: np.random.Generator) -> list[Rows]:
+    """Who is fitted on, who is calibrated on, and who is judged."""
+    shuffled = rng.permutation(np.unique(person))
+    if len(shuffled) < LEAST_PEOPLE:
+        raise PhotoError(
+            f"photos of {len(shuffled)} people", "three parts need people of their own"
+        )
+    cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
+    return np.split(shuffled, cuts.round().astype(int))
+
+
+def _chosen(
+    fitted: Embedded, calibrated: Embedded, how: Settings, rng: np.random.Generator
+) -> tuple[Verifier, float]:
+    """The calibrated head that ranks the calibration people best, and its strength."""
+    pairs, others = pairs_of(fitted.person, rng, how.impostors), pairs_of(calibrated.person)
+    rows = fitted.templates.astype(np.float64)
+    apart = torch.from_numpy(np.abs(rows[pairs.first] - rows[pairs.second]))
+    same = torch.from_numpy(pairs.same)
+    held = Embedded(calibrated.templates, calibrated.person)
+    found = []
+    for strength in how.strengths:
+        head = fit(apart, same, strength)
+        z = logits(head, held, others)
+        once = np.ones(others.genuines), np.ones(len(z) - others.genuines)
+        found.append((Ranking(*others.split(z)).auc(*once), strength, head, z))
+    _, strength, head, z = max(found, key=lambda item: item[:2])
+    return calibrate(head, z, others.same, how.prior), strength
+
+
+def _told(part: Embedded) -> str:
+    return f"{len(part.person)} photos of {len(np.unique(part.person))} people"
+
+
+def objections(file: VerifierFile) -> list[str]:
+    """Why a head should not be used: it ranks worse than the plain distance, or is not true."""
+    found = []
+    for name, judged in (("float", file.float_float), ("int8", file.float_int8)):
+        if judged is None:
+            continue
+        if judged.gain.high < 0:
+            found.append(
+                f"against {name} probes its AUC {judged.auc.value:.5f} is below the plain"
+                f" distance's {judged.distance_auc.value:.5f}"
+            )
+        if judged.calibration_error > MOST_ERROR:
+            found.append(
+                f"against {name} probes its calibration error is {judged.calibration_error:.3f},"
+                f" more than {MOST_ERROR}"
+            )
+    return found
