@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.adapters.photos import is_photo
 from edge.errors import PhotoError
-from edge.many import crop_photo, each_photo
+from edge.many import NO_FACE, crop_photo, each_photo
 from edge.runtime.bundle import Bundle
 
 ID_DIGITS = 16
@@ -24,7 +24,8 @@ class Crops:
     """Every photo with a face: `images` (n, h, w, 3) uint8 BGR, `person` (n,) and the photo's id.
 
     `names` are the folders; `missing` counts what was left out and `refused` what a door would
-    have refused for its quality, by name of the failure.
+    have refused for its quality, by name of the failure. Where they were read from files, `paths`
+    are those of the photos, and `left_out` are the others, each with its problem.
     """
 
     images: NDArray[np.uint8]
@@ -33,6 +34,8 @@ class Crops:
     names: list[str]
     missing: dict[str, int]
     refused: dict[str, int]
+    paths: list[Path] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -44,9 +47,12 @@ class Crops:
     def only(self, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Crops:
         """Some of them."""
         rows = np.arange(len(self))[kept]
-        photos = [self.photos[i] for i in rows]
-        return Crops(
-            self.images[rows], self.person[rows], photos, self.names, self.missing, self.refused
+        return replace(
+            self,
+            images=self.images[rows],
+            person=self.person[rows],
+            photos=[self.photos[i] for i in rows],
+            paths=[self.paths[i] for i in rows] if self.paths else [],
         )
 
     def without(self, photos: list[str]) -> Crops:
@@ -68,14 +74,17 @@ def read_crops(
     folders = sorted({p.parent.name for p in found})
     if len(folders) < 2:
         raise PhotoError(
-            f"{faces} holds photos of {len(folders)} people", "one folder of photos a person"
+            f"{faces} holds photos of {len(folders)} people",
+            "one folder of photos a person, of two people or more",
         )
     results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
     kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
-    missing = Counter(r.problem for r in results if r.problem)
+    left_out = [(path, r.problem) for path, r in zip(found, results, strict=True) if r.problem]
     if not kept:
+        unread = sum(problem != NO_FACE for _, problem in left_out)
         raise PhotoError(
-            f"no face in any of the {len(found)} photos of {faces}", "give photos of faces"
+            f"no face in any of the {len(found)} photos of {faces}; {unread} can not be read",
+            "give photos of faces",
         )
     refused = Counter(name for r in results for name in r.failures)
     refused["any"] = sum(1 for r in results if r.failures)
@@ -85,8 +94,10 @@ def read_crops(
         np.array([number[path.parent.name] for path, _ in kept]),
         [_id(path) for path, _ in kept],
         folders,
-        dict(missing),
+        dict(Counter(problem for _, problem in left_out)),
         dict(refused),
+        [path for path, _ in kept],
+        left_out,
     )
 
 

@@ -1,0 +1,221 @@
+"""A folder of people to learn from: what can be used of it, what can not and why, in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edge.errors import PhotoError
+from edge.many import NO_FACE, Done
+from edge.runtime.bundle import Bundle
+from export.crops import Crops, read_crops
+from export.running import Images
+from training import duplicates
+from training.duplicates import Twins
+
+MOST_UNREADABLE = 0.05
+MIN_IMAGES = 2
+LEAST_PEOPLE = 2
+NAMED = 5
+Shared = Literal["leave-out", "refuse"]
+"""What becomes of a photo that two people share: neither has it, or nobody is trained."""
+
+
+class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two files of one photo, whose hashes differ by `bits` of `duplicates.BITS`."""
+
+    first: str
+    second: str
+    bits: int
+
+    def __str__(self) -> str:
+        return f"{self.first} = {self.second}"
+
+
+class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a folder is not used. Files are named as `person/photo`.
+
+    `unreadable` has each file's problem; `shared` are photos under two people's names, of which
+    neither is used; of `repeats` the second is not; `few` has how many faces a person has.
+    """
+
+    unreadable: dict[str, str] = {}
+    faceless: list[str] = []
+    shared: list[Pair] = []
+    repeats: list[Pair] = []
+    few: dict[str, int] = {}
+
+    def counts(self) -> dict[str, int]:
+        """How many photos are not used, by reason; reasons that none has are not there."""
+        found = {
+            "unreadable": len(self.unreadable),
+            "no face": len(self.faceless),
+            "under two people": len({name for p in self.shared for name in (p.first, p.second)}),
+            "twice": len(self.repeats),
+            "too few of a person": sum(self.few.values()),
+        }
+        return {reason: count for reason, count in found.items() if count}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Aligned faces of two people or more, numbered from 0 in the order of `names`."""
+
+    crops: Crops
+    left_out: LeftOut
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def images(self) -> Images:
+        return self.crops.images
+
+    @property
+    def names(self) -> list[str]:
+        return self.crops.names
+
+
+def read_faces(
+    bundle: Bundle,
+    folder: Path,
+    say: Callable[[str], None],
+    done: Done = lambda done, total: None,
+    *,
+    most_unreadable: float = MOST_UNREADABLE,
+    min_images: int = MIN_IMAGES,
+    shared: Shared = "leave-out",
+    backend: str = "auto",
+) -> Faces:
+    """The faces of a folder with one folder of photos a person, aligned as a door would.
+
+    `most_unreadable` is the share of the photos that may be; a person with fewer than `min_images`
+    faces is left out. `say` is told what is not used. Raises PhotoError where too much can not be
+    read, fewer than two people remain, or two people share a photo and that is to be refused.
+    """
+    crops = read_crops(bundle, folder, backend, done)
+    names = {path: str(path.relative_to(folder)) for path, _ in crops.left_out}
+    unreadable = {names[path]: why for path, why in crops.left_out if why != NO_FACE}
+    _refuse_unreadable(folder, unreadable, len(crops) + len(names), most_unreadable)
+    crops, shares, repeats = _without_twins(crops, folder)
+    if shares and shared == "refuse":
+        raise PhotoError(
+            f"{_some([str(pair) for pair in shares])}: one photo under two people's names",
+            f"remove it in {folder} from whom it does not show",
+        )
+    crops, few = _without_few(crops, folder, min_images)
+    faceless = [names[path] for path, why in crops.left_out if why == NO_FACE]
+    faces = Faces(crops, LeftOut(unreadable, faceless, shares, repeats, few))
+    for line in told(faces, min_images):
+        say(line)
+    return faces
+
+
+def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
+    """The people in parts that have nobody in common: the rest, then one part for each share.
+
+    A function of the seed and the people's names alone: they are put in the order of a hash of
+    both, so that a person who joins moves at most one other over each border between the parts.
+    Raises PhotoError where a part would have fewer than two people.
+    """
+    drawn = sorted(faces.names, key=lambda name: sha256(f"{seed} {name}".encode()).digest())
+    sizes = [max(round(share * len(drawn)), LEAST_PEOPLE) for share in shares]
+    rest = len(drawn) - sum(sizes)
+    if rest < LEAST_PEOPLE:
+        raise PhotoError(
+            f"{len(drawn)} people are too few for {len(shares) + 1} parts,"
+            f" which leave {max(rest, 0)} to learn from",
+            "give photos of more people, or keep fewer apart",
+        )
+    borders = np.cumsum([0, *sizes, rest])
+    parts = [by_names(faces, drawn[a:b]) for a, b in pairwise(borders)]
+    return [parts[-1], *parts[:-1]]
+
+
+def by_names(faces: Faces, names: Iterable[str]) -> Crops:
+    """The photos of some people, numbered from 0 in the folder's order.
+
+    Raises PhotoError for a name that is not there.
+    """
+    wanted = set(names)
+    if unknown := wanted - set(faces.names):
+        raise PhotoError(f"no usable photos of {_some(sorted(unknown))}", "see what was left out")
+    return _people(faces.crops, [i for i, name in enumerate(faces.names) if name in wanted])
+
+
+def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
+    """What was read and what is not used, a line a reason."""
+    left = faces.left_out
+    unread, pairs = [*left.unreadable], ([*map(str, left.shared)], [*map(str, left.repeats)])
+    few = f"with fewer than {min_images} faces, so left out"
+    lines = [
+        f"{len(faces)} faces of {len(faces.names)} people",
+        unread and f"{len(unread)} photos can not be read: {_some(unread)}",
+        left.faceless and f"{len(left.faceless)} photos show no face: {_some(left.faceless)}",
+        pairs[0] and f"{len(pairs[0])} photos under two people's names: {_some(pairs[0])}",
+        pairs[1] and f"{len(pairs[1])} photos there twice: {_some(pairs[1])}",
+        left.few and f"{len(left.few)} people {few}: {_some([*left.few])}",
+    ]
+    return [str(line) for line in lines if line]
+
+
+def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, most: float) -> None:
+    if len(unreadable) > most * total:
+        raise PhotoError(
+            f"{len(unreadable)} of the {total} photos of {folder} can not be read,"
+            f" more than {most:.0%}: {_some([*unreadable])}",
+            "copy them again or remove them; the first: " + next(iter(unreadable.values())),
+        )
+
+
+def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[Pair], list[Pair]]:
+    """What is left, the photos of two people and those that a person has twice."""
+    found = duplicates.find(crops.images, crops.person)
+    of_two = [twins for twins in found if crops.person[twins.first] != crops.person[twins.second]]
+    clashing = {row for twins in of_two for row in (twins.first, twins.second)}
+    again = duplicates.repeats([t for t in found if not clashing & {t.first, t.second}])
+    gone = clashing | {twins.second for twins in again}
+    kept = np.array([row for row in range(len(crops)) if row not in gone], np.int64)
+
+    def named(twins: Twins) -> Pair:
+        first, second = (str(crops.paths[row].relative_to(folder)) for row in twins[:2])
+        return Pair(first, second, twins.bits)
+
+    return crops.only(kept), [*map(named, of_two)], [*map(named, again)]
+
+
+def _without_few(crops: Crops, folder: Path, least: int) -> tuple[Crops, dict[str, int]]:
+    """The people with enough faces, numbered anew, and how many the others have."""
+    count = np.bincount(crops.person, minlength=len(crops.names))
+    few = {crops.names[i]: int(count[i]) for i in np.flatnonzero(count < least)}
+    enough = np.flatnonzero(count >= least)
+    if len(enough) < LEAST_PEOPLE:
+        raise PhotoError(
+            f"{len(enough)} of the {len(count)} people of {folder} have {least} different photos"
+            f" with a face, {LEAST_PEOPLE} people are needed; too few have {_some([*few])}",
+            f"give {least} photos or more of each person: the encoder learns from pairs",
+        )
+    return _people(crops, [int(i) for i in enough]), few
+
+
+def _people(crops: Crops, numbers: list[int]) -> Crops:
+    """Some people, numbered from 0 in the order given, which rises."""
+    kept = crops.only(np.isin(crops.person, numbers))
+    return replace(
+        kept,
+        person=np.searchsorted(numbers, kept.person).astype(np.int64),
+        names=[crops.names[i] for i in numbers],
+    )
+
+
+def _some(names: list[str]) -> str:
+    """The first few."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

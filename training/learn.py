@@ -1,0 +1,138 @@
+"""`fit` in parts: the encoder to begin with, what it learns from, and what came out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+
+from edge.core.metrics import tar_at_fmr
+from edge.errors import ConfigError
+from edge.many import Done
+from edge.runtime import bundle as bundles
+from edge.runtime.bundle import FLOAT
+from export.crops import Crops
+from export.pairs import LEAST_IMPOSTORS, all_pairs
+from training import checkpoint, data, encoders, evaluation, losses
+from training.augment import DOMAINS, Augmentation
+from training.batches import Photos, Supervised
+from training.encoders import Encoder
+from training.evaluate import eer, embed
+from training.evaluation import Evaluation, Part
+from training.loop import Task, Verdict
+from training.onnx_encoder import OnnxEncoder
+from training.sampling import PeopleBatches
+from training.settings import Augment, Data, Settings, Start
+from training.spread import Team
+
+FMR = 1e-3
+"""Where TAR is told each epoch, if the pairs are enough to show it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The photos, no person in two parts: see `training.settings.Data`."""
+
+    training: Crops
+    choosing: Crops
+    judging: Crops
+
+    def __iter__(self) -> Iterator[tuple[str, Crops]]:
+        """Each with what it is for."""
+        yield "training", self.training
+        yield "choosing the epoch", self.choosing
+        yield "judging", self.judging
+
+
+def photos_of(
+    bundle: Path, faces: Path, kept_apart: Data, seed: int, say: Callable[[str], None], done: Done
+) -> tuple[Parts, dict[str, int]]:
+    """The faces of a folder in three parts by people, and how many are not used, by reason.
+
+    Raises PhotoError where they are too few.
+    """
+    found = data.read_faces(bundles.read(bundle), faces, say, done)
+    shares = (kept_apart.choosing, kept_apart.judging)
+    return Parts(*data.split(found, shares, seed)), found.left_out.counts()
+
+
+def encoder_of(start: Start, seed: int) -> Encoder:
+    """A new encoder, or the float one of a bundle. Raises ConfigError or BundleError."""
+    if start.bundle is None:
+        return encoders.build(str(start.architecture), seed)
+    held = bundles.read(start.bundle)
+    entry = held.model(FLOAT)
+    return OnnxEncoder(onnx.load(str(held.path / entry.file)), entry.spec)
+
+
+def licence_of(start: Start) -> str:
+    """Of the weights that will come out: where they began as others', the terms of those hold."""
+    if start.bundle is None:
+        return "not stated"
+    held = bundles.read(start.bundle)
+    found = dict.fromkeys(source.licence for source in held.manifest.sources)
+    return f"learned from encoder {held.encoder_id[:12]}: {'; '.join(found) or 'not stated'}"
+
+
+def made_with(settings: Settings, encoder: Encoder, photos: Parts) -> dict[str, str]:
+    """Digests of what must be the same in a resumed run, by what a person calls it."""
+    # Where a bundle lies says nothing; its weights do.
+    begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
+    weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
+    pixels = (held.tobytes() for _, part in photos for held in (part.images, part.person))
+    return {
+        "settings": checkpoint.digest([msgspec.json.encode(begun)]),
+        "weights to begin with": checkpoint.digest(weights),
+        "photos": checkpoint.digest(pixels),
+    }
+
+
+def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> Task:
+    """What `fit` learns. Raises ConfigError for an unknown loss or domain."""
+    # The losses with a centre a person know the people by number, from 0.
+    names, person = np.unique(photos.training.person, return_inverse=True)
+    chosen, batch = settings.loss, settings.batches
+    loss = losses.make(
+        chosen.name,
+        encoder.dim,
+        len(names),
+        alpha=chosen.alpha,
+        mining=chosen.mining,
+        scale=chosen.scale,
+        seed=settings.seed,
+    )
+    shown = Photos(photos.training.images, encoder.spec, augmentation(settings.augment))
+    batches = PeopleBatches(person, batch.people, batch.images, settings.seed)
+    objective = Supervised(encoder, loss, shown, person, team)
+    return Task(encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss)
+
+
+def augmentation(chosen: Augment) -> Augmentation:
+    """How photos are changed. Raises ConfigError for an unknown domain."""
+    if chosen.domain not in DOMAINS:
+        raise ConfigError(f"no domain {chosen.domain!r}", f"one of {', '.join(DOMAINS)}")
+    return DOMAINS[chosen.domain]
+
+
+def verdict(encoder: Encoder, people: Crops) -> Verdict:
+    """The EER over every pair of some photos, and TAR where they are enough to show it."""
+    rows = embed(encoder, people.images)
+    genuine, impostor, pairs = all_pairs(rows, rows, people.person)
+    found = eer(genuine, impostor)
+    if FMR * pairs.impostors < LEAST_IMPOSTORS:
+        return Verdict(found, found)
+    return Verdict(found, found, tar_at_fmr(pairs, FMR))
+
+
+def worth(name: str, encoder: Encoder, people: Crops) -> Evaluation:
+    """All there is to tell of an encoder on people that it never saw."""
+    return evaluation.measure(name, embed(encoder, people.images), people.person)
+
+
+def parts_of(photos: Parts) -> list[Part]:
+    """What the report says of the photos."""
+    return [Part(use, part.people, len(part)) for use, part in photos]

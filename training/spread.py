@@ -1,0 +1,96 @@
+"""Several processes or machines on one batch, started by torchrun: one loss, summed gradients.
+
+Each process embeds its share of a batch; the embeddings are gathered, and every process computes
+the loss of the whole batch, so that hard triplets are found across all of it. The loss's gradient
+at a process's own embeddings goes back through its own encoder, and the sum over the processes is
+the whole batch's gradient: what one process alone would have had. Only batch norm differs: its
+statistics are of each process's share, and those of the first process are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+from torch.nn import Parameter
+
+from edge.errors import ConfigError
+from training.sampling import Rows
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes of a run: `size` of them, this one is number `rank`."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def share(self, rows: Rows) -> Rows:
+        """This process's part of a batch. Raises ConfigError where it is none."""
+        if len(rows) < self.size:
+            hint = "larger batches, or fewer processes"
+            raise ConfigError(f"{self.size} processes, but a batch of {len(rows)} images", hint)
+        return np.array_split(rows, self.size)[self.rank]
+
+    def gather(self, own: Tensor, count: int) -> Tensor:
+        """The embeddings (count, dim) of a whole batch, of which this process made its share.
+
+        Only its own carry a gradient here: `add` sums what all of them make of theirs.
+        """
+        if self.size == 1:
+            return own
+        largest = -(-count // self.size)
+        sent = own.new_zeros(largest, own.shape[1])
+        sent[: len(own)] = own.detach()
+        found = [torch.empty_like(sent) for _ in range(self.size)]
+        distributed.all_gather(found, sent)
+        sizes = [len(part) for part in np.array_split(np.arange(count), self.size)]
+        parts = [part[:size] for part, size in zip(found, sizes, strict=True)]
+        parts[self.rank] = own
+        return torch.cat(parts)
+
+    def add(self, parameters: Iterable[Parameter]) -> None:
+        """Sum the gradients of an encoder over the processes."""
+        if self.size > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    distributed.all_reduce(parameter.grad)
+
+    def told(self, make: Callable[[], T]) -> T:
+        """What the first process makes, in every process."""
+        if self.size == 1:
+            return make()
+        box = [make() if self.first else None]
+        distributed.broadcast_object_list(box)
+        return box[0]  # type: ignore[return-value]
+
+
+ALONE = Team()
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """The team that torchrun started this process in, or this process alone.
+
+    Example: `torchrun --nproc-per-node 2 -m training fit settings.toml ...`
+    """
+    if not distributed.is_torchelastic_launched():
+        yield ALONE
+        return
+    distributed.init_process_group("gloo")
+    try:
+        yield Team(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
