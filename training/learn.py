@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -12,7 +11,6 @@ import onnx
 
 from edge.core.metrics import tar_at_fmr
 from edge.errors import ConfigError
-from edge.many import Done
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import FLOAT
 from export.crops import Crops
@@ -20,6 +18,7 @@ from export.pairs import LEAST_IMPOSTORS, all_pairs
 from training import checkpoint, data, encoders, evaluation, losses
 from training.augment import DOMAINS, Augmentation
 from training.batches import Photos, Supervised
+from training.data import Faces
 from training.encoders import Encoder
 from training.evaluate import eer, embed
 from training.evaluation import Evaluation, Part
@@ -48,16 +47,9 @@ class Parts:
         yield "judging", self.judging
 
 
-def photos_of(
-    bundle: Path, faces: Path, kept_apart: Data, seed: int, say: Callable[[str], None], done: Done
-) -> tuple[Parts, dict[str, int]]:
-    """The faces of a folder in three parts by people, and how many are not used, by reason.
-
-    Raises PhotoError where they are too few.
-    """
-    found = data.read_faces(bundles.read(bundle), faces, say, done)
-    shares = (kept_apart.choosing, kept_apart.judging)
-    return Parts(*data.split(found, shares, seed)), found.left_out.counts()
+def in_parts(faces: Faces, kept_apart: Data, seed: int) -> Parts:
+    """The faces in three parts by people. Raises PhotoError where they are too few."""
+    return Parts(*data.split(faces, (kept_apart.choosing, kept_apart.judging), seed))
 
 
 def encoder_of(start: Start, seed: int) -> Encoder:

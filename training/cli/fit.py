@@ -17,14 +17,15 @@ from rich.progress import Progress
 from edge.cli.console import err, out, print_json, progress
 from edge.errors import ConfigError
 from edge.files import alone, write_atomically
+from edge.runtime import bundle as bundles
 from training import checkpoint, evaluation, learn, loop, report, save
+from training.cli.faces import found_in
 from training.encoders import ARCHITECTURES
 from training.evaluation import Data, Evaluation
-from training.learn import Parts
 from training.log import EpochLine, Line, StepLine
 from training.loop import Outcome, Watcher
 from training.losses import LOSSES
-from training.settings import Settings, load_settings
+from training.settings import load_settings
 from training.spread import Team, joined
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -118,7 +119,8 @@ def fit(
     torch.set_num_threads(chosen.threads)
     with joined() as team:
         team.told(lambda: refuse(run, resume))
-        photos, refused = _photos(chosen, faces, bundle)
+        found = found_in(faces, bundles.read(bundle))
+        photos = learn.in_parts(found, chosen.data, chosen.seed)
         encoder = learn.encoder_of(chosen.encoder, chosen.seed)
         task = learn.task_of(chosen, encoder, photos, team)
         made_with = learn.made_with(chosen, encoder, photos)
@@ -128,7 +130,7 @@ def fit(
         with held(run, raw, team), watching(run, steps, team) as watchers:
             outcome = loop.fit(task, chosen, run, made_with, resume, watchers, team)
             if before is not None:
-                about = Data(faces.name, learn.parts_of(photos), refused)
+                about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
                 after = learn.worth("best", encoder, photos.judging)
                 evaluation.write(run, [before, after], about)
                 save.write(encoder, run, learn.licence_of(chosen.encoder))
@@ -143,17 +145,6 @@ def refuse(run: Path, resume: bool) -> None:
         raise ConfigError(f"there is no run {run} to resume", "leave --resume out to begin it")
     if not resume and run.exists():
         raise ConfigError(f"{run} is there already", "--resume goes on with it, or name another")
-
-
-def _photos(chosen: Settings, faces: Path, bundle: Path) -> tuple[Parts, dict[str, int]]:
-    """The faces in three parts by people, and how many photos were left out, by reason."""
-    bar, done = progress("finding faces")
-
-    def say(line: str) -> None:
-        err.print(f"[dim]{escape(line)}[/]")
-
-    with bar:
-        return learn.photos_of(bundle, faces, chosen.data, chosen.seed, say, done)
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""The table of losses: people apart, one training as the next but for its loss, honest findings."""
+
+import numpy as np
+import pytest
+
+from edge.core.types import Image
+from edge.errors import ConfigError
+from export.crops import Crops
+from training import compare as comparing
+from training import learn
+from training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Row
+
+
+def faces(people: int, images: int, seed: int = 0) -> Crops:
+    """Noise that a person shares, and noise of each image's own."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(128, 25, (people, 14, 14))
+    person = np.repeat(np.arange(people), images)
+    made: list[Image] = []
+    for one in person:
+        flat = np.kron(shared[one] + rng.normal(0, 45, (14, 14)), np.ones((2, 2)))
+        made.append(np.repeat(np.clip(flat, 0, 255).astype(np.uint8)[..., None], 3, 2))
+    names = [f"p{i}" for i in range(people)]
+    return Crops(np.stack(made), person, [str(i) for i in range(len(made))], names, {}, {})
+
+
+def test_those_set_aside_are_others_for_each_seed_and_never_learned() -> None:
+    crops = faces(12, 3)
+    chosen = set()
+    for seed in range(5):
+        learned, judging = comparing.set_aside(crops, 4, seed)
+        assert set(learned.person) | set(judging.person) == set(range(12))
+        assert not set(learned.person) & set(judging.person)
+        assert judging.people == 4
+        chosen.add(tuple(np.unique(judging.person)))
+    assert len(chosen) == 5
+
+
+def test_only_the_loss_differs() -> None:
+    made = [comparing.settings_of("small-28", loss, 3, 7) for loss in LOSSES.values()]
+    assert len({(s.optimiser, s.batches, s.seed, s.encoder, s.augment) for s in made}) == 1
+    assert len({s.loss for s in made}) == len(LOSSES)
+
+
+def test_a_table_of_every_loss_that_training_lowers() -> None:
+    told = []
+    crops = faces(14, 5)
+    made = comparing.compare(
+        crops, "small-28", 4, [0], 12, 1, lambda done, total: told.append((done, total))
+    )
+    assert [row.name for row in made.rows] == [UNTRAINED, *LOSSES]
+    assert told == [(i, 10) for i in range(1, 11)]
+    assert (made.people, made.unseen, made.images) == (10, 4, 70)
+    # Alone and in a process of its own the same training comes to the same encoder.
+    (contrastive,) = [row for row in made.rows if row.name == "contrastive"]
+    again = comparing.trained(crops, "small-28", "contrastive", 0, 4, 12)
+    assert contrastive.eers == [again]
+    _, judging = comparing.set_aside(crops, 4, 0)
+    untrained = learn.encoder_of(comparing.settings_of("small-28", LOSSES[RANDOM], 0, 2).encoder, 0)
+    assert made.rows[0].eers == [learn.verdict(untrained, judging).eer]
+    assert contrastive.mean < made.rows[0].mean
+
+
+def test_the_findings_are_those_of_the_table() -> None:
+    def findings(untrained: float, random: float, hardest: float) -> list[bool]:
+        rows = [Row(UNTRAINED, [untrained]), Row(RANDOM, [random]), Row(HARDEST, [hardest])]
+        return [holds for holds, _ in Comparison("small-28", 30, 10, 400, 5, rows).findings()]
+
+    assert findings(0.25, 0.14, 0.12) == [True, True]
+    assert findings(0.25, 0.14, 0.13) == [False, True]
+    assert findings(0.25, 0.11, 0.12) == [True, False]
+
+
+def test_mean_and_spread_are_over_the_seeds() -> None:
+    row = Row("triplet", [0.1, 0.2, 0.3])
+    assert (row.mean, row.spread) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert Row("triplet", [0.1]).spread == 0
+
+
+def test_too_few_people_to_set_some_aside() -> None:
+    with pytest.raises(ConfigError, match="12 people, 11 of them set aside"):
+        comparing.compare(faces(12, 2), "small-28", 11, [0], 2, 1, lambda done, total: None)

@@ -1,0 +1,73 @@
+"""`ostiary-train compare`: which loss, and which triplets, on faces of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from edge.cli.console import out, print_json, progress
+from edge.runtime import bundle as bundles
+from training import compare as comparing
+from training.cli.faces import found_in
+from training.compare import Comparison
+
+SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 100, 2
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(compare)
+
+
+def compare(
+    faces: Annotated[Path, typer.Argument(help="A folder with one folder of photos a person.")],
+    bundle: Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")],
+    architecture: Annotated[
+        str, typer.Option(help="One that `ostiary-train encoders` lists.")
+    ] = "small-28",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings a loss.")] = SEEDS,
+    unseen: Annotated[
+        int, typer.Option(min=2, help="People set aside at each seed, who judge.")
+    ] = UNSEEN,
+    epochs: Annotated[int, typer.Option(min=2, help="Of each training.")] = EPOCHS,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once.")] = PROCESSES,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train an encoder anew with each loss and compare their EERs on people never seen.
+
+    Each seed sets other people aside and begins with other weights. Every loss has the same
+    batches, optimiser and number of epochs, and the encoder of its last epoch counts.
+
+    Examples:
+
+    `ostiary-train compare faces --bundle bundle`
+
+    `ostiary-train compare faces --bundle bundle --architecture facenet-128 --epochs 20 --json`
+    """
+    found = found_in(faces, bundles.read(bundle))
+    bar, done = progress("trainings")
+    with bar:
+        made = comparing.compare(
+            found.crops, architecture, unseen, range(seeds), epochs, processes, done
+        )
+    if json:
+        return print_json({"comparison": made, "findings": made.findings()})
+    _show(made)
+
+
+def _show(made: Comparison) -> None:
+    table = Table(
+        title=f"EER on {made.unseen} people never seen, of {made.people + made.unseen} people and"
+        f" {made.images} photos; {made.architecture}, {made.epochs} epochs"
+    )
+    table.add_column("loss")
+    for name in ("mean", "spread", "least", "most"):
+        table.add_column(name, justify="right")
+    for row in made.rows:
+        figures = (row.mean, row.spread, min(row.eers), max(row.eers))
+        table.add_row(row.name, *(f"{value:.4f}" for value in figures))
+    out.print(table)
+    for holds, says in made.findings():
+        out.print(f"[green]holds[/]: {says}" if holds else f"[yellow]does not hold[/]: {says}")

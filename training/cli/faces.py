@@ -1,0 +1,24 @@
+"""A folder of faces, found with a bar on standard error and what is not used said there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from edge.cli.console import err, progress
+from edge.runtime.bundle import Bundle
+from training import data
+from training.data import Faces
+
+
+def say(line: str) -> None:
+    """A line for whoever watches, on standard error."""
+    err.print(f"[dim]{escape(line)}[/]")
+
+
+def found_in(folder: Path, bundle: Bundle, min_images: int = data.MIN_IMAGES) -> Faces:
+    """The faces of a folder as `training.data.read_faces` gives them."""
+    bar, done = progress("finding faces")
+    with bar:
+        return data.read_faces(bundle, folder, say, done, min_images=min_images)

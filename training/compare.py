@@ -1,0 +1,162 @@
+"""Losses side by side: each trained anew on other people, judged on people never seen."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from edge.errors import ConfigError
+from export.crops import Crops
+from training import learn, loop
+from training.loop import Verdict
+from training.settings import Batches, Checkpoint, LossChoice, Optimiser, Settings, Start, Stop
+from training.spread import ALONE
+
+UNTRAINED, RANDOM, HARDEST = "untrained", "triplet, random", "triplet, hardest"
+LOSSES = {
+    RANDOM: LossChoice(name="triplet", mining="random"),
+    "triplet, semi-hard": LossChoice(name="triplet", mining="semi-hard"),
+    HARDEST: LossChoice(name="triplet", mining="hardest"),
+    "contrastive": LossChoice(name="contrastive"),
+    "logistic": LossChoice(name="logistic"),
+    "cosine triplet, hardest": LossChoice(name="cosine-triplet", alpha=0.3),
+    "angular": LossChoice(name="angular"),
+    "large-margin cosine": LossChoice(name="cosface", scale=16.0),
+    "ArcFace": LossChoice(name="arcface", scale=16.0),
+}
+"""By the name of its row. A scale of 64 is for the thousands of people of the papers."""
+HALF = 0.5
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A loss's EERs on the people never seen, one a seed."""
+
+    name: str
+    eers: list[float]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.eers))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over the seeds (n - 1); 0 for one seed."""
+        return float(np.std(self.eers, ddof=1)) if len(self.eers) > 1 else 0.0
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The table: on what, and a row a loss, the untrained encoder first."""
+
+    architecture: str
+    people: int
+    unseen: int
+    images: int
+    epochs: int
+    rows: list[Row]
+
+    def findings(self) -> list[tuple[bool, str]]:
+        """What the literature promises of hard triplets, and whether it holds here."""
+        by_name = {row.name: row for row in self.rows}
+        untrained, random, hardest = (by_name[name].mean for name in (UNTRAINED, RANDOM, HARDEST))
+        return [
+            (
+                hardest <= HALF * untrained,
+                f"hardest triplets {hardest:.4f}, half of untrained {HALF * untrained:.4f}",
+            ),
+            (hardest < random, f"hardest triplets {hardest:.4f}, random triplets {random:.4f}"),
+        ]
+
+
+def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> Settings:
+    """What every loss is trained with: only the loss and the seed differ."""
+    return Settings(
+        encoder=Start(architecture=architecture),
+        loss=loss,
+        seed=seed,
+        batches=Batches(people=10, images=5),
+        optimiser=Optimiser(rate=3e-3, epochs=epochs, warm_up=1.0),
+        stop=Stop(patience=0),
+        checkpoint=Checkpoint(steps=100_000),
+    )
+
+
+def compare(
+    crops: Crops,
+    architecture: str,
+    unseen: int,
+    seeds: Sequence[int],
+    epochs: int,
+    processes: int,
+    done: Callable[[int, int], None],
+) -> Comparison:
+    """Train each loss with each seed; each seed sets aside `unseen` other people.
+
+    `done(n, total)` is called as the trainings finish. Raises ConfigError where too few people are
+    left to train on.
+    """
+    if crops.people - unseen < 2:
+        raise ConfigError(
+            f"{crops.people} people, {unseen} of them set aside: fewer than two to train on",
+            "set fewer aside, or give photos of more people",
+        )
+    wanted = [(name, seed) for seed in seeds for name in (UNTRAINED, *LOSSES)]
+    # Not forked: torch's threads do not survive that.
+    workers = ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), _begin, (crops, architecture)
+    )
+    found: dict[str, list[float]] = {name: [] for name, _ in wanted}
+    with workers as pool:
+        results = pool.map(_one, wanted, [unseen] * len(wanted), [epochs] * len(wanted))
+        for at, ((name, _), eer) in enumerate(zip(wanted, results, strict=True), 1):
+            found[name].append(eer)
+            done(at, len(wanted))
+    rows = [Row(name, eers) for name, eers in found.items()]
+    return Comparison(architecture, crops.people - unseen, unseen, len(crops), epochs, rows)
+
+
+_HELD: list[tuple[Crops, str]] = []
+"""A worker's photos and architecture: sent once, not with each task."""
+
+
+def _begin(crops: Crops, architecture: str) -> None:
+    torch.set_num_threads(1)
+    _HELD.append((crops, architecture))
+
+
+def _one(wanted: tuple[str, int], unseen: int, epochs: int) -> float:
+    crops, architecture = _HELD[-1]
+    return trained(crops, architecture, wanted[0], wanted[1], unseen, epochs)
+
+
+def trained(
+    crops: Crops, architecture: str, name: str, seed: int, unseen: int, epochs: int
+) -> float:
+    """The EER on people never seen, after the last epoch: to choose the best one by the very
+    people who judge would flatter."""
+    learned, judging = set_aside(crops, unseen, seed)
+    settings = settings_of(architecture, LOSSES.get(name, LossChoice()), seed, epochs)
+    encoder = learn.encoder_of(settings.encoder, seed)
+    if name != UNTRAINED:
+        parts = learn.Parts(learned, judging, judging)
+        task = learn.task_of(settings, encoder, parts, ALONE)
+        epoch = iter(range(0, -epochs - 1, -1))
+        last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
+        with tempfile.TemporaryDirectory() as folder:
+            loop.fit(last, settings, Path(folder), {})
+    return learn.verdict(encoder, judging).eer
+
+
+def set_aside(crops: Crops, unseen: int, seed: int) -> tuple[Crops, Crops]:
+    """The people to learn from, and `unseen` others that a seed chooses."""
+    ids = np.unique(crops.person)
+    chosen = np.random.default_rng(seed).choice(ids, unseen, replace=False)
+    apart = np.isin(crops.person, chosen)
+    return crops.only(~apart), crops.only(apart)
