@@ -67,6 +67,15 @@ def faces_data() -> Path:
     return DATA / "faces"
 
 
+@pytest.fixture(scope="session")
+def orl(faces_data: Path) -> Path:
+    """40 people, ten photos each."""
+    path = faces_data.parent / "orl"
+    if not path.is_dir():
+        pytest.skip(f"no face data in {path}")
+    return path
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Makes certificates that the site's broker trusts."""

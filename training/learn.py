@@ -8,13 +8,17 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import onnx
+import torch
+from torch import Tensor
 
 from edge.core.metrics import tar_at_fmr
 from edge.errors import ConfigError
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import FLOAT
+from export import running
 from export.crops import Crops
 from export.pairs import LEAST_IMPOSTORS, all_pairs
+from export.running import Images
 from training import checkpoint, data, encoders, evaluation, losses
 from training.augment import DOMAINS, Augmentation
 from training.batches import Photos, Supervised
@@ -30,6 +34,7 @@ from training.spread import Team
 
 FMR = 1e-3
 """Where TAR is told each epoch, if the pairs are enough to show it."""
+CENTRED_ON = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +89,12 @@ def made_with(settings: Settings, encoder: Encoder, photos: Parts) -> dict[str, 
 
 
 def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> Task:
-    """What `fit` learns. Raises ConfigError for an unknown loss or domain."""
+    """What `fit` learns; a new encoder is centred on the photos that it learns from.
+
+    Raises ConfigError for an unknown loss or domain.
+    """
+    if settings.encoder.bundle is None:
+        encoders.centre(encoder, shown_to(encoder, photos.training.images[:CENTRED_ON]))
     # The losses with a centre a person know the people by number, from 0.
     names, person = np.unique(photos.training.person, return_inverse=True)
     chosen, batch = settings.loss, settings.batches
@@ -101,6 +111,11 @@ def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> 
     batches = PeopleBatches(person, batch.people, batch.images, settings.seed)
     objective = Supervised(encoder, loss, shown, person, team)
     return Task(encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss)
+
+
+def shown_to(encoder: Encoder, images: Images) -> Tensor:
+    """Crops as one tensor of what the encoder takes."""
+    return torch.from_numpy(running.tensors(images, encoder.spec))
 
 
 def augmentation(chosen: Augment) -> Augmentation:

@@ -106,7 +106,7 @@ class LossChoice(Section, frozen=True):
 
     name: str = "triplet"
     alpha: NotNegative | None = None
-    mining: Mining = "hardest"
+    mining: Mining = "semi-hard"
     scale: Positive = 64.0
 
 

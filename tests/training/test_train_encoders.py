@@ -11,7 +11,7 @@ from export import graph, running
 from export.sources.load import load_source
 from export.sources.spec import read_spec
 from training import save
-from training.encoders import ARCHITECTURES, build
+from training.encoders import ARCHITECTURES, build, centre
 from training.evaluate import eer, embed
 from training.onnx_encoder import OnnxEncoder
 from training.siamese import Siamese
@@ -69,6 +69,21 @@ def test_the_seed_decides_the_weights_and_torchs_own_chance_is_left_alone() -> N
     given = images(2)
     assert torch.equal(one(given), same(given))
     assert not torch.equal(one(given), other(given))
+
+
+def test_a_centred_encoder_spreads_what_lay_at_one_point() -> None:
+    encoder, given = build("small-28", 0), images(40) * 0.2 + 1
+    before = encoder(given)
+    centre(encoder, given)
+    after = encoder(given)
+    assert encoder.training
+    assert encoder.layers(given).mean(0).abs().max() < 1e-5
+    assert (before @ before.T).mean() > 0.9
+    assert (after @ after.T).mean() < 0.1
+    normed = build("mobilefacenet-relu", 0)
+    held = {name: value.clone() for name, value in normed.state_dict().items()}
+    centre(normed, images(2, "mobilefacenet-relu"))
+    assert all(torch.equal(value, held[name]) for name, value in normed.state_dict().items())
 
 
 def test_an_unknown_architecture_is_refused_with_those_there_are() -> None:

@@ -76,12 +76,3 @@ def test_a_run_from_photos_to_an_encoder(tmp_path: Path, orl: Path, bundle_dir: 
     assert other.returncode == 2
     assert "last.pt was made with other settings" in other.stderr
     assert (run / "settings.toml").read_text() == SETTINGS
-
-
-@pytest.fixture
-def orl(faces_data: Path) -> Path:
-    """40 people, ten photos each."""
-    path = faces_data.parent / "orl"
-    if not path.is_dir():
-        pytest.skip(f"no face data in {path}")
-    return path

@@ -94,7 +94,7 @@ def fit(
     [loss]
     name = "triplet"
     alpha = 0.2
-    mining = "hardest"            # random, semi-hard or hardest
+    mining = "semi-hard"          # random, semi-hard or hardest
 
     [batches]
     people = 10
@@ -122,10 +122,10 @@ def fit(
         found = found_in(faces, bundles.read(bundle))
         photos = learn.in_parts(found, chosen.data, chosen.seed)
         encoder = learn.encoder_of(chosen.encoder, chosen.seed)
-        task = learn.task_of(chosen, encoder, photos, team)
-        made_with = learn.made_with(chosen, encoder, photos)
         begun = "untrained" if chosen.encoder.bundle is None else "before"
         before = learn.worth(begun, encoder, photos.judging) if team.first else None
+        task = learn.task_of(chosen, encoder, photos, team)
+        made_with = learn.made_with(chosen, encoder, photos)
         steps = chosen.optimiser.epochs * len(task.batches(1))
         with held(run, raw, team), watching(run, steps, team) as watchers:
             outcome = loop.fit(task, chosen, run, made_with, resume, watchers, team)
