@@ -11,6 +11,7 @@ from edge.config import load_config
 from edge.core.types import Reason
 from export.__main__ import app as ostiary_export
 from fleet.__main__ import app as ostiary_fleet
+from training.__main__ import app as ostiary_train
 
 README = (ROOT / "README.md").read_text()
 
@@ -29,13 +30,18 @@ def test_its_profiles_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("program", "app"),
-    [("ostiary", ostiary), ("ostiary-export", ostiary_export), ("ostiary-fleet", ostiary_fleet)],
+    [
+        ("ostiary", ostiary),
+        ("ostiary-export", ostiary_export),
+        ("ostiary-fleet", ostiary_fleet),
+        ("ostiary-train", ostiary_train),
+    ],
 )
 def test_every_command_it_names_exists(program: str, app) -> None:
     known = {c.name or c.callback.__name__ for c in app.registered_commands}
     known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
     code = "\n".join([*blocks("sh"), *re.findall(r"`([^`]+)`", README)])
-    named = set(re.findall(rf"^{program} ([a-z-]+)", code, re.M))
+    named = set(re.findall(rf"^{program} ([a-z0-9-]+)", code, re.M))
     assert named
     assert named <= known
 
@@ -44,6 +50,7 @@ def test_every_option_it_names_exists() -> None:
     code = "\n".join(p.read_text() for p in (ROOT / "edge" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "export" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "fleet" / "cli").glob("*.py"))
+    code += "\n".join(p.read_text() for p in (ROOT / "training" / "cli").glob("*.py"))
     code += "\n".join(p.read_text() for p in (ROOT / "bench").glob("*.py"))
     code += (ROOT / "scripts" / "demo.py").read_text()
     for option in set(re.findall(r"--([a-z-]+)", README)) - {"help"}:

@@ -81,7 +81,7 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
         encoder=Start(architecture=architecture),
         loss=loss,
         seed=seed,
-        batches=Batches(people=10, images=5),
+        batches=Batches(people=8, images=2),
         optimiser=Optimiser(rate=3e-3, epochs=epochs, warm_up=1.0),
         stop=Stop(patience=0),
         checkpoint=Checkpoint(steps=100_000),

@@ -14,7 +14,7 @@ from training import compare as comparing
 from training.cli.faces import found_in
 from training.compare import Comparison
 
-SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 100, 2
+SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 60, 2
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,224 @@
+"""An encoder taught to see a photo in a camera's domain as it saw it before, as it is.
+
+The encoder is both: the teacher, which stays as it was and sees each photo as it is, and the
+student, which begins as its copy and sees the photo as the camera would. Nobody's name is needed,
+so people with one photo teach as well. A share of the photos is shown to the student as it is
+too: that holds what it can do already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from edge.core.metrics import tar_at_fmr
+from edge.errors import ConfigError
+from edge.files import write_atomically
+from edge.runtime.det import Sha256
+from export.running import Images
+from training import checkpoint, data, evaluation, guard, save
+from training.augment import DOMAINS, Augmentation
+from training.batches import Photos
+from training.data import Faces
+from training.encoders import Encoder
+from training.evaluate import embed
+from training.evaluation import Evaluation
+from training.guard import FMR, Change, Guard, Seen, Views
+from training.learn import Parts
+from training.loop import Key, Task
+from training.losses import Step
+from training.sampling import Rows
+from training.settings import Count, Optimiser, Plan, Share, Stop
+
+RESULT = "finetuning.json"
+AS_THEY_ARE = "as they are"
+CHOOSING, JUDGING = 1, 2
+"""Added to the run's seed, they draw how the domain shows the photos of people kept apart."""
+
+
+class Finetuning(Plan, frozen=True):
+    """How to fine-tune. `plain` is the share of each batch of `images` that is shown as it is, and
+    `max_loss` the TAR that photos as they are may lose at an FMR of 1e-3. `choosing` and `judging`
+    are shares of the people with several photos, who are kept apart to choose the epoch and to
+    judge what came out."""
+
+    domain: str = "night"
+    choosing: Share = 0.15
+    judging: Share = 0.45
+    images: Annotated[int, Meta(ge=2, le=4096)] = 32
+    plain: Share = 0.5
+    max_loss: Annotated[float, Meta(ge=0, le=1)] = guard.MAX_LOSS
+    optimiser: Optimiser = Optimiser(rate=1e-4, epochs=4, warm_up=0.5)
+    stop: Stop = Stop(patience=3)
+    threads: Count = 1
+
+
+class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What came of it, by people who did nothing but judge.
+
+    `encoder_id` is None where the encoder is not worth a new id; `objections` then say why.
+    """
+
+    domain: str
+    begun_with: Sha256
+    encoder_id: Sha256 | None
+    epoch: int
+    """The one that was kept; 0 is the encoder as it was."""
+    max_loss: float
+    objections: list[str]
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """1 - cos(student(x'), teacher(x)), the mean over a batch: x' is the photo x as the domain
+    shows it, or as it is for a `plain` share of the batch.
+
+    `wanted` (n, dim) is what the teacher makes of the photos. Ge et al., Low-resolution Face
+    Recognition in the Wild via Selective Knowledge Distillation, 2019, without the selection.
+    """
+
+    encoder: Encoder
+    images: Images
+    how: Augmentation
+    wanted: Tensor
+    plain: float
+
+    def __call__(self, rows: Rows, key: Key) -> Step:
+        cut = round(self.plain * len(rows))
+        places = np.arange(len(rows))
+        shown = [
+            Photos(self.images, self.encoder.spec, how).tensor(rows[part], key, places[part])
+            for how, part in ((None, slice(cut)), (self.how, slice(cut, None)))
+            if len(rows[part])
+        ]
+        made = self.encoder(torch.cat(shown))
+        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """A fine-tuning before its first step: `before` is what the encoder then made of `judged`."""
+
+    settings: Finetuning
+    encoder: Encoder
+    encoder_id: str
+    task: Task
+    judged: Views
+    before: Seen
+    made_with: dict[str, str]
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs, if none is spared."""
+        return self.settings.optimiser.epochs * len(self.task.batches(1))
+
+
+def domain_of(name: str) -> Augmentation:
+    """What a camera's domain does to photos. Raises ConfigError where there is none of a name."""
+    known = {name: how for name, how in DOMAINS.items() if how != Augmentation()}
+    if name not in known:
+        raise ConfigError(f"no domain {name!r} to teach", f"one of {', '.join(known)}")
+    return known[name]
+
+
+def parts(settings: Finetuning, faces: Faces) -> Parts:
+    """The people in three parts: who has one photo can teach, but neither choose nor judge.
+
+    Raises PhotoError where a part would have fewer than two people.
+    """
+    count = np.bincount(faces.crops.person, minlength=len(faces.names))
+    several = [name for name, photos in zip(faces.names, count, strict=True) if photos > 1]
+    shares = (settings.choosing, settings.judging)
+    known = replace(faces, crops=data.by_names(faces, several))
+    _, choosing, judging = data.split(known, shares, settings.seed)
+    apart = {*choosing.names, *judging.names}
+    return Parts(data.by_names(faces, set(faces.names) - apart), choosing, judging)
+
+
+def begin(
+    settings: Finetuning, encoder: Encoder, encoder_id: str, photos: Parts, how: Augmentation
+) -> Lesson:
+    """The encoder as it is now becomes the teacher.
+
+    Raises PhotoError where those who choose the epoch or judge are too few for that.
+    """
+    seed, choosing, judging = settings.seed, photos.choosing, photos.judging
+    judged = guard.views(judging.images, judging.person, how, seed + JUDGING)
+    watched = guard.views(choosing.images, choosing.person, how, seed + CHOOSING)
+    start = tar_at_fmr(guard.look(encoder, watched).pairs("plain_plain"), FMR)
+    images = photos.training.images
+    taught = Taught(encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain)
+    before = guard.look(encoder, judged)
+    # A Conv's gradient is faster in this order of values in memory.
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = Task(
+        encoder,
+        lambda epoch: batches(len(images), settings.images, seed, epoch),
+        taught,
+        Guard(encoder, watched, start, settings.max_loss),
+    )
+    made_with = _made_with(settings, encoder_id, photos)
+    return Lesson(settings, encoder, encoder_id, task, judged, before, made_with)
+
+
+def batches(photos: int, size: int, seed: int, epoch: int) -> list[Rows]:
+    """Every photo once, in an order of the epoch's own; the last batch may be smaller."""
+    # The spawn key keeps this stream apart from those of the steps.
+    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,)))
+    return np.array_split(rng.permutation(photos), range(size, photos, size))
+
+
+def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
+    """Digests of what must be the same in a resumed run, by what a person calls it."""
+    pixels = (held.tobytes() for _, part in photos for held in (part.images, part.person))
+    return {
+        "settings": checkpoint.digest([msgspec.json.encode(settings)]),
+        "encoder to begin with": encoder_id,
+        "photos": checkpoint.digest(pixels),
+    }
+
+
+def end(lesson: Lesson, epoch: int, folder: Path, licence: str) -> tuple[Finetuned, Seen]:
+    """Judge the encoder as it was after an epoch; written into the run's folder where it is worth
+    its new id. Also what it makes of the photos of those who judge."""
+    settings = lesson.settings
+    after = guard.look(lesson.encoder, lesson.judged)
+    changes = guard.changes(lesson.before, after)
+    objections = guard.objections(changes, settings.max_loss)
+    if epoch == 0:
+        objections = ["no epoch was better without losing too much on photos as they are"]
+    made = Finetuned(
+        domain=settings.domain,
+        begun_with=lesson.encoder_id,
+        encoder_id=None if objections else _written(lesson.encoder, folder, licence),
+        epoch=epoch,
+        max_loss=settings.max_loss,
+        objections=objections,
+        changes=changes,
+    )
+    write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(made)))
+    return made, after
+
+
+def _written(encoder: Encoder, folder: Path, licence: str) -> str:
+    """The new encoder's id."""
+    save.write(encoder, folder, licence)
+    return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
+
+
+def evaluations(domain: str, before: Seen, after: Seen) -> list[Evaluation]:
+    """All there is to tell of both encoders: in the domain, and on the photos as they are."""
+    return [
+        evaluation.measure(name, rows, seen.person, data_set)
+        for data_set in (domain, AS_THEY_ARE)
+        for name, seen in (("before", before), ("after", after))
+        for rows in (seen.domain if data_set == domain else seen.plain,)
+    ]
