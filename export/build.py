@@ -30,6 +30,7 @@ from export.recipe import Plan
 from export.results import Measured
 from export.rounding import Rounding, Verdict
 from export.staging import staged
+from export.table import Table
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024
@@ -90,7 +91,7 @@ class _Build:
             table, verdict = stages.search(model, table, verdict, layers)
             rounded = stages.rounded(model, table)
             layers = msgspec.structs.replace(layers, floats=dict(table.floats))
-        whole = self._in_int8(bundle, rounded, verdict)
+        whole = self._in_int8(bundle, rounded, verdict, table)
         measured = Measured(table, layers=layers)
         if verdict is not None:
             measured = Measured(table, verdict.gate, verdict.det, layers)
@@ -138,7 +139,9 @@ class _Build:
         ]
         return made
 
-    def _in_int8(self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None) -> Bundle:
+    def _in_int8(
+        self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None, table: Table
+    ) -> Bundle:
         data = graph.to_bytes(rounded)
         (self._folder / INT8_FILE).write_bytes(data)
         replace = msgspec.structs.replace
@@ -148,6 +151,7 @@ class _Build:
             models=models,
             files=bundle.manifest.files | {INT8_FILE: sha256(data)},
             proven_on=verdict.gate.proven_on if verdict else [],
+            notes=[*bundle.manifest.notes, *([str(table.lesson)] if table.lesson else [])],
         )
         self._say("golden vectors")
         made = golden.make(Bundle(self._folder, manifest, None))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -90,7 +93,7 @@ def weights(model: onnx.ModelProto) -> dict[str, Floats]:
     return {i.name: np.array(numpy_helper.to_array(i)) for i in model.graph.initializer}
 
 
-def put_weights(model: onnx.ModelProto, changed: dict[str, Floats]) -> None:
+def put_weights(model: onnx.ModelProto, changed: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays back into the initialisers of the same names."""
     for item in model.graph.initializer:
         if item.name in changed:

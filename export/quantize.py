@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edge.errors import BundleError
 from export import equalise, graph, ranges
+from export import table as tables
 from export.table import Table
 
 OPERATORS = ["Conv", "Gemm"]
+MOST = 127
+"""The largest code of a weight, either way."""
 
 
 def quantize(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
@@ -38,7 +44,7 @@ def correct(model: onnx.ModelProto, biases: dict[str, list[float]]) -> onnx.Mode
 
 
 def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
-    """Q/DQ pairs by the table's ranges, except around its `floats`."""
+    """Q/DQ pairs by the table's ranges except around its `floats`, and weights at its `steps`."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -74,6 +80,7 @@ def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
     quantizer.quantize_model()
     made: onnx.ModelProto = quantizer.model.model
     _mend_dead_channels(made)
+    _move(made, table.steps)
     graph.sort(made)
     graph.strip(made)
     return made
@@ -87,3 +94,23 @@ def _mend_dead_channels(model: onnx.ModelProto) -> None:
             values = numpy_helper.to_array(item)
             mended = np.where(values > 0, values, np.float32(1)).astype(np.float32)
             item.CopyFrom(numpy_helper.from_array(mended, item.name))
+
+
+def codes_of(model: onnx.ModelProto) -> dict[str, str]:
+    """By Conv or Gemm in int8: the initialiser that holds its weight's codes."""
+    made = {name: node for node in model.graph.node for name in node.output}
+    sources = {
+        node.name: made.get(node.input[1]) for node in model.graph.node if node.op_type in OPERATORS
+    }
+    return {name: source.input[0] for name, source in sources.items() if source is not None}
+
+
+def _move(model: onnx.ModelProto, steps: dict[str, str]) -> None:
+    """Weights to where training brought them: onto other codes of the same scale."""
+    held, codes = graph.weights(model), codes_of(model)
+    moved: dict[str, NDArray[Any]] = {}
+    for node in steps.keys() & codes.keys():
+        plain = held[codes[node]].astype(np.int32)
+        there = plain + tables.unpacked(steps[node], plain.shape, node)
+        moved[codes[node]] = there.clip(-MOST, MOST).astype(np.int8)
+    graph.put_weights(model, moved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -103,12 +103,24 @@ def shipped() -> list[str]:
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def load(name: str) -> Plan:
+def load(name: str, recorded: Path | None = None) -> Plan:
     """A recipe by its shipped name or the path of a TOML file.
 
-    A TOML file with a `source` describes an encoder of one's own. Raises ConfigError, naming the
-    field at fault.
+    A TOML file with a `source` describes an encoder of one's own. What a folder has `recorded`
+    takes the place of what is beside the recipe. Raises ConfigError, naming the field at fault.
     """
+    plan = _plan(name)
+    if recorded is None:
+        return plan
+    found = _read(recorded, plan.name)
+    if found.table is None:
+        raise ConfigError(
+            f"{recorded} has no {plan.name}.table.json", "a run of `ostiary-train int8` has"
+        )
+    return replace(plan, recorded=found)
+
+
+def _plan(name: str) -> Plan:
     if name in shipped():
         with resources.as_file(resources.files("export") / "recipes") as folder:
             return Plan(

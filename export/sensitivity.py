@@ -30,7 +30,7 @@ def measure(
 ) -> Layers:
     """Each Conv and Gemm rounded by itself, all others in float; on at most 400 images.
 
-    Without bias corrections: they were measured with every layer rounded.
+    Without bias corrections and what was learned: both are for every layer rounded.
     """
     kept = crops.without(table.photos)
     several = np.flatnonzero(np.bincount(kept.person)[kept.person] > 1)[:IMAGES]
@@ -42,7 +42,7 @@ def measure(
     costs = []
     for at, node in enumerate(nodes):
         others = {other.name: "" for other in nodes if other is not node}
-        alone = quantize.insert(equal, msgspec.structs.replace(table, floats=others))
+        alone = quantize.insert(equal, msgspec.structs.replace(table, floats=others, steps={}))
         rows = running.embed(graph.to_bytes(alone), chosen.images, spec)
         costs.append(
             LayerCost(

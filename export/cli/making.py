@@ -65,6 +65,9 @@ def build(
     calibrate: Annotated[
         Path | None, typer.Option(help="Calibrate on this folder instead of the recorded table.")
     ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Take int8 as this run of `ostiary-train int8` left it.")
+    ] = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(THRESHOLDS)}.")] = "mse",
     dim: Annotated[
         int | None, typer.Option(help="Shorten templates by a projection fitted on the faces.")
@@ -119,7 +122,7 @@ def build(
         dim=dim,
         key=key,
     )
-    plan = recipes.load(recipe)
+    plan = recipes.load(recipe, recorded)
     with stages(plan.name) as say:
         made = builder.build(plan, out_dir, options, say)
     problems = finish.objections(made)

@@ -1,0 +1,207 @@
+"""The float encoder teaches its int8 self: nearer than plain rounding, on people set apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import tiny_bundle
+import torch
+from int8_parts import SPEC, by_file, people, table, tiny
+from places import ostiary, ostiary_export, refused
+
+from edge.errors import BundleError, PhotoError
+from edge.runtime import bundle as bundles
+from export import biases, equalise, quantize, recipe, running
+from export import table as tables
+from export.crops import Crops
+from export.table import Table
+from training import distil, loop
+from training.distil import Lessons, Teaching
+from training.evaluate import embed
+from training.settings import Optimiser
+
+torch.set_num_threads(1)
+QUIET = lambda *a: None  # noqa: E731
+ALONE, SEVERAL = people(300, seed=1), people(310, seed=2, each=2)
+HOW = Teaching(optimiser=Optimiser(rate=0.02, weight_decay=0.0, warm_up=0.1, epochs=1))
+
+
+def folder(*parts: Crops) -> Crops:
+    """The people of all parts, as one folder has them."""
+    first = np.cumsum([0, *(len(part.names) for part in parts)])
+    return Crops(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.person + at for part, at in zip(parts, first, strict=False)]),
+        [photo for part in parts for photo in part.photos],
+        [f"p{i}" for i in range(first[-1])],
+        {},
+        {},
+    )
+
+
+def start() -> Table:
+    """Plainly rounded, so that there is something to learn."""
+    plain = msgspec.structs.replace(table(), biases={}, exponents={})
+    return distil.begin(tiny(), plain, ALONE, SPEC, QUIET)
+
+
+def lessons(how: Teaching = HOW) -> Lessons:
+    return distil.prepare(tiny(), start(), ALONE, how, SPEC)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    course, run = lessons(), tmp_path_factory.mktemp("run")
+    outcome = loop.fit(course.task, HOW, run, course.made_with)
+    return distil.end(course, outcome, ALONE, "made up")
+
+
+def cosine(made: Table) -> float:
+    """The mean of int8 to float, on people who neither taught nor were calibrated on."""
+    rounded = by_file(quantize.quantize(tiny(), made), SEVERAL)
+    return float((rounded * by_file(tiny(), SEVERAL)).sum(1).mean())
+
+
+def test_int8_comes_nearer_to_float_on_people_it_never_saw(taught: Table) -> None:
+    plain, learned = (1 - cosine(made) for made in (start(), taught))
+    assert learned < 0.9 * plain
+
+
+def test_the_table_says_how_and_on_whom(taught: Table) -> None:
+    found = taught.lesson
+    assert found is not None
+    assert (found.people, found.images, found.epochs) == (300, 300, 1)
+    assert found.cosine[0] < found.cosine[1] < 1
+    assert found.command == "ostiary-train int8 --epochs 1 --rate 0.02 --seed 0"
+    assert "300 photos of 300 people from made up" in str(found)
+    assert taught.encoder_id == table().encoder_id
+    assert set(taught.photos) == set(ALONE.photos)
+    assert taught.ranges == table().ranges
+
+
+def test_the_same_seed_teaches_the_same(taught: Table, tmp_path: Path) -> None:
+    course = lessons()
+    outcome = loop.fit(course.task, HOW, tmp_path, course.made_with)
+    assert distil.end(course, outcome, ALONE, "made up") == taught
+
+
+def test_the_loss_is_the_plain_loop_s() -> None:
+    course, rows = lessons(), np.array([3, 0, 7])
+    step = course.task.objective(rows, (0, 1, 0))
+    shown = distil.views(ALONE.images[np.arange(300) % distil.CHOOSING > 0], HOW.seed)[rows]
+    made, wanted = embed(course.pupil, shown), by_file(tiny(), _only(shown))
+    total = 0.0
+    for a, b in zip(made, wanted, strict=True):
+        total += 1 - sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+    assert float(step.value.detach()) == pytest.approx(total / 3, abs=2e-6)
+    assert step.active is None
+
+
+def _only(images: np.ndarray) -> Crops:
+    return Crops(images, np.arange(len(images)), ["x"] * len(images), [], {}, {})
+
+
+def test_who_judges_an_epoch_is_in_no_batch() -> None:
+    course = lessons()
+    assert isinstance(course.task.judge, distil.Judge)
+    judged = {image.tobytes() for image in course.task.judge.images}
+    objective = course.task.objective
+    assert isinstance(objective, distil.Taught)
+    assert len(judged) == 38
+    assert not judged & {image.tobytes() for image in objective.photos.images}
+    assert len(objective.photos.images) == 3 * (300 - 38)
+
+
+def test_who_has_one_photo_teaches_and_the_others_judge() -> None:
+    chosen = distil.pupils(folder(SEVERAL, ALONE))
+    assert chosen.photos == ALONE.photos
+
+
+def test_where_few_have_one_photo_those_with_the_fewest_teach() -> None:
+    crops = folder(
+        people(20, seed=4, each=3), people(200, seed=5, each=2), people(300, seed=6, each=4)
+    )
+    chosen = distil.pupils(crops)
+    assert len(chosen) == distil.LEAST_PHOTOS
+    assert set(np.bincount(chosen.person)) == {0, 2}
+
+
+@pytest.mark.parametrize("crops", [people(120, seed=8), people(300, seed=9), people(60, 9, each=4)])
+def test_too_few_people_are_refused(crops: Crops) -> None:
+    with pytest.raises(PhotoError, match="would teach"):
+        distil.pupils(crops)
+
+
+def test_layers_in_float_come_into_int8_with_biases_of_their_own() -> None:
+    first = next(node for node in tiny().graph.node if node.op_type == "Conv")
+    before = msgspec.structs.replace(table(), floats={first.name: "says a test"}, biases={})
+    found = distil.begin(tiny(), before, ALONE, SPEC, QUIET)
+    assert found.floats == {}
+    assert set(found.biases) == set(table().biases)
+    images = next(running.batches(ALONE.images[: biases.IMAGES], SPEC, biases.IMAGES))
+    plain = quantize.quantize(tiny(), msgspec.structs.replace(found, biases={}))
+    # Nothing but its own input and weight is rounded before the first layer's output.
+    rounded, wanted = (
+        running.Peek(model, [first.output[0]])(images)[first.output[0]].mean((0, 2, 3))
+        for model in (plain, equalise.apply(tiny(), found.exponents))
+    )
+    assert found.biases[first.name] == pytest.approx(wanted - rounded, abs=1e-6)
+    assert max(map(abs, found.biases[first.name])) > 5e-5
+
+
+def test_learning_nothing_is_said(tmp_path: Path) -> None:
+    wild = Teaching(optimiser=Optimiser(rate=60.0, weight_decay=0.0, warm_up=0.0, epochs=1))
+    course = lessons(wild)
+    outcome = loop.fit(course.task, wild, tmp_path, course.made_with)
+    with pytest.raises(BundleError, match="no epoch came nearer"):
+        distil.end(course, outcome, ALONE, "made up")
+
+
+def test_a_build_takes_what_a_run_recorded(taught: Table, tmp_path: Path) -> None:
+    (tmp_path / "mobilefacenet-192.table.json").write_bytes(tables.to_text(taught))
+    plan = recipe.load("mobilefacenet-192", recorded=tmp_path)
+    assert plan.recorded.table == taught
+    assert plan.recorded.gate is None
+
+
+def test_a_bundle_without_int8_is_refused(tmp_path: Path) -> None:
+    bundle = tiny_bundle.make(tmp_path / "bundle")
+    said = refused(
+        "int8", "--bundle", bundle, "--faces", tmp_path, "--out", tmp_path / "run",
+        program="training",
+    )  # fmt: skip
+    assert "has no calibration table (build it with int8)" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+@pytest.mark.data
+def test_from_a_bundle_to_a_bundle_that_has_learned(
+    bundle_dir: Path, faces_data: Path, tmp_path: Path
+) -> None:
+    photos = {person: sorted(person.iterdir()) for person in sorted(faces_data.iterdir())}
+    faces = tmp_path / "faces"
+    alone = [person for person, held in photos.items() if len(held) == 1][:260]
+    several = [person for person, held in photos.items() if len(held) > 2][:150]
+    for person in (*alone, *several):
+        (faces / person.name).parent.mkdir(exist_ok=True)
+        (faces / person.name).symlink_to(person)
+    done = ostiary(
+        "int8", "--bundle", bundle_dir, "--faces", faces, "--out", tmp_path / "run",
+        "--epochs", 1, "--rate", 0.005, "--json", program="training",
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["lesson"]["people"] == 260
+    assert told["after"]["people"] == 150
+    assert told["after"]["cosine"]["median"] > told["before"]["cosine"]["median"] - 2e-4
+    assert done.returncode == (0 if told["after"]["passed"] else 1)
+    out = tmp_path / "bundle"
+    ostiary_export("build", "mobilefacenet-192", "--recorded", tmp_path / "run", "--out", out)
+    made = bundles.read(out)
+    assert made.encoder_id == bundles.read(bundle_dir).encoder_id
+    assert made.manifest.files["encoder.int8.onnx"] == told["after"]["int8_sha256"]
+    assert "260 photos of 260 people" in made.manifest.notes[-1]

@@ -1,0 +1,153 @@
+"""`ostiary-train int8`: the float encoder of a bundle teaches its int8 self."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import onnx
+import torch
+import typer
+from rich.markup import escape
+from rich.table import Table as Shown
+
+from edge.cli.console import out, print_json, progress
+from edge.core.metrics import Rate
+from edge.errors import BundleError
+from edge.files import write_atomically
+from edge.runtime import bundle as bundles
+from edge.runtime.bundle import FLOAT, Bundle
+from edge.runtime.det import DetFile
+from export import gate as gates
+from export import graph, quantize
+from export import table as tables
+from export.crops import Crops, read_crops
+from export.gate import Encoders
+from export.results import Gate, Limits
+from export.table import Table
+from training import distil, loop
+from training.cli.faces import say
+from training.cli.fit import held, refuse, watching
+from training.distil import Teaching
+from training.spread import ALONE
+
+FAILED = 1
+CALIBRATION = "calibration.json"
+"""A bundle's table."""
+USUAL = Teaching()
+
+
+def register(app: typer.Typer) -> None:
+    app.command("int8")(teach)
+
+
+def teach(
+    bundle: Annotated[Path, typer.Option(help="The bundle whose int8 encoder learns.")],
+    faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
+    run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
+    data_set: Annotated[str, typer.Option(help="The faces' name, kept with what they show.")] = "",
+    epochs: Annotated[int, typer.Option(min=1, help="How many.")] = USUAL.optimiser.epochs,
+    rate: Annotated[
+        float, typer.Option(min=1e-6, max=1, help="The highest learning rate, in int8 steps.")
+    ] = USUAL.optimiser.rate,
+    seed: Annotated[int, typer.Option(min=0, help="Of all chance in it.")] = USUAL.seed,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Teach a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
+
+    No names are needed. Who has a single photo teaches; the gate then judges on everybody else,
+    before and after. The float encoder, its id and everybody's templates stay as they are: what is
+    learned is a calibration table, which holds how far each weight of the int8 file moved.
+
+    Exit code 1: the gate fails.
+
+    Examples:
+
+    `ostiary-train int8 --bundle bundle --faces faces --out taught`
+
+    `ostiary-export build mobilefacenet-192 --recorded taught --out bundle-2`
+    """
+    settings = Teaching(
+        seed=seed,
+        optimiser=msgspec.structs.replace(USUAL.optimiser, epochs=epochs, rate=rate),
+        threads=threads,
+    )
+    torch.set_num_threads(threads)
+    refuse(run, resume)
+    loaded = bundles.read(bundle)
+    begun, name = _table(loaded), data_set or faces.name
+    crops = _crops(loaded, faces)
+    chosen = distil.pupils(crops)
+    model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
+    with held(run, msgspec.toml.encode(settings), ALONE):
+        say(f"{len(chosen)} photos of {chosen.people} people teach")
+        start = distil.begin(model, begun, chosen, spec, say)
+        lessons = distil.prepare(model, start, chosen, settings, spec)
+        with watching(run, lessons.steps, ALONE) as watchers:
+            outcome = loop.fit(lessons.task, settings, run, lessons.made_with, resume, watchers)
+        taught = distil.end(lessons, outcome, chosen, name)
+        before, _ = _judged(loaded, model, start, crops, name)
+        after, curve = _judged(loaded, model, taught, crops, name)
+        _write(run, loaded.manifest.recipe, taught, after, curve)
+    if json:
+        print_json({"lesson": taught.lesson, "before": before, "after": after})
+    else:
+        _show(run, loaded.manifest.recipe, taught, before, after)
+    if not after.passed:
+        raise typer.Exit(FAILED)
+
+
+def _table(loaded: Bundle) -> Table:
+    if CALIBRATION not in loaded.manifest.files:
+        raise BundleError(f"{loaded.path} has no calibration table", "build it with int8")
+    return tables.read(loaded.path / CALIBRATION)
+
+
+def _crops(loaded: Bundle, faces: Path) -> Crops:
+    bar, done = progress("finding faces")
+    with bar:
+        return read_crops(loaded, faces, "auto", done)
+
+
+def _judged(
+    loaded: Bundle, model: onnx.ModelProto, table: Table, crops: Crops, data_set: str
+) -> tuple[Gate, DetFile]:
+    """The gate's verdict on the int8 encoder of a table."""
+    rounded = graph.to_bytes(quantize.quantize(model, table))
+    encoders = Encoders(graph.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
+    return gates.measure(encoders, crops, data_set, Limits(), say)
+
+
+def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) -> None:
+    """As a recipe keeps what was measured: `ostiary-export build --recorded` reads it."""
+    write_atomically(run / f"{recipe}.table.json", tables.to_text(taught))
+    verdict = msgspec.json.format(msgspec.json.encode(gate), indent=1)
+    write_atomically(run / f"{recipe}.gate.json", verdict + b"\n")
+    write_atomically(run / f"{recipe}.det.json", msgspec.json.encode(curve) + b"\n")
+
+
+def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> None:
+    out.print(escape(str(taught.lesson)))
+    shown = Shown(title="TAR lost to int8, 95 % over people, every layer in int8")
+    for title in ("FMR", "comparison", "before", "after", "allowed"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    for was, item in zip(before.losses, after.losses, strict=True):
+        words = item.comparison.replace("_", " / ")
+        limit = "-" if item.limit is None else f"{item.limit}"
+        shown.add_row(f"{item.fmr:.0e}", words, _range(was.loss), _range(item.loss), limit)
+    out.print(shown)
+    out.print(f"median cosine {before.cosine.median:.5f} before, {after.cosine.median:.5f} after")
+    for failure in after.failures:
+        out.print(f"[bold red]{escape(failure)}[/]")
+    if after.passed:
+        out.print("[bold green]passed[/]")
+    out.print(escape(f"next: ostiary-export build {recipe} --recorded {run} --out BUNDLE"))
+
+
+def _range(rate: Rate) -> str:
+    return f"{rate.value:+.4f}  {rate.low:+.4f} to {rate.high:+.4f}"
