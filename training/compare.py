@@ -17,7 +17,16 @@ from edge.errors import ConfigError
 from export.crops import Crops
 from training import learn, loop
 from training.loop import Verdict
-from training.settings import Batches, Checkpoint, LossChoice, Optimiser, Settings, Start, Stop
+from training.settings import (
+    Augment,
+    Batches,
+    Checkpoint,
+    LossChoice,
+    Optimiser,
+    Settings,
+    Start,
+    Stop,
+)
 from training.spread import ALONE
 
 UNTRAINED, RANDOM, HARDEST = "untrained", "triplet, random", "triplet, hardest"
@@ -27,13 +36,16 @@ LOSSES = {
     HARDEST: LossChoice(name="triplet", mining="hardest"),
     "contrastive": LossChoice(name="contrastive"),
     "logistic": LossChoice(name="logistic"),
-    "cosine triplet, hardest": LossChoice(name="cosine-triplet", alpha=0.3),
+    # With .1 it would be the triplet above once more, halved.
+    "cosine triplet, hardest": LossChoice(name="cosine-triplet", mining="hardest", alpha=0.2),
     "angular": LossChoice(name="angular"),
     "large-margin cosine": LossChoice(name="cosface", scale=16.0),
     "ArcFace": LossChoice(name="arcface", scale=16.0),
 }
 """By the name of its row. A scale of 64 is for the thousands of people of the papers."""
 HALF = 0.5
+FIRST_SEED = 100
+"""Batches, rate and epochs were chosen with seeds below it, which set other people aside."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -64,14 +76,19 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def findings(self) -> list[tuple[bool, str]]:
         """What the literature promises of hard triplets, and whether it holds here."""
-        by_name = {row.name: row for row in self.rows}
-        untrained, random, hardest = (by_name[name].mean for name in (UNTRAINED, RANDOM, HARDEST))
+        untrained, random, hardest = (
+            np.array(next(row.eers for row in self.rows if row.name == name))
+            for name in (UNTRAINED, RANDOM, HARDEST)
+        )
+        half, mean = HALF * float(untrained.mean()), float(hardest.mean())
+        better = int((hardest < random).sum())
         return [
+            (mean <= half, f"hardest triplets {mean:.4f}, half of untrained {half:.4f}"),
             (
-                hardest <= HALF * untrained,
-                f"hardest triplets {hardest:.4f}, half of untrained {HALF * untrained:.4f}",
+                mean < float(random.mean()),
+                f"hardest triplets {mean:.4f}, random triplets {random.mean():.4f}: lower with"
+                f" {better} of {len(hardest)} seeds",
             ),
-            (hardest < random, f"hardest triplets {hardest:.4f}, random triplets {random:.4f}"),
         ]
 
 
@@ -81,8 +98,10 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
         encoder=Start(architecture=architecture),
         loss=loss,
         seed=seed,
+        # Of many people the hardest triplets are photos that show little of a face: few at a time.
         batches=Batches(people=8, images=2),
-        optimiser=Optimiser(rate=3e-3, epochs=epochs, warm_up=1.0),
+        optimiser=Optimiser(rate=1e-3, epochs=epochs, warm_up=1.0),
+        augment=Augment(domain="door"),
         stop=Stop(patience=0),
         checkpoint=Checkpoint(steps=100_000),
     )
@@ -139,14 +158,13 @@ def _one(wanted: tuple[str, int], unseen: int, epochs: int) -> float:
 def trained(
     crops: Crops, architecture: str, name: str, seed: int, unseen: int, epochs: int
 ) -> float:
-    """The EER on people never seen, after the last epoch: to choose the best one by the very
-    people who judge would flatter."""
+    """The EER on people never seen, before the first epoch or after the last: to choose the best
+    by the very people who judge would flatter."""
     learned, judging = set_aside(crops, unseen, seed)
     settings = settings_of(architecture, LOSSES.get(name, LossChoice()), seed, epochs)
     encoder = learn.encoder_of(settings.encoder, seed)
+    task = learn.task_of(settings, encoder, learn.Parts(learned, judging, judging), ALONE)
     if name != UNTRAINED:
-        parts = learn.Parts(learned, judging, judging)
-        task = learn.task_of(settings, encoder, parts, ALONE)
         epoch = iter(range(0, -epochs - 1, -1))
         last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
         with tempfile.TemporaryDirectory() as folder:

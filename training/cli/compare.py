@@ -12,9 +12,9 @@ from edge.cli.console import out, print_json, progress
 from edge.runtime import bundle as bundles
 from training import compare as comparing
 from training.cli.faces import found_in
-from training.compare import Comparison
+from training.compare import FIRST_SEED, Comparison
 
-SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 60, 2
+SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 30, 2
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def compare(
     bundle: Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")],
     architecture: Annotated[
         str, typer.Option(help="One that `ostiary-train encoders` lists.")
-    ] = "small-28",
+    ] = "facenet-128",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings a loss.")] = SEEDS,
     unseen: Annotated[
         int, typer.Option(min=2, help="People set aside at each seed, who judge.")
@@ -44,14 +44,13 @@ def compare(
 
     `ostiary-train compare faces --bundle bundle`
 
-    `ostiary-train compare faces --bundle bundle --architecture facenet-128 --epochs 20 --json`
+    `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
     found = found_in(faces, bundles.read(bundle))
+    drawn = range(FIRST_SEED, FIRST_SEED + seeds)
     bar, done = progress("trainings")
     with bar:
-        made = comparing.compare(
-            found.crops, architecture, unseen, range(seeds), epochs, processes, done
-        )
+        made = comparing.compare(found.crops, architecture, unseen, drawn, epochs, processes, done)
     if json:
         return print_json({"comparison": made, "findings": made.findings()})
     _show(made)
