@@ -13,7 +13,9 @@ from training.data import Faces
 
 
 def say(line: str) -> None:
-    """A line for whoever watches, on standard error."""
+    """A line for whoever watches, on standard error; of a count of layers the first alone."""
+    if ", layer " in line and ", layer 1 " not in line:
+        return
     err.print(f"[dim]{escape(line)}[/]")
 
 
