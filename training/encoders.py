@@ -47,15 +47,28 @@ def centre(encoder: Encoder, images: Tensor) -> None:
 
     With random weights all faces lie near one point, at cosines of .99. From there the hardest
     triplets draw them together for good: with all of them at one point the loss is alpha, and its
-    gradient nearly zero. Where the last layer has no bias, batch norm has done it already.
+    gradient nearly zero. Batch norms take their statistics from the images first, so that the mean
+    is zero in training as in evaluation. Where one of them ends the encoder it has done it already.
     """
     if not isinstance(encoder, Stack) or not isinstance(encoder.layers[-1], nn.Linear):
         return
     was = encoder.training
-    encoder.eval()
     with torch.no_grad():
+        _adopt(encoder.layers, images)
+        encoder.eval()
         encoder.layers[-1].bias.sub_(encoder.layers(images).mean(0))
     encoder.train(was)
+
+
+def _adopt(layers: nn.Module, images: Tensor) -> None:
+    """Give every batch norm the statistics of these images alone."""
+    norms = [layer for layer in layers.modules() if isinstance(layer, nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    layers.train()(images)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
 
 
 @dataclass(frozen=True, slots=True)

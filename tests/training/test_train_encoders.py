@@ -1,23 +1,14 @@
-"""The encoders: the literature's shapes, seeds, one shared branch, and ONNX there and back."""
+"""The encoders: the literature's shapes, seeds, centring, and one shared branch."""
 
 import numpy as np
-import onnx
 import pytest
 import torch
+from torch import nn
 
-from edge.core.preprocess import InputSpec
-from edge.errors import BundleError, ConfigError
-from export import graph, running
-from export.sources.load import load_source
-from export.sources.spec import read_spec
-from training import save
-from training.encoders import ARCHITECTURES, build, centre
-from training.evaluate import eer, embed
-from training.onnx_encoder import OnnxEncoder
+from edge.errors import ConfigError
+from training.encoders import ARCHITECTURES, Encoder, build, centre
+from training.evaluate import eer
 from training.siamese import Siamese
-
-CROPS = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), np.uint8)
-SIZES = {"small-28": (1, 28, 28, 128), "facenet-128": (3, 112, 112, 128)}
 
 
 def images(count: int, name: str = "small-28") -> torch.Tensor:
@@ -71,18 +62,47 @@ def test_the_seed_decides_the_weights_and_torchs_own_chance_is_left_alone() -> N
     assert not torch.equal(one(given), other(given))
 
 
-def test_a_centred_encoder_spreads_what_lay_at_one_point() -> None:
-    encoder, given = build("small-28", 0), images(40) * 0.2 + 1
-    before = encoder(given)
-    centre(encoder, given)
-    after = encoder(given)
-    assert encoder.training
-    assert encoder.layers(given).mean(0).abs().max() < 1e-5
-    assert (before @ before.T).mean() > 0.9
-    assert (after @ after.T).mean() < 0.1
+def alike(count: int, name: str) -> torch.Tensor:
+    """Smooth images that share most of what they show, as aligned faces do."""
+    _, channels, *sides = ARCHITECTURES[name].spec.shape
+    rng = np.random.default_rng(2)
+    coarse = 0.3 + rng.normal(0, 0.5, (1, channels, 5, 5)) + rng.normal(0, 0.2, (count, 1, 5, 5))
+    return nn.functional.interpolate(torch.from_numpy(coarse).float(), sides, mode="bicubic")
+
+
+def mean_cosine(encoder: Encoder, given: torch.Tensor, training: bool) -> float:
+    """Of two different images, on average; a training batch must leave no trace."""
+    held = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with torch.no_grad():
+        made = encoder.train(training)(given)
+    encoder.load_state_dict(held)
+    n = len(made)
+    return float(((made @ made.T).sum() - n) / (n * (n - 1)))
+
+
+@pytest.mark.parametrize("name", ["small-28", "facenet-128"])
+def test_a_centred_encoder_spreads_what_lay_at_one_point(name: str) -> None:
+    encoder, given = build(name, 0), alike(40, name)
+    assert mean_cosine(encoder, given, training=False) > 0.9
+    centre(encoder.eval(), given)
+    assert not encoder.training
+    for training in (True, False):
+        assert abs(mean_cosine(encoder, given, training)) < 0.1
+    again = build(name, 0)
+    centre(again, given)
+    assert again.training
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key])
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} <= {0.1}
+
+
+def test_an_encoder_that_ends_in_a_batch_norm_needs_no_centring() -> None:
     normed = build("mobilefacenet-relu", 0)
+    given = alike(12, "mobilefacenet-relu")
+    assert abs(mean_cosine(normed, given, training=True)) < 0.1
     held = {name: value.clone() for name, value in normed.state_dict().items()}
-    centre(normed, images(2, "mobilefacenet-relu"))
+    centre(normed, given)
     assert all(torch.equal(value, held[name]) for name, value in normed.state_dict().items())
 
 
@@ -109,57 +129,6 @@ def test_a_siamese_network_has_one_branch_that_every_input_shares(inputs: int) -
         for weight in encoder.parameters():
             weight -= weight.grad
     assert all(not torch.allclose(a, b) for a, b in zip(before, siamese(*given), strict=True))
-
-
-@pytest.mark.parametrize("name", ["small-28", "mobilefacenet-prelu"])
-def test_the_saved_encoder_is_what_was_trained_and_keeps_its_id_through_export(
-    name: str, tmp_path
-) -> None:
-    encoder = build(name, 3)
-    path = save.write(encoder, tmp_path, 'ours "alone"')
-    raw = (tmp_path / save.ENCODER).read_bytes()
-    assert running.embed(raw, CROPS, encoder.spec) == pytest.approx(embed(encoder, CROPS), abs=1e-5)
-    spec = read_spec(path)
-    assert spec.licence == 'ours "alone"'
-    again = graph.normalise(load_source(spec, tmp_path), encoder.spec)
-    assert graph.to_bytes(again) == raw
-    assert encoder.training
-    assert not any(n.op_type == "BatchNormalization" for n in onnx.load_from_string(raw).graph.node)
-
-
-def test_an_onnx_encoder_computes_the_same_learns_and_is_written_back(tmp_path) -> None:
-    source = build("mobilefacenet-prelu", 0)
-    model = save.to_onnx(source)
-    encoder = OnnxEncoder(model, source.spec)
-    assert encoder.dim == 192
-    assert embed(encoder, CROPS) == pytest.approx(embed(source, CROPS), abs=1e-5)
-    assert graph.to_bytes(encoder.to_onnx()) == graph.to_bytes(model)
-    optimiser = torch.optim.SGD(encoder.parameters(), 0.1)
-    given = torch.from_numpy(running.tensors(CROPS, source.spec))
-    encoder(given)[0, 0].backward()
-    assert all(p.grad is not None for p in encoder.parameters())
-    optimiser.step()
-    learned = graph.to_bytes(encoder.to_onnx())
-    assert learned != graph.to_bytes(model)
-    assert running.embed(learned, CROPS, source.spec) == pytest.approx(
-        embed(encoder, CROPS), abs=1e-5
-    )
-
-
-def test_what_enters_a_node_can_be_changed() -> None:
-    encoder = OnnxEncoder(save.to_onnx(build("small-28", 0)), ARCHITECTURES["small-28"].spec)
-    before = encoder(images(2))
-    encoder.change = lambda node, x: [x[0] * 0, *x[1:]] if node.op_type == "Gemm" else x
-    after = encoder(images(2))
-    assert torch.equal(after[0], after[1])
-    assert not torch.equal(before[0], before[1])
-
-
-def test_an_operator_that_can_not_be_trained_is_named() -> None:
-    model = save.to_onnx(build("small-28", 0))
-    model.graph.node[1].op_type = "Erf"
-    with pytest.raises(BundleError, match="operators Erf can not be trained"):
-        OnnxEncoder(model, InputSpec((28, 28), "gray", 0, 1))
 
 
 def test_the_eer_is_where_both_rates_are_equal() -> None:
