@@ -6,7 +6,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -107,74 +107,81 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """What every training has in common: photos, encoder, people set aside, epochs."""
+
+    crops: Crops
+    architecture: str
+    unseen: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where too few people are left to train on."""
+        if self.crops.people - self.unseen < 2:
+            raise ConfigError(
+                f"{self.crops.people} people, {self.unseen} of them set aside: fewer than two to"
+                " train on",
+                "set fewer aside, or give photos of more people",
+            )
+
+    def eer(self, name: str, seed: int) -> float:
+        """Of a loss's encoder on people never seen, before the first epoch or after the last: to
+        choose the best by the very people who judge would flatter."""
+        learned, judging = self.set_aside(seed)
+        loss = LOSSES.get(name, LossChoice())
+        settings = settings_of(self.architecture, loss, seed, self.epochs)
+        encoder = learn.encoder_of(settings.encoder, seed)
+        task = learn.task_of(settings, encoder, learn.Parts(learned, judging, judging), ALONE)
+        if name != UNTRAINED:
+            epoch = iter(range(0, -self.epochs - 1, -1))
+            last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
+            with tempfile.TemporaryDirectory() as folder:
+                loop.fit(last, settings, Path(folder), {})
+        return learn.verdict(encoder, judging).eer
+
+    def set_aside(self, seed: int) -> tuple[Crops, Crops]:
+        """The people to learn from, and `unseen` others that a seed chooses."""
+        ids = np.unique(self.crops.person)
+        chosen = np.random.default_rng(seed).choice(ids, self.unseen, replace=False)
+        apart = np.isin(self.crops.person, chosen)
+        return self.crops.only(~apart), self.crops.only(apart)
+
+
 def compare(
-    crops: Crops,
-    architecture: str,
-    unseen: int,
+    contest: Contest,
     seeds: Sequence[int],
-    epochs: int,
     processes: int,
     done: Callable[[int, int], None],
+    names: Sequence[str] = (UNTRAINED, *LOSSES),
 ) -> Comparison:
-    """Train each loss with each seed; each seed sets aside `unseen` other people.
+    """Train each loss with each seed, which sets other people aside and begins with other weights.
 
-    `done(n, total)` is called as the trainings finish. Raises ConfigError where too few people are
-    left to train on.
+    `done(n, total)` is called as the trainings finish.
     """
-    if crops.people - unseen < 2:
-        raise ConfigError(
-            f"{crops.people} people, {unseen} of them set aside: fewer than two to train on",
-            "set fewer aside, or give photos of more people",
-        )
-    wanted = [(name, seed) for seed in seeds for name in (UNTRAINED, *LOSSES)]
+    wanted = [(name, seed) for seed in seeds for name in names]
     # Not forked: torch's threads do not survive that.
-    workers = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _begin, (crops, architecture)
-    )
-    found: dict[str, list[float]] = {name: [] for name, _ in wanted}
-    with workers as pool:
-        results = pool.map(_one, wanted, [unseen] * len(wanted), [epochs] * len(wanted))
-        for at, ((name, _), eer) in enumerate(zip(wanted, results, strict=True), 1):
+    spawned = multiprocessing.get_context("spawn")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
+        for at, ((name, _), eer) in enumerate(zip(wanted, pool.map(_one, wanted), strict=True), 1):
             found[name].append(eer)
             done(at, len(wanted))
+    crops, unseen = contest.crops, contest.unseen
     rows = [Row(name, eers) for name, eers in found.items()]
-    return Comparison(architecture, crops.people - unseen, unseen, len(crops), epochs, rows)
+    return Comparison(
+        contest.architecture, crops.people - unseen, unseen, len(crops), contest.epochs, rows
+    )
 
 
-_HELD: list[tuple[Crops, str]] = []
-"""A worker's photos and architecture: sent once, not with each task."""
+_HELD: list[Contest] = []
+"""A worker's: the photos are sent once, not with each training."""
 
 
-def _begin(crops: Crops, architecture: str) -> None:
+def _begin(contest: Contest) -> None:
     torch.set_num_threads(1)
-    _HELD.append((crops, architecture))
+    _HELD.append(contest)
 
 
-def _one(wanted: tuple[str, int], unseen: int, epochs: int) -> float:
-    crops, architecture = _HELD[-1]
-    return trained(crops, architecture, wanted[0], wanted[1], unseen, epochs)
-
-
-def trained(
-    crops: Crops, architecture: str, name: str, seed: int, unseen: int, epochs: int
-) -> float:
-    """The EER on people never seen, before the first epoch or after the last: to choose the best
-    by the very people who judge would flatter."""
-    learned, judging = set_aside(crops, unseen, seed)
-    settings = settings_of(architecture, LOSSES.get(name, LossChoice()), seed, epochs)
-    encoder = learn.encoder_of(settings.encoder, seed)
-    task = learn.task_of(settings, encoder, learn.Parts(learned, judging, judging), ALONE)
-    if name != UNTRAINED:
-        epoch = iter(range(0, -epochs - 1, -1))
-        last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
-        with tempfile.TemporaryDirectory() as folder:
-            loop.fit(last, settings, Path(folder), {})
-    return learn.verdict(encoder, judging).eer
-
-
-def set_aside(crops: Crops, unseen: int, seed: int) -> tuple[Crops, Crops]:
-    """The people to learn from, and `unseen` others that a seed chooses."""
-    ids = np.unique(crops.person)
-    chosen = np.random.default_rng(seed).choice(ids, unseen, replace=False)
-    apart = np.isin(crops.person, chosen)
-    return crops.only(~apart), crops.only(apart)
+def _one(wanted: tuple[str, int]) -> float:
+    return _HELD[-1].eer(*wanted)

@@ -8,7 +8,7 @@ from edge.errors import ConfigError
 from export.crops import Crops
 from training import compare as comparing
 from training import learn
-from training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Row
+from training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Contest, Row
 from training.spread import ALONE
 
 
@@ -26,10 +26,10 @@ def faces(people: int, images: int, seed: int = 0) -> Crops:
 
 
 def test_those_set_aside_are_others_for_each_seed_and_never_learned() -> None:
-    crops = faces(12, 3)
+    contest = Contest(faces(12, 3), "small-28", 4, 2)
     chosen = set()
     for seed in range(5):
-        learned, judging = comparing.set_aside(crops, 4, seed)
+        learned, judging = contest.set_aside(seed)
         assert set(learned.person) | set(judging.person) == set(range(12))
         assert not set(learned.person) & set(judging.person)
         assert judging.people == 4
@@ -43,28 +43,25 @@ def test_only_the_loss_differs() -> None:
     assert len({s.loss for s in made}) == len(LOSSES)
 
 
-def test_a_table_of_every_loss_that_training_lowers() -> None:
+def test_a_table_of_losses_that_training_lowers() -> None:
     told = []
-    crops = faces(14, 5)
-    made = comparing.compare(
-        crops, "small-28", 4, [0], 12, 1, lambda done, total: told.append((done, total))
-    )
-    assert [row.name for row in made.rows] == [UNTRAINED, *LOSSES]
-    assert told == [(i, 10) for i in range(1, 11)]
+    contest = Contest(faces(14, 5), "small-28", 4, 12)
+    names = (UNTRAINED, RANDOM, "ArcFace")
+    made = comparing.compare(contest, [0], 1, lambda done, total: told.append((done, total)), names)
+    assert [row.name for row in made.rows] == list(names)
+    assert told == [(1, 3), (2, 3), (3, 3)]
     assert (made.people, made.unseen, made.images) == (10, 4, 70)
     # Alone and in a process of its own the same training comes to the same encoder.
-    (contrastive,) = [row for row in made.rows if row.name == "contrastive"]
-    again = comparing.trained(crops, "small-28", "contrastive", 0, 4, 12)
-    assert contrastive.eers == [again]
-    assert made.rows[0].eers == [as_begun(crops)]
+    assert made.rows[2].eers == [contest.eer("ArcFace", 0)]
+    assert made.rows[0].eers == [as_begun(contest)]
     assert min(row.mean for row in made.rows[1:]) < 0.95 * made.rows[0].mean
 
 
-def as_begun(crops: Crops) -> float:
+def as_begun(contest: Contest) -> float:
     """The EER of the encoder that every loss begins with."""
     settings = comparing.settings_of("small-28", LOSSES[RANDOM], 0, 12)
     encoder = learn.encoder_of(settings.encoder, 0)
-    learned, judging = comparing.set_aside(crops, 4, 0)
+    learned, judging = contest.set_aside(0)
     learn.task_of(settings, encoder, learn.Parts(learned, judging, judging), ALONE)
     return learn.verdict(encoder, judging).eer
 
@@ -87,4 +84,4 @@ def test_mean_and_spread_are_over_the_seeds() -> None:
 
 def test_too_few_people_to_set_some_aside() -> None:
     with pytest.raises(ConfigError, match="12 people, 11 of them set aside"):
-        comparing.compare(faces(12, 2), "small-28", 11, [0], 2, 1, lambda done, total: None)
+        Contest(faces(12, 2), "small-28", 11, 2)

@@ -12,7 +12,7 @@ from edge.cli.console import out, print_json, progress
 from edge.runtime import bundle as bundles
 from training import compare as comparing
 from training.cli.faces import found_in
-from training.compare import FIRST_SEED, Comparison
+from training.compare import FIRST_SEED, Comparison, Contest
 
 SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 30, 2
 
@@ -47,10 +47,11 @@ def compare(
     `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
     found = found_in(faces, bundles.read(bundle))
-    drawn = range(FIRST_SEED, FIRST_SEED + seeds)
+    contest = Contest(found.crops, architecture, unseen, epochs)
     bar, done = progress("trainings")
     with bar:
-        made = comparing.compare(found.crops, architecture, unseen, drawn, epochs, processes, done)
+        drawn = range(FIRST_SEED, FIRST_SEED + seeds)
+        made = comparing.compare(contest, drawn, processes, done)
     if json:
         return print_json({"comparison": made, "findings": made.findings()})
     _show(made)
