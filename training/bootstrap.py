@@ -11,6 +11,8 @@ from edge.errors import PhotoError
 DRAWS = 200
 MOST_IMPOSTORS = 1 << 18
 """Of more pairs of two people a sample is taken: the choice of people hides what the rest adds."""
+LEAST_PEOPLE = 10
+"""Draws of fewer are much alike, and of two all the same: no interval can be made of them."""
 Rows = NDArray[np.int64]
 
 

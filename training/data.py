@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -123,9 +125,10 @@ def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
 
     A function of the seed and the people's names alone: they are put in the order of a hash of
     both, so that a person who joins moves at most one other over each border between the parts.
-    Raises PhotoError where a part would have fewer than two people.
+    Names that share a photo may be one person: they stay together and count as one. Raises
+    PhotoError where a part would have fewer than two people.
     """
-    drawn = sorted(faces.names, key=lambda name: sha256(f"{seed} {name}".encode()).digest())
+    drawn = sorted(_kin(faces), key=lambda names: _place(seed, names[0]))
     sizes = [max(round(share * len(drawn)), LEAST_PEOPLE) for share in shares]
     rest = len(drawn) - sum(sizes)
     if rest < LEAST_PEOPLE:
@@ -135,8 +138,33 @@ def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
             "give photos of more people, or keep fewer apart",
         )
     borders = np.cumsum([0, *sizes, rest])
-    parts = [by_names(faces, drawn[a:b]) for a, b in pairwise(borders)]
+    parts = [by_names(faces, chain.from_iterable(drawn[a:b])) for a, b in pairwise(borders)]
     return [parts[-1], *parts[:-1]]
+
+
+def _place(seed: int, name: str) -> bytes:
+    # A folder's name need not be UTF-8.
+    return sha256(f"{seed} ".encode() + os.fsencode(name)).digest()
+
+
+def _kin(faces: Faces) -> list[list[str]]:
+    """The names, in order, those together who may be one person."""
+    found = defaultdict(list)
+    first = heads(faces)
+    for name in sorted(faces.names):
+        found[first[name]].append(name)
+    return [*found.values()]
+
+
+def heads(faces: Faces) -> dict[str, str]:
+    """For each person the first, by name, of all who share photos with them, or with these."""
+    head = {name: name for name in faces.names}
+    for pair in faces.left_out.shared:
+        # Also through a name of which nothing was left.
+        both = [str(Path(photo).parent) for photo in (pair.first, pair.second)]
+        low, high = sorted(head.setdefault(name, name) for name in both)
+        head = {name: low if its == high else its for name, its in head.items()}
+    return head
 
 
 def by_names(faces: Faces, names: Iterable[str]) -> Crops:
@@ -159,7 +187,7 @@ def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
         f"{len(faces)} faces of {len(faces.names)} people",
         unread and f"{len(unread)} photos can not be read: {_some(unread)}",
         left.faceless and f"{len(left.faceless)} photos show no face: {_some(left.faceless)}",
-        pairs[0] and f"{len(pairs[0])} photos under two people's names: {_some(pairs[0])}",
+        pairs[0] and f"{len(pairs[0])} photos alike under two names, look at: {_some(pairs[0])}",
         pairs[1] and f"{len(pairs[1])} photos there twice: {_some(pairs[1])}",
         left.few and f"{len(left.few)} people {few}: {_some([*left.few])}",
     ]

@@ -17,7 +17,7 @@ from edge.runtime.det import Counts
 from export import charts
 from export.pairs import all_pairs, tar_rows
 from export.results import TarRow
-from training.bootstrap import eer_draws
+from training.bootstrap import LEAST_PEOPLE, eer_draws
 from training.evaluate import eer
 
 EVALUATION = "evaluation.json"
@@ -52,7 +52,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One encoder on one data set. Holds numbers of people, never names or pictures.
 
     `name` says which encoder ("untrained", "best"), `data_set` on what. `drawn` are the EERs of
-    random draws of people that the interval of `eer` is of; `counts` are along the DET curve.
+    random draws of people that the interval of `eer` is of (0 to 1 where the people are too few
+    for one); `counts` are along the DET curve.
     """
 
     name: str
@@ -106,13 +107,12 @@ def measure(name: str, embeddings: Floats, person: Rows, data_set: str = "") -> 
     ids, owner = np.unique(person, return_inverse=True)
     genuine, impostor, pairs = all_pairs(embeddings, embeddings, owner)
     drawn = eer_draws(embeddings, person)
-    low, high = np.quantile(drawn, [0.025, 0.975])
     return Evaluation(
         name=name,
         data_set=data_set,
         people=len(ids),
         images=len(person),
-        eer=Rate(eer(genuine, impostor), float(low), float(high)),
+        eer=_rate(eer(genuine, impostor), drawn, len(ids), 0.0),
         drawn=np.round(drawn, 6).tolist(),
         tar=tar_rows(pairs),
         counts=_counts(genuine, impostor),
@@ -131,8 +131,13 @@ def fall(before: Evaluation, after: Evaluation) -> Rate | None:
     if sizes[0] != sizes[1]:
         return None
     drawn = np.array(before.drawn) - np.array(after.drawn)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Rate(before.eer.value - after.eer.value, float(low), float(high))
+    return _rate(before.eer.value - after.eer.value, drawn, before.people, -1.0)
+
+
+def _rate(value: float, drawn: NDArray[np.float64], people: int, least: float) -> Rate:
+    """With its 95 % interval; of too few people with the widest there is, from `least` to 1."""
+    low, high = np.quantile(drawn, [0.025, 0.975]) if people >= LEAST_PEOPLE else (least, 1.0)
+    return Rate(value, float(low), float(high))
 
 
 def plane(embeddings: Floats, person: Rows) -> Plane:
@@ -186,6 +191,10 @@ def _worst(genuine: Floats, impostor: Floats, person: Rows) -> list[Worst]:
 
 def write(folder: Path, evaluations: list[Evaluation], data: Data | None = None) -> None:
     """Keep them in a run's folder. Raises ConfigError where they are too many for a chart."""
+    if data is not None:
+        # A folder's name need not be UTF-8.
+        name = data.name.encode("utf-8", "backslashreplace").decode()
+        data = msgspec.structs.replace(data, name=name)
     held = Evaluations(data, evaluations)
     for name, some in held.data_sets().items():
         if len(some) > A_DATA_SET:

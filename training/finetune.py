@@ -19,13 +19,14 @@ from msgspec import Meta
 from torch import Tensor
 
 from edge.core.metrics import tar_at_fmr
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PhotoError
 from edge.files import write_atomically
 from edge.runtime.det import Sha256
 from export.running import Images
 from training import checkpoint, data, evaluation, guard, save
 from training.augment import DOMAINS, Augmentation
 from training.batches import Photos
+from training.bootstrap import LEAST_PEOPLE
 from training.data import Faces
 from training.encoders import Encoder
 from training.evaluate import embed
@@ -132,10 +133,13 @@ def domain_of(name: str) -> Augmentation:
 def parts(settings: Finetuning, faces: Faces) -> Parts:
     """The people in three parts: who has one photo can teach, but neither choose nor judge.
 
-    Raises PhotoError where a part would have fewer than two people.
+    Who may be one person with somebody of several photos goes with them. Raises PhotoError where a
+    part would have fewer than two people.
     """
     count = np.bincount(faces.crops.person, minlength=len(faces.names))
-    several = [name for name, photos in zip(faces.names, count, strict=True) if photos > 1]
+    head = data.heads(faces)
+    heads = {head[n] for n, photos in zip(faces.names, count, strict=True) if photos > 1}
+    several = [name for name in faces.names if head[name] in heads]
     shares = (settings.choosing, settings.judging)
     known = replace(faces, crops=data.by_names(faces, several))
     _, choosing, judging = data.split(known, shares, settings.seed)
@@ -151,6 +155,11 @@ def begin(
     Raises PhotoError where those who choose the epoch or judge are too few for that.
     """
     seed, choosing, judging = settings.seed, photos.choosing, photos.judging
+    if judging.people < LEAST_PEOPLE:
+        raise PhotoError(
+            f"{judging.people} people judge: of fewer than {LEAST_PEOPLE} no interval can be told",
+            "give several photos of more people",
+        )
     judged = guard.views(judging.images, judging.person, how, seed + JUDGING)
     watched = guard.views(choosing.images, choosing.person, how, seed + CHOOSING)
     start = tar_at_fmr(guard.look(encoder, watched).pairs("plain_plain"), FMR)

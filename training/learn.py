@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edge.core.metrics import tar_at_fmr
 from edge.errors import ConfigError
@@ -27,6 +27,7 @@ from training.encoders import Encoder
 from training.evaluate import eer, embed
 from training.evaluation import Evaluation, Part
 from training.loop import Task, Verdict
+from training.losses import Loss
 from training.onnx_encoder import OnnxEncoder
 from training.sampling import PeopleBatches
 from training.settings import Augment, Data, Settings, Start
@@ -75,17 +76,41 @@ def licence_of(start: Start) -> str:
     return f"learned from encoder {held.encoder_id[:12]}: {'; '.join(found) or 'not stated'}"
 
 
-def made_with(settings: Settings, encoder: Encoder, photos: Parts) -> dict[str, str]:
+def made_with(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> dict[str, str]:
     """Digests of what must be the same in a resumed run, by what a person calls it."""
     # Where a bundle lies says nothing; its weights do.
     begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
     weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
     pixels = (held.tobytes() for _, part in photos for held in (part.images, part.person))
-    return {
+    found = {
         "settings": checkpoint.digest([msgspec.json.encode(begun)]),
         "weights to begin with": checkpoint.digest(weights),
         "photos": checkpoint.digest(pixels),
     }
+    # Its statistics are of each process's share, so that it learns otherwise in another number.
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules()):
+        found["processes"] = str(team.size)
+    return found
+
+
+def check(settings: Settings, encoder: Encoder) -> None:
+    """Before any face is looked for. Raises ConfigError for an unknown loss or domain."""
+    augmentation(settings.augment)
+    loss_of(settings, encoder, data.LEAST_PEOPLE)
+
+
+def loss_of(settings: Settings, encoder: Encoder, people: int) -> Loss:
+    """The loss for so many people. Raises ConfigError where there is none like it."""
+    chosen = settings.loss
+    return losses.make(
+        chosen.name,
+        encoder.dim,
+        people,
+        alpha=chosen.alpha,
+        mining=chosen.mining,
+        scale=chosen.scale,
+        seed=settings.seed,
+    )
 
 
 def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> Task:
@@ -97,16 +122,7 @@ def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> 
         encoders.centre(encoder, shown_to(encoder, photos.training.images[:CENTRED_ON]))
     # The losses with a centre a person know the people by number, from 0.
     names, person = np.unique(photos.training.person, return_inverse=True)
-    chosen, batch = settings.loss, settings.batches
-    loss = losses.make(
-        chosen.name,
-        encoder.dim,
-        len(names),
-        alpha=chosen.alpha,
-        mining=chosen.mining,
-        scale=chosen.scale,
-        seed=settings.seed,
-    )
+    loss, batch = loss_of(settings, encoder, len(names)), settings.batches
     shown = Photos(photos.training.images, encoder.spec, augmentation(settings.augment))
     batches = PeopleBatches(person, batch.people, batch.images, settings.seed)
     objective = Supervised(encoder, loss, shown, person, team)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -78,14 +80,36 @@ def append(folder: Path, line: Line) -> None:
         raise StoreError(f"can not write {path}: {error.strerror}", "free some space") from error
 
 
+def sync(folder: Path) -> None:
+    """Make what was added durable. Raises StoreError where the disk takes none."""
+    path = folder / LOG
+    try:
+        with path.open("ab") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"can not write {path}: {error.strerror}", "free some space") from error
+
+
 def cut(folder: Path, epoch: int, step: int) -> None:
-    """Drop what a resumed run will say again: lines after `step`, and from `epoch` on judged."""
+    """Drop what a resumed run will say again: lines after `step`, and from `epoch` on judged.
+
+    So is the first line that is none, and what follows: a power cut leaves zeros, say, after what
+    the last checkpoint made durable.
+    """
     if not (folder / LOG).exists():
         return
     kept = [
         line
-        for line in read(folder)
+        for line in _whole(folder)
         if (line.step <= step if isinstance(line, StepLine) else line.epoch < epoch)
     ]
     data = b"".join(msgspec.json.encode(line) + b"\n" for line in kept)
     write_atomically(folder / LOG, data)
+
+
+def _whole(folder: Path) -> Iterator[Line]:
+    for line in (folder / LOG).read_bytes().split(b"\n")[:-1]:
+        try:
+            yield _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return

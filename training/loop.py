@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edge.errors import ConfigError
 from training import checkpoint, log
@@ -132,7 +132,7 @@ class _Run:
     def begin(self, resume: bool) -> None:
         """Go to where the run was, or judge the encoder as it is, which is epoch 0."""
         firsts = self._team.told(lambda: self._made_with)
-        checkpoint.check("the first process", firsts, self._made_with)
+        self._team.together(lambda: checkpoint.check("the first process", firsts, self._made_with))
         state = self._team.told(lambda: self._found() if resume else None)
         if state is not None:
             self._restore(state)
@@ -158,8 +158,7 @@ class _Run:
         self._cut_log()
 
     def _cut_log(self) -> None:
-        if self._team.first:
-            log.cut(self._folder, self._place.epoch, self._place.steps)
+        self._team.told(lambda: log.cut(self._folder, self._place.epoch, self._place.steps))
 
     def epoch(self) -> None:
         """The rest of the epoch that the run is in, and its verdict."""
@@ -211,18 +210,22 @@ class _Run:
         self._save(LAST)
 
     def _tell(self, line: Line) -> None:
+        self._team.told(lambda: log.append(self._folder, line))
         if self._team.first:
-            log.append(self._folder, line)
             for watcher in self._watchers:
                 watcher(line)
 
     def _save(self, name: str) -> None:
         self._check_weights()
-        if self._team.first:
-            encoder, head = self._weights()
-            optimiser = self._optimiser.state_dict()
-            state = State(self._made_with, self._place, encoder, head, optimiser)
-            checkpoint.write(self._path(name), state)
+        self._team.told(lambda: self._write(name))
+
+    def _write(self, name: str) -> None:
+        encoder, head = self._weights()
+        optimiser = self._optimiser.state_dict()
+        # A checkpoint that outlives a power cut must find all that was logged before it.
+        log.sync(self._folder)
+        state = State(self._made_with, self._place, encoder, head, optimiser)
+        checkpoint.write(self._path(name), state)
 
     def _weights(self) -> tuple[Tensors, Tensors]:
         return self._task.encoder.state_dict(), self._task.head.state_dict()
@@ -240,7 +243,8 @@ class _Run:
     def _diverged(self, problem: str) -> ConfigError:
         return ConfigError(
             f"{problem} in epoch {self._place.epoch}, after step {self._place.steps}: stopped",
-            f"lower optimiser.rate, raise optimiser.warm_up, or look at the photos;"
+            f"lower optimiser.rate, raise optimiser.warm_up, or mend the photos, and begin a run"
+            f" in another folder: this one goes on only as it was begun;"
             f" {self._path(LAST)} is from before",
         )
 
@@ -254,10 +258,18 @@ class _Run:
 def _optimiser(task: Task, plan: Plan) -> torch.optim.Optimizer:
     learned = [p for m in (task.encoder, task.head) for p in m.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": plan.optimiser.weight_decay},
-        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in learned if _is_matrix(p)],
+            "weight_decay": plan.optimiser.weight_decay,
+        },
+        {"params": [p for p in learned if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=plan.optimiser.rate)
+
+
+def _is_matrix(weights: Tensor) -> bool:
+    """Or a kernel; slopes of ONNX are (c, 1, 1)."""
+    return sum(size > 1 for size in weights.shape) > 1
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from export import page
 from export.charts import Chart
 from export.running import Images
 from training import evaluation, log, plots
+from training.bootstrap import LEAST_PEOPLE
 from training.evaluation import Evaluation, Evaluations
 from training.log import EpochLine, StepLine
 
@@ -61,7 +62,8 @@ def write(folder: Path, pictures: Images | None = None) -> Path:
     Raises ConfigError or StoreError where the folder is not a run's, or a file of it is damaged.
     """
     path = folder / REPORT
-    write_atomically(path, render(folder, pictures).encode())
+    # The folder's own name need not be UTF-8.
+    write_atomically(path, render(folder, pictures).encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -79,6 +81,7 @@ def render(folder: Path, pictures: Images | None = None) -> str:
         data=held.data,
         sets=held.data_sets(),
         outcomes=found,
+        least_people=LEAST_PEOPLE,
         steps=len(steps),
         epochs=max((line.epoch for line in epochs), default=0),
         best=plots.best(epochs),

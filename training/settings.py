@@ -16,6 +16,8 @@ Count = Annotated[int, Meta(ge=1, le=100_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
+MOST_IN_BATCH = 4096
+"""Photos: losses over all pairs need memory by its square."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +54,7 @@ class Optimiser(Section, frozen=True):
 class Stop(Section, frozen=True):
     """A run ends early after `patience` epochs without a better one; 0: never."""
 
-    patience: Annotated[int, Meta(ge=0)] = 8
+    patience: Annotated[int, Meta(ge=0, le=100_000)] = 8
 
 
 class Checkpoint(Section, frozen=True):
@@ -116,6 +118,10 @@ class Batches(Section, frozen=True):
     people: Annotated[int, Meta(ge=2, le=1000)] = 10
     images: Annotated[int, Meta(ge=2, le=1000)] = 4
 
+    def __post_init__(self) -> None:
+        if (photos := self.people * self.images) > MOST_IN_BATCH:
+            raise ValueError(f"a batch of {photos} photos, more than {MOST_IN_BATCH}")
+
 
 class Augment(Section, frozen=True):
     """The kind of camera that photos are made to look like: see `training.augment.DOMAINS`."""
@@ -138,21 +144,28 @@ class Settings(Plan, frozen=True, kw_only=True):
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
-def load(path: Path, kind: type[AnyPlan]) -> AnyPlan:
-    """Read and check settings of a kind. Raises ConfigError with the file and the field's path."""
+def raw(path: Path) -> bytes:
+    """A file of settings as it is. Raises ConfigError."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"can not read {path}: {error.strerror}") from error
+
+
+def parse(held: bytes, path: Path, kind: type[AnyPlan]) -> AnyPlan:
+    """Check what a file holds of a kind. Raises ConfigError with the file and the field's path."""
+    hint = "`ostiary-train fit --help` shows one"
     try:
-        return msgspec.toml.decode(raw, type=kind, dec_hook=_path_of)
+        return msgspec.toml.decode(held, type=kind, dec_hook=_path_of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", "`ostiary-train fit --help` shows one") from error
+        raise ConfigError(f"{path}: {error}", hint) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: brackets within brackets, too many of them", hint) from error
 
 
-def load_settings(path: Path) -> Settings:
+def parse_settings(held: bytes, path: Path) -> Settings:
     """The settings of `fit`; a relative bundle starts at the file's own folder."""
-    found = load(path, Settings)
+    found = parse(held, path, Settings)
     if found.encoder.bundle is None:
         return found
     start = Start(bundle=path.resolve().parent / found.encoder.bundle)
@@ -160,6 +173,6 @@ def load_settings(path: Path) -> Settings:
 
 
 def _path_of(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"{kind} in settings")
+    if kind is not Path or not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a path")
+    return Path(value)

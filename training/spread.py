@@ -9,17 +9,19 @@ statistics are of each process's share, and those of the first process are kept.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.nn import Parameter
 
-from edge.errors import ConfigError
+from edge.cli.console import BAD_INPUT
+from edge.errors import ConfigError, OstiaryError, StoreError
 from training.sampling import Rows
 
 T = TypeVar("T")
@@ -38,10 +40,13 @@ class Team:
         return self.rank == 0
 
     def share(self, rows: Rows) -> Rows:
-        """This process's part of a batch. Raises ConfigError where it is none."""
-        if len(rows) < self.size:
-            hint = "larger batches, or fewer processes"
-            raise ConfigError(f"{self.size} processes, but a batch of {len(rows)} images", hint)
+        """This process's part of a batch. Raises ConfigError where that is less than two images,
+        of which batch norm has no variance."""
+        if self.size > 1 and len(rows) < 2 * self.size:
+            raise ConfigError(
+                f"{self.size} processes, but a batch of {len(rows)} images: each needs two",
+                "larger batches, or fewer processes",
+            )
         return np.array_split(rows, self.size)[self.rank]
 
     def gather(self, own: Tensor, count: int) -> Tensor:
@@ -69,12 +74,38 @@ class Team:
                     distributed.all_reduce(parameter.grad)
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in every process."""
+        """What the first process makes, in every process; so is an error that it raises."""
         if self.size == 1:
             return make()
-        box = [make() if self.first else None]
+        box: list[Any] = [_tried(make) if self.first else None]
         distributed.broadcast_object_list(box)
-        return box[0]  # type: ignore[return-value]
+        made, error = box[0]
+        if error is not None:
+            raise error
+        return cast(T, made)
+
+    def together(self, make: Callable[[], T]) -> T:
+        """What each process makes for itself; where one can not, all raise its error."""
+        if self.size == 1:
+            return make()
+        made, own = _tried(make)
+        errors: list[OstiaryError | None] = [None] * self.size
+        distributed.all_gather_object(errors, own)
+        for error in errors:
+            if error is not None:
+                raise error
+        return cast(T, made)
+
+
+def _tried(make: Callable[[], T]) -> tuple[T | None, OstiaryError | None]:
+    """What is made, or what somebody must mend."""
+    try:
+        return make(), None
+    except OstiaryError as error:
+        return None, error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return None, StoreError(f"{where}{error.strerror or error}")
 
 
 ALONE = Team()
@@ -84,13 +115,20 @@ ALONE = Team()
 def joined() -> Iterator[Team]:
     """The team that torchrun started this process in, or this process alone.
 
+    What ends them all is told by `told` or `together`, and so the first process says it alone.
+
     Example: `torchrun --nproc-per-node 2 -m training fit settings.toml ...`
     """
     if not distributed.is_torchelastic_launched():
         yield ALONE
         return
     distributed.init_process_group("gloo")
+    team = Team(distributed.get_rank(), distributed.get_world_size())
     try:
-        yield Team(distributed.get_rank(), distributed.get_world_size())
+        yield team
+    except OstiaryError:
+        if team.first:
+            raise
+        sys.exit(BAD_INPUT)
     finally:
         distributed.destroy_process_group()

@@ -119,6 +119,16 @@ def test_a_resumed_log_ends_where_the_checkpoint_is(
     assert log.read(tmp_path) == LINES[:kept]
 
 
+@pytest.mark.parametrize("rubbish", [b"\0" * 40, b'{"kind":"step","epoch":1}', b"\xff"])
+def test_a_log_is_cut_at_the_first_line_that_is_none(tmp_path: Path, rubbish: bytes) -> None:
+    """A power cut leaves zeros where blocks were not yet written."""
+    path = write_log(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:5], rubbish + b"\n", *lines[5:]]))
+    log.cut(tmp_path, 3, 6)
+    assert log.read(tmp_path) == LINES[:5]
+
+
 def test_a_log_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"can not read .*log\.jsonl"):
         log.read(tmp_path)

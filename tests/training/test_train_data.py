@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -61,6 +63,30 @@ def test_a_part_of_one_person_is_refused() -> None:
     assert [len(part.names) for part in split(made_up(people(4)), (0.1,), 1)] == [2, 2]
     with pytest.raises(PhotoError, match="3 people are too few for 2 parts"):
         split(made_up(people(3)), (0.1,), 1)
+
+
+def test_who_may_be_one_person_is_in_one_part() -> None:
+    """Names linked by shared photos, also through one of which nothing is left."""
+    links = [("p001", "p007"), ("p007", "gone"), ("gone", "p030"), ("p002", "p003")]
+    pairs = [Pair(f"{a}/1.jpg", f"{b}/2.jpg", 0) for a, b in links]
+    faces = replace(made_up(people(40)), left_out=LeftOut(shared=pairs))
+    for seed in range(20):
+        parts = [set(part.names) for part in split(faces, (0.2, 0.2), seed)]
+        assert sorted(name for part in parts for name in part) == people(40)
+        for kin in ({"p001", "p007", "p030"}, {"p002", "p003"}):
+            assert sum(bool(part & kin) for part in parts) == 1
+    apart = {"p001", "p002"}
+    assert any(len(set(split(faces, (0.2,), seed)[1].names) & apart) == 1 for seed in range(20))
+    few = replace(made_up(people(4)), left_out=LeftOut(shared=[Pair("p000/1", "p001/1", 0)]))
+    with pytest.raises(PhotoError, match="3 people are too few for 2 parts"):
+        split(few, (0.1,), 1)
+
+
+def test_a_name_need_not_be_utf_8() -> None:
+    faces = made_up(people(6))
+    names = [os.fsdecode(b"caf\xe9"), *faces.names[1:]]
+    parts = split(replace(faces, crops=replace(faces.crops, names=names)), (0.5,), seed=1)
+    assert sorted(name for part in parts for name in part.names) == sorted(names)
 
 
 def test_people_are_found_by_name() -> None:
@@ -170,7 +196,7 @@ def test_the_commands_tell_it_and_draw_it(bundle: Bundle, folder: Path, tmp_path
     command = ("check-data", folder, "--bundle", bundle.path)
     plain = ostiary(*command, program="training")
     assert plain.returncode == 1, "one photo has two names"
-    assert "two names for one photo: b/3.png = c/8.jpg" in plain.stdout
+    assert "look at, alike under two names: b/3.png = c/8.jpg" in plain.stdout
     found = json.loads(ostiary(*command, "--json", program="training").stdout)
     assert (found["people"], found["images"]) == (3, 12)
     assert found["left"]["few"] == {"lone": 1}

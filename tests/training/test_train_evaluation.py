@@ -70,6 +70,19 @@ def test_the_interval_of_few_people_is_wider() -> None:
     assert widths[0] > 1.5 * widths[1]
 
 
+@pytest.mark.parametrize("people", [2, 9, 10])
+def test_of_fewer_than_ten_people_the_interval_is_the_widest(people: int) -> None:
+    person = np.repeat(np.arange(people), 4)
+    before, after = (
+        evaluation.measure("x", judged.embeddings(spread, 1, person), person)
+        for spread in (2.0, 1.5)
+    )
+    fall = evaluation.fall(before, after)
+    assert fall is not None
+    intervals = [(rate.low, rate.high) for rate in (before.eer, after.eer, fall)]
+    assert (intervals == [(0, 1), (0, 1), (-1, 1)]) == (people < 10)
+
+
 @pytest.mark.parametrize("person", [[1, 1, 1], [1, 2, 3]])
 def test_without_pairs_of_a_kind_there_is_nothing_to_measure(person: list[int]) -> None:
     embeddings = judged.embeddings(1.0, 0, np.array(person))

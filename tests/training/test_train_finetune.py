@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from lesson import DIM, NIGHT, PHOTOS, SIDE_PX, SPEC, encoder, tiny
+from lesson import DIM, NIGHT, PHOTOS, SIDE_PX, SPEC, encoder, people, tiny
 from places import ostiary, refused
 from torch import Tensor
 
 from edge.core.preprocess import to_tensor
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PhotoError
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import sha256
 from export import running
 from export.crops import Crops
 from training import finetune, loop
 from training.augment import augment
-from training.data import Faces, LeftOut
+from training.data import Faces, LeftOut, Pair
 from training.evaluate import embed
 from training.finetune import Finetuned, Finetuning, Lesson, Taught
 from training.guard import FMR
@@ -119,6 +119,19 @@ def test_the_people_are_in_one_part_each_and_one_photo_is_enough_to_teach() -> N
     assert [len(part) for part in held[1:]] == [2, 4]
     photos = [photo for _, part in found for photo in part.photos]
     assert sorted(photos, key=int) == crops.photos
+    judge = min(found.judging.names)
+    kin = LeftOut(shared=[Pair("p0/a.jpg", f"{judge}/b.jpg", 0)])
+    for seed in range(8):
+        other = msgspec.structs.replace(settings, seed=seed)
+        held = [set(part.names) for _, part in finetune.parts(other, Faces(crops, kin))]
+        assert any({"p0", judge} <= part for part in held)
+
+
+def test_few_who_judge_are_refused_before_anything_is_learned() -> None:
+    """However many photos they have: an interval over nine people is none."""
+    few = replace(PHOTOS, judging=people(9, 20, 3))
+    with pytest.raises(PhotoError, match="9 people judge: of fewer than 10 no interval"):
+        begin(photos=few)
 
 
 @pytest.mark.parametrize("name", ["none", "dusk"])

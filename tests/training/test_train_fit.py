@@ -1,14 +1,20 @@
 """`ostiary-train fit`: what it refuses, what its folder holds, and an exact resume."""
 
+import os
 from pathlib import Path
 
+import lesson
 import msgspec
 import onnx
 import pytest
 from places import ostiary, refused
 
-from training import evaluation, log
+from edge.errors import ConfigError
+from training import evaluation, learn, log
+from training.cli import fit
 from training.log import EpochLine, StepLine
+from training.settings import Settings, Start
+from training.spread import ALONE, Team
 
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 SETTINGS = SHORT + "[optimiser]\nepochs = 2\n[batches]\npeople = 3\nimages = 3\n"
@@ -32,10 +38,71 @@ def test_what_is_wrong_is_told_before_any_face_is_looked_for(tmp_path: Path) -> 
     nowhere = tmp_path / "nowhere"
     asked = arguments(tmp_path, nowhere, nowhere)
     assert "there is no run" in refused(*asked, "--resume", program="training")
-    (tmp_path / "run").mkdir()
-    assert "is there already (--resume goes on" in refused(*asked, program="training")
     asked = arguments(tmp_path, nowhere, nowhere, SHORT + "[optimizer]\nrate = 1\n")
     assert "unknown field `optimizer`" in refused(*asked, program="training")
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("[loss]\nname = 'nope'\n", "no loss 'nope'"),
+        ("[loss]\nalpha = 9\n", "loss triplet: alpha 9"),
+        ("[augment]\ndomain = 'fog'\n", "no domain 'fog'"),
+        ("", "nothing can be written in .*file"),
+    ],
+)
+def test_so_is_what_only_a_run_would_ask_for(tmp_path: Path, more: str, problem: str) -> None:
+    path, nowhere = tmp_path / "settings.toml", tmp_path / "nowhere"
+    path.write_text(SHORT + more)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=problem):
+        fit.fit(path, nowhere, nowhere, tmp_path / "file" / "run")
+
+
+def test_a_folder_left_by_a_refusal_is_no_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with fit.held(run, b"seed = 1\n", ALONE):
+        pass
+    assert [path.name for path in run.iterdir()] == ["settings.toml"]
+    fit.refuse(run, resume=False)
+    (run / "log.jsonl").touch()
+    with pytest.raises(ConfigError, match="is there already") as caught:
+        fit.refuse(run, resume=False)
+    assert caught.value.hint.startswith("--resume goes on")
+
+
+def test_a_folder_that_tensorboard_can_not_write_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        fit.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False)
+    fit.refuse(tmp_path / "café", resume=False)
+
+
+def test_settings_are_read_once() -> None:
+    """A pipe can not be read again, and a file may be another by then."""
+    reading, writing = os.pipe()
+    os.write(writing, SHORT.encode())
+    os.close(writing)
+    chosen, raw, encoder = fit._begun(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert (chosen.encoder.architecture, raw, encoder.dim) == ("small-28", SHORT.encode(), 128)
+
+
+def test_batch_norm_goes_on_with_as_many_processes_only() -> None:
+    faces = lesson.people(4, 2, 1)
+    for name, held in (("small-28", False), ("facenet-128", True)):
+        start = Start(architecture=name)
+        made = [
+            learn.made_with(
+                Settings(encoder=start),
+                learn.encoder_of(start, 0),
+                learn.Parts(faces, faces, faces),
+                Team(0, size),
+            )
+            for size in (1, 2)
+        ]
+        assert (made[0] != made[1]) == held
+        made[0].pop("processes", None), made[1].pop("processes", None)
+        assert made[0] == made[1]
 
 
 def people(folder: Path, data: Path, count: int, each: int) -> Path:
@@ -71,6 +138,12 @@ def test_a_run_from_photos_to_an_encoder(tmp_path: Path, orl: Path, bundle_dir: 
     again = ostiary(*asked, "--resume", "--json", program="training")
     assert msgspec.json.decode(again.stdout)["outcome"]["ended"] == "epochs"
     assert [(run / name).read_bytes() for name in files] == before
+    # The encoder is what hours went into: it is written first.
+    (run / "encoder.onnx").unlink()
+    (run / "evaluation.json").unlink()
+    (run / "evaluation.json").mkdir()
+    assert "evaluation.json" in ostiary(*asked, "--resume", program="training").stderr
+    assert (run / "encoder.onnx").read_bytes() == before[0]
     asked = arguments(tmp_path, faces, bundle_dir, SETTINGS.replace("epochs = 2", "epochs = 3"))
     other = ostiary(*asked, "--resume", program="training")
     assert other.returncode == 2

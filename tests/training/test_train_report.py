@@ -1,5 +1,6 @@
 """A run's report: every figure is in it, no face unless asked for, nothing outside is needed."""
 
+import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -82,9 +83,9 @@ def test_it_looks_like_the_bundles_report(page: str) -> None:
         "loss.alpha 0.2",
         "loss.domains door, night",
         "training 1,234 56,789",
-        "judging 6 30",
+        "judging 10 30",
         "no face 3",
-        "60 genuine and 375 impostor pairs",
+        "30 genuine and 405 impostor pairs",
         "Steps 6",
         "Epochs 3",
         "Best epoch 2",
@@ -122,6 +123,28 @@ def test_the_word_is_what_the_interval_says(tmp_path: Path) -> None:
         ([], "NOT MEASURED"),
     ):
         assert verdict(report.render(judged.write_run(tmp_path, pair))) == word
+
+
+def test_of_few_people_nothing_is_proven_and_the_page_says_why(tmp_path: Path) -> None:
+    """Of two people every draw holds both: its interval would have no width at all."""
+    person = np.repeat([0, 1], 10)
+    spreads = {"untrained": 2.5, "best": 0.1}
+    both = [
+        evaluation.measure(name, judged.embeddings(spread, 1, person), person)
+        for name, spread in spreads.items()
+    ]
+    page = report.render(judged.write_run(tmp_path, both))
+    assert both[0].eer.value > both[1].eer.value
+    assert verdict(page) == "UNPROVEN"
+    assert "Of fewer than 10 people no interval can be told" in words(page)
+    assert "0.0000 to 1.0000" in words(page)
+
+
+def test_a_folder_whose_name_is_not_utf_8_has_its_report(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    data = msgspec.structs.replace(judged.DATA, name=name)
+    run = judged.write_run(tmp_path / name, [judged.untrained(), judged.best()], data)
+    assert words(report.write(run).read_text()).count("caf\\udce9") == 2
 
 
 def test_encoders_judged_on_other_photos_are_not_compared(tmp_path: Path) -> None:
@@ -193,7 +216,7 @@ def test_the_command_draws_it_anew(run: Path) -> None:
     told = msgspec.json.decode(done.stdout)
     assert Path(told["report"]).exists()
     (one,) = told["outcomes"]
-    assert (one["outcome"], one["people"], one["images"]) == ("better", 6, 30)
+    assert (one["outcome"], one["people"], one["images"]) == ("better", 10, 30)
     assert one["before"]["eer"]["value"] == pytest.approx(judged.untrained().eer.value)
     assert one["eer_fall"]["low"] > 0
     assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0

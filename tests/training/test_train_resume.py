@@ -111,6 +111,24 @@ def test_wherever_it_stops_it_goes_on_the_same(tmp_path: Path) -> None:
         assert said(broken) == said(whole)
 
 
+def test_the_log_is_on_the_disk_before_each_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def spy(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    tiny_run.run(tmp_path, tiny_run.task())
+    files = [name for name in synced if name == log.LOG or ".pt." in name]
+    assert len(files) > 2 * tiny_run.PLAN.optimiser.epochs
+    assert set(files[::2]) == {log.LOG}
+    assert log.LOG not in files[1::2]
+
+
 def test_a_finished_run_resumed_is_finished(tmp_path: Path) -> None:
     outcome = tiny_run.run(tmp_path, tiny_run.task())
     before = said(tmp_path)

@@ -5,21 +5,26 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError
-from training.settings import Optimiser, Plan, Settings, load, load_settings
+from training import losses
+from training.settings import LossChoice, Optimiser, Plan, Settings, parse, parse_settings, raw
 
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "settings.toml"
-    path.write_text(text)
-    return path
+def settings(text: str, folder: Path = Path()) -> Settings:
+    return parse_settings(text.encode(), folder / "settings.toml")
 
 
-def test_two_lines_are_enough(tmp_path: Path) -> None:
-    found = load_settings(written(tmp_path, SHORT))
+def test_two_lines_are_enough() -> None:
+    found = settings(SHORT)
     assert found.encoder.architecture == "small-28"
-    assert (found.loss.name, found.loss.mining, found.seed) == ("triplet", "hardest", 0)
+    assert (found.loss.name, found.loss.mining, found.seed) == ("triplet", "semi-hard", 0)
+
+
+def test_a_loss_mines_the_same_where_nobody_says_how() -> None:
+    made = losses.make("triplet", 8, 4)
+    assert isinstance(made, losses.TripletLoss)
+    assert made.mining == LossChoice().mining
 
 
 def test_every_field_can_be_said(tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         [augment]
         domain = "door"
     """
-    found = load_settings(written(tmp_path, text))
+    found = settings(text, tmp_path)
     assert found.encoder.bundle == tmp_path / "bundle"
     assert found.optimiser == Optimiser(
         rate=0.01, weight_decay=0, schedule="constant", warm_up=0.25, epochs=3
@@ -73,6 +78,7 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         (SHORT + "[optimiser]\nepochs = 2\nwarm_up = 3\n", "warm_up"),
         (SHORT + '[loss]\nmining = "hard"\n', "at `$.loss.mining`"),
         (SHORT + "[batches]\nimages = 1\n", "`int` >= 2 - at `$.batches.images`"),
+        (SHORT + "[batches]\npeople = 683\nimages = 6\n", "4098 photos, more than 4096"),
         (SHORT + "[data]\njudging = 1.0\n", "at `$.data.judging`"),
         (SHORT + "[data]\njudging = 0.9\n", "leave nobody to learn from - at `$.data`"),
         ("seed = -1\n" + SHORT, "at `$.seed`"),
@@ -80,25 +86,29 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         (SHORT + 'bundle = "b"\n', "needs either architecture"),
         ("seed = 1\n", "missing required field `encoder`"),
         ("seed = \n", "settings.toml: Invalid value"),
+        ("[encoder]\nbundle = 5\n", "not a path - at `$.encoder.bundle`"),
+        ('[encoder]\nbundle = "a\\u0000b"\n', "not a path - at `$.encoder.bundle`"),
+        (SHORT + "[stop]\npatience = 99999999999999999999999\n", "at `$.stop.patience`"),
+        ("seed = " + "[" * 5000, "brackets within brackets"),
     ],
 )
-def test_a_refusal_names_the_field(tmp_path: Path, text: str, problem: str) -> None:
+def test_a_refusal_names_the_field(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_settings(written(tmp_path, text))
+        settings(text)
     assert problem in caught.value.message
     assert "settings.toml" in caught.value.message
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"can not read .*none\.toml"):
-        load_settings(tmp_path / "none.toml")
+        raw(tmp_path / "none.toml")
 
 
-def test_other_kinds_of_run_read_theirs_the_same_way(tmp_path: Path) -> None:
+def test_other_kinds_of_run_read_theirs_the_same_way() -> None:
     class Own(Plan, frozen=True, kw_only=True):
         strength: float
 
-    found = load(written(tmp_path, "strength = 0.5\n[stop]\npatience = 1\n"), Own)
+    found = parse(b"strength = 0.5\n[stop]\npatience = 1\n", Path("settings.toml"), Own)
     assert (found.strength, found.stop.patience) == (0.5, 1)
 
 

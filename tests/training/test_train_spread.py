@@ -18,12 +18,12 @@ from training.log import StepLine
 from training.spread import ALONE, Team
 
 
-def by_torchrun(size: int, folder: Path, *losses: str) -> subprocess.CompletedProcess[str]:
+def torchrun(*program: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-W", "error::FutureWarning", "-m", "torch.distributed.run",
-        "--standalone", "--nproc-per-node", str(size), tiny_run.__file__, str(folder), "1", *losses,
+        "--standalone", "--nproc-per-node", "2", *program,
     ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
@@ -34,7 +34,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     """
     torch.set_num_threads(1)
     stopped_at(7, tmp_path / "spread" / "triplet")
-    done = by_torchrun(2, tmp_path / "spread", "triplet", "arcface")
+    done = torchrun(tiny_run.__file__, str(tmp_path / "spread"), "1", "triplet", "arcface")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     for loss in ("triplet", "arcface"):
@@ -67,5 +67,24 @@ def test_the_shares_are_the_batch(tmp_path: Path) -> None:
     assert np.concatenate(shares).tolist() == rows.tolist()
     assert [len(share) for share in shares] == [4, 4, 3]
     assert ALONE.share(rows).tolist() == rows.tolist()
-    with pytest.raises(ConfigError, match="12 processes, but a batch of 11 images"):
-        Team(0, 12).share(rows)
+    # Batch norm has no variance of one image.
+    assert len(Team(4, 5).share(rows)) == 2
+    with pytest.raises(ConfigError, match="6 processes, but a batch of 11 images: each needs two"):
+        Team(0, 6).share(rows)
+    assert len(ALONE.share(rows[:1])) == 1
+
+
+@pytest.mark.parametrize(("architecture", "says"), [("small-28", "already"), ("nope", "'nope'")])
+def test_a_refusal_is_one_line_of_the_first_process(
+    tmp_path: Path, architecture: str, says: str
+) -> None:
+    """What the first process alone refuses, and what each does."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[encoder]\narchitecture = "{architecture}"\n')
+    command = ["--faces", "nowhere", "--bundle", "nowhere", "--out", str(tmp_path)]
+    (tmp_path / "log.jsonl").touch()
+    done = torchrun("-m", "training", "fit", str(settings), *command)
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert says in line
+    assert "training/cli/fit.py" not in done.stderr, "a traceback of ours"

@@ -42,8 +42,8 @@ def check(
     """Tell what of a folder can be learned from, and what can not and why.
 
     Photos that can not be read or show no face, people with too few, photos that are there twice,
-    and photos that stand under two people's names, which are errors to mend. Exit code 1: there
-    are some of these.
+    and photos so alike under two people's names that they should be looked at: most are one photo.
+    Exit code 1: there are some of these.
 
     Example: `ostiary-train check-data faces --bundle bundle`
     """
@@ -75,7 +75,7 @@ def _tell(found: data.Faces, min_images: int) -> None:
     for why in found.left_out.unreadable.values():
         out.print(escape(f"  {why}"))
     for pair in found.left_out.shared:
-        out.print(f"[yellow]two names for one photo[/]: {escape(str(pair))}")
+        out.print(f"[yellow]look at, alike under two names[/]: {escape(str(pair))}")
 
 
 def show(

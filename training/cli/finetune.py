@@ -47,7 +47,9 @@ def tune(
     max_loss: Annotated[
         float, typer.Option(min=0, max=1, help="TAR that photos as they are may lose.")
     ] = USUAL.max_loss,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance in it.")] = USUAL.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of all chance in it.")
+    ] = USUAL.seed,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
@@ -81,12 +83,11 @@ def tune(
     how = finetune.domain_of(domain)
     torch.set_num_threads(threads)
     refuse(run, resume)
-    loaded = bundles.read(bundle)
+    loaded, start = bundles.read(bundle), Start(bundle=bundle)
+    encoder = learn.encoder_of(start, seed)
     # Who has one photo can teach, where no name is needed.
     found = found_in(faces, loaded, min_images=1)
     photos = finetune.parts(settings, found)
-    start = Start(bundle=bundle)
-    encoder = learn.encoder_of(start, seed)
     with held(run, msgspec.toml.encode(settings), ALONE):
         say("judging the encoder as it is")
         lesson = finetune.begin(settings, encoder, loaded.encoder_id, photos, how)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,16 @@ from edge.errors import ConfigError
 from edge.files import alone, write_atomically
 from edge.runtime import bundle as bundles
 from training import checkpoint, evaluation, learn, loop, report, save
+from training import settings as settings_files
 from training.cli.faces import found_in
-from training.encoders import ARCHITECTURES
+from training.data import Faces
+from training.encoders import ARCHITECTURES, Encoder
 from training.evaluation import Data, Evaluation
+from training.learn import Parts
 from training.log import EpochLine, Line, StepLine
 from training.loop import Outcome, Watcher
 from training.losses import LOSSES
-from training.settings import load_settings
+from training.settings import Settings
 from training.spread import Team, joined
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -115,44 +119,70 @@ def fit(
 
     Only `[encoder]` is needed.
     """
-    chosen, raw = load_settings(settings), settings.read_bytes()
-    torch.set_num_threads(chosen.threads)
     with joined() as team:
+        chosen, raw, encoder = team.together(lambda: _begun(settings))
         team.told(lambda: refuse(run, resume))
-        found = found_in(faces, bundles.read(bundle))
-        photos = learn.in_parts(found, chosen.data, chosen.seed)
-        encoder = learn.encoder_of(chosen.encoder, chosen.seed)
+        found, photos = team.together(lambda: _photos(faces, bundle, chosen))
         begun = "untrained" if chosen.encoder.bundle is None else "before"
-        before = learn.worth(begun, encoder, photos.judging) if team.first else None
+        before = team.told(lambda: learn.worth(begun, encoder, photos.judging))
         task = learn.task_of(chosen, encoder, photos, team)
-        made_with = learn.made_with(chosen, encoder, photos)
+        made_with = learn.made_with(chosen, encoder, photos, team)
         steps = chosen.optimiser.epochs * len(task.batches(1))
         with held(run, raw, team), watching(run, steps, team) as watchers:
             outcome = loop.fit(task, chosen, run, made_with, resume, watchers, team)
-            if before is not None:
-                about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
-                after = learn.worth("best", encoder, photos.judging)
-                evaluation.write(run, [before, after], about)
-                save.write(encoder, run, learn.licence_of(chosen.encoder))
-                report.write(run)
-    if before is not None:
-        _show(run, outcome, before, after, json)
+            if not team.first:
+                return
+            after = learn.worth("best", encoder, photos.judging)
+            save.write(encoder, run, learn.licence_of(chosen.encoder))
+            about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
+            evaluation.write(run, [before, after], about)
+            report.write(run)
+    _show(run, outcome, before, after, json)
+
+
+def _begun(path: Path) -> tuple[Settings, bytes, Encoder]:
+    """The settings, as they stand in their file too, and the encoder that they begin with."""
+    raw = settings_files.raw(path)
+    chosen = settings_files.parse_settings(raw, path)
+    torch.set_num_threads(chosen.threads)
+    encoder = learn.encoder_of(chosen.encoder, chosen.seed)
+    learn.check(chosen, encoder)
+    return chosen, raw, encoder
+
+
+def _photos(faces: Path, bundle: Path, chosen: Settings) -> tuple[Faces, Parts]:
+    found = found_in(faces, bundles.read(bundle))
+    return found, learn.in_parts(found, chosen.data, chosen.seed)
 
 
 def refuse(run: Path, resume: bool) -> None:
     """Before any face is looked for: that takes minutes."""
     if resume and not run.is_dir():
         raise ConfigError(f"there is no run {run} to resume", "leave --resume out to begin it")
-    if not resume and run.exists():
+    if not resume and run.exists() and not _is_left_behind(run):
         raise ConfigError(f"{run} is there already", "--resume goes on with it, or name another")
+    if str(run) != str(run).encode(errors="replace").decode():
+        raise ConfigError(f"{run} is not UTF-8, which TensorBoard asks for", "name another folder")
+    above = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing can be written in {above}", "name another folder")
+
+
+def _is_left_behind(run: Path) -> bool:
+    """Whether no more than the settings is there: of a run that was refused before it began."""
+    return run.is_dir() and {path.name for path in run.iterdir()} <= {report.SETTINGS}
 
 
 @contextmanager
 def held(run: Path, settings: bytes, team: Team) -> Iterator[None]:
     """The run's folder with its settings, for one command alone."""
-    if not team.first:
+    with ExitStack() as stack:
+        team.told(lambda: stack.enter_context(_taken(run, settings)))
         yield
-        return
+
+
+@contextmanager
+def _taken(run: Path, settings: bytes) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     with alone(run, ConfigError(f"another command is at work in {run}", "wait for it to end")):
         # A run under way keeps its own: others are refused.
