@@ -48,7 +48,8 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
     """The pipeline of `next` where that is sound and everybody has its templates, else of `path`.
 
     A broken `next` is refused and the door runs on; a broken `path` is refused where `next` can
-    stand in. Raises BundleError or BackendError where neither runs.
+    stand in. So is one that lacks what the profile asks for: a curve, or a logistic head. Raises
+    BundleError or BackendError where neither runs.
     """
     after, refused = _to_come(config)
     if after is None:
@@ -67,9 +68,14 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
             # Not awaited from now on: the door would begin anew again and again.
             refused, succession = (_said(after.path, error),), Succession()
     try:
-        return Chosen(_open(config, now), succession, refused)
+        return Chosen(_ready(config, _open(config, now)), succession, refused)
     except BackendError as error:
         if refused or now.encoder_id == after.encoder_id:
+            raise
+        return _instead(config, after, error)
+    except BundleError as error:
+        # The same encoder may stand there with the curve, or the head, that is wanting here.
+        if refused:
             raise
         return _instead(config, after, error)
 
@@ -101,14 +107,18 @@ def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
 def _try(config: Config, after: Bundle) -> Pipeline:
     """The pipeline of the bundle to come, with all that the door will ask of it."""
     with _trial(config.state.path, after.path):
-        pipeline = _open(config, after, NEXT)
-        try:
-            pipeline.curve()
-            if config.recognition.verifier:
-                pipeline.head()
-        except BundleError:
-            pipeline.close()
-            raise
+        return _ready(config, _open(config, after, NEXT))
+
+
+def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
+    """The same, where its bundle holds all that the profile asks of it. Raises BundleError."""
+    try:
+        pipeline.curve()
+        if config.recognition.verifier:
+            pipeline.head()
+    except BundleError:
+        pipeline.close()
+        raise
     return pipeline
 
 

@@ -28,6 +28,7 @@ class Reporter:
         self._topics, self._wall = topics, wall
         self._state = state
         self._sent: StateMessage | None = None
+        self._head_supported = True
         self._events: deque[EventMessage] = deque(maxlen=EVENTS_KEPT)
         self._frame_ms: deque[float] = deque(maxlen=300)
         self.link: Link | None = None
@@ -46,7 +47,8 @@ class Reporter:
         if not tau.supported and (self._state.tau_supported or self._state.tau is None):
             detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
             self.event("tau-unsupported", detail)
-        self.change(k=tau.k, tau=tau.tau, tau_supported=tau.supported)
+        supported = tau.supported and self._head_supported
+        self.change(k=tau.k, tau=tau.tau, tau_supported=supported)
 
     def head(self, least_logit: Threshold | None) -> None:
         """Show what a logistic head must say of a claim, and whether its curve stands behind it."""
@@ -56,7 +58,9 @@ class Reporter:
         if not least_logit.supported:
             rates = f"{least_logit.wanted}: expected {least_logit.expected:.2g}"
             self.event("tau-unsupported", f"the verifier at {rates} at probability {least:.4f}")
-        self.change(least_probability=least)
+        self._head_supported = least_logit.supported
+        supported = self._state.tau_supported and least_logit.supported
+        self.change(least_probability=least, tau_supported=supported)
 
     def event(self, name: str, detail: str = "") -> None:
         """Report something that an operator should know of."""

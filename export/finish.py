@@ -115,9 +115,23 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
     if hashed is not None:
         # Nobody could be judged at the door with it.
         verifier.curve("float_int8")
-    changed = dataclasses.replace(read_measured(bundle), verifier=verifier)
+    if not objections(bundle):
+        key = key or signing.ensure_default_key(say)
+        # Now, and not after all the rest is done.
+        signing.read_seed(key)
+    before, changed = signer(bundle), dataclasses.replace(read_measured(bundle), verifier=verifier)
     with copied(bundle.path) as folder:
         finish(dataclasses.replace(bundle, path=folder), changed, key, say)
+    after = signer(bundle)
+    if before and after and before != after:
+        say(f"it was signed by {before[:16]}: devices must trust {after[:16]} now")
+
+
+def signer(bundle: Bundle) -> str:
+    """The key that a bundle says it is signed by, unchecked; empty where it says none."""
+    file = bundle.path / SIGNATURE
+    words = file.read_text("ascii", "replace").split() if file.is_file() else []
+    return words[1] if len(words) > 1 else ""
 
 
 def _read(bundle: Bundle, name: str, kind: type[tables.Found]) -> tables.Found | None:

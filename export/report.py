@@ -92,7 +92,7 @@ def render(
         rule=RULE_OF_30,
         words=WORDS,
         verifier=verifier,
-        verified=_verified(verifier) if verifier else {},
+        verified=_verified(verifier) if verifier else [],
     )
 
 
@@ -147,10 +147,10 @@ def _operating(curve: DetCurve, k: int) -> _Operating:
     return _Operating(found, curve.fnmr(found.tau))
 
 
-def _verified(verifier: VerifierFile) -> dict[str, Judged]:
-    """What the logistic head was worth, by the comparison's words."""
-    found = {name: getattr(verifier, name, None) for name in COMPARISONS}
-    return {WORDS[name]: judged for name, judged in found.items() if judged is not None}
+def _verified(verifier: VerifierFile) -> list[tuple[str, Judged, float]]:
+    """What the logistic head was worth: the comparison in words, and its FNMR at FMR 1e-3."""
+    found = [(name, getattr(verifier, name, None)) for name in COMPARISONS]
+    return [(WORDS[name], judged, verifier.fnmr(name)) for name, judged in found if judged]
 
 
 def _det_chart(curves: dict[Comparison, DetCurve]) -> Chart:

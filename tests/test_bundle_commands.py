@@ -5,12 +5,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import made_verifier
 import pytest
 import typer
-from tiny_bundle import KEYS, Place, state
+from tiny_bundle import KEYS, Place, make, state, write_manifest
 
 from edge.cli import bundles as commands
 from edge.cli import console
+from edge.runtime.bundle import MANIFEST, sha256
+from edge.runtime.signature import SIGNATURE
+from edge.runtime.verifier_file import VERIFIER, to_text
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -72,6 +76,22 @@ def test_bundle_install(place: Place, ostiary: Command) -> None:
     code, text, error = ostiary("install", place.archive, place.target, "--backend", "onnxruntime")
     assert (code, error) == (0, "")
     assert "onnxruntime" in text
+
+
+def test_install_warns_where_a_head_goes(place: Place, ostiary: Command) -> None:
+    def installed(archive: Path) -> str:
+        return ostiary("install", archive, place.target, "--backend", "onnxruntime")[2]
+
+    held = make(place.folder / "held")
+    names = [path.name for path in held.iterdir() if path.name not in (MANIFEST, SIGNATURE)]
+    files = {name: (held / name).read_bytes() for name in names}
+    head = made_verifier.made(sha256(files["encoder.onnx"]), 3)
+    write_manifest(held, files | {VERIFIER: to_text(head)})
+    (held / VERIFIER).write_bytes(to_text(head))
+    assert installed(held) == "", "nobody misses what was not there"
+    assert installed(held) == ""
+    assert "had a logistic head and this one has none" in installed(place.archive)
+    assert "logistic" not in installed(place.archive)
 
 
 @pytest.mark.parametrize("command", ["check", "install"])

@@ -12,7 +12,9 @@ from fakes import image, unit
 from places import ostiary, refused, write_png
 
 from edge.adapters.store import Store
+from edge.core.calibration import threshold
 from edge.core.types import Template
+from edge.core.verifier import probability
 from edge.runtime import bundle as bundles
 from edge.runtime import verifier_file
 from edge.runtime.bundle import INT8
@@ -78,16 +80,26 @@ def test_verify_asks_the_bundles_head_where_it_is_told_to(
     shutil.copytree(bundle_dir, folder)
     loaded = bundles.read(folder)
     int8 = loaded.manifest.files[loaded.model(INT8).file]
+    asked = ("verify", "--bundle", folder, "--verifier", "--json", a, b)
     for bias, code in ((20.0, 0), (-20.0, 1)):
         head = made_verifier.made(loaded.encoder_id, loaded.dim, -0.1, bias, int8)
         held = {VERIFIER: verifier_file.to_text(head)}
         finish.write_manifest(folder, loaded.manifest, held)
         signing.sign_bundle(folder, signing.read_seed(signing.default_key()))
-        done = ostiary("verify", "--bundle", folder, "--verifier", "--json", a, b)
+        done = ostiary(*asked)
         found = json.loads(done.stdout)
         assert done.returncode == code, done.stderr
         assert found["score"] >= found["tau"]
         assert (found["probability"] >= found["least_probability"]) == found["same"] == (not code)
+        least = threshold(head.curve("float_int8"), 1e-3, 1)
+        assert found["least_probability"] == probability(least.tau)
+    for fmr, supported in ((0.01, True), (2e-4, False)):
+        found, least = (
+            json.loads(ostiary(*asked, "--fmr", str(fmr)).stdout),
+            threshold(head.curve("float_int8"), fmr, 1),
+        )
+        assert found["least_probability"] == probability(least.tau)
+        assert found["tau_supported"] == least.supported == supported
     plain = ostiary("verify", "--bundle", folder, "--json", a, b)
     assert "probability" not in json.loads(plain.stdout)
     assert plain.returncode == 0
@@ -128,6 +140,14 @@ def test_enroll_identify_forget(profile: Path, people: Path, portrait_file: Path
     assert found["decision"]["subject"] == "obama"
     assert [c["subject"] for c in found["candidates"]] == ["obama", "biden"]
     assert found["tau"]["k"] == 2
+    # Where claims are put to a head that this bundle has not, a desk may still ask who it is.
+    asking = profile.with_name("asking.toml")
+    asking.write_text(
+        profile.read_text()
+        + '[claims]\nsource = "stdin:"\n[recognition]\nmode = "verify"\nverifier = true\n'
+    )
+    again = ostiary("identify", "--config", asking, people / "obama2.jpg", "--json")
+    assert json.loads(again.stdout) == found, again.stderr
     denied = ostiary("identify", "--config", profile, portrait_file)
     assert denied.returncode == 1
     assert "denied / unknown" in denied.stdout

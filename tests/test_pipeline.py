@@ -1,6 +1,10 @@
 """The real models on a real photo, and enrollment from it."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import cv2
+import made_verifier
 import numpy as np
 import pytest
 from places import DATA
@@ -12,6 +16,8 @@ from edge.core.types import Image
 from edge.enrollment import enroll
 from edge.errors import EnrollmentRefused
 from edge.pipeline import Pipeline
+from edge.runtime.bundle import FLOAT, INT8, Bundle
+from edge.runtime.det import Comparison
 from scripts import trial
 
 
@@ -40,6 +46,27 @@ def test_the_embedding_survives_light_scale_and_turn(pipeline: Pipeline, portrai
         np.ascontiguousarray(portrait[:, ::-1]),
     ):
         assert float(embedding(pipeline, changed) @ reference) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("models", "comparison"),
+    [((FLOAT, INT8), "float_int8"), ((FLOAT,), "float_float")],
+)
+def test_curve_and_head_are_those_of_the_probes_made_here(
+    bundle: Bundle, models: tuple[str, ...], comparison: Comparison
+) -> None:
+    hashed = bundle.manifest.files[bundle.model(INT8).file]
+    file = made_verifier.made(bundle.encoder_id, bundle.dim, int8=hashed)
+    runner = SimpleNamespace(precision="float")
+    proven = SimpleNamespace(backend="none", refused=(), runners=dict.fromkeys(models, runner))
+    pipeline = Pipeline(replace(bundle, verifier=file), proven)
+    head, judged = pipeline.head()
+    assert head.weights.tolist() == file.weights
+    wanted = getattr(file, comparison).counts
+    assert judged.impostor_at_or_above.tolist() == wanted.impostor_at_or_above
+    assert file.float_float.counts != file.float_int8.counts
+    counted = getattr(bundle.measured, comparison)
+    assert pipeline.curve().impostor_at_or_above.tolist() == counted.impostor_at_or_above
 
 
 def test_a_picture_without_a_face_has_none(pipeline: Pipeline) -> None:

@@ -26,6 +26,7 @@ BOARDS = {
 }  # fmt: skip
 LEFT_OUT = {
     "bundle.next": "only while a fleet changes its encoder",
+    "recognition.verifier": "a version before it, gone back to, would not read the profile",
     "claims.source": "only in verify mode, and only the site knows its reader",
     "claims.cards": "the same",
     "mqtt.username": "in place of a certificate",
@@ -35,7 +36,7 @@ LEFT_OUT = {
     "roster.stale_after_s": "the same",
 }
 """Keys that a profile may have as a comment only, and why."""
-MORE_THAN_A_LINE = ("recognition.mode", "access.groups", "bundle.next")
+MORE_THAN_A_LINE = ("recognition.mode", "recognition.verifier", "access.groups", "bundle.next")
 """Keys whose other choice goes together with other lines."""
 LINE = re.compile(r'(?P<left_out>#?)(?:\[(?P<table>[a-z.]+)\]|(?P<key>[a-z0-9_]+|"\w+") = .+)')
 """A line of TOML, or one that waits to be uncommented; prose has a space after its `#`."""
@@ -68,7 +69,9 @@ def choices(text: str) -> Iterator[str]:
         if out and name.split(".")[0] not in tables and name not in MORE_THAN_A_LINE:
             yield chosen(text, line)
     verify = chosen(text, next(x for n, out, x in lines_of(text) if out and "verify" in x))
-    yield re.sub(r"^#(?=\[claims|source|\"\w+\" = )", "", verify, flags=re.M)
+    verify = re.sub(r"^#(?=\[claims|source|\"\w+\" = )", "", verify, flags=re.M)
+    yield verify
+    yield re.sub(r"^#(?=verifier = )", "", verify, flags=re.M)
     password = re.sub(r"^(?=(cert|key) = )", "#", text, flags=re.M)
     yield re.sub(r"^#(?=username|password_file)", "", password, flags=re.M)
     yield in_a_fleet(text)
@@ -125,6 +128,7 @@ def test_every_choice_of_a_profile_is_a_good_profile(path: Path, tmp_path: Path)
     assert set(json.loads(done.stdout).values()) == {"ok"}, done.stdout
     loaded = [load_config(file) for file in files]
     assert {config.recognition.mode.value for config in loaded} == {"identify", "verify"}
+    assert {config.recognition.verifier for config in loaded} == {False, True}
     assert {config.mqtt.username for config in loaded} == {None, "north-door"}
     assert {config.claims is None for config in loaded} == {True, False}
     assert {config.roster is None for config in loaded} == {True, False}

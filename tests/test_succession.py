@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import made_verifier
 import msgspec
 import numpy as np
 import pytest
@@ -15,15 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import models
-from edge.config import BundleChoice, Camera, Config, Device, Recognition, State, load_config
-from edge.core.policy import Mode
+from edge.config import BundleChoice, Camera, Config, Device, State, load_config
 from edge.errors import BundleError
 from edge.models import Chosen, choose_models
 from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
 from edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
 from edge.runtime.det import DET_CURVE, Counts, DetFile
-from edge.runtime.verifier_file import VERIFIER
 from edge.succession import Succession
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
@@ -194,32 +190,6 @@ def test_a_broken_next_is_refused_by_name_and_not_awaited(
     assert not chosen.succession.complete(site.people)
 
 
-def with_head(folder: Path) -> None:
-    """A logistic head of the bundle's own encoder."""
-    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    head = made_verifier.made(manifest.encoder_id, manifest.dim)
-    (folder / VERIFIER).write_bytes(verifier_file.to_text(head))
-    rewrite(folder, [*manifest.files, VERIFIER])
-
-
-@pytest.mark.parametrize("due", [True, False])
-def test_a_next_without_the_head_that_the_profile_asks_for_is_refused(site: Two, due: bool) -> None:
-    asked = Recognition(mode=Mode.VERIFY, verifier=True)
-    site.config = msgspec.structs.replace(site.config, recognition=asked)
-    with_head(site.now)
-    if not due:
-        site.people.append({site.old})
-    chosen = site.start()
-    site.stays(chosen)
-    (refused,) = chosen.refused
-    assert "no verifier.json" in refused
-    assert str(site.after) in refused
-    assert not chosen.succession.complete([{site.new}])
-    with_head(site.after)
-    site.people = [{site.new}]
-    site.has_changed(site.start())
-
-
 def test_a_next_that_is_not_due_is_not_run(site: Two) -> None:
     site.people.append({site.old})
     wrong_golden(site.after)
@@ -228,7 +198,7 @@ def test_a_next_that_is_not_due_is_not_run(site: Two) -> None:
     assert chosen.refused == ()
 
 
-@pytest.mark.parametrize("harm", [unsigned, changed, wrong_golden])
+@pytest.mark.parametrize("harm", [unsigned, changed, wrong_golden, without_curve])
 def test_where_the_old_bundle_is_broken_the_next_stands_in(
     site: Two, harm: Callable[[Path], None]
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.core.metrics import Rate
-from edge.runtime.verifier_file import Bin
+from edge.runtime.verifier_file import FMR, Bin
 from export import charts
 from export.charts import Chart, Plot
 
@@ -71,6 +71,13 @@ def areas(
 def _rate(value: float, drawn: Values) -> Rate:
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Rate(value, float(low), float(high))
+
+
+def fnmr(genuine: Values, impostor: Values) -> float:
+    """The share of genuine pairs below a threshold that 1 in 1000 impostor pairs reach."""
+    allowed = int(FMR * len(impostor))
+    highest = np.partition(impostor, len(impostor) - allowed - 1)[len(impostor) - allowed - 1]
+    return float((genuine <= highest).mean())
 
 
 def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BINS) -> list[Bin]:

@@ -16,7 +16,7 @@ from edge.core.verifier import Verifier, probability
 from edge.errors import PhotoError
 from edge.runtime import verifier_file
 from edge.runtime.det import Counts
-from edge.runtime.verifier_file import Judged, VerifierFile
+from edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
 from training import reliability
 from training.reliability import Ranking, Rows, Values
 
@@ -24,8 +24,7 @@ GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
 """Of logits. Beyond 30 a probability in float64 tells no two of them apart any more."""
 STRENGTHS = (1e-4, 3e-4, 1e-3, 1e-2)
 """Weaker ones fit the few hundred people at hand, and are at times chosen by a few photos."""
-LEAST_PEOPLE = 3
-MOST_ERROR = 0.05
+LEAST_CALIBRATED = 20
 CHUNK = 1 << 15
 Say = Callable[[str], None]
 
@@ -101,11 +100,20 @@ def pairs_of(person: Rows, rng: np.random.Generator | None = None, impostors: in
 
 def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
     """The head's z (n,) of some pairs by the device's own code, against int8 probes if given."""
+    return _compared(head.logits, given, pairs)
+
+
+def cosines(given: Embedded, pairs: Pairs) -> Values:
+    """The scores (n,) of some pairs, against int8 probes if given."""
+    return _compared(lambda a, b: np.einsum("ij,ij->i", a, b, dtype=float), given, pairs)
+
+
+def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: Pairs) -> Values:
     probes = given.templates if given.probes is None else given.probes
     found = np.empty(len(pairs.first))
     for start in range(0, len(found), CHUNK):
         rows = slice(start, start + CHUNK)
-        found[rows] = head.logits(given.templates[pairs.first[rows]], probes[pairs.second[rows]])
+        found[rows] = how(given.templates[pairs.first[rows]], probes[pairs.second[rows]])
     return found
 
 
@@ -178,10 +186,8 @@ def _minimise(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor]) 
 def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judged:
     """What a head is worth on people that it has never seen, beside the plain distance."""
     pairs = pairs_of(given.person)
-    z = logits(head, given, pairs)
-    probes = given.templates if given.probes is None else given.probes
     # -d^2 = 2 * cosine - 2 ranks as the cosine does.
-    plain = np.einsum("ij,ij->i", given.templates[pairs.first], probes[pairs.second], dtype=float)
+    z, plain = logits(head, given, pairs), cosines(given, pairs)
     a, b = given.person[pairs.first], given.person[pairs.second]
     people = a[: pairs.genuines], np.stack([a, b], axis=1)[pairs.genuines :]
     auc, distance, gain = reliability.areas(pairs.split(z), pairs.split(plain), people, seed=seed)
@@ -190,7 +196,8 @@ def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judge
     said = [np.vectorize(probability)(part) for part in (genuine, impostor)]
     bins = reliability.reliability(said[0], said[1], prior)
     counts = Counts(len(impostor), len(genuine), above.tolist(), below.tolist())
-    return Judged(counts, auc, distance, gain, reliability.calibration_error(bins), bins)
+    lost, error = reliability.fnmr(*pairs.split(plain)), reliability.calibration_error(bins)
+    return Judged(counts, auc, distance, gain, lost, error, bins)
 
 
 def train(
@@ -237,12 +244,16 @@ def train(
 def _people(person: Rows, how: Settings, rng: np.random.Generator) -> list[Rows]:
     """Who is fitted on, who is calibrated on, and who is judged."""
     shuffled = rng.permutation(np.unique(person))
-    if len(shuffled) < LEAST_PEOPLE:
-        raise PhotoError(
-            f"photos of {len(shuffled)} people", "three parts need people of their own"
-        )
     cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
-    return np.split(shuffled, cuts.round().astype(int))
+    parts = np.split(shuffled, cuts.round().astype(int))
+    _, calibrated, judged = map(len, parts)
+    if calibrated < LEAST_CALIBRATED or judged < LEAST_PEOPLE:
+        raise PhotoError(
+            f"photos of {len(shuffled)} people leave {calibrated} to calibrate on and {judged} to"
+            f" judge on; {LEAST_CALIBRATED} and {LEAST_PEOPLE} are the least",
+            "give photos of more people",
+        )
+    return parts
 
 
 def _chosen(
@@ -266,22 +277,3 @@ def _chosen(
 
 def _told(part: Embedded) -> str:
     return f"{len(part.person)} photos of {len(np.unique(part.person))} people"
-
-
-def objections(file: VerifierFile) -> list[str]:
-    """Why a head should not be used: it ranks worse than the plain distance, or is not true."""
-    found = []
-    for name, judged in (("float", file.float_float), ("int8", file.float_int8)):
-        if judged is None:
-            continue
-        if judged.gain.high < 0:
-            found.append(
-                f"against {name} probes its AUC {judged.auc.value:.5f} is below the plain"
-                f" distance's {judged.distance_auc.value:.5f}"
-            )
-        if judged.calibration_error > MOST_ERROR:
-            found.append(
-                f"against {name} probes its calibration error is {judged.calibration_error:.3f},"
-                f" more than {MOST_ERROR}"
-            )
-    return found

@@ -60,7 +60,7 @@ def install_command(
 
     Example: `ostiary bundle install hq-3.zip /var/lib/ostiary/bundle --keys /etc/ostiary/keys`
     """
-    before = _encoder(target)
+    before = _replaced(target)
     proven: list[Proven] = []
     bundle = install(
         archive,
@@ -69,14 +69,19 @@ def install_command(
         prove=lambda staged: proven.append(_prove(staged, backend)),
     )
     _show(bundle, proven[0], json)
-    if before not in (None, bundle.encoder_id):
+    if before is not None and before.encoder_id != bundle.encoder_id:
         err.print("[yellow]the encoder is another one: enroll everybody again[/]")
+    if before is not None and before.verifier and not bundle.verifier:
+        err.print(
+            "[yellow]the one before had a logistic head and this one has none: a door whose profile"
+            " says `verifier = true` will not start with it[/]"
+        )
 
 
-def _encoder(target: Path) -> str | None:
-    """The encoder of the bundle that is replaced, if one can be read."""
+def _replaced(target: Path) -> Bundle | None:
+    """The bundle that is replaced, if one can be read."""
     try:
-        return bundles.read(target).encoder_id
+        return bundles.read(target)
     except BundleError:
         return None
 

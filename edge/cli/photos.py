@@ -160,7 +160,7 @@ class _Head:
         self.least = threshold(judged, fmr, 1)
 
     def said(self, template: Floats, probe: Floats) -> dict[str, float]:
-        said = self._verifier.probability(template[None], probe)
+        _, said = self._verifier.likeliest(template[None], probe)
         return {"probability": said, "least_probability": probability(self.least.tau)}
 
 

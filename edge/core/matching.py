@@ -105,14 +105,18 @@ class Gallery:
     def verify(self, probe: Floats, subject: str, head: Verifier | None = None) -> Candidate | None:
         """The best score of one subject's own templates; None where it is not enrolled.
 
-        With a head, its best probability of them stands beside the score.
+        With a head, probability and score are those of its likeliest template: one template must
+        meet both.
         """
         own = self._rows.get(subject)
         if not own:
             return None
         rows = np.array(own)
-        said = None if head is None else head.probability(self._templates[rows], probe)
-        return Candidate(subject, float(self._exact(rows, probe).max()), said)
+        scores = self._exact(rows, probe)
+        if head is None:
+            return Candidate(subject, float(scores.max()))
+        at, said = head.likeliest(self._templates[rows], probe)
+        return Candidate(subject, float(scores[at]), said)
 
     def identify(self, probe: Floats, top: int = 2) -> tuple[Candidate, ...]:
         """The `top` nearest subjects, best first (ties by name), each with its best score."""

@@ -27,9 +27,11 @@ class Verifier:
         apart = np.abs(templates.astype(np.float64) - probe.astype(np.float64))
         return np.asarray(apart @ self.weights + self.bias)
 
-    def probability(self, templates: Floats, probe: Floats) -> float:
-        """p, 0 to 1, of the template that is likeliest; NaN where one of them gives none."""
-        return probability(float(self.logits(templates, probe).max()))
+    def likeliest(self, templates: Floats, probe: Floats) -> tuple[int, float]:
+        """Which template is likeliest of the probe's person, and its p; one that is NaN is it."""
+        logits = self.logits(templates, probe)
+        at = int(logits.argmax())
+        return at, probability(float(logits[at]))
 
 
 def probability(logit: float) -> float:

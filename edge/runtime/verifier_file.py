@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edge.core.calibration import DetCurve
+from edge.core.calibration import DetCurve, threshold
 from edge.core.metrics import Rate
 from edge.core.verifier import Verifier
 from edge.errors import BundleError
@@ -16,6 +16,10 @@ from edge.runtime.det import Comparison, Counts, Sha256, curve_of
 
 VERIFIER = "verifier.json"
 SCHEMA = 1
+FMR = 1e-3
+"""Where head and plain distance are compared."""
+LEAST_PEOPLE = 50
+"""Fewer that were judged are no evidence, however many pairs they make."""
 AGAIN = "ostiary-train verifier --bundle BUNDLE --faces DIR makes one for this bundle"
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -37,13 +41,15 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one comparison showed on the judged people: counts over the file's `logits`, and rates.
 
-    `gain` is the AUC of the head less that of the plain distance, on the same pairs.
+    `gain` is the AUC of the head less that of the plain distance, on the same pairs, and
+    `distance_fnmr` the latter's FNMR where its FMR is 1e-3 on them.
     """
 
     counts: Counts
     auc: Rate
     distance_auc: Rate
     gain: Rate
+    distance_fnmr: Share
     calibration_error: Share
     reliability: list[Bin]
 
@@ -82,6 +88,11 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise BundleError(f"{VERIFIER} has no {comparison} comparison", AGAIN)
         return curve_of(VERIFIER, self.logits, judged.counts, self.data_set)
 
+    def fnmr(self, comparison: Comparison = "float_float") -> float:
+        """The FNMR of the head alone with the threshold that a door takes for an FMR of 1e-3."""
+        curve = self.curve(comparison)
+        return curve.fnmr(threshold(curve, FMR, 1).tau)
+
     def check(self, encoder_id: str, dim: int, int8_sha256: str | None) -> None:
         """Raises BundleError where it is not of this bundle's encoders or no number is one."""
         if self.schema != SCHEMA:
@@ -94,6 +105,15 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise BundleError(f"{VERIFIER} has a weight that is no number", AGAIN)
         if int8_sha256 is not None and self.int8_sha256 not in (None, int8_sha256):
             raise BundleError(f"{VERIFIER} was judged with another int8 encoder", AGAIN)
+        if (self.float_int8 is None) != (self.int8_sha256 is None):
+            raise BundleError(
+                f"{VERIFIER} does not say which int8 encoder it was judged with", AGAIN
+            )
+        if self.people < LEAST_PEOPLE:
+            raise BundleError(
+                f"{VERIFIER} was judged on {self.people} people, {LEAST_PEOPLE} are the least",
+                AGAIN,
+            )
         for comparison in ("float_float", "float_int8"):
             if getattr(self, comparison) is not None:
                 self.curve(comparison)

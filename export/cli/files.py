@@ -83,11 +83,15 @@ def attach(
     loaded = bundles.read(bundle)
     with stages("attach") as say:
         finish.attach(loaded, verifier, key, say)
-    problems = finish.objections(bundles.read(bundle))
+    done = bundles.read(bundle)
+    problems, insisted = finish.objections(done), done.head().insisted
+    told = {"bundle": str(bundle), "signed": not problems, "problems": problems}
     if json:
-        print_json({"bundle": str(bundle), "signed": not problems, "problems": problems})
+        print_json({**told, "insisted": insisted})
     else:
         out.print(escape(f"{verifier} is in {bundle}" + "".join(f"; {p}" for p in problems)))
+        if insisted:
+            out.print(escape(f"it was insisted on: {insisted}"))
     if problems:
         raise typer.Exit(FAILED)
 

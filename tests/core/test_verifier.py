@@ -34,7 +34,9 @@ def test_it_is_torchs_within_1e_6() -> None:
         apart = (torch.from_numpy(a).double() - torch.from_numpy(b).double()).abs()
         wanted = apart @ torch.from_numpy(HEAD.weights) + HEAD.bias
         assert np.abs(HEAD.logits(a, b) - wanted.numpy()).max() < 1e-6
-        assert HEAD.probability(a, b) == pytest.approx(float(wanted.sigmoid().max()), abs=1e-6)
+        at, said = HEAD.likeliest(a, b)
+        assert at == int(wanted.argmax())
+        assert said == pytest.approx(float(wanted.sigmoid().max()), abs=1e-6)
 
 
 @pytest.mark.parametrize(("logit", "wanted"), [(0, 0.5), (1e4, 1.0), (-1e4, 0.0), (-40, 4.2e-18)])
@@ -56,14 +58,27 @@ def test_of_several_templates_the_likeliest_counts_and_of_the_claimed_only() -> 
     alice, bob = (gallery.verify(PROBE, who, HEAD) for who in ("alice", "bob"))
     assert alice is not None
     assert bob is not None
-    assert alice.probability == HEAD.probability(near[None], PROBE)
+    assert alice.probability == HEAD.likeliest(near[None], PROBE)[1]
     assert alice.score == pytest.approx(float(near @ PROBE), abs=1e-6), "the score stays a cosine"
-    assert bob.probability == HEAD.probability(TEMPLATES[4:], PROBE)
+    assert bob.probability == HEAD.likeliest(TEMPLATES[4:], PROBE)[1]
     assert gallery.verify(PROBE, "alice").probability is None
+
+
+def test_one_template_must_meet_both() -> None:
+    """By tau the first of them is the nearer, by a head that looks at the last value the second."""
+    probe = unit([1.0, 1.0, 0.0])
+    near, liked = unit([1.0, 1.0, 0.2]), unit([1.0, 0.0, 0.0])
+    gallery, head = Gallery(3), Verifier(np.array([0.0, 0.0, -20.0]), 1.0)
+    for both in (np.vstack([near, liked]), np.vstack([liked, near])):
+        gallery.put("alice", both)
+        found, plain = gallery.verify(probe, "alice", head), gallery.verify(probe, "alice")
+        assert found.probability == probability(1.0)
+        assert found.score == pytest.approx(float(liked @ probe), abs=1e-6)
+        assert plain.score == pytest.approx(float(near @ probe), abs=1e-6)
 
 
 def test_what_is_no_number_is_none_of_the_templates_merit() -> None:
     broken = TEMPLATES.copy()
     broken[0, 0] = np.nan
-    assert math.isnan(HEAD.probability(broken[:1], PROBE))
-    assert math.isnan(HEAD.probability(broken, PROBE))
+    assert math.isnan(HEAD.likeliest(broken[:1], PROBE)[1])
+    assert math.isnan(HEAD.likeliest(broken[::-1], PROBE)[1])

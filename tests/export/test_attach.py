@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import made_verifier
+import msgspec
 import pytest
 from tiny_bundle import state
 
@@ -14,7 +16,8 @@ from edge.runtime import bundle as bundles
 from edge.runtime import verifier_file
 from edge.runtime.bundle import INT8, Bundle
 from edge.runtime.verifier_file import VERIFIER, VerifierFile
-from export import finish
+from export import finish, signing
+from export.cli import files as commands
 
 QUIET = lambda stage: None  # noqa: E731
 
@@ -71,6 +74,37 @@ def test_one_of_another_encoder_is_refused_and_nothing_changes(
     with pytest.raises(BundleError, match=message):
         attach(loaded, head, tmp_path)
     assert state(tmp_path) == before | {"head.json": verifier_file.to_text(head)}
+
+
+def test_it_says_that_another_key_signs_now_and_a_missing_one_changes_nothing(
+    loaded: Bundle, tmp_path: Path
+) -> None:
+    file, said, before = tmp_path / "head.json", [], state(loaded.path)
+    file.write_bytes(verifier_file.to_text(head_of(loaded)))
+    with pytest.raises(BundleError, match="there is no key"):
+        finish.attach(loaded, file, tmp_path / "none.key", said.append)
+    assert (said, state(loaded.path)) == ([], before), "not even begun"
+    finish.attach(loaded, file, None, said.append)
+    assert not any("devices must trust" in line for line in said)
+    other = signing.keygen(tmp_path / "other.key")
+    finish.attach(loaded, file, tmp_path / "other.key", said.append)
+    told = f"signed by {loaded.signer[:16]}: devices must trust {other[:16]} now"
+    assert told in said[-1]
+
+
+def test_it_says_that_a_head_was_insisted_on(
+    loaded: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "head.json"
+    for insisted in ("it is not true", ""):
+        head = msgspec.structs.replace(head_of(loaded), insisted=insisted)
+        file.write_bytes(verifier_file.to_text(head))
+        commands.attach(loaded.path, file)
+        said = capsys.readouterr().out.replace("\n", " ")
+        assert ("insisted on: it is not true" in said) == bool(insisted)
+        assert ("Insisted on" in (loaded.path / "report.html").read_text()) == bool(insisted)
+        commands.attach(loaded.path, file, json=True)
+        assert json.loads(capsys.readouterr().out)["insisted"] == insisted
 
 
 def test_a_file_that_is_missing_or_none_is_named(loaded: Bundle, tmp_path: Path) -> None:

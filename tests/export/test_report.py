@@ -266,12 +266,16 @@ def test_axes_name_round_values() -> None:
 
 def test_a_logistic_head_is_told_with_what_it_was_worth() -> None:
     head = made_verifier.made(FLOAT, 512, int8="b2" * 32)
+    both = [made_verifier.judged(plain_fnmr=0.0321, false=false) for false in (-4.0, -2.0)]
+    head = msgspec.structs.replace(head, float_float=both[0], float_int8=both[1])
     page = render(manifest(), None, None, None, None, [], head)
     told = words(page)
     assert "made up &lt;faces&gt;" in page
-    assert "300 photos of 30 people" in told
+    assert "300 photos of 60 people" in told
     for name in ("float templates, float probes", "float templates, int8 probes"):
-        assert f"{name} 0.99000 0.99000 -0.00100 to 0.00100 0.0100" in told
+        fnmr = head.fnmr("float_int8" if "int8" in name else "float_float")
+        rates = f"0.99000 0.99000 -0.00100 to 0.00100 {fnmr:.4f} 0.0321 0.0100"
+        assert f"{name} {rates}" in told
     assert "Insisted" not in told
     bad = msgspec.structs.replace(head, insisted="its AUC <is> below")
     assert "Insisted on: its AUC &lt;is&gt; below" in render(

@@ -72,6 +72,8 @@ def test_it_is_under_the_signature(tmp_path: Path, good: VerifierFile) -> None:
         ({"schema": 2}, "schema 2"),
         ({"prior": 1.0}, r"\$\.prior"),
         ({"logits": [0.0, 1.0]}, "not a curve"),
+        ({"int8_sha256": "b" * 64}, "does not say which int8"),
+        ({"people": 49}, "judged on 49 people, 50 are the least"),
         ({"extra": 1}, "unknown field `extra`"),
     ],
 )
@@ -98,6 +100,21 @@ def test_too_few_pairs_are_no_evidence(good: VerifierFile) -> None:
     judged = msgspec.structs.replace(good.float_float, counts=few)
     with pytest.raises(BundleError, match=r"verifier\.json was measured on 29999 impostor pairs"):
         msgspec.structs.replace(good, float_float=judged).check(good.encoder_id, 3, None)
+
+
+def test_judged_with_int8_probes_of_nobody_knows_which_it_is_refused(good: VerifierFile) -> None:
+    judged = msgspec.structs.replace(good, float_int8=good.float_float)
+    with pytest.raises(BundleError, match="does not say which int8"):
+        judged.check(good.encoder_id, 3, None)
+
+
+def test_its_fnmr_is_met_with_the_threshold_that_a_door_takes() -> None:
+    head = made_verifier.made("a" * 64, 3, int8="b" * 64)
+    for comparison in ("float_float", "float_int8"):
+        counts = getattr(head, comparison).counts
+        at = next(i for i, n in enumerate(counts.impostor_at_or_above) if n <= 40)
+        assert head.fnmr(comparison) == counts.genuine_below[at] / 2000
+    assert head.fnmr("float_float") < head.fnmr("float_int8")
 
 
 def test_of_another_int8_encoder_it_is_refused_and_unjudged_it_is_not_asked() -> None:

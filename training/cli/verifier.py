@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, out, print_json, progress
+from edge.cli.console import out, print_json
 from edge.errors import ConfigError
 from edge.files import write_atomically
 from edge.runtime import bundle as bundles
@@ -17,11 +18,14 @@ from edge.runtime import verifier_file
 from edge.runtime.bundle import FLOAT, INT8, Bundle
 from edge.runtime.verifier_file import Judged, VerifierFile
 from export import page, running
-from export.crops import read_crops
-from training import reliability, verifier
+from export import table as tables
+from training import objections, reliability, verifier
+from training.cli.faces import found_in, say
 from training.verifier import Embedded, Settings
 
 FAILED = 1
+CALIBRATION = "calibration.json"
+"""A bundle's table."""
 
 
 def register(app: typer.Typer) -> None:
@@ -41,14 +45,15 @@ def make(
 ) -> None:
     """Fit the logistic head on some people, calibrate it on others, and judge it on others again.
 
-    A page with the reliability diagram goes beside it. Exit code 1: it ranks strangers worse than
-    the plain distance does, or its probabilities are not true, and nothing was written.
+    A page with the reliability diagram goes beside it. Give people that the encoder did not learn
+    on; photos that its int8 was calibrated on are left out. Exit code 1: it ranks strangers worse
+    than the plain distance does, refuses many more than tau would, or its probabilities are not
+    true, and nothing was written.
 
     Example: `ostiary-train verifier --bundle bundle --faces lfw --out verifier.json`, then
     `ostiary-export attach bundle verifier.json`
     """
-    if out_file.suffix == ".html":
-        raise ConfigError(f"{out_file} is where the page goes", "--out verifier.json")
+    _check_place(out_file)
     loaded = bundles.read(bundle)
     int8 = loaded.manifest.models.encoder_int8
     made = verifier.train(
@@ -57,9 +62,9 @@ def make(
         data_set or faces.name,
         loaded.manifest.files[int8.file] if int8 else None,
         Settings(seed=seed),
-        lambda stage: err.print(f"[dim]{escape(stage)}[/]"),
+        say,
     )
-    problems = verifier.objections(made)
+    problems = objections.objections(made)
     made = msgspec.structs.replace(made, insisted="; ".join(problems))
     written = insist or not problems
     if written:
@@ -72,11 +77,22 @@ def make(
         raise typer.Exit(FAILED)
 
 
+def _check_place(path: Path) -> None:
+    """Refuse what could not be written in the end, before minutes are spent on it."""
+    if path.suffix == ".html":
+        raise ConfigError(f"{path} is where the page goes", "--out verifier.json")
+    # In this order: what is a folder need not have a name that another suffix fits.
+    if path.is_dir() or path.with_suffix(".html").is_dir():
+        raise ConfigError(f"{path}, or the page beside it, is a folder", "--out verifier.json")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"can not write to {path.parent}", "give a folder that is there")
+
+
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
-    """Every face by the bundle's encoders."""
-    bar, done = progress("finding faces")
-    with bar:
-        crops = read_crops(loaded, faces, "auto", done)
+    """Every face by the bundle's encoders, but for those that something in it was fitted on."""
+    crops = found_in(faces, loaded, min_images=1).crops
+    if CALIBRATION in loaded.manifest.files:
+        crops = crops.without(tables.read(loaded.path / CALIBRATION).photos)
     by = {
         name: running.embed((loaded.path / model.file).read_bytes(), crops.images, model.spec)
         for name, model in loaded.manifest.models.items().items()
@@ -85,34 +101,36 @@ def _embedded(loaded: Bundle, faces: Path) -> Embedded:
     return Embedded(by[FLOAT], crops.person, by.get(INT8))
 
 
-def comparisons(made: VerifierFile) -> list[tuple[str, Judged]]:
-    """What was judged, in words."""
-    both = [("float probes", made.float_float), ("int8 probes", made.float_int8)]
-    return [(name, judged) for name, judged in both if judged is not None]
+def comparisons(made: VerifierFile) -> list[tuple[str, Judged, float]]:
+    """What was judged, in words, and the head's FNMR at FMR 1e-3."""
+    both = [(name, which, getattr(made, which)) for name, which in objections.PROBES.items()]
+    return [(name, judged, made.fnmr(which)) for name, which, judged in both if judged is not None]
 
 
 def _write(made: VerifierFile, path: Path) -> None:
     shown = [
-        (name, judged, reliability.diagram(judged.reliability, f"Reliability, {name}"))
-        for name, judged in comparisons(made)
+        (name, judged, fnmr, reliability.diagram(judged.reliability, f"Reliability, {name}"))
+        for name, judged, fnmr in comparisons(made)
     ]
     text = page.template("training", "verifier.html.j2").render(file=made, shown=shown)
     try:
-        write_atomically(path, verifier_file.to_text(made))
+        # Last of all: where there is a head, its page is there too.
         write_atomically(path.with_suffix(".html"), text.encode())
+        write_atomically(path, verifier_file.to_text(made))
     except OSError as error:
         raise ConfigError(f"can not write {path}: {error.strerror}", "free some space") from error
 
 
 def _show(made: VerifierFile, problems: list[str], path: Path | None) -> None:
-    for name, judged in comparisons(made):
+    for name, judged, fnmr in comparisons(made):
         low, high = judged.gain.low, judged.gain.high
         area, plain = judged.auc.value, judged.distance_auc.value
         verdict = "better" if low > 0 else "worse" if high < 0 else "neither better nor worse"
         out.print(
             f"{name}: AUC {area:.5f}, the plain distance {plain:.5f}:"
             f" {verdict} (gain {low:+.5f} to {high:+.5f});"
-            f" calibration error {judged.calibration_error:.4f}"
+            f" calibration error {judged.calibration_error:.4f};"
+            f" FNMR at FMR 1e-3 {fnmr:.4f}, tau's {judged.distance_fnmr:.4f}"
         )
     people = (made.fitted_people, made.calibrated_people, made.people)
     out.print("fitted on {} people, calibrated on {}, judged on {}".format(*people))

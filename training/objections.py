@@ -1,0 +1,38 @@
+"""What speaks against a logistic head, by what it showed on people that it had never seen."""
+
+from __future__ import annotations
+
+from edge.runtime.det import Comparison
+from edge.runtime.verifier_file import VerifierFile
+
+MOST_ERROR = 0.05
+MOST_LOST = 0.05
+"""Of TAR at FMR 1e-3: a head may only refuse, and must not refuse so many more than tau does."""
+PROBES: dict[str, Comparison] = {"float probes": "float_float", "int8 probes": "float_int8"}
+
+
+def objections(file: VerifierFile) -> list[str]:
+    """Why a head should not be used: it ranks worse than the plain distance, refuses many more
+    than tau would, or is not true."""
+    found = []
+    for name, comparison in PROBES.items():
+        judged = getattr(file, comparison)
+        if judged is None:
+            continue
+        lost = file.fnmr(comparison) - judged.distance_fnmr
+        if lost > MOST_LOST:
+            found.append(
+                f"against {name} it loses {lost:.3f} of TAR at FMR 1e-3 to the plain"
+                f" distance, more than {MOST_LOST}"
+            )
+        if judged.gain.high < 0:
+            found.append(
+                f"against {name} its AUC {judged.auc.value:.5f} is below the plain"
+                f" distance's {judged.distance_auc.value:.5f}"
+            )
+        if judged.calibration_error > MOST_ERROR:
+            found.append(
+                f"against {name} its calibration error is {judged.calibration_error:.3f},"
+                f" more than {MOST_ERROR}"
+            )
+    return found
