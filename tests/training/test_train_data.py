@@ -191,6 +191,7 @@ def test_people_of_one_image_each_are_refused_with_what_to_do(
     assert "two people or more" in caught.value.hint
 
 
+@pytest.mark.long
 @needs_orl
 def test_the_commands_tell_it_and_draw_it(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     command = ("check-data", folder, "--bundle", bundle.path)

@@ -8,9 +8,11 @@ import msgspec
 import onnx
 import pytest
 from places import ostiary, refused
+from typer.testing import CliRunner
 
 from edge.errors import ConfigError
 from training import evaluation, learn, log
+from training.__main__ import app
 from training.cli import fit
 from training.log import EpochLine, StepLine
 from training.settings import Settings, Start
@@ -28,16 +30,15 @@ def arguments(folder: Path, faces: Path, bundle: Path, settings: str = SETTINGS)
 
 
 def test_the_lists_name_what_settings_may_say() -> None:
+    runner = CliRunner()
     for command, name in (("encoders", "small-28"), ("losses", "triplet")):
-        listed = ostiary(command, "--json", program="training")
-        assert name in msgspec.json.decode(listed.stdout)
-        assert name in ostiary(command, program="training").stdout
+        assert name in runner.invoke(app, [command]).stdout
+    listed = ostiary("losses", "--json", program="training")
+    assert "triplet" in msgspec.json.decode(listed.stdout)
 
 
 def test_what_is_wrong_is_told_before_any_face_is_looked_for(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
-    asked = arguments(tmp_path, nowhere, nowhere)
-    assert "there is no run" in refused(*asked, "--resume", program="training")
     asked = arguments(tmp_path, nowhere, nowhere, SHORT + "[optimizer]\nrate = 1\n")
     assert "unknown field `optimizer`" in refused(*asked, program="training")
 
@@ -65,6 +66,8 @@ def test_a_folder_left_by_a_refusal_is_no_run(tmp_path: Path) -> None:
         pass
     assert [path.name for path in run.iterdir()] == ["settings.toml"]
     fit.refuse(run, resume=False)
+    with pytest.raises(ConfigError, match="there is no run"):
+        fit.refuse(tmp_path / "nowhere", resume=True)
     (run / "log.jsonl").touch()
     with pytest.raises(ConfigError, match="is there already") as caught:
         fit.refuse(run, resume=False)
@@ -113,6 +116,7 @@ def people(folder: Path, data: Path, count: int, each: int) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.data
 def test_a_run_from_photos_to_an_encoder(tmp_path: Path, orl: Path, bundle_dir: Path) -> None:
     faces = people(tmp_path / "faces", orl, 12, 5)

@@ -67,7 +67,8 @@ def killed_at(step: int, folder: Path, threads: int, loss: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "threads", "epochs"), [("triplet", 2, (1, 2)), ("arcface", 1, (2,))]
+    ("loss", "threads", "epochs"),
+    [pytest.param("triplet", 2, (1, 2), marks=pytest.mark.long), ("arcface", 1, (2,))],
 )
 def test_kill_9_and_resume_is_the_uninterrupted_run_bit_for_bit(
     tmp_path: Path, loss: str, threads: int, epochs: tuple[int, ...]
