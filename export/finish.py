@@ -24,7 +24,7 @@ from export.results import Gate, Layers, Measured
 from export.staging import copied
 from export.table import Table
 
-GATE, TABLE, LAYERS, REPORT = "gate.json", "calibration.json", "layers.json", "report.html"
+GATE, TABLE, LAYERS, REPORT = "gate.json", tables.FILE, "layers.json", "report.html"
 Say = Callable[[str], None]
 
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from edge.errors import BundleError
 from edge.runtime.det import Sha256
 
+FILE = "calibration.json"
+"""A table's name in a bundle."""
 Found = TypeVar("Found", bound=msgspec.Struct)
 Method = Literal["mse", "minmax", "entropy", "percentile"]
 

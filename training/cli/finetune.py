@@ -15,7 +15,7 @@ from edge.cli.console import out, print_json
 from edge.runtime import bundle as bundles
 from training import evaluation, finetune, learn, loop, report, save
 from training.cli.faces import found_in, say
-from training.cli.fit import held, refuse, watching
+from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, watching
 from training.evaluation import Data
 from training.finetune import Finetuned, Finetuning
 from training.guard import Comparison
@@ -47,14 +47,10 @@ def tune(
     max_loss: Annotated[
         float, typer.Option(min=0, max=1, help="TAR that photos as they are may lose.")
     ] = USUAL.max_loss,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of all chance in it.")
-    ] = USUAL.seed,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    seed: Seed = USUAL.seed,
+    threads: Threads = 1,
+    resume: Resume = False,
+    json: Json = False,
 ) -> None:
     """Teach a bundle's encoder a camera's domain without losing what it can do elsewhere.
 

@@ -33,6 +33,11 @@ from training.settings import Settings
 from training.spread import Team, joined
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of all chance in it.")]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,9 +73,7 @@ def fit(
     faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
     bundle: Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")],
     run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
-    ] = False,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Train an encoder on people, and judge it on others it never saw.

@@ -28,13 +28,11 @@ from export.results import Gate, Limits
 from export.table import Table
 from training import distil, loop
 from training.cli.faces import say
-from training.cli.fit import held, refuse, watching
+from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, watching
 from training.distil import Teaching
 from training.spread import ALONE
 
 FAILED = 1
-CALIBRATION = "calibration.json"
-"""A bundle's table."""
 USUAL = Teaching()
 
 
@@ -51,12 +49,10 @@ def teach(
     rate: Annotated[
         float, typer.Option(min=1e-6, max=1, help="The highest learning rate, in int8 steps.")
     ] = USUAL.optimiser.rate,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance in it.")] = USUAL.seed,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    seed: Seed = USUAL.seed,
+    threads: Threads = 1,
+    resume: Resume = False,
+    json: Json = False,
 ) -> None:
     """Teach a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
 
@@ -103,9 +99,9 @@ def teach(
 
 
 def _table(loaded: Bundle) -> Table:
-    if CALIBRATION not in loaded.manifest.files:
+    if tables.FILE not in loaded.manifest.files:
         raise BundleError(f"{loaded.path} has no calibration table", "build it with int8")
-    return tables.read(loaded.path / CALIBRATION)
+    return tables.read(loaded.path / tables.FILE)
 
 
 def _crops(loaded: Bundle, faces: Path) -> Crops:

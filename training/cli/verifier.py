@@ -24,8 +24,6 @@ from training.cli.faces import found_in, say
 from training.verifier import Embedded, Settings
 
 FAILED = 1
-CALIBRATION = "calibration.json"
-"""A bundle's table."""
 
 
 def register(app: typer.Typer) -> None:
@@ -91,8 +89,8 @@ def _check_place(path: Path) -> None:
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
     """Every face by the bundle's encoders, but for those that something in it was fitted on."""
     crops = found_in(faces, loaded, min_images=1).crops
-    if CALIBRATION in loaded.manifest.files:
-        crops = crops.without(tables.read(loaded.path / CALIBRATION).photos)
+    if tables.FILE in loaded.manifest.files:
+        crops = crops.without(tables.read(loaded.path / tables.FILE).photos)
     by = {
         name: running.embed((loaded.path / model.file).read_bytes(), crops.images, model.spec)
         for name, model in loaded.manifest.models.items().items()
