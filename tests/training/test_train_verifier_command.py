@@ -37,9 +37,9 @@ def test_what_the_int8_was_calibrated_on_and_what_two_people_share_is_left_out(
         (faces / person).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, faces / person)
     folder = shutil.copytree(bundle_dir, tmp_path / "bundle")
-    table = tables.read(folder / command.CALIBRATION)
+    table = tables.read(folder / tables.FILE)
     used = sha256(chosen[2].read_bytes())[:16]
-    held = {command.CALIBRATION: tables.to_text(msgspec.structs.replace(table, photos=[used]))}
+    held = {tables.FILE: tables.to_text(msgspec.structs.replace(table, photos=[used]))}
     finish.write_manifest(folder, bundles.read(folder).manifest, held)
     found = command._embedded(bundles.read(folder), faces)
     assert len(found.templates) == len(np.unique(found.person)) == 2
