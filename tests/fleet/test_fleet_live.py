@@ -206,16 +206,20 @@ def test_watch_shows_live_decisions_with_names_and_ends_on_ctrl_c(
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment
     ) as watching:
-        assert watching.stdout is not None
-        first = watching.stdout.readline()
-        assert "online" in first
-        south.say("decision", decision(7), retain=False)
-        for message in (decision(1), decision(1), decision(2, None, granted=False)):
-            north.say("decision", message, retain=False)
-        north.say("event", event("camera-lost"), retain=False)
-        lines = [watching.stdout.readline() for _ in range(3)]
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 130
+        try:
+            assert watching.stdout is not None
+            first = watching.stdout.readline()
+            assert "online" in first
+            south.say("decision", decision(7), retain=False)
+            for message in (decision(1), decision(1), decision(2, None, granted=False)):
+                north.say("decision", message, retain=False)
+            north.say("event", event("camera-lost"), retain=False)
+            lines = [watching.stdout.readline() for _ in range(3)]
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == 130
+        finally:
+            # Begun where SIGINT is ignored, as in a shell's background, it would never end.
+            watching.kill()
     if as_json:
         documents = [json.loads(one) for one in lines]
         assert [d["kind"] for d in documents] == ["decision", "decision", "event"]
