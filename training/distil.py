@@ -30,10 +30,9 @@ from training.augment import DOMAINS, augment
 from training.batches import Photos
 from training.evaluate import eer, embed
 from training.fake_int8 import FakeInt8
-from training.finetune import batches
 from training.loop import Key, Outcome, Task, Verdict
 from training.losses import Step
-from training.sampling import Rows
+from training.sampling import Rows, batches
 from training.settings import Count, Optimiser, Plan, Stop
 
 Say = Callable[[str], None]

@@ -35,7 +35,7 @@ from training.guard import FMR, Change, Guard, Seen, Views
 from training.learn import Parts
 from training.loop import Key, Task
 from training.losses import Step
-from training.sampling import Rows
+from training.sampling import Rows, batches
 from training.settings import Count, Optimiser, Plan, Share, Stop
 
 RESULT = "finetuning.json"
@@ -178,20 +178,12 @@ def begin(
     return Lesson(settings, encoder, encoder_id, task, judged, before, made_with)
 
 
-def batches(photos: int, size: int, seed: int, epoch: int) -> list[Rows]:
-    """Every photo once, in an order of the epoch's own; the last batch may be smaller."""
-    # The spawn key keeps this stream apart from those of the steps.
-    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,)))
-    return np.array_split(rng.permutation(photos), range(size, photos, size))
-
-
 def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
     """Digests of what must be the same in a resumed run, by what a person calls it."""
-    pixels = (held.tobytes() for _, part in photos for held in (part.images, part.person))
     return {
         "settings": checkpoint.digest([msgspec.json.encode(settings)]),
         "encoder to begin with": encoder_id,
-        "photos": checkpoint.digest(pixels),
+        "photos": photos.digest(),
     }
 
 

@@ -52,6 +52,11 @@ class Parts:
         yield "choosing the epoch", self.choosing
         yield "judging", self.judging
 
+    def digest(self) -> str:
+        """Of every photo and whose it is, part by part."""
+        held = (data for _, part in self for data in (part.images, part.person))
+        return checkpoint.digest(each.tobytes() for each in held)
+
 
 def in_parts(faces: Faces, kept_apart: Data, seed: int) -> Parts:
     """The faces in three parts by people. Raises PhotoError where they are too few."""
@@ -81,11 +86,10 @@ def made_with(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -
     # Where a bundle lies says nothing; its weights do.
     begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
     weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
-    pixels = (held.tobytes() for _, part in photos for held in (part.images, part.person))
     found = {
         "settings": checkpoint.digest([msgspec.json.encode(begun)]),
         "weights to begin with": checkpoint.digest(weights),
-        "photos": checkpoint.digest(pixels),
+        "photos": photos.digest(),
     }
     # Its statistics are of each process's share, so that it learns otherwise in another number.
     if any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules()):

@@ -1,4 +1,4 @@
-"""Batches of P people by K images, so that every image finds positives and negatives beside it."""
+"""Batches of photos: P people by K images for what learns from pairs, or simply all in turn."""
 
 from __future__ import annotations
 
@@ -66,3 +66,10 @@ class PeopleBatches:
     def _images(self, rows: Rows, rng: np.random.Generator) -> Rows:
         """K of a person's images; who has fewer shows all of them, then again."""
         return np.resize(rng.permutation(rows), self.images)
+
+
+def batches(photos: int, size: int, seed: int, epoch: int) -> list[Rows]:
+    """Every photo once, in an order of the epoch's own; the last batch may be smaller."""
+    # The spawn key keeps this stream apart from those of the steps.
+    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,)))
+    return np.array_split(rng.permutation(photos), range(size, photos, size))

@@ -18,7 +18,7 @@ from edge.runtime import bundle as bundles
 from edge.runtime.bundle import sha256
 from export import running
 from export.crops import Crops
-from training import finetune, loop
+from training import finetune, loop, sampling
 from training.augment import augment
 from training.data import Faces, LeftOut, Pair
 from training.evaluate import embed
@@ -141,7 +141,7 @@ def test_a_domain_that_changes_nothing_is_refused_like_one_that_is_not_there(nam
 
 
 def test_an_epoch_shows_every_photo_once_in_an_order_of_its_own() -> None:
-    first, again, other = (finetune.batches(70, 32, 5, epoch) for epoch in (1, 1, 2))
+    first, again, other = (sampling.batches(70, 32, 5, epoch) for epoch in (1, 1, 2))
     assert [len(rows) for rows in first] == [32, 32, 6]
     assert sorted(np.concatenate(first)) == list(range(70))
     assert np.array_equal(np.concatenate(first), np.concatenate(again))
