@@ -16,7 +16,7 @@ STAND_IN = """#!/bin/bash
 case "$*" in
     "-m venv "*) d=${!#}; mkdir -p "$d/bin"; cp "$0" "$d/bin/python"; echo "at $d" >"$d/pyvenv.cfg"
         printf '#!%s/bin/python\\n' "$d" >"$d/bin/ostiary"; echo "${*:2}" >>LOG ;;
-    "-m pip "*) echo "${*:2}" >>LOG; [ -z "$PIP_FAILS" ] || [[ "$*" != *"$PIP_FAILS"* ]] ;;
+    "-m pip "*) echo "${*:2}" >>LOG; s=${!#}; ls "${s%[*}" >LOG.source; [ -z "$PIP_FAILS" ] || [[ "$*" != *"$PIP_FAILS"* ]] ;;
     "-c import tensorrt") exit 1 ;;
     *"bundle install"*) echo "${*:2}" >>LOG ;;
     *"version_info"*) echo "${PYTHON_IS:-3.12}" ;;
@@ -25,6 +25,7 @@ esac
 """
 """A Python whose environments are made in no time. The last test uses a real one."""
 
+PACKAGES = [path.parent.name for path in ROOT.glob("*/__init__.py")]
 NO_TOOLS = os.geteuid() == 0 and not shutil.which("systemd-sysusers")
 pytestmark = pytest.mark.skipif(NO_TOOLS, reason="needs systemd-sysusers (Debian: systemd)")
 
@@ -38,7 +39,7 @@ class Device:
         text = STAND_IN.replace("LOG", str(self._log)).replace('PYTHON "', f'{sys.executable} "')
         self.python.write_text(text)
         self.python.chmod(0o755)
-        for name in ("edge", "export", "fleet", "systemd", "firmware_configs"):
+        for name in (*PACKAGES, "systemd", "firmware_configs"):
             skipped = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, self.checkout / name, ignore=skipped)
         for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
@@ -136,16 +137,15 @@ def test_another_system_than_linux_is_refused(device: Device, tmp_path: Path) ->
     assert "a device runs Linux, this is Darwin" in device.refused(PATH=path)
 
 
-def test_a_device_from_nothing(device: Device) -> None:
+def test_a_device_from_nothing(device: Device, tmp_path: Path) -> None:
     # Whatever the umask of who installs: the service's own user must be able to read it.
     device.installed("--profile", "x86-cpu", umask=0o077)
     units = device.at("/etc/systemd/system")
     for unit in (ROOT / "systemd").glob("*.service"):
         assert (units / unit.name).read_text() == unit.read_text()
         assert stat.S_IMODE((units / unit.name).stat().st_mode) == 0o644
-    assert (
-        units / "multi-user.target.wants/ostiary.service"
-    ).resolve() == units / "ostiary.service"
+    wanted = units / "multi-user.target.wants/ostiary.service"
+    assert wanted.resolve() == units / "ostiary.service"
     profile = (ROOT / "firmware_configs" / "x86-cpu.toml").read_text()
     assert device.at("/etc/ostiary/door.toml").read_text() == profile
     script = device.at("/opt/ostiary/venv/bin/ostiary")
@@ -157,6 +157,7 @@ def test_a_device_from_nothing(device: Device) -> None:
     assert "/source[cpu]" in device.asked()[-1]
     assert f"-c {device.checkout}/constraints.txt" in device.asked()[-1]
     assert "--system-site-packages" not in device.asked()[0]
+    assert set(PACKAGES) < set((tmp_path / "log.source").read_text().splitlines())
     if os.geteuid() == 0:
         for secret in ("mqtt-key", "mqtt-password", "site-key"):
             assert device.at(f"/etc/ostiary/credentials/{secret}").read_bytes() == b""
@@ -270,8 +271,7 @@ def test_uninstalling_keeps_what_can_not_be_made_again(device: Device) -> None:
         file.touch()
     for _ in range(2):
         device.installed("--uninstall")
-        ours = [p for p in device.root.rglob("*ostiary*") if p.is_file() or p.is_symlink()]
-        assert ours == []
+        assert not [p for p in device.root.rglob("*ostiary*") if p.is_file() or p.is_symlink()]
         assert not device.at("/opt/ostiary").exists()
         kept = (journal, override, device.at("/etc/ostiary/door.toml"))
         assert all(path.exists() for path in kept)
