@@ -15,7 +15,7 @@ from places import ostiary, ostiary_export, refused
 
 from edge.errors import BundleError, PhotoError
 from edge.runtime import bundle as bundles
-from export import biases, equalise, quantize, recipe, running
+from export import biases, equalise, quantize, recipe, running, signing
 from export import table as tables
 from export.crops import Crops
 from export.table import Table
@@ -178,29 +178,41 @@ def test_a_bundle_without_int8_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def build(*options: object) -> None:
+    """Whatever its gate says: with so few faces it says little."""
+    done = ostiary_export("build", "mobilefacenet-192", *options)
+    assert done.returncode in (0, 1), done.stderr
+
+
 @pytest.mark.long
 @pytest.mark.data
 def test_from_a_bundle_to_a_bundle_that_has_learned(
     bundle_dir: Path, faces_data: Path, tmp_path: Path
 ) -> None:
+    # Without the corrections of the biases there is something to learn, whatever the processor.
+    plain = msgspec.structs.replace(tables.read(bundle_dir / tables.FILE), floats={}, biases={})
+    (tmp_path / "mobilefacenet-192.table.json").write_bytes(tables.to_text(plain))
+    bundle, out = tmp_path / "bundle", tmp_path / "taught"
+    build("--recorded", tmp_path, "--out", bundle)
+    signing.sign_bundle(bundle, signing.read_seed(signing.default_key()))
     photos = {person: sorted(person.iterdir()) for person in sorted(faces_data.iterdir())}
     faces = tmp_path / "faces"
     alone = [person for person, held in photos.items() if len(held) == 1][:260]
-    several = [person for person, held in photos.items() if len(held) > 2][:150]
+    several = [person for person, held in photos.items() if len(held) > 2][:60]
     for person in (*alone, *several):
         (faces / person.name).parent.mkdir(exist_ok=True)
         (faces / person.name).symlink_to(person)
     done = ostiary(
-        "int8", "--bundle", bundle_dir, "--faces", faces, "--out", tmp_path / "run",
-        "--epochs", 1, "--rate", 0.005, "--json", program="training",
+        "int8", "--bundle", bundle, "--faces", faces, "--out", tmp_path / "run",
+        "--epochs", 1, "--json", program="training",
     )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
     told = json.loads(done.stdout)
     assert told["lesson"]["people"] == 260
-    assert told["after"]["people"] == 150
-    assert told["after"]["cosine"]["median"] > told["before"]["cosine"]["median"] - 2e-4
+    assert told["after"]["people"] == 60
+    assert told["after"]["cosine"]["median"] > told["before"]["cosine"]["median"]
     assert done.returncode == (0 if told["after"]["passed"] else 1)
-    out = tmp_path / "bundle"
-    ostiary_export("build", "mobilefacenet-192", "--recorded", tmp_path / "run", "--out", out)
+    build("--recorded", tmp_path / "run", "--out", out)
     made = bundles.read(out)
     assert made.encoder_id == bundles.read(bundle_dir).encoder_id
     assert made.manifest.files["encoder.int8.onnx"] == told["after"]["int8_sha256"]
