@@ -15,7 +15,6 @@ try:
 except ImportError:
     # A device builds engines, and has not all installed that makes a bundle.
     app = new_app(DEVICE_HELP)
-    app.callback()(lambda: None)  # or Typer takes the only command for the whole program
     engines.register(app)
 else:
     app = new_app(HELP)

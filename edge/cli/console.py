@@ -6,7 +6,7 @@ import errno
 import io
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -14,10 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edge import __version__
 from edge.errors import OstiaryError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+JSON = "--json"
+"""Every command that tells a machine something has it; what goes wrong is then told so too."""
 
 # Piped, a table must not be squeezed into the 80 columns of a terminal that is not there.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
@@ -26,7 +29,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def new_app(help_text: str) -> typer.Typer:
     """A command with sub-commands, plain tracebacks and no completion machinery."""
-    return typer.Typer(
+    app = typer.Typer(
         help=help_text,
         no_args_is_help=True,
         add_completion=False,
@@ -34,6 +37,23 @@ def new_app(help_text: str) -> typer.Typer:
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_every_command)
+    return app
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def _every_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which this is."),
+    ] = False,
+) -> None:
+    """What each of the programs takes before its sub-command."""
 
 
 def run(app: typer.Typer) -> NoReturn:
@@ -55,6 +75,8 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _fail(message: str, hint: str) -> NoReturn:
+    if JSON in sys.argv:
+        print_json({"error": message, "hint": hint})
     advice = f" [dim]({escape(hint)})[/]" if hint else ""
     err.print(f"[bold red]error:[/] {escape(message)}{advice}")
     sys.exit(BAD_INPUT)
