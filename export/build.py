@@ -29,6 +29,7 @@ from export.options import Options
 from export.recipe import Plan
 from export.results import Measured
 from export.rounding import Rounding, Verdict
+from export.sources import learned
 from export.staging import staged
 from export.table import Table
 
@@ -122,7 +123,11 @@ class _Build:
         )
         self._say("golden vectors")
         bundle = Bundle(self._folder, manifest, None)
-        write_manifest(self._folder, manifest, {bundles.GOLDEN: golden.make(bundle)})
+        files = {bundles.GOLDEN: golden.make(bundle)}
+        if self._plan.learned:
+            # For whoever judges this bundle later.
+            files[learned.FILE] = learned.to_text(self._plan.learned)
+        write_manifest(self._folder, manifest, files)
         return bundles.read(self._folder)
 
     def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:

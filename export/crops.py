@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.adapters.photos import is_photo
+from edge.adapters.photos import SUFFIXES, is_photo
 from edge.errors import PhotoError
 from edge.many import NO_FACE, crop_photo, each_photo
 from edge.runtime.bundle import Bundle
 
 ID_DIGITS = 16
+OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")
+"""Files that Windows leaves in folders of photos, hidden there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,18 +66,18 @@ class Crops:
 def read_crops(
     bundle: Bundle, faces: Path, backend: str, done: Callable[[int, int], None]
 ) -> Crops:
-    """The crops of a folder with one folder of photos a person.
+    """The crops of a folder with one folder of photos a person; what is no photo is passed over.
 
     Raises PhotoError where it holds too little, or no face.
     """
     if not faces.is_dir():
         raise PhotoError(f"no folder {faces}", "a folder with one folder of photos a person")
-    found = sorted(p for p in faces.glob("*/*") if is_photo(p))
+    found = [p for p in inside(faces) if is_photo(p)]
     folders = sorted({p.parent.name for p in found})
     if len(folders) < 2:
         raise PhotoError(
             f"{faces} holds photos of {len(folders)} people",
-            "one folder of photos a person, of two people or more",
+            f"one folder of photos a person, of two people or more: {', '.join(SUFFIXES)}",
         )
     results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
     kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
@@ -99,6 +101,16 @@ def read_crops(
         [path for path, _ in kept],
         left_out,
     )
+
+
+def inside(faces: Path) -> list[Path]:
+    """What the folders of a folder hold, in order, photos and others; nothing that is hidden."""
+    return sorted(p for p in faces.glob("*/*") if not (is_hidden(p) or is_hidden(p.parent)))
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether people are not meant to see a file or folder, as its name says."""
+    return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
 
 
 def _id(photo: Path) -> str:

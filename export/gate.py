@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from export.crops import Crops
 from export.evaluate import People, open_set
 from export.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
 from export.results import Compared, Cosines, Gate, Limits, Loss, Pair
+from export.sources import learned
 from export.table import Table
 
 BACKENDS = ("openvino", "onnxruntime")
@@ -32,12 +33,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoders:
-    """The two files that are compared, what they take, and the table between them if known."""
+    """The two files that are compared, what they take, and the table between them if known.
+
+    `learned` are the photos that the float one learned from.
+    """
 
     in_float: bytes
     in_int8: bytes
     spec: InputSpec
     table: Table | None
+    learned: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +58,14 @@ def measure(
 ) -> tuple[Gate, DetFile]:
     """The verdict on an int8 encoder and its DET curves.
 
-    Photos it was calibrated on do not count. Raises PhotoError where too few pairs are left to
-    judge by: comparing nothing is no pass.
+    Photos it was calibrated on do not count, nor people it learned from. Raises PhotoError where
+    too few pairs are left to judge by: comparing nothing is no pass.
     """
-    kept = crops.without(encoders.table.photos) if encoders.table else crops
-    left_out = len(crops) - len(kept)
-    _refuse_too_few(kept, data_set, left_out)
+    unknown = learned.strangers(crops, encoders.learned, say)
+    of_learned = len(crops) - len(unknown)
+    kept = unknown.without(encoders.table.photos) if encoders.table else unknown
+    left_out = len(unknown) - len(kept)
+    _refuse_too_few(kept, data_set, left_out, of_learned)
     say(f"embedding {len(kept)} faces in float")
     base = running.embed(encoders.in_float, kept.images, encoders.spec)
     by_backend: dict[str, Floats] = {}
@@ -102,6 +109,7 @@ def measure(
         images=len(kept),
         people=kept.people,
         calibration_left_out=left_out,
+        learned_left_out=of_learned,
         genuines=len(scored["float_float"].genuine),
         impostors=len(scored["float_float"].impostor),
         backend=first,
@@ -117,16 +125,20 @@ def measure(
     return gate, _det(gate, scored)
 
 
-def _refuse_too_few(crops: Crops, data_set: str, left_out: int) -> None:
+def _refuse_too_few(crops: Crops, data_set: str, left_out: int, of_learned: int) -> None:
     photos = np.bincount(crops.person) if len(crops) else np.zeros(1, np.int64)
     impostors = int((len(crops) ** 2 - int((photos**2).sum())) // 2)
     genuines = int((photos * (photos - 1) // 2).sum())
     if impostors < MIN_IMPOSTORS or not genuines:
         aside = f", {left_out} photos of the calibration left out" if left_out else ""
+        if of_learned:
+            aside += f", {of_learned} photos of people whom the encoder learned from left out"
         raise PhotoError(
             f"{data_set} gives {genuines} genuine and {impostors} impostor pairs{aside}:"
             f" too few for a verdict, which needs {MIN_IMPOSTORS} impostor pairs",
-            "give some 250 photos, most of them of people with several",
+            f"{learned.HINT}, some 250 photos, most of them of people with several"
+            if of_learned
+            else "give some 250 photos, most of them of people with several",
         )
 
 

@@ -15,6 +15,7 @@ from edge.errors import ConfigError
 from edge.runtime.bundle import ModelEntry
 from edge.runtime.det import DetFile, Sha256
 from export.results import Gate, Layers, Measured
+from export.sources import learned
 from export.sources.spec import EncoderSource, read_spec
 from export.table import Table
 
@@ -74,13 +75,17 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end."""
+    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end.
+
+    `learned` are the photos that the encoder of one's own learned from, where that is known.
+    """
 
     name: str
     recipe: Recipe
     recorded: Measured = field(default_factory=Measured)
     own: EncoderSource | None = None
     folder: Path = Path()
+    learned: list[str] = field(default_factory=list)
 
     @property
     def spec(self) -> InputSpec:
@@ -149,7 +154,12 @@ def _plan(name: str) -> Plan:
             f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
         )
     return Plan(
-        path.stem, load(own.front_end).recipe, _read(path.parent, path.stem), own, path.parent
+        path.stem,
+        load(own.front_end).recipe,
+        _read(path.parent, path.stem),
+        own,
+        path.parent,
+        learned.read(path.parent / own.learned) if own.learned is not None else [],
     )
 
 

@@ -101,6 +101,8 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     images: int
     people: int
     calibration_left_out: int
+    learned_left_out: int = 0
+    """Photos of people whom the float encoder learned from."""
     genuines: int
     impostors: int
     backend: str

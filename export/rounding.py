@@ -20,6 +20,7 @@ from export.memo import Memo
 from export.options import Options
 from export.recipe import Plan
 from export.results import Gate, Layers
+from export.sources import learned
 from export.table import Table
 
 Say = Callable[[str], None]
@@ -103,7 +104,8 @@ class Rounding:
             self._say(f"gate: the recorded verdict, {recorded.gate.images} faces")
             return Verdict(recorded.gate, recorded.curve)
         found = self._read(folder)
-        encoders = Encoders(graph.to_bytes(model), data, self._plan.spec, table)
+        photos = self._plan.learned
+        encoders = Encoders(graph.to_bytes(model), data, self._plan.spec, table, photos)
         name = self._options.data_set or folder.name
 
         def make() -> Verdict:
@@ -111,6 +113,7 @@ class Rounding:
 
         limits = msgspec.json.encode(self._options.limits)
         inputs: list[str | bytes] = [self._id, data, tables.to_text(table), limits, name]
+        inputs.append(learned.to_text(photos))
         return self._memo.get("gate", [*inputs, *found.photos], Verdict, make)
 
     def layers(self, model: onnx.ModelProto, table: Table) -> Layers | None:
@@ -119,7 +122,7 @@ class Rounding:
             recorded = self._plan.recorded.layers
             known = recorded is not None and recorded.encoder_id == self._id
             return recorded if known else None
-        found = self._read(folder)
+        found = learned.strangers(self._read(folder), self._plan.learned, self._say)
 
         def layer(at: int, total: int) -> None:
             self._say(f"sensitivity, layer {at} of {total}")

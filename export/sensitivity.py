@@ -11,7 +11,7 @@ import onnx
 from edge.core.metrics import tar_at_fmr
 from edge.core.preprocess import InputSpec
 from edge.core.types import Floats
-from edge.errors import BundleError
+from edge.errors import BundleError, PhotoError
 from edge.runtime.bundle import sha256
 from export import biases, calibrate, equalise, graph, quantize, running
 from export.crops import Crops
@@ -30,10 +30,16 @@ def measure(
 ) -> Layers:
     """Each Conv and Gemm rounded by itself, all others in float; on at most 400 images.
 
-    Without bias corrections and what was learned: both are for every layer rounded.
+    Without bias corrections and what was learned: both are for every layer rounded. Raises
+    PhotoError where the photos that did not calibrate are too few for a TAR.
     """
     kept = crops.without(table.photos)
     several = np.flatnonzero(np.bincount(kept.person)[kept.person] > 1)[:IMAGES]
+    if not len(several):
+        raise PhotoError(
+            f"nobody has two of the {len(kept)} photos that did not calibrate",
+            "give several photos of each person",
+        )
     chosen = kept.only(several)
     equal = equalise.apply(model, table.exponents)
     base = running.embed(graph.to_bytes(equal), chosen.images, spec)

@@ -8,6 +8,7 @@ too: that holds what it can do already.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -187,9 +188,12 @@ def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str
     }
 
 
-def end(lesson: Lesson, epoch: int, folder: Path, licence: str) -> tuple[Finetuned, Seen]:
-    """Judge the encoder as it was after an epoch; written into the run's folder where it is worth
-    its new id. Also what it makes of the photos of those who judge."""
+def end(
+    lesson: Lesson, epoch: int, folder: Path, licence: str, photos: Collection[str]
+) -> tuple[Finetuned, Seen]:
+    """Judge the encoder as it was after an epoch; written into the run's folder, with the ids of
+    the photos that it learned from, where it is worth its new id. Also what it makes of the photos
+    of those who judge."""
     settings = lesson.settings
     after = guard.look(lesson.encoder, lesson.judged)
     changes = guard.changes(lesson.before, after)
@@ -199,7 +203,7 @@ def end(lesson: Lesson, epoch: int, folder: Path, licence: str) -> tuple[Finetun
     made = Finetuned(
         domain=settings.domain,
         begun_with=lesson.encoder_id,
-        encoder_id=None if objections else _written(lesson.encoder, folder, licence),
+        encoder_id=None if objections else _written(lesson.encoder, folder, licence, photos),
         epoch=epoch,
         max_loss=settings.max_loss,
         objections=objections,
@@ -209,9 +213,9 @@ def end(lesson: Lesson, epoch: int, folder: Path, licence: str) -> tuple[Finetun
     return made, after
 
 
-def _written(encoder: Encoder, folder: Path, licence: str) -> str:
+def _written(encoder: Encoder, folder: Path, licence: str, photos: Collection[str]) -> str:
     """The new encoder's id."""
-    save.write(encoder, folder, licence)
+    save.write(encoder, folder, licence, photos)
     return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
 
 

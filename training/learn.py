@@ -19,6 +19,7 @@ from export import running
 from export.crops import Crops
 from export.pairs import LEAST_IMPOSTORS, all_pairs
 from export.running import Images
+from export.sources import learned
 from training import checkpoint, data, encoders, evaluation, losses
 from training.augment import DOMAINS, Augmentation
 from training.batches import Photos, Supervised
@@ -79,6 +80,15 @@ def licence_of(start: Start) -> str:
     held = bundles.read(start.bundle)
     found = dict.fromkeys(source.licence for source in held.manifest.sources)
     return f"learned from encoder {held.encoder_id[:12]}: {'; '.join(found) or 'not stated'}"
+
+
+def learned_from(start: Start, photos: Parts) -> list[str]:
+    """The ids of all photos that the weights come from, those that chose the epoch among them.
+
+    Where they began as a bundle's, those that it learned from too. Raises BundleError.
+    """
+    before = [] if start.bundle is None else learned.in_bundle(bundles.read(start.bundle))
+    return sorted({*before, *photos.training.photos, *photos.choosing.photos})
 
 
 def made_with(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import onnx
 from edge.core.preprocess import InputSpec
 from edge.files import write_atomically
 from export import graph
-from export.sources import torch_forms
+from export.sources import learned, torch_forms
 from export.sources.load import load_source
 from export.sources.spec import EncoderSource
 from training.encoders import Encoder, Stack
@@ -38,8 +39,10 @@ def to_onnx(encoder: Encoder) -> onnx.ModelProto:
     return graph.normalise(made, encoder.spec)
 
 
-def described(spec: InputSpec, licence: str = "not stated") -> EncoderSource:
-    """What the export must know of an encoder trained here."""
+def described(
+    spec: InputSpec, licence: str = "not stated", photos: str | None = None
+) -> EncoderSource:
+    """What the export must know of an encoder trained here; `photos` lists what it learned from."""
     return EncoderSource(
         source=ENCODER,
         size_px=spec.size_px,
@@ -47,20 +50,26 @@ def described(spec: InputSpec, licence: str = "not stated") -> EncoderSource:
         mean=spec.mean,
         scale=spec.scale,
         licence=licence,
+        learned=photos,
     )
 
 
-def write(encoder: Encoder, folder: Path, licence: str = "not stated") -> Path:
+def write(
+    encoder: Encoder, folder: Path, licence: str = "not stated", photos: Collection[str] = ()
+) -> Path:
     """Write `encoder.onnx` and `encoder.toml` into a folder; the latter's path.
 
-    The file is as the export will write it again, so that the encoder's id is known here already.
-    Raises BundleError.
+    `photos` are those it learned from, as `learn.learned_from` gives them: they are listed in
+    `learned.json`, so that the export judges it by nobody on them. The encoder is as the export
+    will write it again, so that its id is known here already. Raises BundleError.
     """
-    spec = described(encoder.spec, licence)
+    spec = described(encoder.spec, licence, learned.FILE if photos else None)
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / ENCODER).write_bytes(graph.to_bytes(to_onnx(encoder)))
         settled = graph.normalise(load_source(spec, Path(name)), encoder.spec)
     write_atomically(folder / ENCODER, graph.to_bytes(settled))
+    if photos:
+        write_atomically(folder / learned.FILE, learned.to_text(photos))
     fields = {k: v for k, v in msgspec.to_builtins(spec).items() if v is not None}
     write_atomically(folder / DESCRIPTION, msgspec.toml.encode(fields))
     return folder / DESCRIPTION

@@ -19,7 +19,7 @@ SCHEMA = 1
 FMR = 1e-3
 """Where head and plain distance are compared."""
 LEAST_PEOPLE = 50
-"""Fewer that were judged are no evidence, however many pairs they make."""
+"""Fewer with two photos that were judged are no evidence, however many pairs they make."""
 AGAIN = "ostiary-train verifier --bundle BUNDLE --faces DIR makes one for this bundle"
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -56,7 +56,9 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The head of one encoder: see `edge.core.verifier`. `prior` is the share of honest claims that
-    its probabilities are for; `people` were judged, after others had been fitted on."""
+    its probabilities are for; `people` were judged, after others had been fitted on. All numbers of
+    people are of those with two photos or more, and `images` are theirs: others make no genuine
+    pair, and are impostors alone."""
 
     schema: int
     encoder_id: Sha256
@@ -111,7 +113,8 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             )
         if self.people < LEAST_PEOPLE:
             raise BundleError(
-                f"{VERIFIER} was judged on {self.people} people, {LEAST_PEOPLE} are the least",
+                f"{VERIFIER} was judged on {self.people} people with several photos,"
+                f" {LEAST_PEOPLE} are the least",
                 AGAIN,
             )
         for comparison in ("float_float", "float_int8"):

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import onnx
 import typer
+from rich.markup import escape
 
-from edge.cli.console import print_json, progress
+from edge.cli.console import err, print_json, progress
 from edge.errors import BundleError
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import FLOAT, INT8, Bundle
@@ -22,6 +23,7 @@ from export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
 from export.crops import Crops, read_crops
 from export.finish import finish, read_measured
 from export.results import USUAL, Limits, OpenSetRow, TarRow
+from export.sources import learned
 from export.staging import copied
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
@@ -53,7 +55,8 @@ def verify(
     """Judge a bundle's int8 encoder by whom it recognises, beside its float encoder.
 
     Exit code 0: passed, 1: failed (and no longer signed), 2: bad input. Photos that int8 was
-    calibrated on do not count. Intervals are over people.
+    calibrated on do not count, nor people that the bundle says it learned from. Intervals are over
+    people.
 
     Example: `ostiary-export verify bundle --faces lfw --data-set LFW`
     """
@@ -69,6 +72,7 @@ def verify(
         (bundle / loaded.model(INT8).file).read_bytes(),
         loaded.model(FLOAT).spec,
         measured.table,
+        learned.in_bundle(loaded),
     )
     crops = _crops(loaded, faces)
     with stages("verify") as say:
@@ -92,6 +96,12 @@ def _crops(loaded: Bundle, faces: Path) -> Crops:
         return read_crops(loaded, faces, "auto", done)
 
 
+def _strangers(loaded: Bundle, faces: Path) -> Crops:
+    """Those of people that the encoder did not learn from."""
+    found = _crops(loaded, faces)
+    return learned.strangers(found, learned.in_bundle(loaded), lambda line: err.print(escape(line)))
+
+
 def per_layer(
     bundle: BundleDir,
     faces: Faces,
@@ -108,7 +118,7 @@ def per_layer(
     if measured.table is None:
         raise BundleError(f"{bundle} has no calibration table", "build it with int8")
     model = onnx.load(str(bundle / loaded.model(FLOAT).file))
-    crops = _crops(loaded, faces)
+    crops = _strangers(loaded, faces)
     bar, done = progress("layers")
     with bar:
         layers = sensitivity.measure(model, measured.table, crops, loaded.model(FLOAT).spec, done)
@@ -140,7 +150,7 @@ def evaluate(
     Example: `ostiary-export evaluate bundle --faces lfw --k 100 --k 300`
     """
     loaded = bundles.read(bundle)
-    crops = _crops(loaded, faces)
+    crops = _strangers(loaded, faces)
     file = (bundle / loaded.model(FLOAT).file).read_bytes()
     rows = running.embed(file, crops.images, loaded.model(FLOAT).spec)
     name = data_set or faces.name

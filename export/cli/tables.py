@@ -22,7 +22,8 @@ def show_gate(gate: Gate) -> None:
     out.print(
         f"{gate.images} images of {gate.people} people on {escape(gate.data_set)},"
         f" {gate.genuines:,} genuine and {gate.impostors:,} impostor pairs;"
-        f" {gate.calibration_left_out} photos of the calibration left out"
+        f" {gate.calibration_left_out} photos of the calibration left out,"
+        f" {gate.learned_left_out} of people whom it learned from"
     )
     table = Table(title=f"TAR, 95 % over people; int8 on {gate.backend}")
     for title in ("FMR", *TITLES.values()):

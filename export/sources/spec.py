@@ -30,6 +30,9 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The recipe that detector, landmarks and PAD are taken from."""
     licence: str = "not stated"
     """Of the weights; it goes into the manifest."""
+    learned: str | None = None
+    """A list of the photos that it learned from, relative to the TOML file: see
+    `export.sources.learned`."""
     trust_pickle: bool = False
     """Loads files that run code of their own: only for files the user made."""
 

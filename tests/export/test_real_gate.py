@@ -45,10 +45,10 @@ def test_int8_loses_no_more_than_allowed(name: str, faces_data: Path, tmp_path: 
 
 @pytest.fixture(scope="module")
 def some(bundle_dir: Path, faces_data: Path) -> Crops:
-    """The photos of a few hundred people who have several: enough for FMR 1e-4."""
+    """Photos of people who have several: enough for FMR 1e-4."""
     crops = read_crops(bundles.read(bundle_dir), faces_data, "auto", QUIET)
     several = np.bincount(crops.person)[crops.person] > 1
-    return crops.only(np.flatnonzero(several)[:1000])
+    return crops.only(np.flatnonzero(several)[:500])
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,13 @@ from places import ostiary, refused
 from typer.testing import CliRunner
 
 from edge.errors import ConfigError
-from training import evaluation, learn, log
+from edge.runtime import bundle as bundles
+from export.sources import learned
+from export.sources.spec import read_spec
+from training import encoders, evaluation, learn, log
 from training.__main__ import app
 from training.cli import fit
+from training.data import Faces, LeftOut
 from training.log import EpochLine, StepLine
 from training.settings import Settings, Start
 from training.spread import ALONE, Team
@@ -65,19 +69,88 @@ def test_a_folder_left_by_a_refusal_is_no_run(tmp_path: Path) -> None:
     with fit.held(run, b"seed = 1\n", ALONE):
         pass
     assert [path.name for path in run.iterdir()] == ["settings.toml"]
-    fit.refuse(run, resume=False)
+    fit.refuse(run, resume=False, settings=b"seed = 1\n")
+    fit.refuse(run, resume=True, settings=b"seed = 1\n")
     with pytest.raises(ConfigError, match="there is no run"):
-        fit.refuse(tmp_path / "nowhere", resume=True)
+        fit.refuse(tmp_path / "nowhere", resume=True, settings=b"seed = 1\n")
     (run / "log.jsonl").touch()
     with pytest.raises(ConfigError, match="is there already") as caught:
-        fit.refuse(run, resume=False)
+        fit.refuse(run, resume=False, settings=b"seed = 1\n")
     assert caught.value.hint.startswith("--resume goes on")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_settings_that_somebody_wrote_are_never_replaced(tmp_path: Path, resume: bool) -> None:
+    """A folder with nothing else may be where they are kept; with --resume it may be any folder."""
+    path = tmp_path / "settings.toml"
+    path.write_bytes(b"seed = 7  # hours of thought\n")
+    if resume:
+        (tmp_path / "thesis.tex").touch()
+        problem = "there is no run"
+    else:
+        problem = "holds other settings"
+    with pytest.raises(ConfigError, match=problem):
+        fit.refuse(tmp_path, resume, b"seed = 1\n")
+    with (
+        pytest.raises(ConfigError, match=r"settings\.toml holds other settings"),
+        fit.held(tmp_path, b"seed = 1\n", ALONE),
+    ):
+        pass
+    assert path.read_bytes() == b"seed = 7  # hours of thought\n"
+    path.unlink()
+    if resume:
+        with pytest.raises(ConfigError, match="there is no run"):
+            fit.refuse(tmp_path, resume, b"seed = 1\n")
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").touch()
+    with fit.held(tmp_path, b"seed = 1\n", ALONE):
+        pass
+    fit.refuse(tmp_path, resume=True, settings=b"seed = 1\n")
+    with pytest.raises(ConfigError, match="holds other settings"):
+        fit.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
+    # Of one with a checkpoint the settings are compared with those it was made with.
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt").touch()
+    fit.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
+    with fit.held(tmp_path, b"seed = 2\n", ALONE):
+        assert (tmp_path / "settings.toml").read_bytes() == b"seed = 1\n"
 
 
 def test_a_folder_that_tensorboard_can_not_write_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not UTF-8"):
-        fit.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False)
-    fit.refuse(tmp_path / "café", resume=False)
+        fit.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False, settings=b"")
+    fit.refuse(tmp_path / "café", resume=False, settings=b"")
+
+
+def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = learn.Parts(*(lesson.people(8, 3, seed) for seed in (1, 2, 3)))
+    monkeypatch.setattr(fit, "_photos", lambda *a: (Faces(parts.training, LeftOut()), parts))
+    path, run = tmp_path / "settings.toml", tmp_path / "run"
+    path.write_text(SETTINGS.replace("epochs = 2", "epochs = 1"))
+    fit.fit(path, tmp_path / "faces", tmp_path / "bundle", run)
+    plain = learn.encoder_of(Start(architecture="small-28"), 0)
+    as_built = learn.worth("untrained", plain, parts.judging)
+    encoders.centre(plain, learn.shown_to(plain, parts.training.images))
+    centred = learn.worth("untrained", plain, parts.judging)
+    assert evaluation.read(run).evaluations[0].worst == centred.worst != as_built.worst
+    listed = msgspec.json.decode((run / "learned.json").read_bytes())
+    assert listed == sorted([*parts.training.photos, *parts.choosing.photos])
+    assert read_spec(run / "encoder.toml").learned == "learned.json"
+    assert "--calibrate FACES --faces OTHERS" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_who_goes_on_with_a_bundle_learned_from_its_people_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundles, "read", lambda path: path)
+    monkeypatch.setattr(learned, "in_bundle", lambda bundle: ["0-0", "1-1"])
+    parts = learn.Parts(*(lesson.people(2, 1, seed) for seed in (1, 2, 3)))
+    found = learn.learned_from(Start(bundle=Path("bundle")), parts)
+    assert found == ["0-0", "1-0", "1-1", "2-0", "2-1"]
 
 
 def test_settings_are_read_once() -> None:
@@ -128,6 +201,7 @@ def test_a_run_from_photos_to_an_encoder(tmp_path: Path, orl: Path, bundle_dir: 
     made = onnx.load(str(run / "encoder.onnx"))
     assert [made.graph.input[0].name, made.graph.output[0].name] == ["input", "embedding"]
     assert (run / "settings.toml").read_text() == SETTINGS
+    assert len(learned.read(run / "learned.json")) > 20
     lines = log.read(run)
     assert [x.epoch for x in lines if isinstance(x, EpochLine)] == [0, 1, 2]
     assert any(isinstance(x, StepLine) for x in lines)

@@ -15,7 +15,7 @@ from edge.cli.console import out, print_json
 from edge.runtime import bundle as bundles
 from training import evaluation, finetune, learn, loop, report, save
 from training.cli.faces import found_in, say
-from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, watching
+from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, show_next, watching
 from training.evaluation import Data
 from training.finetune import Finetuned, Finetuning
 from training.guard import Comparison
@@ -60,7 +60,8 @@ def tune(
     epoch after which photos as they are lost more than --max-loss of TAR at FMR 1e-3 is not kept.
 
     The result is another encoder with another id: everybody's templates must be made anew. Exit
-    code 1: it is not worth that, the old one stays, and no encoder was written.
+    code 1: it is not worth that, or those who judge can not rule out that it lost more, the old one
+    stays, and no encoder was written.
 
     Examples:
 
@@ -78,19 +79,22 @@ def tune(
     )
     how = finetune.domain_of(domain)
     torch.set_num_threads(threads)
-    refuse(run, resume)
+    raw = msgspec.toml.encode(settings)
+    refuse(run, resume, raw)
     loaded, start = bundles.read(bundle), Start(bundle=bundle)
     encoder = learn.encoder_of(start, seed)
     # Who has one photo can teach, where no name is needed.
     found = found_in(faces, loaded, min_images=1)
     photos = finetune.parts(settings, found)
-    with held(run, msgspec.toml.encode(settings), ALONE):
+    learned = learn.learned_from(start, photos)
+    with held(run, raw, ALONE):
         say("judging the encoder as it is")
         lesson = finetune.begin(settings, encoder, loaded.encoder_id, photos, how)
         with watching(run, lesson.steps, ALONE) as watchers:
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
         say("judging what came of it")
-        made, after = finetune.end(lesson, outcome.best_epoch, run, learn.licence_of(start))
+        licence = learn.licence_of(start)
+        made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
         about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
         evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)
         report.write(run)
@@ -123,9 +127,5 @@ def _show(run: Path, made: Finetuned) -> None:
     out.print(f"encoder {made.begun_with[:12]} became {made.encoder_id[:12]} in epoch {made.epoch}")
     out.print(escape(f"wrote {described} and {run / report.REPORT}"))
     out.print("a new encoder knows no template of the old one:")
-    out.print(
-        escape(
-            f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES --faces OTHERS"
-        )
-    )
+    show_next(described)
     out.print("then: ostiary-fleet reembed --bundle BUNDLE")

@@ -19,7 +19,7 @@ from edge.cli.console import err, out, print_json, progress
 from edge.errors import ConfigError
 from edge.files import alone, write_atomically
 from edge.runtime import bundle as bundles
-from training import checkpoint, evaluation, learn, loop, report, save
+from training import checkpoint, evaluation, learn, log, loop, report, save
 from training import settings as settings_files
 from training.cli.faces import found_in
 from training.data import Faces
@@ -124,11 +124,12 @@ def fit(
     """
     with joined() as team:
         chosen, raw, encoder = team.together(lambda: _begun(settings))
-        team.told(lambda: refuse(run, resume))
+        team.told(lambda: refuse(run, resume, raw))
         found, photos = team.together(lambda: _photos(faces, bundle, chosen))
         begun = "untrained" if chosen.encoder.bundle is None else "before"
-        before = team.told(lambda: learn.worth(begun, encoder, photos.judging))
         task = learn.task_of(chosen, encoder, photos, team)
+        # What was gained is counted from the encoder as centred, which is no learning.
+        before = team.told(lambda: learn.worth(begun, encoder, photos.judging))
         made_with = learn.made_with(chosen, encoder, photos, team)
         steps = chosen.optimiser.epochs * len(task.batches(1))
         with held(run, raw, team), watching(run, steps, team) as watchers:
@@ -136,7 +137,8 @@ def fit(
             if not team.first:
                 return
             after = learn.worth("best", encoder, photos.judging)
-            save.write(encoder, run, learn.licence_of(chosen.encoder))
+            learned = learn.learned_from(chosen.encoder, photos)
+            save.write(encoder, run, learn.licence_of(chosen.encoder), learned)
             about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
             evaluation.write(run, [before, after], about)
             report.write(run)
@@ -158,12 +160,13 @@ def _photos(faces: Path, bundle: Path, chosen: Settings) -> tuple[Faces, Parts]:
     return found, learn.in_parts(found, chosen.data, chosen.seed)
 
 
-def refuse(run: Path, resume: bool) -> None:
+def refuse(run: Path, resume: bool, settings: bytes) -> None:
     """Before any face is looked for: that takes minutes."""
-    if resume and not run.is_dir():
+    if resume and not _is_run(run, settings):
         raise ConfigError(f"there is no run {run} to resume", "leave --resume out to begin it")
     if not resume and run.exists() and not _is_left_behind(run):
         raise ConfigError(f"{run} is there already", "--resume goes on with it, or name another")
+    _refuse_others(run, settings)
     if str(run) != str(run).encode(errors="replace").decode():
         raise ConfigError(f"{run} is not UTF-8, which TensorBoard asks for", "name another folder")
     above = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
@@ -174,6 +177,28 @@ def refuse(run: Path, resume: bool) -> None:
 def _is_left_behind(run: Path) -> bool:
     """Whether no more than the settings is there: of a run that was refused before it began."""
     return run.is_dir() and {path.name for path in run.iterdir()} <= {report.SETTINGS}
+
+
+def _is_run(run: Path, settings: bytes) -> bool:
+    """Whether there is anything that a command with these settings left there."""
+    return checkpoint.begun(run) or (run / log.LOG).exists() or _settings_in(run) == settings
+
+
+def _refuse_others(run: Path, settings: bytes) -> None:
+    """A file that its user wrote, or of another run, stays as it is.
+
+    What a checkpoint was made with is compared when it is read.
+    """
+    if not checkpoint.begun(run) and _settings_in(run) not in (None, settings):
+        raise ConfigError(
+            f"{run / report.SETTINGS} holds other settings than this run's",
+            "name another folder, or remove that file if nobody needs it",
+        )
+
+
+def _settings_in(run: Path) -> bytes | None:
+    path = run / report.SETTINGS
+    return path.read_bytes() if path.exists() else None
 
 
 @contextmanager
@@ -190,6 +215,8 @@ def _taken(run: Path, settings: bytes) -> Iterator[None]:
     with alone(run, ConfigError(f"another command is at work in {run}", "wait for it to end")):
         # A run under way keeps its own: others are refused.
         if not checkpoint.begun(run):
+            # Since `refuse` looked somebody may have been there.
+            _refuse_others(run, settings)
             write_atomically(run / report.SETTINGS, settings)
         yield
 
@@ -244,4 +271,13 @@ def _show(run: Path, outcome: Outcome, before: Evaluation, after: Evaluation, js
     for name, rate in ((before.name, before.eer), (after.name, after.eer)):
         out.print(f"EER {name:9}  {rate.value:.4f}  {rate.low:.4f} to {rate.high:.4f}")
     out.print(escape(f"wrote {described} and {run / report.REPORT}"))
-    out.print(escape(f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES"))
+    show_next(described)
+
+
+def show_next(described: Path) -> None:
+    """How an encoder becomes a bundle; who it learned from judges nothing there."""
+    out.print(
+        escape(
+            f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES --faces OTHERS"
+        )
+    )

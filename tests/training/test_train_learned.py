@@ -1,0 +1,57 @@
+"""Whom a bundle's encoder learned from judges neither its int8 nor a head for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lesson
+import numpy as np
+import pytest
+
+from export.crops import Crops
+from export.gate import Encoders
+from export.sources import learned
+from training.cli import int8, verifier
+from training.data import Faces, LeftOut
+
+PEOPLE = lesson.people(5, 2, 1)
+LEARNED = ["0123456789abcdef", "fedcba9876543210"]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Any:
+    """What these commands ask of a bundle, whose encoder learned from the first two people."""
+    (tmp_path / learned.FILE).write_bytes(learned.to_text(LEARNED))
+    (tmp_path / "encoder.onnx").touch()
+    model = SimpleNamespace(file="encoder.onnx", spec=lesson.SPEC)
+    manifest = SimpleNamespace(
+        files={learned.FILE: ""}, models=SimpleNamespace(items=lambda: {"encoder": model})
+    )
+    return SimpleNamespace(path=tmp_path, manifest=manifest, model=lambda name: model)
+
+
+def known() -> Crops:
+    photos = [LEARNED[0], "a", LEARNED[1], *PEOPLE.photos[3:]]
+    return Crops(PEOPLE.images, PEOPLE.person, photos, PEOPLE.names, {}, {})
+
+
+def test_the_gate_of_a_lesson_knows_them(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Encoders] = []
+    monkeypatch.setattr(int8.quantize, "quantize", lambda model, table: model)
+    monkeypatch.setattr(int8.gates, "measure", lambda encoders, *more: given.append(encoders))
+    int8._judged(loaded, lesson.tiny(), None, known(), "made up")  # type: ignore[arg-type]
+    assert list(given[0].learned) == LEARNED
+
+
+def test_a_head_is_neither_fitted_nor_judged_on_them(
+    loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifier, "found_in", lambda *a, **k: Faces(known(), LeftOut()))
+    monkeypatch.setattr(
+        verifier.running, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4")
+    )
+    found = verifier._embedded(loaded, Path("faces"))
+    assert found.person.tolist() == [2, 2, 3, 3, 4, 4]
+    assert len(found.templates) == 6
