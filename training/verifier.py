@@ -18,6 +18,7 @@ from edge.runtime import verifier_file
 from edge.runtime.det import Counts
 from edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
 from training import reliability
+from training.pairs import Pairs, pairs_of
 from training.reliability import Ranking, Rows, Values
 
 GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
@@ -25,6 +26,11 @@ GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
 STRENGTHS = (1e-4, 3e-4, 1e-3, 1e-2)
 """Weaker ones fit the few hundred people at hand, and are at times chosen by a few photos."""
 LEAST_CALIBRATED = 20
+MOST_PAIRS = 100
+"""Of one person's, to fit and to calibrate on: they grow by the square of the photos, and one face
+with many would outweigh everybody else's."""
+MOST_IMPOSTORS = 10_000_000
+"""To calibrate and to judge on: a pair takes some 150 bytes."""
 CHUNK = 1 << 15
 Say = Callable[[str], None]
 
@@ -49,53 +55,36 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Embedded:
     """Embeddings of photos (n, dim) in float as templates are, and the `person` (n,) of each.
 
-    `probes` are the same photos by the int8 encoder, where a bundle has one.
+    `probes` are the same photos by the int8 encoder, where a bundle has one. `kin` (n,) is one
+    number for all who may be one person, where some may be.
     """
 
     templates: Floats
     person: Rows
     probes: Floats | None = None
+    kin: Rows | None = None
 
-    def of(self, people: Rows) -> Embedded:
-        """The photos of some people."""
-        kept = np.isin(self.person, people)
+    def of(self, kept: NDArray[np.bool_]) -> Embedded:
+        """Some of the photos."""
         probes = None if self.probes is None else self.probes[kept]
-        return Embedded(self.templates[kept], self.person[kept], probes)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Rows of photos two by two, the earlier one as the template: genuine, then impostor."""
-
-    first: Rows
-    second: Rows
-    genuines: int
+        kin = None if self.kin is None else self.kin[kept]
+        return Embedded(self.templates[kept], self.person[kept], probes, kin)
 
     @property
-    def same(self) -> NDArray[np.bool_]:
-        return np.arange(len(self.first)) < self.genuines
+    def group(self) -> Rows:
+        """Of each photo: what parts are made of, and counts as one."""
+        return self.person if self.kin is None else self.kin
 
-    def split(self, values: Values) -> tuple[Values, Values]:
-        return values[: self.genuines], values[self.genuines :]
+    @property
+    def paired(self) -> NDArray[np.bool_]:
+        """Of each photo, whether there is another of the same person."""
+        _, owner, photos = np.unique(self.person, return_inverse=True, return_counts=True)
+        return photos[owner] > 1
 
-
-def pairs_of(person: Rows, rng: np.random.Generator | None = None, impostors: int = 0) -> Pairs:
-    """Every pair of photos; with `rng`, of the impostor pairs at most so many that are drawn.
-
-    Raises PhotoError where there is no pair of one of the kinds.
-    """
-    first, second = np.triu_indices(len(person), 1)
-    same = person[first] == person[second]
-    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-    if not len(genuine) or not len(impostor):
-        raise PhotoError(
-            "one of the three parts of the people holds no pair of the same person, or of two",
-            "give photos of more people, several of each",
-        )
-    if rng is not None and len(impostor) > impostors:
-        impostor = rng.choice(impostor, impostors, replace=False)
-    rows = np.concatenate([genuine, impostor])
-    return Pairs(first[rows], second[rows], len(genuine))
+    @property
+    def people(self) -> int:
+        """How many are evidence: who has one photo makes no genuine pair."""
+        return len(np.unique(self.group[self.paired]))
 
 
 def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
@@ -185,7 +174,8 @@ def _minimise(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor]) 
 
 def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judged:
     """What a head is worth on people that it has never seen, beside the plain distance."""
-    pairs = pairs_of(given.person)
+    rng = np.random.default_rng(seed)
+    pairs = pairs_of(given.person, rng, impostors=MOST_IMPOSTORS)
     # -d^2 = 2 * cosine - 2 ranks as the cosine does.
     z, plain = logits(head, given, pairs), cosines(given, pairs)
     a, b = given.person[pairs.first], given.person[pairs.second]
@@ -208,14 +198,15 @@ def train(
     settings: Settings | None = None,
     say: Say = lambda stage: None,
 ) -> VerifierFile:
-    """Fit, calibrate and judge a head; the people of the three are disjoint.
+    """Fit, calibrate and judge a head; the people of the three are disjoint, and so are who may be
+    one person.
 
     How strongly the weights are held together is chosen on the people it is calibrated on. Raises
     PhotoError where a part has no pairs, BundleError where too few were judged for a threshold.
     """
     how = settings or Settings()
     rng = np.random.default_rng(how.seed)
-    fitted, calibrated, judged = (given.of(part) for part in _people(given.person, how, rng))
+    fitted, calibrated, judged = _parts(given, how, rng)
     say(f"fitting on {_told(fitted)}")
     head, strength = _chosen(fitted, calibrated, how, rng)
     say(f"judging on {_told(judged)}")
@@ -227,10 +218,10 @@ def train(
         bias=head.bias,
         prior=how.prior,
         data_set=data_set,
-        fitted_people=len(np.unique(fitted.person)),
-        calibrated_people=len(np.unique(calibrated.person)),
-        people=len(np.unique(judged.person)),
-        images=len(judged.person),
+        fitted_people=fitted.people,
+        calibrated_people=calibrated.people,
+        people=judged.people,
+        images=int(judged.paired.sum()),
         shrinkage=strength,
         logits=GRID.tolist(),
         float_float=judge(head, plain, how.prior, how.seed),
@@ -241,17 +232,18 @@ def train(
     return file
 
 
-def _people(person: Rows, how: Settings, rng: np.random.Generator) -> list[Rows]:
+def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Embedded]:
     """Who is fitted on, who is calibrated on, and who is judged."""
-    shuffled = rng.permutation(np.unique(person))
+    shuffled = rng.permutation(np.unique(given.group))
     cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
-    parts = np.split(shuffled, cuts.round().astype(int))
-    _, calibrated, judged = map(len, parts)
+    chosen = np.split(shuffled, cuts.round().astype(int))
+    parts = [given.of(np.isin(given.group, part)) for part in chosen]
+    _, calibrated, judged = (part.people for part in parts)
     if calibrated < LEAST_CALIBRATED or judged < LEAST_PEOPLE:
         raise PhotoError(
-            f"photos of {len(shuffled)} people leave {calibrated} to calibrate on and {judged} to"
-            f" judge on; {LEAST_CALIBRATED} and {LEAST_PEOPLE} are the least",
-            "give photos of more people",
+            f"photos of {len(shuffled)} people leave {calibrated} with several to calibrate on and"
+            f" {judged} to judge on; {LEAST_CALIBRATED} and {LEAST_PEOPLE} are the least",
+            "give several photos each of more people",
         )
     return parts
 
@@ -260,7 +252,8 @@ def _chosen(
     fitted: Embedded, calibrated: Embedded, how: Settings, rng: np.random.Generator
 ) -> tuple[Verifier, float]:
     """The calibrated head that ranks the calibration people best, and its strength."""
-    pairs, others = pairs_of(fitted.person, rng, how.impostors), pairs_of(calibrated.person)
+    pairs = pairs_of(fitted.person, rng, genuines=MOST_PAIRS, impostors=how.impostors)
+    others = pairs_of(calibrated.person, rng, genuines=MOST_PAIRS, impostors=MOST_IMPOSTORS)
     rows = fitted.templates.astype(np.float64)
     apart = torch.from_numpy(np.abs(rows[pairs.first] - rows[pairs.second]))
     same = torch.from_numpy(pairs.same)
@@ -276,4 +269,5 @@ def _chosen(
 
 
 def _told(part: Embedded) -> str:
-    return f"{len(part.person)} photos of {len(np.unique(part.person))} people"
+    photos, people = len(part.person), len(np.unique(part.group))
+    return f"{photos} photos of {people} people, {part.people} of them with several"

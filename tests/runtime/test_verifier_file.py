@@ -73,7 +73,7 @@ def test_it_is_under_the_signature(tmp_path: Path, good: VerifierFile) -> None:
         ({"prior": 1.0}, r"\$\.prior"),
         ({"logits": [0.0, 1.0]}, "not a curve"),
         ({"int8_sha256": "b" * 64}, "does not say which int8"),
-        ({"people": 49}, "judged on 49 people, 50 are the least"),
+        ({"people": 49}, "judged on 49 people with several photos, 50 are"),
         ({"extra": 1}, "unknown field `extra`"),
     ],
 )

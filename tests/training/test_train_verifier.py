@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from crowd import DIM, HOW, crowd, parts_of
 from fakes import unit
 
 from edge.core.verifier import Verifier
@@ -15,22 +16,12 @@ from edge.runtime import verifier_file
 from training import reliability
 from training import verifier as training
 from training.objections import objections
-from training.verifier import Embedded, Settings
+from training.pairs import pairs_of
+from training.verifier import Embedded
 
 torch.set_num_threads(1)
-DIM = 12
-HOW = Settings(impostors=3000, strengths=(1e-3, 1e-1))
 
-
-def crowd(people: int = 150, photos: int = 6, noisy: int = 0, seed: int = 0) -> Embedded:
-    """People as directions; the last `noisy` values differ from photo to photo of one person."""
-    rng = np.random.default_rng(seed)
-    person = np.repeat(np.arange(people), photos)
-    rows = rng.standard_normal((people, DIM))[person]
-    rows += 0.45 * rng.standard_normal(rows.shape)
-    if noisy:
-        rows[:, -noisy:] = 1.5 * rng.standard_normal((len(rows), noisy))
-    return Embedded(unit(rows), person)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +49,10 @@ def test_the_door_computes_what_torch_does(made: verifier_file.VerifierFile) -> 
     assert head.weights.tolist() == there.weights.tolist()
 
 
-def test_the_three_parts_share_nobody_and_the_file_says_how_many() -> None:
-    person = np.repeat(np.arange(200), 3)
-    parts = training._people(person, Settings(), np.random.default_rng(1))
-    assert sorted(np.concatenate(parts)) == list(range(200))
-    assert [len(part) for part in parts] == [100, 30, 70]
-
-
 def changed(given: Embedded, part: int) -> Embedded:
     """The same, but who is fitted on (0), calibrated on (1) or judged (2) has other faces: such
     that no value is noise, so that weights held together rank them best."""
-    people = training._people(given.person, HOW, np.random.default_rng(HOW.seed))[part]
-    rows, hit = given.templates.copy(), np.isin(given.person, people)
+    rows, hit = given.templates.copy(), np.isin(given.person, parts_of(given, HOW.seed)[part])
     rows[hit] = crowd(seed=1).templates[hit]
     return Embedded(rows, given.person)
 
@@ -95,7 +78,7 @@ def test_int8_probes_are_judged_as_what_they_are() -> None:
     probes = unit(given.templates + 0.2 * noise)
     with_int8 = Embedded(given.templates, given.person, probes)
     file = training.train(with_int8, "a" * 64, "made up", "b" * 64, HOW)
-    judged = np.isin(given.person, training._people(given.person, HOW, np.random.default_rng(0))[2])
+    judged = np.isin(given.person, parts_of(given)[2])
     a, b, person = given.templates[judged], probes[judged], given.person[judged]
     z, scores = file.head(), {True: [], False: []}
     found = {True: [], False: []}
@@ -129,7 +112,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_judges_others(
 
 def test_the_more_the_weights_are_held_together_the_less_they_differ() -> None:
     given = crowd(people=20, noisy=4)
-    pairs = training.pairs_of(given.person)
+    pairs = pairs_of(given.person)
     apart = np.abs(given.templates[pairs.first] - given.templates[pairs.second]).astype(float)
     same = torch.from_numpy(pairs.same)
     spread = [
@@ -142,7 +125,7 @@ def test_the_more_the_weights_are_held_together_the_less_they_differ() -> None:
 
 def test_the_fit_is_a_minimum_of_its_loss() -> None:
     given = crowd(people=12)
-    pairs = training.pairs_of(given.person)
+    pairs = pairs_of(given.person)
     apart = np.abs(given.templates[pairs.first] - given.templates[pairs.second]).astype(float)
     found = training.fit(torch.from_numpy(apart), torch.from_numpy(pairs.same), 1e-2)
 
@@ -193,7 +176,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
 
 def test_the_gain_of_a_head_that_is_the_distance_is_none_at_all() -> None:
     given = crowd(people=15)
-    pairs = training.pairs_of(given.person)
+    pairs = pairs_of(given.person)
     z = np.einsum("ij,ij->i", given.templates[pairs.first], given.templates[pairs.second])
     a, b = given.person[pairs.first], given.person[pairs.second]
     people = a[: pairs.genuines], np.stack([a, b], 1)[pairs.genuines :]
@@ -242,8 +225,8 @@ def test_a_worse_or_untrue_head_is_objected_to() -> None:
     ("given", "error", "message"),
     [
         (crowd(people=2), PhotoError, "photos of 2 people"),
-        (crowd(people=141), PhotoError, "leave 22 to calibrate on and 49 to judge on"),
-        (crowd(people=143, photos=1), PhotoError, "no pair of the same person"),
+        (crowd(people=141), PhotoError, "leave 22 with several to calibrate on and 49 to judge on"),
+        (crowd(people=143, photos=1), PhotoError, "leave 0 with several to calibrate on and 0 to"),
         (crowd(people=143, photos=2), BundleError, "impostor pairs"),
     ],
 )

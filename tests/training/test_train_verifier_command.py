@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.adapters.photos import read_photo
-from edge.errors import BundleError, ConfigError
+from edge.errors import BundleError, ConfigError, PhotoError
 from edge.pipeline import Pipeline
 from edge.runtime import bundle as bundles
 from edge.runtime.bundle import sha256
@@ -33,21 +34,58 @@ def test_what_the_int8_was_calibrated_on_and_what_two_people_share_is_left_out(
 ) -> None:
     photos, faces = trial.sample_photos(), tmp_path / "faces"
     chosen = [photos / f"{name}.jpg" for name in ("obama", "biden", "obama2")]
-    for person, photo in zip("abacd", [*chosen, portrait_file, portrait_file], strict=True):
+    for person, photo in zip("abaabcd", [*chosen, *[portrait_file] * 4], strict=True):
         (faces / person).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, faces / person)
-    folder = shutil.copytree(bundle_dir, tmp_path / "bundle")
-    table = tables.read(folder / tables.FILE)
-    used = sha256(chosen[2].read_bytes())[:16]
-    held = {tables.FILE: tables.to_text(msgspec.structs.replace(table, photos=[used]))}
-    finish.write_manifest(folder, bundles.read(folder).manifest, held)
-    found = command._embedded(bundles.read(folder), faces)
+    found = command._embedded(calibrated_on(bundle_dir, tmp_path / "bundle", chosen[2:]), faces)
+    assert found.kin.tolist() == [0, 0], "a and b may be one person"
     assert len(found.templates) == len(np.unique(found.person)) == 2
     for template, probe, photo in zip(found.templates, found.probes, chosen, strict=False):
         image = read_photo(photo)
         aligned = pipeline.align(image, pipeline.find(image)[0])
         assert float(template @ pipeline.embed(aligned)) > 0.999
         assert 0.9 < float(probe @ template) < 0.99999, "by the int8 encoder"
+
+
+def calibrated_on(bundle_dir: Path, folder: Path, photos: list[Path]) -> bundles.Bundle:
+    """The bundle, as if some photos had calibrated its int8 encoder."""
+    shutil.copytree(bundle_dir, folder)
+    used = [sha256(photo.read_bytes())[:16] for photo in photos]
+    table = msgspec.structs.replace(tables.read(folder / tables.FILE), photos=used)
+    held = {tables.FILE: tables.to_text(table)}
+    finish.write_manifest(folder, bundles.read(folder).manifest, held)
+    return bundles.read(folder)
+
+
+def test_where_the_int8_was_calibrated_on_all_nobody_is_left(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    photos, faces = trial.sample_photos(), tmp_path / "faces"
+    chosen = [photos / "obama.jpg", photos / "biden.jpg"]
+    for person, photo in zip("ab", chosen, strict=True):
+        (faces / person).mkdir(parents=True)
+        shutil.copy(photo, faces / person)
+    loaded = calibrated_on(bundle_dir, tmp_path / "bundle", chosen)
+    with pytest.raises(PhotoError, match=r"all 2 photos of .* calibrated this bundle's int8"):
+        command._embedded(loaded, faces)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("", "caf\\udce9"), ("\udcff x", "\\udcff x")])
+def test_a_name_that_is_not_utf_8_is_kept_as_its_bytes(
+    bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    """The folder's or the one given: both end in the file and on its page."""
+    encoder = bundles.read(bundle_dir).encoder_id
+
+    def train(_: object, __: str, data_set: str, *more: object) -> VerifierFile:
+        return msgspec.structs.replace(made_verifier.made(encoder, 3), data_set=data_set)
+
+    monkeypatch.setattr(command, "_embedded", lambda bundle, faces: None)
+    monkeypatch.setattr(command.verifier, "train", train)
+    faces = Path(os.fsdecode(b"caf\xe9"))
+    command.make(bundle_dir, faces, tmp_path / "head.json", data_set=given)
+    assert json.loads((tmp_path / "head.json").read_bytes())["data_set"] == kept
+    assert kept in (tmp_path / "head.html").read_text()
 
 
 def test_what_is_written_is_json_and_a_page_with_the_diagram(

@@ -24,3 +24,8 @@ def found_in(folder: Path, bundle: Bundle, min_images: int = data.MIN_IMAGES) ->
     bar, done = progress("finding faces")
     with bar:
         return data.read_faces(bundle, folder, say, done, min_images=min_images)
+
+
+def data_set_name(faces: Path, given: str) -> str:
+    """What files call a data set: the name given, or the folder's, whose bytes may be no UTF-8."""
+    return (given or faces.name).encode("utf-8", "backslashreplace").decode()

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from edge.cli.console import out, print_json
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PhotoError
 from edge.files import write_atomically
 from edge.runtime import bundle as bundles
 from edge.runtime import verifier_file
@@ -19,8 +19,9 @@ from edge.runtime.bundle import FLOAT, INT8, Bundle
 from edge.runtime.verifier_file import Judged, VerifierFile
 from export import page, running
 from export import table as tables
-from training import objections, reliability, verifier
-from training.cli.faces import found_in, say
+from export.sources import learned
+from training import data, objections, reliability, verifier
+from training.cli.faces import data_set_name, found_in, say
 from training.verifier import Embedded, Settings
 
 FAILED = 1
@@ -57,7 +58,7 @@ def make(
     made = verifier.train(
         _embedded(loaded, faces),
         loaded.encoder_id,
-        data_set or faces.name,
+        data_set_name(faces, data_set),
         loaded.manifest.files[int8.file] if int8 else None,
         Settings(seed=seed),
         say,
@@ -87,16 +88,26 @@ def _check_place(path: Path) -> None:
 
 
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
-    """Every face by the bundle's encoders, but for those that something in it was fitted on."""
-    crops = found_in(faces, loaded, min_images=1).crops
+    """Every face by the bundle's encoders, but for those that something in it was fitted on.
+
+    Raises PhotoError where that was every one of them.
+    """
+    # Who has one photo is an impostor to others.
+    found = found_in(faces, loaded, min_images=1)
+    crops = learned.strangers(found.crops, learned.in_bundle(loaded), say)
     if tables.FILE in loaded.manifest.files:
         crops = crops.without(tables.read(loaded.path / tables.FILE).photos)
+    if not len(crops):
+        raise PhotoError(
+            f"all {len(found)} photos of {faces} with a face calibrated this bundle's int8",
+            "give photos of other people",
+        )
     by = {
         name: running.embed((loaded.path / model.file).read_bytes(), crops.images, model.spec)
         for name, model in loaded.manifest.models.items().items()
         if name in (FLOAT, INT8)
     }
-    return Embedded(by[FLOAT], crops.person, by.get(INT8))
+    return Embedded(by[FLOAT], crops.person, by.get(INT8), data.kin(found)[crops.person])
 
 
 def comparisons(made: VerifierFile) -> list[tuple[str, Judged, float]]:
@@ -131,7 +142,8 @@ def _show(made: VerifierFile, problems: list[str], path: Path | None) -> None:
             f" FNMR at FMR 1e-3 {fnmr:.4f}, tau's {judged.distance_fnmr:.4f}"
         )
     people = (made.fitted_people, made.calibrated_people, made.people)
-    out.print("fitted on {} people, calibrated on {}, judged on {}".format(*people))
+    numbers = "fitted on {} people, calibrated on {}, judged on {}".format(*people)
+    out.print(f"{numbers}, who have several photos each")
     for problem in problems:
         out.print(f"[bold red]{escape(problem)}[/]")
     if path is not None:
