@@ -7,7 +7,7 @@ the rounded encoder of Jacob et al., 2018, on people whom the gate then leaves o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import torch
 from msgspec import Meta
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.core.preprocess import InputSpec
@@ -25,9 +26,10 @@ from export import table as tables
 from export.crops import Crops
 from export.running import Images
 from export.table import Lesson, Table
-from training import checkpoint
+from training import checkpoint, data
 from training.augment import DOMAINS, augment
 from training.batches import Photos
+from training.data import Faces
 from training.evaluate import eer, embed
 from training.fake_int8 import FakeInt8
 from training.loop import Key, Outcome, Task, Verdict
@@ -40,6 +42,8 @@ LEAST_PHOTOS = 256
 """To learn from and to judge by; fewer say too little of a million weights."""
 CHOOSING = 8
 """One of so many people chooses the epoch."""
+LEAST_PEOPLE = 3
+"""One to learn from and two to choose the epoch by: of one alone there is no impostor pair."""
 
 
 class Teaching(Plan, frozen=True):
@@ -74,33 +78,38 @@ class Judge:
 
     pupil: FakeInt8
     images: Images
+    person: NDArray[np.int64]
     wanted: Floats
     mirrored: Floats
 
     def __call__(self) -> Verdict:
         rows = embed(self.pupil, self.images)
         scores = self.mirrored @ rows.T
-        same = np.eye(len(rows), dtype=bool)
+        impostor = self.person[:, None] != self.person
         away = float(1 - np.einsum("ij,ij->i", rows, self.wanted).mean())
-        return Verdict(away, eer(scores[same], scores[~same]))
+        return Verdict(away, eer(np.diagonal(scores), scores[impostor]))
 
 
-def pupils(crops: Crops) -> Crops:
+def pupils(faces: Faces) -> Crops:
     """The people to learn from: all with a single photo, who are no loss to the genuine pairs of
     the gate; where they are few also those with the fewest, never more than half of all.
 
-    Raises PhotoError where they are too few.
+    Names that may be one person count as one here: all of them teach, or none. Raises PhotoError
+    where they are too few.
     """
+    # Some numbers are then nobody's.
+    crops = replace(faces.crops, person=data.kin(faces)[faces.crops.person])
     photos = np.bincount(crops.person)
     order = np.argsort(photos, kind="stable")
     order = order[photos[order] > 0]
     enough = int(np.searchsorted(np.cumsum(photos[order]), LEAST_PHOTOS)) + 1
-    count = max(int((photos == 1).sum()), min(enough, len(order) // 2))
+    count = max(int((photos == 1).sum()), min(max(enough, LEAST_PEOPLE), len(order) // 2))
     chosen = crops.only(np.isin(crops.person, order[:count]))
-    if len(chosen) < LEAST_PHOTOS or count == len(order):
+    if len(chosen) < LEAST_PHOTOS or not LEAST_PEOPLE <= count < len(order):
         raise PhotoError(
             f"{len(chosen)} photos of {count} of the {len(order)} people would teach,"
-            f" {LEAST_PHOTOS} photos of at most half of the people are needed",
+            f" {LEAST_PHOTOS} photos of {LEAST_PEOPLE} people or more, who are at most half of all,"
+            " are needed",
             "give photos of more people",
         )
     return chosen
@@ -176,15 +185,16 @@ def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Tab
 def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teaching) -> Task:
     # A Conv is three times as fast in this order of values in memory.
     pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    data = graph.to_bytes(model)
+    file = graph.to_bytes(model)
 
     def by_float(images: Images) -> Floats:
-        return running.embed(data, images, pupil.spec, "onnxruntime")
+        return running.embed(file, images, pupil.spec, "onnxruntime")
 
     people = np.unique(crops.person)
-    apart = np.isin(crops.person, people[::CHOOSING])
+    apart = np.isin(crops.person, people[:: min(CHOOSING, len(people) - 1)])
     judged = crops.images[apart]
-    judge = Judge(pupil, judged, by_float(judged), by_float(judged[:, :, ::-1]))
+    mirrored = by_float(judged[:, :, ::-1])
+    judge = Judge(pupil, judged, crops.person[apart], by_float(judged), mirrored)
     shown = views(crops.images[~apart], settings.seed)
     taught = Taught(pupil, Photos(shown, pupil.spec), torch.from_numpy(by_float(shown)))
     return Task(

@@ -125,6 +125,17 @@ def objections(found: list[Change], max_loss: float) -> list[str]:
             problems.append(
                 f"on photos as they are TAR falls by {-gain.value:.4f}, allowed are {max_loss}"
             )
+        elif change.comparison == "plain_plain" and -gain.low > max_loss:
+            problems.append(
+                f"on photos as they are TAR changes by {gain.value:+.4f}, and a fall by"
+                f" {-gain.low:.4f} is not ruled out, allowed are {max_loss}:"
+                " more people with several photos settle it"
+            )
+        if change.comparison == "plain_domain" and gain.high < 0:
+            problems.append(
+                "in the domain against templates of photos as they are TAR falls by"
+                f" {-gain.value:.4f}, from {-gain.high:.4f} to {-gain.low:.4f}"
+            )
         if change.comparison == "domain_domain" and gain.low <= 0:
             problems.append(
                 f"in the domain TAR rises by {gain.value:+.4f}, which may be chance:"

@@ -30,6 +30,19 @@ def people(count: int, seed: int, each: int = 1) -> Crops:
     return Crops(images, person, photos, [f"p{i}" for i in range(count)], {}, {})
 
 
+def folder(*parts: Crops) -> Crops:
+    """The people of all parts, as one folder has them."""
+    first = np.cumsum([0, *(len(part.names) for part in parts)])
+    return Crops(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.person + at for part, at in zip(parts, first, strict=False)]),
+        [photo for part in parts for photo in part.photos],
+        [f"p{i}" for i in range(first[-1])],
+        {},
+        {},
+    )
+
+
 @cache
 def tiny() -> onnx.ModelProto:
     """A stem, a depthwise layer of uneven channels, a residual Add, and a full layer."""

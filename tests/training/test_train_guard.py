@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from lesson import NIGHT, PHOTOS, encoder, people
 
-from edge.core.metrics import tar_at_fmr
+from edge.core.metrics import Rate, tar_at_fmr
 from edge.errors import PhotoError
 from training import guard
-from training.guard import FMR, Guard, Seen
+from training.guard import FMR, FMRS, MAX_LOSS, Change, Comparison, Guard, Seen
 
 
 def test_the_guard_holds_a_state_against_the_start() -> None:
@@ -63,7 +63,15 @@ def test_a_gain_is_a_difference_of_the_same_photos() -> None:
         ((0.0, 0.4), (0.0, 0.1), []),
         ((0.0, 0.4), (0.04, 0.1), ["on photos as they are TAR falls by 0.0"]),
         ((0.0, 0.1), (0.0, 0.1), ["in the domain TAR rises by +0.0000, which may be chance"]),
-        ((0.0, 0.1), (0.04, 0.4), ["on photos as they are", "in the domain TAR rises by -0.3"]),
+        (
+            (0.0, 0.1),
+            (0.04, 0.4),
+            [
+                "on photos as they are",
+                "in the domain TAR rises by -0.3",
+                "against templates of photos as they are TAR falls by 0.3",
+            ],
+        ),
     ],
 )
 def test_a_new_id_has_to_be_earned(
@@ -73,6 +81,39 @@ def test_a_new_id_has_to_be_earned(
     found = guard.objections(guard.changes(*looks), 0.02)
     assert sorted(map(len, [found])) == [len(says)]
     assert all(any(part in problem for problem in found) for part in says)
+
+
+NIGHT_OF_THE_DOCS: dict[Comparison, Rate] = {
+    "domain_domain": Rate(0.121, 0.091, 0.150),
+    "plain_domain": Rate(0.064, 0.045, 0.084),
+    "plain_plain": Rate(-0.0003, -0.0029, 0.0032),
+}
+
+
+def told(**gains: Rate) -> list[str]:
+    """What is objected to these gains at the FMR where the limits count, and to any at another."""
+    found = [
+        Change(name, fmr, Rate(0.9, 0.8, 1.0), Rate(0.9, 0.8, 1.0), gain)
+        for name, counts in (NIGHT_OF_THE_DOCS | gains).items()
+        for fmr, gain in ((FMR, counts), (FMRS[-1], Rate(-0.3, -0.4, -0.2)))
+    ]
+    return guard.objections(found, MAX_LOSS)
+
+
+def test_a_loss_that_is_not_ruled_out_is_no_loss_that_is_allowed() -> None:
+    assert told() == []
+    (said,) = told(plain_plain=Rate(0.001, -0.0051, 0.004))
+    assert "TAR changes by +0.0010, and a fall by 0.0051 is not ruled out" in said
+    assert "more people with several photos settle it" in said
+    assert told(plain_plain=Rate(-0.002, -0.005, 0.001)) == []
+    (said,) = told(plain_plain=Rate(-0.006, -0.01, -0.002))
+    assert "TAR falls by 0.0060, allowed are 0.005" in said
+
+
+def test_what_a_door_compares_may_not_fall() -> None:
+    (said,) = told(plain_domain=Rate(-0.02, -0.03, -0.0001))
+    assert "against templates of photos as they are TAR falls by 0.0200" in said
+    assert told(plain_domain=Rate(-0.01, -0.03, 0.0)) == []
 
 
 def test_too_few_photos_to_judge_by_are_refused() -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Shown
 
-from edge.cli.console import out, print_json, progress
+from edge.cli.console import out, print_json
 from edge.core.metrics import Rate
 from edge.errors import BundleError
 from edge.files import write_atomically
@@ -21,13 +21,15 @@ from edge.runtime.bundle import FLOAT, Bundle
 from edge.runtime.det import DetFile
 from export import gate as gates
 from export import graph, quantize
+from export import recipe as recipes
 from export import table as tables
-from export.crops import Crops, read_crops
+from export.crops import Crops
 from export.gate import Encoders
 from export.results import Gate, Limits
+from export.sources import learned
 from export.table import Table
 from training import distil, loop
-from training.cli.faces import say
+from training.cli.faces import data_set_name, found_in, say
 from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, watching
 from training.distil import Teaching
 from training.spread import ALONE
@@ -57,8 +59,9 @@ def teach(
     """Teach a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
 
     No names are needed. Who has a single photo teaches; the gate then judges on everybody else,
-    before and after. The float encoder, its id and everybody's templates stay as they are: what is
-    learned is a calibration table, which holds how far each weight of the int8 file moved.
+    before and after. Names that may be one person teach or judge together. The float encoder, its
+    id and everybody's templates stay as they are: what is learned is a calibration table, which
+    holds how far each weight of the int8 file moved.
 
     Exit code 1: the gate fails.
 
@@ -74,28 +77,40 @@ def teach(
         threads=threads,
     )
     torch.set_num_threads(threads)
-    refuse(run, resume)
+    refuse(run, resume, msgspec.toml.encode(settings))
     loaded = bundles.read(bundle)
-    begun, name = _table(loaded), data_set or faces.name
-    crops = _crops(loaded, faces)
-    chosen = distil.pupils(crops)
+    recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
+    # No name is needed to learn: who has one photo teaches.
+    found = found_in(faces, loaded, min_images=1)
+    chosen = distil.pupils(found)
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
     with held(run, msgspec.toml.encode(settings), ALONE):
         say(f"{len(chosen)} photos of {chosen.people} people teach")
         start = distil.begin(model, begun, chosen, spec, say)
+        # Ahead of the lessons: whether the others are enough to judge by shows here.
+        before, _ = _judged(loaded, model, start, found.crops, name)
         lessons = distil.prepare(model, start, chosen, settings, spec)
         with watching(run, lessons.steps, ALONE) as watchers:
             outcome = loop.fit(lessons.task, settings, run, lessons.made_with, resume, watchers)
         taught = distil.end(lessons, outcome, chosen, name)
-        before, _ = _judged(loaded, model, start, crops, name)
-        after, curve = _judged(loaded, model, taught, crops, name)
-        _write(run, loaded.manifest.recipe, taught, after, curve)
+        after, curve = _judged(loaded, model, taught, found.crops, name)
+        _write(run, recipe, taught, after, curve)
     if json:
         print_json({"lesson": taught.lesson, "before": before, "after": after})
     else:
-        _show(run, loaded.manifest.recipe, taught, before, after)
+        _show(run, recipe, taught, before, after)
     if not after.passed:
         raise typer.Exit(FAILED)
+
+
+def _recipe(loaded: Bundle) -> str:
+    """What the run's files are named after. Raises BundleError where nothing can be."""
+    recipe = loaded.manifest.recipe
+    if not recipes.NAME.fullmatch(recipe):
+        raise BundleError(
+            f"{loaded.path} is of a recipe {recipe!r}, which is no recipe's name", "build it anew"
+        )
+    return recipe
 
 
 def _table(loaded: Bundle) -> Table:
@@ -104,18 +119,13 @@ def _table(loaded: Bundle) -> Table:
     return tables.read(loaded.path / tables.FILE)
 
 
-def _crops(loaded: Bundle, faces: Path) -> Crops:
-    bar, done = progress("finding faces")
-    with bar:
-        return read_crops(loaded, faces, "auto", done)
-
-
 def _judged(
     loaded: Bundle, model: onnx.ModelProto, table: Table, crops: Crops, data_set: str
 ) -> tuple[Gate, DetFile]:
     """The gate's verdict on the int8 encoder of a table."""
     rounded = graph.to_bytes(quantize.quantize(model, table))
-    encoders = Encoders(graph.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
+    spec, known = loaded.model(FLOAT).spec, learned.in_bundle(loaded)
+    encoders = Encoders(graph.to_bytes(model), rounded, spec, table, known)
     return gates.measure(encoders, crops, data_set, Limits(), say)
 
 
@@ -142,7 +152,9 @@ def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> N
         out.print(f"[bold red]{escape(failure)}[/]")
     if after.passed:
         out.print("[bold green]passed[/]")
-    out.print(escape(f"next: ostiary-export build {recipe} --recorded {run} --out BUNDLE"))
+    # An encoder of one's own is built from the file that describes it.
+    plan = recipe if recipe in recipes.shipped() else f"{recipe}.toml"
+    out.print(escape(f"next: ostiary-export build {plan} --recorded {run} --out BUNDLE"))
 
 
 def _range(rate: Rate) -> str:
