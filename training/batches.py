@@ -50,7 +50,10 @@ class Photos:
 class Supervised:
     """The objective of who is who: embed this process's share, gather the batch, ask the loss.
 
-    `person` (n,) is whose photo each row is.
+    Siamese by construction (Bromley et al., Signature verification using a Siamese time delay
+    neural network, 1993): both photos of a pair and all three of a triplet go through the one
+    encoder there is, in one batch, so that batch norm sees them together. `person` (n,) is whose
+    photo each row is.
     """
 
     encoder: Encoder

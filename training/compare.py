@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from edge.errors import ConfigError
+from edge.errors import BackendError, ConfigError
 from export.crops import Crops
-from training import learn, loop
+from training import data, learn, loop
+from training.data import Faces
 from training.loop import Verdict
 from training.settings import (
     Augment,
@@ -109,21 +112,34 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """What every training has in common: photos, encoder, people set aside, epochs."""
+    """What every training has in common: photos, encoder, people set aside, epochs.
 
-    crops: Crops
+    Names that share a photo may be one person: they count as one and are set aside together.
+    """
+
+    faces: Faces
     architecture: str
     unseen: int
     epochs: int
 
     def __post_init__(self) -> None:
         """Raises ConfigError where too few people are left to train on."""
-        if self.crops.people - self.unseen < 2:
+        if self.learned < 2:
             raise ConfigError(
-                f"{self.crops.people} people, {self.unseen} of them set aside: fewer than two to"
-                " train on",
+                f"{self.learned + self.unseen} people, {self.unseen} of them set aside: fewer than"
+                " two to train on",
                 "set fewer aside, or give photos of more people",
             )
+
+    @property
+    def learned(self) -> int:
+        """How many people every training learns from."""
+        return len(np.unique(self._group)) - self.unseen
+
+    @property
+    def _group(self) -> NDArray[np.int64]:
+        """Of each photo (n,) the number of the first person who may be its own."""
+        return data.kin(self.faces)[self.faces.crops.person]
 
     def eer(self, name: str, seed: int) -> float:
         """Of a loss's encoder on people never seen, before the first epoch or after the last: to
@@ -142,10 +158,10 @@ class Contest:
 
     def set_aside(self, seed: int) -> tuple[Crops, Crops]:
         """The people to learn from, and `unseen` others that a seed chooses."""
-        ids = np.unique(self.crops.person)
-        chosen = np.random.default_rng(seed).choice(ids, self.unseen, replace=False)
-        apart = np.isin(self.crops.person, chosen)
-        return self.crops.only(~apart), self.crops.only(apart)
+        group, crops = self._group, self.faces.crops
+        chosen = np.random.default_rng(seed).choice(np.unique(group), self.unseen, replace=False)
+        apart = np.isin(group, chosen)
+        return crops.only(~apart), crops.only(apart)
 
 
 def compare(
@@ -157,21 +173,38 @@ def compare(
 ) -> Comparison:
     """Train each loss with each seed, which sets other people aside and begins with other weights.
 
-    `done(n, total)` is called as the trainings finish.
+    `done(n, total)` is called as the trainings finish. Raises BackendError where one is killed.
     """
     wanted = [(name, seed) for seed in seeds for name in names]
+    found: dict[str, list[float]] = {name: [] for name in names}
+    trained = zip(wanted, _trained(contest, wanted, processes), strict=True)
+    for at, ((name, _), eer) in enumerate(trained, 1):
+        found[name].append(eer)
+        done(at, len(wanted))
+    return Comparison(
+        contest.architecture,
+        contest.learned,
+        contest.unseen,
+        len(contest.faces),
+        contest.epochs,
+        [Row(name, eers) for name, eers in found.items()],
+    )
+
+
+def _trained(
+    contest: Contest, wanted: Sequence[tuple[str, int]], processes: int
+) -> Iterator[float]:
+    """The EER of each loss and seed, in their order."""
     # Not forked: torch's threads do not survive that.
     spawned = multiprocessing.get_context("spawn")
-    found: dict[str, list[float]] = {name: [] for name in names}
-    with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
-        for at, ((name, _), eer) in enumerate(zip(wanted, pool.map(_one, wanted), strict=True), 1):
-            found[name].append(eer)
-            done(at, len(wanted))
-    crops, unseen = contest.crops, contest.unseen
-    rows = [Row(name, eers) for name, eers in found.items()]
-    return Comparison(
-        contest.architecture, crops.people - unseen, unseen, len(crops), contest.epochs, rows
-    )
+    try:
+        with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
+            yield from pool.map(_one, wanted)
+    except BrokenProcessPool as error:
+        raise BackendError(
+            "a training was killed, probably for want of memory",
+            "--processes 1, a smaller --architecture, or fewer photos",
+        ) from error
 
 
 _HELD: list[Contest] = []

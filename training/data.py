@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -9,15 +10,16 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from edge.adapters.photos import SUFFIXES, is_photo
 from edge.errors import PhotoError
 from edge.many import NO_FACE, Done
 from edge.runtime.bundle import Bundle
-from export.crops import Crops, read_crops
+from export.crops import Crops, inside, is_hidden, read_crops
 from export.running import Images
 from training import duplicates
 from training.duplicates import Twins
@@ -26,8 +28,8 @@ MOST_UNREADABLE = 0.05
 MIN_IMAGES = 2
 LEAST_PEOPLE = 2
 NAMED = 5
-Shared = Literal["leave-out", "refuse"]
-"""What becomes of a photo that two people share: neither has it, or nobody is trained."""
+KINDS = mimetypes.MimeTypes()
+"""By suffix; the same on every machine, for the system's own lists are not read."""
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,8 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `unreadable` has each file's problem; `shared` are photos under two people's names, of which
     neither is used; of `repeats` the second is not; `few` has how many faces a person has.
+    `elsewhere` is what can be nobody's photo: files beside the people's folders, and in them
+    folders, which are not looked into, and what is no picture.
     """
 
     unreadable: dict[str, str] = {}
@@ -53,15 +57,20 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shared: list[Pair] = []
     repeats: list[Pair] = []
     few: dict[str, int] = {}
+    elsewhere: list[str] = []
 
     def counts(self) -> dict[str, int]:
-        """How many photos are not used, by reason; reasons that none has are not there."""
+        """How many photos are not used, by reason; reasons that none has are not there.
+
+        A folder that is not looked into counts as one.
+        """
         found = {
             "unreadable": len(self.unreadable),
             "no face": len(self.faceless),
             "under two people": len({name for p in self.shared for name in (p.first, p.second)}),
             "twice": len(self.repeats),
             "too few of a person": sum(self.few.values()),
+            "not looked into": len(self.elsewhere),
         }
         return {reason: count for reason, count in found.items() if count}
 
@@ -93,28 +102,27 @@ def read_faces(
     *,
     most_unreadable: float = MOST_UNREADABLE,
     min_images: int = MIN_IMAGES,
-    shared: Shared = "leave-out",
     backend: str = "auto",
 ) -> Faces:
     """The faces of a folder with one folder of photos a person, aligned as a door would.
 
-    `most_unreadable` is the share of the photos that may be; a person with fewer than `min_images`
-    faces is left out. `say` is told what is not used. Raises PhotoError where too much can not be
-    read, fewer than two people remain, or two people share a photo and that is to be refused.
+    `most_unreadable` is the share of the photos that may be, files of other formats among them; a
+    person with fewer than `min_images` faces is left out. `say` is told what is not used. Raises
+    PhotoError where too much can not be read, or fewer than two people remain.
     """
+    files = [path for path in inside(folder) if is_photo(path) or not _no_picture(path)]
+    unreadable = _of_other_formats(files, folder)
+    # Before the faces are looked for: that takes minutes.
+    _refuse_unreadable(folder, unreadable, len(files), most_unreadable)
     crops = read_crops(bundle, folder, backend, done)
     names = {path: str(path.relative_to(folder)) for path, _ in crops.left_out}
-    unreadable = {names[path]: why for path, why in crops.left_out if why != NO_FACE}
-    _refuse_unreadable(folder, unreadable, len(crops) + len(names), most_unreadable)
+    unreadable |= {names[path]: why for path, why in crops.left_out if why != NO_FACE}
+    _refuse_unreadable(folder, unreadable, len(files), most_unreadable)
     crops, shares, repeats = _without_twins(crops, folder)
-    if shares and shared == "refuse":
-        raise PhotoError(
-            f"{_some([str(pair) for pair in shares])}: one photo under two people's names",
-            f"remove it in {folder} from whom it does not show",
-        )
-    crops, few = _without_few(crops, folder, min_images)
+    crops, few = _without_few(_with_all_folders(crops, folder), folder, min_images)
     faceless = [names[path] for path, why in crops.left_out if why == NO_FACE]
-    faces = Faces(crops, LeftOut(unreadable, faceless, shares, repeats, few))
+    left_out = LeftOut(unreadable, faceless, shares, repeats, few, _elsewhere(folder))
+    faces = Faces(crops, left_out)
     for line in told(faces, min_images):
         say(line)
     return faces
@@ -156,6 +164,13 @@ def _kin(faces: Faces) -> list[list[str]]:
     return [*found.values()]
 
 
+def kin(faces: Faces) -> NDArray[np.int64]:
+    """For each person (n,) the least number of all who may be the same one."""
+    head, least = heads(faces), dict[str, int]()
+    numbers = [least.setdefault(head[name], number) for number, name in enumerate(faces.names)]
+    return np.array(numbers, np.int64)
+
+
 def heads(faces: Faces) -> dict[str, str]:
     """For each person the first, by name, of all who share photos with them, or with these."""
     head = {name: name for name in faces.names}
@@ -190,8 +205,38 @@ def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
         pairs[0] and f"{len(pairs[0])} photos alike under two names, look at: {_some(pairs[0])}",
         pairs[1] and f"{len(pairs[1])} photos there twice: {_some(pairs[1])}",
         left.few and f"{len(left.few)} people {few}: {_some([*left.few])}",
+        left.elsewhere and f"{len(left.elsewhere)} not looked into: {_some(left.elsewhere)}",
     ]
     return [str(line) for line in lines if line]
+
+
+def _of_other_formats(files: list[Path], folder: Path) -> dict[str, str]:
+    """Each file whose name is not that of a photo, with its problem."""
+    kinds = ", ".join(SUFFIXES)
+    return {
+        str(path.relative_to(folder)): f"{path} is of a format that is not read; those are {kinds}"
+        for path in files
+        if not is_photo(path)
+    }
+
+
+def _elsewhere(folder: Path) -> list[str]:
+    """Files that are in no person's folder, and in those what is no picture."""
+    beside = [path for path in folder.glob("*") if not (path.is_dir() or is_hidden(path))]
+    deeper = [path for path in inside(folder) if _no_picture(path) and not is_photo(path)]
+    return [str(path.relative_to(folder)) for path in (*sorted(beside), *deeper)]
+
+
+def _no_picture(path: Path) -> bool:
+    """A folder, or what its name says is something else: notes beside the photos, say."""
+    kind = KINDS.guess_type(path.name)[0]
+    return path.is_dir() or (kind is not None and not kind.startswith("image/"))
+
+
+def _with_all_folders(crops: Crops, folder: Path) -> Crops:
+    """Also the people without a photo, after the others."""
+    people = (path.name for path in folder.glob("*") if path.is_dir() and not is_hidden(path))
+    return replace(crops, names=[*crops.names, *sorted(set(people) - set(crops.names))])
 
 
 def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, most: float) -> None:
@@ -199,7 +244,8 @@ def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, mos
         raise PhotoError(
             f"{len(unreadable)} of the {total} photos of {folder} can not be read,"
             f" more than {most:.0%}: {_some([*unreadable])}",
-            "copy them again or remove them; the first: " + next(iter(unreadable.values())),
+            "copy them again, convert or remove them; the first: "
+            + next(iter(unreadable.values())),
         )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -16,14 +14,12 @@ from edge.errors import ConfigError
 from edge.files import write_atomically
 from export import page
 from export.charts import Chart
-from export.running import Images
 from training import evaluation, log, plots
 from training.bootstrap import LEAST_PEOPLE
 from training.evaluation import Evaluation, Evaluations
 from training.log import EpochLine, StepLine
 
 REPORT, SETTINGS = "report.html", "settings.toml"
-PICTURE_PX = 72
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -53,21 +49,20 @@ def outcomes(held: Evaluations) -> list[Outcome]:
     ]
 
 
-def write(folder: Path, pictures: Images | None = None) -> Path:
+def write(folder: Path) -> Path:
     """Draw the report of a run's folder anew; returns its path.
 
-    `pictures` (n, h, w, 3) uint8 BGR are the photos of the first data set that was judged: with
-    them its worst pairs are shown. Only give them where the user asked for it: a face is personal
-    data, a report is passed on, and who was photographed agreed to training and not to that.
-    Raises ConfigError or StoreError where the folder is not a run's, or a file of it is damaged.
+    It shows no photos: a face is personal data, a report is passed on, and who was photographed
+    agreed to training and not to that. Raises ConfigError or StoreError where the folder is not a
+    run's, or a file of it is damaged.
     """
     path = folder / REPORT
     # The folder's own name need not be UTF-8.
-    write_atomically(path, render(folder, pictures).encode("utf-8", "backslashreplace"))
+    write_atomically(path, render(folder).encode("utf-8", "backslashreplace"))
     return path
 
 
-def render(folder: Path, pictures: Images | None = None) -> str:
+def render(folder: Path) -> str:
     """The page; the same for the same files."""
     settings = list(_flat(_settings(folder)))
     lines = log.read(folder)
@@ -93,7 +88,6 @@ def render(folder: Path, pictures: Images | None = None) -> str:
         eer=plots.eer(epochs) if epochs else None,
         tar=plots.tar(epochs) if epochs else None,
         worst=found[0].after.worst if found else [],
-        pictures=_pictures(found[0].after, pictures) if found and pictures is not None else {},
     )
 
 
@@ -121,17 +115,3 @@ def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]
         else:
             words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             yield f"{above}{name}", words
-
-
-def _pictures(one: Evaluation, images: Images) -> dict[int, str]:
-    """The photos of the worst pairs as data addresses, by their places."""
-    if len(images) != one.images:
-        raise ValueError(f"{one.images} photos were judged, got pictures of {len(images)}")
-    places = {place for pair in one.worst for place in (pair.a, pair.b)}
-    return {place: _picture(images[place]) for place in sorted(places)}
-
-
-def _picture(image: Images) -> str:
-    small = cv2.resize(image, (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", small)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()

@@ -1,10 +1,12 @@
-"""TensorBoard's logs say what the lines say, each once, also after a run was killed."""
+"""TensorBoard's logs say what the lines say, each once, also after a kill or on a full disk."""
 
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_train_checkpoint import nearly_full
 
+from edge.errors import StoreError
 from training.board import BOARD, Board
 from training.log import EpochLine, StepLine
 
@@ -80,3 +82,35 @@ def test_what_a_resumed_run_says_again_is_told_once(tmp_path: Path) -> None:
     assert found["loss"] == [(at, 1.0 if at < 4 else 2.0) for at in range(1, 8)]
     assert [at for at, _ in found["active"]] == list(range(1, 8))
     assert said(tmp_path, "epochs")["eer"] == [(0, pytest.approx(0.4)), (1, pytest.approx(0.2))]
+
+
+def fill(board: Board) -> None:
+    for at in range(1, 100):
+        board.line(step(at, 1.0))
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with (
+        nearly_full(500),
+        pytest.raises(StoreError, match=r"can not write .*steps: ") as caught,
+        Board(tmp_path) as board,
+    ):
+        fill(board)
+    assert "free some space" in caught.value.hint
+
+
+def test_a_full_disk_does_not_hide_what_ended_the_run(tmp_path: Path) -> None:
+    with (
+        nearly_full(500),
+        pytest.raises(StoreError, match="the checkpoint"),
+        Board(tmp_path) as board,
+    ):
+        with pytest.raises(StoreError):
+            fill(board)
+        raise StoreError("the checkpoint")
+
+
+def test_a_folder_that_takes_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / BOARD).write_bytes(b"")
+    with Board(tmp_path) as board, pytest.raises(StoreError, match=r"can not write .*epochs: "):
+        board.line(EpochLine(0, 0.4, None, True))

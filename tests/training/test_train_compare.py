@@ -1,18 +1,26 @@
 """The table of losses: people apart, one training as the next but for its loss, honest findings."""
 
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from edge.core.types import Image
-from edge.errors import ConfigError
+from edge.errors import BackendError, ConfigError
 from export.crops import Crops
 from training import compare as comparing
 from training import learn
+from training.cli import compare as command
 from training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Contest, Row
+from training.data import Faces, LeftOut, Pair
 from training.spread import ALONE
 
 
-def faces(people: int, images: int, seed: int = 0) -> Crops:
+def faces(people: int, images: int, seed: int = 0) -> Faces:
     """Noise that a person shares, and noise of each image's own."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(128, 30, (people, 7, 7))
@@ -22,7 +30,8 @@ def faces(people: int, images: int, seed: int = 0) -> Crops:
         flat = np.kron(shared[one] + rng.normal(0, 40, (7, 7)), np.ones((4, 4)))
         made.append(np.repeat(np.clip(flat, 0, 255).astype(np.uint8)[..., None], 3, 2))
     names = [f"p{i}" for i in range(people)]
-    return Crops(np.stack(made), person, [str(i) for i in range(len(made))], names, {}, {})
+    photos = [str(i) for i in range(len(made))]
+    return Faces(Crops(np.stack(made), person, photos, names, {}, {}), LeftOut())
 
 
 def test_those_set_aside_are_others_for_each_seed_and_never_learned() -> None:
@@ -35,6 +44,31 @@ def test_those_set_aside_are_others_for_each_seed_and_never_learned() -> None:
         assert judging.people == 4
         chosen.add(tuple(np.unique(judging.person)))
     assert len(chosen) == 5
+
+
+def test_who_is_set_aside_is_what_the_published_table_was_made_with() -> None:
+    contest = Contest(faces(40, 2), "small-28", 10, 2)
+    judges = [np.unique(contest.set_aside(seed)[1].person).tolist() for seed in (100, 101)]
+    assert judges == [
+        [1, 2, 4, 10, 16, 20, 22, 23, 26, 38],
+        [4, 9, 11, 12, 14, 22, 24, 28, 30, 37],
+    ]
+
+
+def test_names_that_share_a_photo_are_set_aside_together() -> None:
+    """Also through a name of which nothing is left; they count as one person."""
+    links = [("p0", "p7"), ("p7", "gone"), ("gone", "p9"), ("p2", "p3")]
+    shared = [Pair(f"{a}/1.jpg", f"{b}/2.jpg", 0) for a, b in links]
+    alike = replace(faces(12, 2), left_out=LeftOut(shared=shared))
+    contest = Contest(alike, "small-28", 4, 2)
+    assert contest.learned == 12 - 3 - 4
+    for seed in range(20):
+        learned, judging = (set(part.person) for part in contest.set_aside(seed))
+        assert learned | judging == set(range(12))
+        for kin in ({0, 7, 9}, {2, 3}):
+            assert not (learned & kin and judging & kin)
+    with pytest.raises(ConfigError, match="9 people, 8 of them set aside"):
+        Contest(alike, "small-28", 8, 2)
 
 
 def test_only_the_loss_differs() -> None:
@@ -85,3 +119,26 @@ def test_mean_and_spread_are_over_the_seeds() -> None:
 def test_too_few_people_to_set_some_aside() -> None:
     with pytest.raises(ConfigError, match="12 people, 11 of them set aside"):
         Contest(faces(12, 2), "small-28", 11, 2)
+
+
+def test_a_training_that_is_killed_is_named() -> None:
+    """As the kernel does where memory runs out."""
+
+    def kill(done: int, total: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    contest = Contest(faces(12, 2), "small-28", 4, 10_000)
+    with pytest.raises(BackendError, match="a training was killed") as caught:
+        comparing.compare(contest, [0], 1, kill, (UNTRAINED, RANDOM))
+    assert "--processes 1" in caught.value.hint
+
+
+def test_an_unknown_architecture_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    command.register(app)
+    asked = ["compare", str(tmp_path), "--bundle", str(tmp_path), "--architecture", "vgg"]
+    done = CliRunner().invoke(app, asked)
+    assert isinstance(done.exception, ConfigError)
+    assert "no architecture 'vgg'" in str(done.exception)

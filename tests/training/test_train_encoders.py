@@ -1,4 +1,4 @@
-"""The encoders: the literature's shapes, seeds, centring, and one shared branch."""
+"""The encoders: the literature's shapes, seeds, centring, and what their EER is."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from torch import nn
 from edge.errors import ConfigError
 from training.encoders import ARCHITECTURES, Encoder, build, centre
 from training.evaluate import eer
-from training.siamese import Siamese
 
 
 def images(count: int, name: str = "small-28") -> torch.Tensor:
@@ -109,26 +108,6 @@ def test_an_encoder_that_ends_in_a_batch_norm_needs_no_centring() -> None:
 def test_an_unknown_architecture_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"no architecture 'vgg'.*small-28"):
         build("vgg", 0)
-
-
-@pytest.mark.parametrize("inputs", [2, 3])
-def test_a_siamese_network_has_one_branch_that_every_input_shares(inputs: int) -> None:
-    encoder = build("small-28", 0)
-    siamese = Siamese(encoder)
-    assert sum(p.numel() for p in siamese.parameters()) == sum(
-        p.numel() for p in encoder.parameters()
-    )
-    given = images(2 * inputs).split(2)
-    made = siamese(*given)
-    for one, its in zip(given, made, strict=True):
-        assert torch.allclose(its, encoder(one), atol=1e-6)
-    # A step that only the first input asks for moves the others' embeddings as well.
-    before = [each.detach().clone() for each in made]
-    made[0].sum().backward()
-    with torch.no_grad():
-        for weight in encoder.parameters():
-            weight -= weight.grad
-    assert all(not torch.allclose(a, b) for a, b in zip(before, siamese(*given), strict=True))
 
 
 def test_the_eer_is_where_both_rates_are_equal() -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from edge.cli.console import out, print_json, progress
 from edge.runtime import bundle as bundles
 from training import compare as comparing
+from training import encoders
 from training.cli.faces import found_in
 from training.compare import FIRST_SEED, Comparison, Contest
 
@@ -37,8 +38,9 @@ def compare(
 ) -> None:
     """Train an encoder anew with each loss and compare their EERs on people never seen.
 
-    Each seed sets other people aside and begins with other weights. Every loss has the same
-    batches, optimiser and number of epochs, and the encoder of its last epoch counts.
+    Each seed sets other people aside and begins with other weights; names that share a photo may
+    be one person and are set aside together. Every loss has the same batches, optimiser and
+    number of epochs, and the encoder of its last epoch counts.
 
     Examples:
 
@@ -46,8 +48,9 @@ def compare(
 
     `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
-    found = found_in(faces, bundles.read(bundle))
-    contest = Contest(found.crops, architecture, unseen, epochs)
+    # Refused before any face is looked for: that takes minutes.
+    encoders.build(architecture, FIRST_SEED)
+    contest = Contest(found_in(faces, bundles.read(bundle)), architecture, unseen, epochs)
     bar, done = progress("trainings")
     with bar:
         drawn = range(FIRST_SEED, FIRST_SEED + seeds)

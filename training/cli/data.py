@@ -17,6 +17,7 @@ from edge.errors import PhotoError
 from edge.files import write_atomically
 from edge.many import crop_photo, each_photo
 from edge.runtime import bundle as bundles
+from export.crops import inside
 from training import data, learn
 from training.augment import DOMAINS, Augmentation, augment
 from training.settings import Augment
@@ -41,7 +42,8 @@ def check(
 ) -> None:
     """Tell what of a folder can be learned from, and what can not and why.
 
-    Photos that can not be read or show no face, people with too few, photos that are there twice,
+    Photos that can not be read, files of other formats among them, or that show no face, people
+    with too few, photos that are there twice, what lies beside or deeper than the people's folders,
     and photos so alike under two people's names that they should be looked at: most are one photo.
     Exit code 1: there are some of these.
 
@@ -95,7 +97,7 @@ def show(
 
     `ostiary-train show-augment me.jpg --bundle bundle --out door.png`
     """
-    how = learn.augmentation(Augment(domain)) or DOMAINS["none"]
+    how = learn.augmentation(Augment(domain))
     if sheet.suffix.lower() != ".png":
         raise PhotoError(f"{sheet} is not the name of a .png", "--out sheet.png")
     results = each_photo(bundles.read(bundle).in_float(), _chosen(photos, faces), crop_photo)
@@ -128,6 +130,7 @@ def _chosen(photos: Path, most: int) -> list[Path]:
     """The photo, or as many of a folder, evenly from its first to its last."""
     if not photos.is_dir():
         return [photos]
-    found = sorted(path for path in photos.rglob("*") if is_photo(path))
+    # Not `rglob`: a person's folder may be a link, and it follows none.
+    found = sorted(p for p in (*photos.glob("*"), *inside(photos)) if is_photo(p))
     places = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
     return [found[place] for place in places]
