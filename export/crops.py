@@ -113,5 +113,10 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
 
 
+def as_text(name: str) -> str:
+    """A data set's name, which may be a folder's: its bytes that are no UTF-8 as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _id(photo: Path) -> str:
     return sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS]

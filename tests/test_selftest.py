@@ -13,6 +13,7 @@ from fakes import unit
 from places import ostiary, refused
 
 from edge.adapters.store import Store
+from edge.cli import selftest as command
 from edge.core.types import Template
 from edge.selftest import isolated, report, run
 from edge.selftest.checks import CHECKS
@@ -156,6 +157,19 @@ def test_bad_input_is_refused_before_anything_is_done(profile: Path, tmp_path: P
     profile.write_text(profile.read_text() + "[recognition]\nfipr = 0.1\n")
     assert "fipr" in refused("selftest", "--config", profile)
     assert "can not read" in refused("selftest", "--config", tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_report_that_can_not_be_saved_is_not_told_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], json: bool
+) -> None:
+    """The error is then the one document on standard output."""
+    at = "2026-01-01T00:00:00Z"
+    made = Report(schema=1, at=at, ostiary="", site=None, device=None, verdict=OK, checks=[])
+    monkeypatch.setattr(command, "run_selftest", lambda *a: made)
+    with pytest.raises(OSError, match="too long"):
+        command.selftest(tmp_path, None, tmp_path / f"{'r' * 250}.json", 1.0, json)
+    assert capsys.readouterr().out == ""
 
 
 BREAKING = """

@@ -15,6 +15,7 @@ from edge.errors import ConfigError
 from edge.files import write_atomically
 from edge.runtime.det import Counts
 from export import charts
+from export.crops import as_text
 from export.pairs import all_pairs, tar_rows
 from export.results import TarRow
 from training.bootstrap import LEAST_PEOPLE, eer_draws
@@ -192,9 +193,7 @@ def _worst(genuine: Floats, impostor: Floats, person: Rows) -> list[Worst]:
 def write(folder: Path, evaluations: list[Evaluation], data: Data | None = None) -> None:
     """Keep them in a run's folder. Raises ConfigError where they are too many for a chart."""
     if data is not None:
-        # A folder's name need not be UTF-8.
-        name = data.name.encode("utf-8", "backslashreplace").decode()
-        data = msgspec.structs.replace(data, name=name)
+        data = msgspec.structs.replace(data, name=as_text(data.name))
     held = Evaluations(data, evaluations)
     for name, some in held.data_sets().items():
         if len(some) > A_DATA_SET:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn, TextIO
 
 import msgspec
 import typer
@@ -75,20 +77,39 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _fail(message: str, hint: str) -> NoReturn:
-    if JSON in sys.argv:
-        print_json({"error": message, "hint": hint})
     advice = f" [dim]({escape(hint)})[/]" if hint else ""
-    err.print(f"[bold red]error:[/] {escape(message)}{advice}")
+    with _or_nowhere(sys.stderr):
+        err.print(f"[bold red]error:[/] {escape(message)}{advice}")
+    with _or_nowhere(sys.stdout):
+        if JSON in sys.argv:
+            print_json({"error": message, "hint": hint})
     sys.exit(BAD_INPUT)
 
 
+@contextmanager
+def _or_nowhere(stream: TextIO) -> Iterator[None]:
+    """Write to a stream that may take nothing: what it holds by then is given up.
+
+    The interpreter would try once more as it ends, complain, and change the exit code.
+    """
+    try:
+        yield
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """One JSON document on standard output. Raises OSError where that can not be written."""
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_as_text(msgspec.to_builtins(value)))
     sys.stdout.write(encoded.decode() + "\n")
+    # Here, where the error is told like any other: as the interpreter ends, it is too late.
+    sys.stdout.flush()
 
 
 def _as_text(value: Any) -> Any:

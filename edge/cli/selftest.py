@@ -64,12 +64,13 @@ def selftest(
     if not os.access(folder, os.W_OK) or (save is not None and save.is_dir()):
         raise ConfigError(f"can not write the report to {save or folder.absolute()}", "--save FILE")
     report = run_selftest(config, bundle, seconds, _begun)
+    path = save or folder / _file_name(report)
+    # First: where it can not be, the error is all that is said.
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     if json:
         print_json(report)
     else:
         _show(report)
-    path = save or folder / _file_name(report)
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     err.print(escape(f"saved to {path}"))
     raise typer.Exit(FAILED if report.verdict is Verdict.FAIL else 0)
 
