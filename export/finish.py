@@ -51,7 +51,7 @@ def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> No
         measured.curve,
         measured.layers,
         measured.table,
-        compare(bundle, turns=3),
+        compare(bundle, turns=3, faces=12),
         measured.verifier,
     ).encode()
     (bundle.path / SIGNATURE).unlink(missing_ok=True)

@@ -67,7 +67,9 @@ def test_two_builds_are_the_same_bytes(
     assert not empty_cache.exists(), "--weights fetches nothing"
 
 
-@pytest.mark.parametrize("name", ["faceplugin-512", "mobilefacenet-192"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("faceplugin-512", marks=pytest.mark.long), "mobilefacenet-192"]
+)
 def test_every_shipped_recipe_builds_and_its_curve_is_its_encoders(
     name: str, tmp_path: Path
 ) -> None:
