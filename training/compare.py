@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edge.errors import BackendError, ConfigError
 from export.crops import Crops
-from training import data, learn, loop
+from training import learn, loop
 from training.data import Faces
 from training.loop import Verdict
 from training.settings import (
@@ -114,7 +113,7 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
 class Contest:
     """What every training has in common: photos, encoder, people set aside, epochs.
 
-    Names that share a photo may be one person: they count as one and are set aside together.
+    Names that share a photo may be one person: they are learned from and never set aside.
     """
 
     faces: Faces
@@ -123,23 +122,18 @@ class Contest:
     epochs: int
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where too few people are left to train on."""
-        if self.learned < 2:
+        """Raises ConfigError where too few people can be set aside, or are left to train on."""
+        if self.learned < 2 or self.faces.may_judge.sum() < self.unseen:
             raise ConfigError(
-                f"{self.learned + self.unseen} people, {self.unseen} of them set aside: fewer than"
-                " two to train on",
+                f"{len(self.faces.names)} people, {self.unseen} of them set aside: that leaves"
+                f" fewer than two to train on, or too few may judge ({self.faces.may_judge.sum()})",
                 "set fewer aside, or give photos of more people",
             )
 
     @property
     def learned(self) -> int:
         """How many people every training learns from."""
-        return len(np.unique(self._group)) - self.unseen
-
-    @property
-    def _group(self) -> NDArray[np.int64]:
-        """Of each photo (n,) the number of the first person who may be its own."""
-        return data.kin(self.faces)[self.faces.crops.person]
+        return len(self.faces.names) - self.unseen
 
     def eer(self, name: str, seed: int) -> float:
         """Of a loss's encoder on people never seen, before the first epoch or after the last: to
@@ -158,9 +152,9 @@ class Contest:
 
     def set_aside(self, seed: int) -> tuple[Crops, Crops]:
         """The people to learn from, and `unseen` others that a seed chooses."""
-        group, crops = self._group, self.faces.crops
-        chosen = np.random.default_rng(seed).choice(np.unique(group), self.unseen, replace=False)
-        apart = np.isin(group, chosen)
+        crops, eligible = self.faces.crops, np.flatnonzero(self.faces.may_judge)
+        chosen = np.random.default_rng(seed).choice(eligible, self.unseen, replace=False)
+        apart = np.isin(crops.person, chosen)
         return crops.only(~apart), crops.only(apart)
 
 

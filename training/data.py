@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.adapters.photos import SUFFIXES, is_photo
 from edge.errors import PhotoError
 from edge.many import NO_FACE, Done
 from edge.runtime.bundle import Bundle
-from export.crops import Crops, inside, is_hidden, read_crops
+from export.crops import Crops, is_hidden, read_crops
 from export.running import Images
-from training import duplicates
+from training import duplicates, listing
 from training.duplicates import Twins
 
 MOST_UNREADABLE = 0.05
 MIN_IMAGES = 2
 LEAST_PEOPLE = 2
 NAMED = 5
-KINDS = mimetypes.MimeTypes()
-"""By suffix; the same on every machine, for the system's own lists are not read."""
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +76,9 @@ class Faces:
 
     crops: Crops
     left_out: LeftOut
+    barred: frozenset[str] = frozenset()
+    """Names of people who can be learned from, but neither choose nor judge: the encoder learned
+    from them before, or they share a photo with another name and may be that person."""
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -93,6 +91,15 @@ class Faces:
     def names(self) -> list[str]:
         return self.crops.names
 
+    @property
+    def may_judge(self) -> NDArray[np.bool_]:
+        """Of each person (n,), whether they are not barred."""
+        return np.array([name not in self.barred for name in self.names], bool)
+
+    def judges(self) -> Crops:
+        """The photos of those who may judge, numbered as they are."""
+        return self.crops.only(self.may_judge[self.crops.person])
+
 
 def read_faces(
     bundle: Bundle,
@@ -102,27 +109,33 @@ def read_faces(
     *,
     most_unreadable: float = MOST_UNREADABLE,
     min_images: int = MIN_IMAGES,
+    learned: Collection[str] = (),
     backend: str = "auto",
 ) -> Faces:
     """The faces of a folder with one folder of photos a person, aligned as a door would.
 
     `most_unreadable` is the share of the photos that may be, files of other formats among them; a
-    person with fewer than `min_images` faces is left out. `say` is told what is not used. Raises
-    PhotoError where too much can not be read, or fewer than two people remain.
+    person with fewer than `min_images` faces is left out. Of whom the encoder learned is known by
+    `learned`, the ids of photos. `say` is told what is not used. Raises PhotoError where too much
+    can not be read, or fewer than two people remain.
     """
-    files = [path for path in inside(folder) if is_photo(path) or not _no_picture(path)]
-    unreadable = _of_other_formats(files, folder)
+    photos = listing.photos_of(folder)
+    unreadable = listing.of_other_formats(photos, folder)
     # Before the faces are looked for: that takes minutes.
-    _refuse_unreadable(folder, unreadable, len(files), most_unreadable)
+    _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
     crops = read_crops(bundle, folder, backend, done)
     names = {path: str(path.relative_to(folder)) for path, _ in crops.left_out}
     unreadable |= {names[path]: why for path, why in crops.left_out if why != NO_FACE}
-    _refuse_unreadable(folder, unreadable, len(files), most_unreadable)
+    _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
+    # Of all their photos: one that is left out below tells as well whom the encoder knows.
+    known = _known(crops, learned)
     crops, shares, repeats = _without_twins(crops, folder)
     crops, few = _without_few(_with_all_folders(crops, folder), folder, min_images)
     faceless = [names[path] for path, why in crops.left_out if why == NO_FACE]
-    left_out = LeftOut(unreadable, faceless, shares, repeats, few, _elsewhere(folder))
-    faces = Faces(crops, left_out)
+    left_out = LeftOut(unreadable, faceless, shares, repeats, few, listing.elsewhere(folder))
+    faces = Faces(crops, left_out, frozenset(known | _linked(shares)))
+    if known:
+        say(f"{len(known)} people whom the encoder learned from choose and judge nothing")
     for line in told(faces, min_images):
         say(line)
     return faces
@@ -133,21 +146,26 @@ def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
 
     A function of the seed and the people's names alone: they are put in the order of a hash of
     both, so that a person who joins moves at most one other over each border between the parts.
-    Names that share a photo may be one person: they stay together and count as one. Raises
-    PhotoError where a part would have fewer than two people.
+    Who is barred is in the rest; where that leaves too few for the shares these shrink alike.
+    Raises PhotoError where a part would have fewer than two people.
     """
-    drawn = sorted(_kin(faces), key=lambda names: _place(seed, names[0]))
-    sizes = [max(round(share * len(drawn)), LEAST_PEOPLE) for share in shares]
-    rest = len(drawn) - sum(sizes)
-    if rest < LEAST_PEOPLE:
+    drawn = sorted(set(faces.names) - faces.barred, key=lambda name: _place(seed, name))
+    wanted = [max(round(share * len(faces.names)), LEAST_PEOPLE) for share in shares]
+    scale = min(1.0, len(drawn) / sum(wanted))
+    sizes = [max(int(scale * size), LEAST_PEOPLE) for size in wanted]
+    rest = len(faces.names) - sum(sizes)
+    if rest < LEAST_PEOPLE or sum(sizes) > len(drawn):
+        barred = len(faces.names) - len(drawn)
+        aside = f", of whom {barred} may judge nothing," if barred else ""
         raise PhotoError(
-            f"{len(drawn)} people are too few for {len(shares) + 1} parts,"
+            f"{len(faces.names)} people{aside} are too few for {len(shares) + 1} parts,"
             f" which leave {max(rest, 0)} to learn from",
             "give photos of more people, or keep fewer apart",
         )
-    borders = np.cumsum([0, *sizes, rest])
-    parts = [by_names(faces, chain.from_iterable(drawn[a:b])) for a, b in pairwise(borders)]
-    return [parts[-1], *parts[:-1]]
+    borders = np.cumsum([0, *sizes])
+    apart = [drawn[a:b] for a, b in pairwise(borders)]
+    learning = set(faces.names).difference(*apart)
+    return [by_names(faces, names) for names in (learning, *apart)]
 
 
 def _place(seed: int, name: str) -> bytes:
@@ -155,31 +173,16 @@ def _place(seed: int, name: str) -> bytes:
     return sha256(f"{seed} ".encode() + os.fsencode(name)).digest()
 
 
-def _kin(faces: Faces) -> list[list[str]]:
-    """The names, in order, those together who may be one person."""
-    found = defaultdict(list)
-    first = heads(faces)
-    for name in sorted(faces.names):
-        found[first[name]].append(name)
-    return [*found.values()]
+def _known(crops: Crops, learned: Collection[str]) -> set[str]:
+    """The people of whom some photo was learned from."""
+    ids = set(learned)
+    photos = zip(crops.photos, crops.person, strict=True)
+    return {crops.names[person] for photo, person in photos if photo in ids}
 
 
-def kin(faces: Faces) -> NDArray[np.int64]:
-    """For each person (n,) the least number of all who may be the same one."""
-    head, least = heads(faces), dict[str, int]()
-    numbers = [least.setdefault(head[name], number) for number, name in enumerate(faces.names)]
-    return np.array(numbers, np.int64)
-
-
-def heads(faces: Faces) -> dict[str, str]:
-    """For each person the first, by name, of all who share photos with them, or with these."""
-    head = {name: name for name in faces.names}
-    for pair in faces.left_out.shared:
-        # Also through a name of which nothing was left.
-        both = [str(Path(photo).parent) for photo in (pair.first, pair.second)]
-        low, high = sorted(head.setdefault(name, name) for name in both)
-        head = {name: low if its == high else its for name, its in head.items()}
-    return head
+def _linked(shares: list[Pair]) -> set[str]:
+    """The names that may be one person with another."""
+    return {str(Path(photo).parent) for pair in shares for photo in (pair.first, pair.second)}
 
 
 def by_names(faces: Faces, names: Iterable[str]) -> Crops:
@@ -208,29 +211,6 @@ def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
         left.elsewhere and f"{len(left.elsewhere)} not looked into: {_some(left.elsewhere)}",
     ]
     return [str(line) for line in lines if line]
-
-
-def _of_other_formats(files: list[Path], folder: Path) -> dict[str, str]:
-    """Each file whose name is not that of a photo, with its problem."""
-    kinds = ", ".join(SUFFIXES)
-    return {
-        str(path.relative_to(folder)): f"{path} is of a format that is not read; those are {kinds}"
-        for path in files
-        if not is_photo(path)
-    }
-
-
-def _elsewhere(folder: Path) -> list[str]:
-    """Files that are in no person's folder, and in those what is no picture."""
-    beside = [path for path in folder.glob("*") if not (path.is_dir() or is_hidden(path))]
-    deeper = [path for path in inside(folder) if _no_picture(path) and not is_photo(path)]
-    return [str(path.relative_to(folder)) for path in (*sorted(beside), *deeper)]
-
-
-def _no_picture(path: Path) -> bool:
-    """A folder, or what its name says is something else: notes beside the photos, say."""
-    kind = KINDS.guess_type(path.name)[0]
-    return path.is_dir() or (kind is not None and not kind.startswith("image/"))
 
 
 def _with_all_folders(crops: Crops, folder: Path) -> Crops:

@@ -7,7 +7,7 @@ the rounded encoder of Jacob et al., 2018, on people whom the gate then leaves o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -26,7 +26,7 @@ from export import table as tables
 from export.crops import Crops
 from export.running import Images
 from export.table import Lesson, Table
-from training import checkpoint, data
+from training import checkpoint
 from training.augment import DOMAINS, augment
 from training.batches import Photos
 from training.data import Faces
@@ -91,19 +91,16 @@ class Judge:
 
 
 def pupils(faces: Faces) -> Crops:
-    """The people to learn from: all with a single photo, who are no loss to the genuine pairs of
-    the gate; where they are few also those with the fewest, never more than half of all.
-
-    Names that may be one person count as one here: all of them teach, or none. Raises PhotoError
-    where they are too few.
+    """The people to learn from: all who may not judge, and all with a single photo, who are no loss
+    to the genuine pairs of the gate; where they are few also those with the fewest, never more than
+    half of all. Raises PhotoError where they are too few.
     """
-    # Some numbers are then nobody's.
-    crops = replace(faces.crops, person=data.kin(faces)[faces.crops.person])
-    photos = np.bincount(crops.person)
-    order = np.argsort(photos, kind="stable")
-    order = order[photos[order] > 0]
+    crops = faces.crops
+    photos = np.bincount(crops.person, minlength=len(faces.names))
+    free = ~faces.may_judge | (photos == 1)
+    order = np.lexsort((photos, ~free))
     enough = int(np.searchsorted(np.cumsum(photos[order]), LEAST_PHOTOS)) + 1
-    count = max(int((photos == 1).sum()), min(max(enough, LEAST_PEOPLE), len(order) // 2))
+    count = max(int(free.sum()), min(max(enough, LEAST_PEOPLE), len(order) // 2))
     chosen = crops.only(np.isin(crops.person, order[:count]))
     if len(chosen) < LEAST_PHOTOS or not LEAST_PEOPLE <= count < len(order):
         raise PhotoError(

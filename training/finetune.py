@@ -134,16 +134,13 @@ def domain_of(name: str) -> Augmentation:
 def parts(settings: Finetuning, faces: Faces) -> Parts:
     """The people in three parts: who has one photo can teach, but neither choose nor judge.
 
-    Who may be one person with somebody of several photos goes with them. Raises PhotoError where a
-    part would have fewer than two people.
+    Raises PhotoError where a part would have fewer than two people.
     """
     count = np.bincount(faces.crops.person, minlength=len(faces.names))
-    head = data.heads(faces)
-    heads = {head[n] for n, photos in zip(faces.names, count, strict=True) if photos > 1}
-    several = [name for name in faces.names if head[name] in heads]
+    several = [name for name, photos in zip(faces.names, count, strict=True) if photos > 1]
     shares = (settings.choosing, settings.judging)
-    known = replace(faces, crops=data.by_names(faces, several))
-    _, choosing, judging = data.split(known, shares, settings.seed)
+    paired = replace(faces, crops=data.by_names(faces, several))
+    _, choosing, judging = data.split(paired, shares, settings.seed)
     apart = {*choosing.names, *judging.names}
     return Parts(data.by_names(faces, set(faces.names) - apart), choosing, judging)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -73,25 +73,27 @@ def encoder_of(start: Start, seed: int) -> Encoder:
     return OnnxEncoder(onnx.load(str(held.path / entry.file)), entry.spec)
 
 
-def licence_of(start: Start) -> str:
-    """Of the weights that will come out: where they began as others', the terms of those hold."""
+def begun_with(start: Start) -> tuple[str, list[str]]:
+    """The licence of the weights that will come out, and the ids of photos that those to begin with
+    learned from: where they are others', the terms of those hold. Raises BundleError, ConfigError.
+    """
     if start.bundle is None:
-        return "not stated"
+        return "not stated", []
     held = bundles.read(start.bundle)
     found = dict.fromkeys(source.licence for source in held.manifest.sources)
-    return f"learned from encoder {held.encoder_id[:12]}: {'; '.join(found) or 'not stated'}"
+    licence = f"learned from encoder {held.encoder_id[:12]}: {'; '.join(found) or 'not stated'}"
+    return licence, learned.in_bundle(held)
 
 
-def learned_from(start: Start, photos: Parts) -> list[str]:
-    """The ids of all photos that the weights come from, those that chose the epoch among them.
-
-    Where they began as a bundle's, those that it learned from too. Raises BundleError.
-    """
-    before = [] if start.bundle is None else learned.in_bundle(bundles.read(start.bundle))
-    return sorted({*before, *photos.training.photos, *photos.choosing.photos})
+def learned_from(known: Sequence[str], photos: Parts) -> list[str]:
+    """The ids of all photos that weights come from which began with `known` ones, those that chose
+    the epoch among them."""
+    return sorted({*known, *photos.training.photos, *photos.choosing.photos})
 
 
-def made_with(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> dict[str, str]:
+def made_with(
+    settings: Settings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
+) -> dict[str, str]:
     """Digests of what must be the same in a resumed run, by what a person calls it."""
     # Where a bundle lies says nothing; its weights do.
     begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
@@ -101,6 +103,8 @@ def made_with(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -
         "weights to begin with": checkpoint.digest(weights),
         "photos": photos.digest(),
     }
+    if known:
+        found["photos learned before"] = checkpoint.digest(photo.encode() for photo in known)
     # Its statistics are of each process's share, so that it learns otherwise in another number.
     if any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules()):
         found["processes"] = str(team.size)

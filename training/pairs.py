@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from edge.errors import PhotoError
 from training.reliability import Rows, Values
 
+MOST_LISTED = 20_000_000
+"""To draw without repeats numpy lists all there are; of more the repeats fall away afterwards."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
@@ -37,7 +40,7 @@ def pairs_of(
     """Every pair of photos; with `rng` at most so many `genuines` of each person and so many
     `impostors` of all that are drawn.
 
-    Pairs that are not asked for take no memory: of 25 000 photos there are 312 million. Raises
+    Pairs that are not asked for take little memory: of 25 000 photos there are 312 million. Raises
     PhotoError where there is no pair of one of the kinds.
     """
     _, photos = np.unique(person, return_counts=True)
@@ -61,10 +64,12 @@ def _triangle(photos: int) -> int:
 
 
 def _drawn(total: int, most: int | None, rng: np.random.Generator | None) -> Rows:
-    """Places among `total`: all, or so many that are drawn where there are more."""
+    """Places among `total`: all, or where there are more at most so many that are drawn."""
     if rng is None or most is None or total <= most:
         return np.arange(total)
-    return rng.choice(total, most, replace=False)
+    if total <= MOST_LISTED:
+        return rng.choice(total, most, replace=False)
+    return np.unique(rng.integers(0, total, most))
 
 
 def _genuine(rows: Rows, rng: np.random.Generator | None, most: int | None) -> Rows:

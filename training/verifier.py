@@ -55,25 +55,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Embedded:
     """Embeddings of photos (n, dim) in float as templates are, and the `person` (n,) of each.
 
-    `probes` are the same photos by the int8 encoder, where a bundle has one. `kin` (n,) is one
-    number for all who may be one person, where some may be.
+    `probes` are the same photos by the int8 encoder, where a bundle has one.
     """
 
     templates: Floats
     person: Rows
     probes: Floats | None = None
-    kin: Rows | None = None
 
     def of(self, kept: NDArray[np.bool_]) -> Embedded:
         """Some of the photos."""
         probes = None if self.probes is None else self.probes[kept]
-        kin = None if self.kin is None else self.kin[kept]
-        return Embedded(self.templates[kept], self.person[kept], probes, kin)
-
-    @property
-    def group(self) -> Rows:
-        """Of each photo: what parts are made of, and counts as one."""
-        return self.person if self.kin is None else self.kin
+        return Embedded(self.templates[kept], self.person[kept], probes)
 
     @property
     def paired(self) -> NDArray[np.bool_]:
@@ -84,7 +76,7 @@ class Embedded:
     @property
     def people(self) -> int:
         """How many are evidence: who has one photo makes no genuine pair."""
-        return len(np.unique(self.group[self.paired]))
+        return len(np.unique(self.person[self.paired]))
 
 
 def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
@@ -198,8 +190,7 @@ def train(
     settings: Settings | None = None,
     say: Say = lambda stage: None,
 ) -> VerifierFile:
-    """Fit, calibrate and judge a head; the people of the three are disjoint, and so are who may be
-    one person.
+    """Fit, calibrate and judge a head; the people of the three are disjoint.
 
     How strongly the weights are held together is chosen on the people it is calibrated on. Raises
     PhotoError where a part has no pairs, BundleError where too few were judged for a threshold.
@@ -234,10 +225,10 @@ def train(
 
 def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Embedded]:
     """Who is fitted on, who is calibrated on, and who is judged."""
-    shuffled = rng.permutation(np.unique(given.group))
+    shuffled = rng.permutation(np.unique(given.person))
     cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
     chosen = np.split(shuffled, cuts.round().astype(int))
-    parts = [given.of(np.isin(given.group, part)) for part in chosen]
+    parts = [given.of(np.isin(given.person, part)) for part in chosen]
     _, calibrated, judged = (part.people for part in parts)
     if calibrated < LEAST_CALIBRATED or judged < LEAST_PEOPLE:
         raise PhotoError(
@@ -269,5 +260,5 @@ def _chosen(
 
 
 def _told(part: Embedded) -> str:
-    photos, people = len(part.person), len(np.unique(part.group))
+    photos, people = len(part.person), len(np.unique(part.person))
     return f"{photos} photos of {people} people, {part.people} of them with several"

@@ -6,21 +6,16 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import cv2
-import msgspec
 import numpy as np
 import pytest
 from places import DATA, ROOT, ostiary, refused
 
-from edge.adapters.photos import is_photo
 from edge.errors import PhotoError
-from edge.many import Done
 from edge.runtime.bundle import Bundle
-from export.crops import Crops, inside
-from training import data
-from training.data import Faces, LeftOut, Pair, by_names, kin, read_faces, split, told
+from export.crops import Crops
+from training.data import Faces, LeftOut, Pair, by_names, read_faces, split, told
 
 ORL = DATA / "orl"
 needs_orl = pytest.mark.skipif(not ORL.is_dir(), reason=f"needs the faces of {ORL}")
@@ -70,29 +65,25 @@ def test_a_part_of_one_person_is_refused() -> None:
         split(made_up(people(3)), (0.1,), 1)
 
 
-def test_who_may_be_one_person_is_in_one_part() -> None:
-    """Names linked by shared photos, also through one of which nothing is left."""
-    links = [("p001", "p007"), ("p007", "gone"), ("gone", "p030"), ("p002", "p003")]
-    pairs = [Pair(f"{a}/1.jpg", f"{b}/2.jpg", 0) for a, b in links]
-    faces = replace(made_up(people(40)), left_out=LeftOut(shared=pairs))
+def test_who_is_barred_learns_and_nothing_else() -> None:
+    barred = frozenset({"p001", "p007", "p030", "gone"})
+    faces = replace(made_up(people(40)), barred=barred)
     for seed in range(20):
         parts = [set(part.names) for part in split(faces, (0.2, 0.2), seed)]
         assert sorted(name for part in parts for name in part) == people(40)
-        for linked in ({"p001", "p007", "p030"}, {"p002", "p003"}):
-            assert sum(bool(part & linked) for part in parts) == 1
-    apart = {"p001", "p002"}
-    assert any(len(set(split(faces, (0.2,), seed)[1].names) & apart) == 1 for seed in range(20))
-    few = replace(made_up(people(4)), left_out=LeftOut(shared=[Pair("p000/1", "p001/1", 0)]))
-    with pytest.raises(PhotoError, match="3 people are too few for 2 parts"):
-        split(few, (0.1,), 1)
+        assert [len(part) for part in parts] == [24, 8, 8]
+        assert parts[0] >= barred - {"gone"}
+    assert set(faces.judges().person) == set(range(40)) - {1, 7, 30}
 
 
-def test_who_may_be_one_person_has_one_number() -> None:
-    links = [("p001", "p003"), ("p003", "gone"), ("gone", "p000"), ("p004", "out")]
-    pairs = [Pair(f"{a}/1.jpg", f"{b}/2.jpg", 0) for a, b in links]
-    faces = replace(made_up(people(6)), left_out=LeftOut(shared=pairs))
-    assert kin(faces).tolist() == [0, 0, 2, 0, 4, 5]
-    assert kin(made_up(people(3))).tolist() == [0, 1, 2]
+def test_where_few_may_judge_the_shares_shrink_alike() -> None:
+    faces = replace(made_up(people(40)), barred=frozenset(people(40)[:28]))
+    parts = split(faces, (0.2, 0.4), 1)
+    assert [len(part.names) for part in parts] == [28, 4, 8]
+    assert set(parts[0].names) == faces.barred
+    few = replace(faces, barred=frozenset(people(40)[:37]))
+    with pytest.raises(PhotoError, match="40 people, of whom 37 may judge nothing, are too few"):
+        split(few, (0.2, 0.2), 1)
 
 
 def test_a_name_need_not_be_utf_8() -> None:
@@ -130,66 +121,6 @@ def test_every_reason_is_told_and_counted() -> None:
     assert lines[5].endswith("e, f")
     assert lines[6] == "1 not looked into: a/old"
     assert LeftOut().counts() == {}
-
-
-NO_BUNDLE = cast(Bundle, None)
-"""Where no face is looked for."""
-
-
-def files(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(name.encode())
-
-
-def noise_of(bundle: Bundle, folder: Path, backend: str, done: Done) -> Crops:
-    """A face for each photo that `read_crops` would look at."""
-    found = [path for path in inside(folder) if is_photo(path)]
-    names = sorted({path.parent.name for path in found})
-    images = np.random.default_rng(0).integers(0, 255, (len(found), 64, 64, 3), np.uint8)
-    person = np.array([names.index(path.parent.name) for path in found])
-    return Crops(images, person, [str(path) for path in found], names, {}, {}, found)
-
-
-def test_nothing_in_a_folder_is_passed_over_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files(tmp_path, *(f"{name}/{i}.jpg" for name in "ab" for i in range(20)))
-    files(tmp_path, "c/1.HEIC", "d/1.jpg", "d/2.webp", "stray.jpg", "a/old/1.jpg")
-    (tmp_path / "empty").mkdir()
-    files(tmp_path, *(f"b/{i}.txt" for i in range(2)))
-    files(tmp_path, ".DS_Store", "a/.DS_Store", "a/Thumbs.db", "b/desktop.ini")
-    files(tmp_path, "b/._1.jpg", ".thumbnails/1.jpg", "a/.picasa/1.jpg")
-    monkeypatch.setattr(data, "read_crops", noise_of)
-    said: list[str] = []
-    faces = read_faces(NO_BUNDLE, tmp_path, said.append)
-    left = faces.left_out
-    assert faces.names == ["a", "b"]
-    assert list(left.unreadable) == ["c/1.HEIC", "d/2.webp"]
-    assert "of a format that is not read" in left.unreadable["c/1.HEIC"]
-    assert left.few == {"d": 1, "c": 0, "empty": 0}
-    assert left.elsewhere == ["stray.jpg", "a/old", "b/0.txt", "b/1.txt"]
-    assert said == told(faces)
-    for name in ("c/1.HEIC", "d/2.webp", "empty", "stray.jpg", "a/old"):
-        assert any(name in line for line in said)
-    assert json.loads(msgspec.json.encode(left))["elsewhere"] == left.elsewhere
-
-
-def test_of_other_formats_too_many_are_refused_before_any_face_is_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(data, "read_crops")
-    files(tmp_path, *(f"{name}/{i}.jpg" for name in "ab" for i in range(10)))
-    files(tmp_path, "a/x.heic", "c/y.tiff")
-    with pytest.raises(PhotoError, match=r"2 of the 22 photos .* more than 5%: a/x.heic, c/y.tiff"):
-        read_faces(NO_BUNDLE, tmp_path, lambda line: None)
-
-
-def test_where_no_photo_can_be_read_the_formats_are_told(tmp_path: Path) -> None:
-    files(tmp_path, "a/1.heic", "b/1.heic", "a/._1.jpg", ".thumbnails/1.jpg")
-    with pytest.raises(PhotoError, match="photos of 0 people") as caught:
-        read_faces(NO_BUNDLE, tmp_path, lambda line: None, most_unreadable=1.0)
-    assert ".jpg, .jpeg, .png" in caught.value.hint
 
 
 @pytest.fixture(scope="module")

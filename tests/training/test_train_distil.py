@@ -25,7 +25,7 @@ from export.crops import Crops
 from export.table import Table
 from training import distil, loop
 from training.cli import int8
-from training.data import Faces, LeftOut, Pair
+from training.data import Faces, LeftOut
 from training.distil import Lessons, Teaching
 from training.evaluate import eer, embed
 from training.settings import Optimiser
@@ -109,10 +109,9 @@ def test_who_judges_an_epoch_is_in_no_batch() -> None:
     assert len(objective.photos.images) == 3 * (300 - 38)
 
 
-def pupils(crops: Crops, *kin: tuple[str, str]) -> Crops:
-    """Who teaches, where some names share a photo."""
-    pairs = [Pair(f"{one}/a.jpg", f"{other}/b.jpg", 0) for one, other in kin]
-    return distil.pupils(Faces(crops, LeftOut(shared=pairs)))
+def pupils(crops: Crops, *barred: str) -> Crops:
+    """Who teaches, where some may not judge."""
+    return distil.pupils(Faces(crops, LeftOut(), frozenset(barred)))
 
 
 def test_who_has_one_photo_teaches_and_the_others_judge() -> None:
@@ -120,21 +119,14 @@ def test_who_has_one_photo_teaches_and_the_others_judge() -> None:
     assert chosen.photos == ALONE.photos
 
 
-def test_names_that_may_be_one_person_teach_together_or_not_at_all() -> None:
-    """Two who are alone, one of whom has a namesake with two photos, also through a third name."""
-    crops = folder(ALONE, SEVERAL)
-    alone, several = crops.names[0], crops.names[len(ALONE.names)]
-    assert pupils(crops, (alone, several)).photos == ALONE.photos[1:]
-    assert pupils(crops, (alone, "gone"), ("gone", several)).photos == ALONE.photos[1:]
-    assert pupils(crops, (alone, crops.names[1])).photos == ALONE.photos[2:]
-    pairs = folder(people(140, seed=5, each=2), people(300, seed=6, each=4))
-    both = [pairs.names[0], pairs.names[9]]
-    chosen = pupils(pairs, (both[0], both[1]), (pairs.names[-2], pairs.names[-1]))
-    assert not set(chosen.photos) & {*pairs.photos[:2], *pairs.photos[18:20]}
-    few = folder(people(20, seed=4), people(200, seed=5, each=2), people(300, seed=6, each=4))
-    chosen = pupils(few, ("p0", "p7"))
-    assert [*np.flatnonzero(chosen.person == 0)] == [0, 7]
-    assert chosen.photos[:20] == few.photos[:20]
+def test_who_may_not_judge_teaches_before_anybody_who_may() -> None:
+    crops = folder(SEVERAL, ALONE)
+    assert pupils(crops, "p3", "p9").photos == [
+        *SEVERAL.photos[6:8], *SEVERAL.photos[18:20], *ALONE.photos,
+    ]  # fmt: skip
+    strangers, learned = people(150, seed=5, each=2), people(200, seed=6, each=4)
+    chosen = pupils(folder(strangers, learned), *(f"p{i}" for i in range(150, 350)))
+    assert chosen.photos == learned.photos
 
 
 def test_where_few_have_one_photo_those_with_the_fewest_teach() -> None:

@@ -10,13 +10,13 @@ import pytest
 from places import ostiary, refused
 from typer.testing import CliRunner
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, PhotoError
 from edge.runtime import bundle as bundles
 from export.sources import learned
 from export.sources.spec import read_spec
-from training import encoders, evaluation, learn, log
+from training import encoders, evaluation, learn, log, loop
 from training.__main__ import app
-from training.cli import fit
+from training.cli import fit, runs
 from training.data import Faces, LeftOut
 from training.log import EpochLine, StepLine
 from training.settings import Settings, Start
@@ -64,18 +64,37 @@ def test_so_is_what_only_a_run_would_ask_for(tmp_path: Path, more: str, problem:
         fit.fit(path, nowhere, nowhere, tmp_path / "file" / "run")
 
 
-def test_a_folder_left_by_a_refusal_is_no_run(tmp_path: Path) -> None:
+def test_a_refusal_before_the_run_began_leaves_room_for_other_settings(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with fit.held(run, b"seed = 1\n", ALONE):
-        pass
-    assert [path.name for path in run.iterdir()] == ["settings.toml"]
-    fit.refuse(run, resume=False, settings=b"seed = 1\n")
-    fit.refuse(run, resume=True, settings=b"seed = 1\n")
+    with pytest.raises(PhotoError), runs.held(run, b"seed = 1\n", ALONE):
+        raise PhotoError("too few")
+    runs.refuse(run, resume=False, settings=b"seed = 2\n")
+    with pytest.raises(PhotoError), runs.held(run, b"seed = 2\n", ALONE):
+        assert (run / "settings.toml").read_bytes() == b"seed = 2\n"
+        (run / "log.jsonl").touch()
+        raise PhotoError("too few")
+    assert (run / "settings.toml").read_bytes() == b"seed = 2\n", "it began"
+
+
+def test_settings_that_were_there_before_outlive_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_bytes(b"seed = 1\n")
+    with pytest.raises(PhotoError), runs.held(tmp_path, b"seed = 1\n", ALONE):
+        raise PhotoError("too few")
+    assert (tmp_path / "settings.toml").read_bytes() == b"seed = 1\n"
+
+
+def test_a_folder_with_no_more_than_its_settings_is_no_run(tmp_path: Path) -> None:
+    """As a power cut leaves it before the run began."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "settings.toml").write_bytes(b"seed = 1\n")
+    runs.refuse(run, resume=False, settings=b"seed = 1\n")
+    runs.refuse(run, resume=True, settings=b"seed = 1\n")
     with pytest.raises(ConfigError, match="there is no run"):
-        fit.refuse(tmp_path / "nowhere", resume=True, settings=b"seed = 1\n")
+        runs.refuse(tmp_path / "nowhere", resume=True, settings=b"seed = 1\n")
     (run / "log.jsonl").touch()
     with pytest.raises(ConfigError, match="is there already") as caught:
-        fit.refuse(run, resume=False, settings=b"seed = 1\n")
+        runs.refuse(run, resume=False, settings=b"seed = 1\n")
     assert caught.value.hint.startswith("--resume goes on")
 
 
@@ -90,38 +109,38 @@ def test_settings_that_somebody_wrote_are_never_replaced(tmp_path: Path, resume:
     else:
         problem = "holds other settings"
     with pytest.raises(ConfigError, match=problem):
-        fit.refuse(tmp_path, resume, b"seed = 1\n")
+        runs.refuse(tmp_path, resume, b"seed = 1\n")
     with (
         pytest.raises(ConfigError, match=r"settings\.toml holds other settings"),
-        fit.held(tmp_path, b"seed = 1\n", ALONE),
+        runs.held(tmp_path, b"seed = 1\n", ALONE),
     ):
         pass
     assert path.read_bytes() == b"seed = 7  # hours of thought\n"
     path.unlink()
     if resume:
         with pytest.raises(ConfigError, match="there is no run"):
-            fit.refuse(tmp_path, resume, b"seed = 1\n")
+            runs.refuse(tmp_path, resume, b"seed = 1\n")
 
 
 def test_a_run_killed_before_its_first_checkpoint_goes_on(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").touch()
-    with fit.held(tmp_path, b"seed = 1\n", ALONE):
+    with runs.held(tmp_path, b"seed = 1\n", ALONE):
         pass
-    fit.refuse(tmp_path, resume=True, settings=b"seed = 1\n")
+    runs.refuse(tmp_path, resume=True, settings=b"seed = 1\n")
     with pytest.raises(ConfigError, match="holds other settings"):
-        fit.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
+        runs.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
     # Of one with a checkpoint the settings are compared with those it was made with.
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").touch()
-    fit.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
-    with fit.held(tmp_path, b"seed = 2\n", ALONE):
+    runs.refuse(tmp_path, resume=True, settings=b"seed = 2\n")
+    with runs.held(tmp_path, b"seed = 2\n", ALONE):
         assert (tmp_path / "settings.toml").read_bytes() == b"seed = 1\n"
 
 
 def test_a_folder_that_tensorboard_can_not_write_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not UTF-8"):
-        fit.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False, settings=b"")
-    fit.refuse(tmp_path / "café", resume=False, settings=b"")
+        runs.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False, settings=b"")
+    runs.refuse(tmp_path / "café", resume=False, settings=b"")
 
 
 def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
@@ -143,13 +162,56 @@ def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
     assert "--calibrate FACES --faces OTHERS" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_who_goes_on_with_a_bundle_learned_from_its_people_too(
+def test_what_a_bundle_learned_from_is_asked_ahead_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After hours it may be another bundle; a resumed run must not take what that one says."""
+    parts = learn.Parts(*(lesson.people(8, 3, seed) for seed in (1, 2, 3)))
+    own = sorted({*parts.training.photos, *parts.choosing.photos})
+    monkeypatch.setattr(fit, "_photos", lambda *a: (Faces(parts.training, LeftOut()), parts))
+    says = [("theirs", ["a"]), ("another's", ["b"])]
+    monkeypatch.setattr(learn, "begun_with", lambda start: says[0])
+    learning = loop.fit
+
+    def hours(*given: object) -> loop.Outcome:
+        says.pop(0)
+        return learning(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "fit", hours)
+    path, run = tmp_path / "settings.toml", tmp_path / "run"
+    path.write_text(SETTINGS.replace("epochs = 2", "epochs = 1"))
+    fit.fit(path, tmp_path / "faces", tmp_path / "bundle", run)
+    assert msgspec.json.decode((run / "learned.json").read_bytes()) == sorted([*own, "a"])
+    assert read_spec(run / "encoder.toml").licence == "theirs"
+    with pytest.raises(ConfigError, match="made with other photos learned before"):
+        fit.fit(path, tmp_path / "faces", tmp_path / "bundle", run, resume=True)
+
+
+def test_whom_the_encoder_learned_from_chooses_and_judges_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bundles, "read", lambda path: path)
-    monkeypatch.setattr(learned, "in_bundle", lambda bundle: ["0-0", "1-1"])
+    asked = []
+
+    def found_in(*given: object, learned: list[str]) -> Faces:
+        asked.append(learned)
+        return Faces(lesson.people(12, 2, 1), LeftOut(), frozenset({"3", "5"}))
+
+    monkeypatch.setattr(fit, "found_in", found_in)
+    monkeypatch.setattr(bundles, "read", lambda path: None)
+    for seed in range(8):
+        chosen = Settings(encoder=Start(architecture="small-28"), seed=seed)
+        _, parts = fit._photos(Path("faces"), Path("bundle"), chosen, ["3-0", "5-0"])
+        assert {"3", "5"} <= set(parts.training.names)
+    assert asked == [["3-0", "5-0"]] * 8
+
+
+def test_who_goes_on_with_a_bundle_learned_from_its_people_too(bundle_dir: Path) -> None:
+    assert learn.begun_with(Start(architecture="small-28")) == ("not stated", [])
+    licence, known = learn.begun_with(Start(bundle=bundle_dir))
+    assert licence.startswith("learned from encoder ")
+    assert known == []
     parts = learn.Parts(*(lesson.people(2, 1, seed) for seed in (1, 2, 3)))
-    found = learn.learned_from(Start(bundle=Path("bundle")), parts)
+    found = learn.learned_from(["0-0", "1-1"], parts)
     assert found == ["0-0", "1-0", "1-1", "2-0", "2-1"]
 
 
@@ -172,6 +234,7 @@ def test_batch_norm_goes_on_with_as_many_processes_only() -> None:
                 Settings(encoder=start),
                 learn.encoder_of(start, 0),
                 learn.Parts(faces, faces, faces),
+                [],
                 Team(0, size),
             )
             for size in (1, 2)

@@ -19,6 +19,7 @@ from export import graph
 from export import table as tables
 from export.crops import Crops
 from export.results import Gate
+from export.sources import learned
 from training import checkpoint, data
 from training.cli import int8
 
@@ -94,9 +95,11 @@ def gate(run: Path) -> Gate:
     return msgspec.json.decode((run / "my-encoder.gate.json").read_bytes(), type=Gate)
 
 
-def test_who_may_be_one_with_somebody_who_judges_does_not_teach(bundle: Path, found: Found) -> None:
+def test_who_may_be_one_with_somebody_teaches_and_does_not_judge(
+    bundle: Path, found: Found
+) -> None:
     """Of photos under two names neither counts, of one there twice the second does not; of whom
-    one photo is then left, and nobody may be one with them, teaches."""
+    one photo is then left teaches."""
     first = len(ALONE)
     one, other, again = [first, first + 1], [first + 2, first + 3, first + 4], first + 6
     images, person = found.crops.images.copy(), found.crops.person.copy()
@@ -104,10 +107,27 @@ def test_who_may_be_one_with_somebody_who_judges_does_not_teach(bundle: Path, fo
     images[other[0]], images[again + 1] = images[one[0]], images[again]
     found.put(replace(found.crops, images=images, person=person))
     run = teach(bundle, found)
-    learned = tables.read(run / "my-encoder.table.json").photos
-    left = {found.crops.photos[first + 5], found.crops.photos[again]}
-    assert set(learned) == {*ALONE.photos} | left
+    taught = tables.read(run / "my-encoder.table.json").photos
+    left = {found.crops.photos[row] for row in (one[1], *other[1:], first + 5, again)}
+    assert set(taught) == {*ALONE.photos} | left
     assert gate(run).images == len(SEVERAL) - 2 - 1 - len(left)
+
+
+def test_whom_the_encoder_learned_from_teaches_and_does_not_judge(
+    bundle: Path, found: Found
+) -> None:
+    known = found.crops.photos[len(ALONE)]
+    text = learned.to_text([known])
+    (bundle / learned.FILE).write_bytes(text)
+    manifest = msgspec.json.decode((bundle / MANIFEST).read_bytes(), type=Manifest)
+    files = manifest.files | {learned.FILE: sha256(text)}
+    (bundle / MANIFEST).write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(manifest, files=files))
+    )
+    run = teach(bundle, found)
+    photos = tables.read(run / "my-encoder.table.json").photos
+    assert set(photos) == {*ALONE.photos, *found.crops.photos[len(ALONE) : len(ALONE) + 2]}
+    assert gate(run).images == len(SEVERAL) - 2
 
 
 def test_a_name_of_other_bytes_is_kept_as_text(

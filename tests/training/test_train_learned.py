@@ -10,10 +10,11 @@ import lesson
 import numpy as np
 import pytest
 
+from edge.errors import PhotoError
 from export.crops import Crops
 from export.gate import Encoders
 from export.sources import learned
-from training.cli import int8, verifier
+from training.cli import finetune, int8, verifier
 from training.data import Faces, LeftOut
 
 PEOPLE = lesson.people(5, 2, 1)
@@ -48,10 +49,33 @@ def test_the_gate_of_a_lesson_knows_them(loaded: Any, monkeypatch: pytest.Monkey
 def test_a_head_is_neither_fitted_nor_judged_on_them(
     loaded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifier, "found_in", lambda *a, **k: Faces(known(), LeftOut()))
+    given = []
+
+    def found_in(*asked: Any) -> Faces:
+        given.append(asked[-1])
+        return Faces(known(), LeftOut(), frozenset(PEOPLE.names[:2]))
+
+    monkeypatch.setattr(verifier, "found_in", found_in)
     monkeypatch.setattr(
         verifier.running, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4")
     )
     found = verifier._embedded(loaded, Path("faces"))
     assert found.person.tolist() == [2, 2, 3, 3, 4, 4]
     assert len(found.templates) == 6
+    assert given == [LEARNED]
+
+
+def test_a_fine_tuning_asks_for_them_as_it_looks_for_faces(
+    bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def found_in(*asked: Any) -> Faces:
+        given.append(asked[-1])
+        raise PhotoError("enough")
+
+    monkeypatch.setattr(finetune, "found_in", found_in)
+    monkeypatch.setattr(finetune.learn, "begun_with", lambda start: ("theirs", LEARNED))
+    with pytest.raises(PhotoError, match="enough"):
+        finetune.tune(bundle_dir, tmp_path, tmp_path / "run")
+    assert given == [LEARNED]

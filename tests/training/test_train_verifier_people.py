@@ -23,22 +23,6 @@ def test_the_three_parts_share_nobody() -> None:
     assert [len(part) for part in parts] == [100, 30, 70]
 
 
-def test_who_may_be_one_person_is_in_one_part_and_counts_once() -> None:
-    given = crowd(people=200, photos=2)
-    kin = np.where(given.person % 4 == 3, given.person - 3, given.person)
-    linked = dataclasses.replace(given, kin=kin)
-    for seed in range(5):
-        parts = parts_of(linked, seed)
-        assert sorted(chain.from_iterable(parts)) == list(range(200))
-        assert [len(set(kin[::2][part])) for part in parts] == [75, 23, 52]
-        for one in range(0, 200, 4):
-            assert sum(one in part or one + 3 in part for part in parts) == 1
-    found = training._parts(linked, HOW, np.random.default_rng(0))
-    assert [part.people for part in found] == [75, 23, 52]
-    alone = dataclasses.replace(given, kin=given.person)
-    assert parts_of(alone) == parts_of(given), "who is nobody else's kin is where they were"
-
-
 def test_who_has_one_photo_is_judged_as_an_impostor_and_is_no_evidence() -> None:
     given = photos_of([1, 4, 4] * 100)
     file = training.train(given, "a" * 64, "made up", settings=HOW)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.markup import escape
 
 from edge.cli.console import err, progress
 from edge.runtime.bundle import Bundle
+from export.crops import as_text
 from training import data
 from training.data import Faces
 
@@ -19,13 +21,18 @@ def say(line: str) -> None:
     err.print(f"[dim]{escape(line)}[/]")
 
 
-def found_in(folder: Path, bundle: Bundle, min_images: int = data.MIN_IMAGES) -> Faces:
+def found_in(
+    folder: Path,
+    bundle: Bundle,
+    min_images: int = data.MIN_IMAGES,
+    learned: Collection[str] = (),
+) -> Faces:
     """The faces of a folder as `training.data.read_faces` gives them."""
     bar, done = progress("finding faces")
     with bar:
-        return data.read_faces(bundle, folder, say, done, min_images=min_images)
+        return data.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)
 
 
 def data_set_name(faces: Path, given: str) -> str:
-    """What files call a data set: the name given, or the folder's, whose bytes may be no UTF-8."""
-    return (given or faces.name).encode("utf-8", "backslashreplace").decode()
+    """What files call a data set: the name given, or the folder's."""
+    return as_text(given or faces.name)

@@ -15,7 +15,7 @@ from edge.cli.console import out, print_json
 from edge.runtime import bundle as bundles
 from training import evaluation, finetune, learn, loop, report, save
 from training.cli.faces import found_in, say
-from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, show_next, watching
+from training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
 from training.evaluation import Data
 from training.finetune import Finetuned, Finetuning
 from training.guard import Comparison
@@ -84,16 +84,16 @@ def tune(
     loaded, start = bundles.read(bundle), Start(bundle=bundle)
     encoder = learn.encoder_of(start, seed)
     # Who has one photo can teach, where no name is needed.
-    found = found_in(faces, loaded, min_images=1)
+    licence, known = learn.begun_with(start)
+    found = found_in(faces, loaded, 1, known)
     photos = finetune.parts(settings, found)
-    learned = learn.learned_from(start, photos)
+    learned = learn.learned_from(known, photos)
     with held(run, raw, ALONE):
         say("judging the encoder as it is")
         lesson = finetune.begin(settings, encoder, loaded.encoder_id, photos, how)
         with watching(run, lesson.steps, ALONE) as watchers:
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
         say("judging what came of it")
-        licence = learn.licence_of(start)
         made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
         about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
         evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)

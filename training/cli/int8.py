@@ -30,7 +30,7 @@ from export.sources import learned
 from export.table import Table
 from training import distil, loop
 from training.cli.faces import data_set_name, found_in, say
-from training.cli.fit import Json, Resume, Seed, Threads, held, refuse, watching
+from training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
 from training.distil import Teaching
 from training.spread import ALONE
 
@@ -59,9 +59,9 @@ def teach(
     """Teach a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
 
     No names are needed. Who has a single photo teaches; the gate then judges on everybody else,
-    before and after. Names that may be one person teach or judge together. The float encoder, its
-    id and everybody's templates stay as they are: what is learned is a calibration table, which
-    holds how far each weight of the int8 file moved.
+    before and after, but for names that share a photo and whom the float encoder learned from: they
+    teach. The float encoder, its id and everybody's templates stay as they are: what is learned is
+    a calibration table, which holds how far each weight of the int8 file moved.
 
     Exit code 1: the gate fails.
 
@@ -81,19 +81,19 @@ def teach(
     loaded = bundles.read(bundle)
     recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
     # No name is needed to learn: who has one photo teaches.
-    found = found_in(faces, loaded, min_images=1)
-    chosen = distil.pupils(found)
+    found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
+    chosen, others = distil.pupils(found), found.judges()
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
     with held(run, msgspec.toml.encode(settings), ALONE):
         say(f"{len(chosen)} photos of {chosen.people} people teach")
         start = distil.begin(model, begun, chosen, spec, say)
         # Ahead of the lessons: whether the others are enough to judge by shows here.
-        before, _ = _judged(loaded, model, start, found.crops, name)
+        before, _ = _judged(loaded, model, start, others, name)
         lessons = distil.prepare(model, start, chosen, settings, spec)
         with watching(run, lessons.steps, ALONE) as watchers:
             outcome = loop.fit(lessons.task, settings, run, lessons.made_with, resume, watchers)
         taught = distil.end(lessons, outcome, chosen, name)
-        after, curve = _judged(loaded, model, taught, found.crops, name)
+        after, curve = _judged(loaded, model, taught, others, name)
         _write(run, recipe, taught, after, curve)
     if json:
         print_json({"lesson": taught.lesson, "before": before, "after": after})

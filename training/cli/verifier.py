@@ -20,7 +20,7 @@ from edge.runtime.verifier_file import Judged, VerifierFile
 from export import page, running
 from export import table as tables
 from export.sources import learned
-from training import data, objections, reliability, verifier
+from training import objections, reliability, verifier
 from training.cli.faces import data_set_name, found_in, say
 from training.verifier import Embedded, Settings
 
@@ -88,18 +88,20 @@ def _check_place(path: Path) -> None:
 
 
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
-    """Every face by the bundle's encoders, but for those that something in it was fitted on.
+    """Every face by the bundle's encoders, but for those that something in it was fitted on, and
+    for names that may be one person with another.
 
     Raises PhotoError where that was every one of them.
     """
     # Who has one photo is an impostor to others.
-    found = found_in(faces, loaded, min_images=1)
-    crops = learned.strangers(found.crops, learned.in_bundle(loaded), say)
+    found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
+    crops = found.judges()
     if tables.FILE in loaded.manifest.files:
         crops = crops.without(tables.read(loaded.path / tables.FILE).photos)
     if not len(crops):
         raise PhotoError(
-            f"all {len(found)} photos of {faces} with a face calibrated this bundle's int8",
+            f"of the {len(found)} photos of {faces} with a face all calibrated this bundle's int8,"
+            " or are of people whom it learned from or who share a photo with another name",
             "give photos of other people",
         )
     by = {
@@ -107,7 +109,7 @@ def _embedded(loaded: Bundle, faces: Path) -> Embedded:
         for name, model in loaded.manifest.models.items().items()
         if name in (FLOAT, INT8)
     }
-    return Embedded(by[FLOAT], crops.person, by.get(INT8), data.kin(found)[crops.person])
+    return Embedded(by[FLOAT], crops.person, by.get(INT8))
 
 
 def comparisons(made: VerifierFile) -> list[tuple[str, Judged, float]]:

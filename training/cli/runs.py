@@ -1,0 +1,145 @@
+"""What every command that trains has in common: its options, its folder, and who watches it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+
+from edge.cli.console import err, out, progress
+from edge.errors import ConfigError
+from edge.files import alone, write_atomically
+from training import checkpoint, log, report
+from training.log import EpochLine, Line, StepLine
+from training.loop import Watcher
+from training.spread import Team
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of all chance in it.")]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")]
+
+
+def refuse(run: Path, resume: bool, settings: bytes) -> None:
+    """Before any face is looked for: that takes minutes."""
+    if resume and not _is_run(run, settings):
+        raise ConfigError(f"there is no run {run} to resume", "leave --resume out to begin it")
+    if not resume and run.exists() and not _is_left_behind(run):
+        raise ConfigError(f"{run} is there already", "--resume goes on with it, or name another")
+    _refuse_others(run, settings)
+    if str(run) != str(run).encode(errors="replace").decode():
+        raise ConfigError(f"{run} is not UTF-8, which TensorBoard asks for", "name another folder")
+    above = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"nothing can be written in {above}", "name another folder")
+
+
+def _is_left_behind(run: Path) -> bool:
+    """Whether no more than the settings is there: of a run that was refused before it began."""
+    return run.is_dir() and {path.name for path in run.iterdir()} <= {report.SETTINGS}
+
+
+def _is_run(run: Path, settings: bytes) -> bool:
+    """Whether there is anything that a command with these settings left there."""
+    return checkpoint.begun(run) or (run / log.LOG).exists() or _settings_in(run) == settings
+
+
+def _refuse_others(run: Path, settings: bytes) -> None:
+    """A file that its user wrote, or of another run, stays as it is.
+
+    What a checkpoint was made with is compared when it is read.
+    """
+    if not checkpoint.begun(run) and _settings_in(run) not in (None, settings):
+        raise ConfigError(
+            f"{run / report.SETTINGS} holds other settings than this run's",
+            "name another folder, or remove that file if nobody needs it",
+        )
+
+
+def _settings_in(run: Path) -> bytes | None:
+    path = run / report.SETTINGS
+    return path.read_bytes() if path.exists() else None
+
+
+@contextmanager
+def held(run: Path, settings: bytes, team: Team) -> Iterator[None]:
+    """The run's folder with its settings, for one command alone."""
+    with ExitStack() as stack:
+        team.told(lambda: stack.enter_context(_taken(run, settings)))
+        yield
+
+
+@contextmanager
+def _taken(run: Path, settings: bytes) -> Iterator[None]:
+    run.mkdir(parents=True, exist_ok=True)
+    with alone(run, ConfigError(f"another command is at work in {run}", "wait for it to end")):
+        found = _settings_in(run)
+        # A run under way keeps its own: others are refused.
+        if not checkpoint.begun(run):
+            # Since `refuse` looked somebody may have been there.
+            _refuse_others(run, settings)
+            write_atomically(run / report.SETTINGS, settings)
+        try:
+            yield
+        finally:
+            # It never began: with its settings there, others would be refused ever after.
+            if found is None and _is_left_behind(run):
+                (run / report.SETTINGS).unlink(missing_ok=True)
+
+
+@contextmanager
+def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
+    """Who is told of each step: TensorBoard's logs, and whoever reads standard error."""
+    if not team.first:
+        yield []
+        return
+    from training.board import Board
+
+    bar, _ = progress("training")
+    with bar, Board(run) as board:
+        yield [board.line, Teller(bar, steps).line]
+
+
+class Teller:
+    """Each step on a bar with its rate, each epoch in a line."""
+
+    def __init__(self, bar: Progress, steps: int) -> None:
+        self._bar, self._steps = bar, steps
+        self._losses: list[float] = []
+        self._began = time.monotonic()
+
+    def line(self, line: Line) -> None:
+        if isinstance(line, StepLine):
+            self._losses.append(line.loss)
+            says = f"epoch {line.epoch}: loss {line.loss:.4f}, {line.images_s:.0f} images/s"
+            task = self._bar.task_ids[0]
+            self._bar.update(task, description=says, completed=line.step, total=self._steps)
+        else:
+            err.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {self._epoch(line)}")
+            self._losses = []
+
+    def _epoch(self, line: EpochLine) -> str:
+        loss = f"loss {np.mean(self._losses):.4f}, " if self._losses else ""
+        tar = "" if line.tar is None else f", TAR {line.tar:.4f}"
+        guard = "" if line.guard is None else f", guard's TAR {line.guard:.4f}"
+        best = " [green]best[/]" if line.best else ""
+        return f"epoch {line.epoch}: {loss}EER {line.eer:.4f}{tar}{guard}{best}"
+
+
+def show_next(described: Path) -> None:
+    """How an encoder becomes a bundle; who it learned from judges nothing there."""
+    out.print(
+        escape(
+            f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES --faces OTHERS"
+        )
+    )
