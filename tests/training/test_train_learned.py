@@ -1,4 +1,4 @@
-"""Whom a bundle's encoder learned from judges neither its int8 nor a head for it."""
+"""Whom a bundle's encoder learned from judges neither a head for it nor its fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 from edge.errors import PhotoError
 from export.crops import Crops
-from export.gate import Encoders
 from export.sources import learned
-from training.cli import finetune, int8, verifier
+from training.cli import finetune, verifier
 from training.data import Faces, LeftOut
 
 PEOPLE = lesson.people(5, 2, 1)
@@ -36,14 +35,6 @@ def loaded(tmp_path: Path) -> Any:
 def known() -> Crops:
     photos = [LEARNED[0], "a", LEARNED[1], *PEOPLE.photos[3:]]
     return Crops(PEOPLE.images, PEOPLE.person, photos, PEOPLE.names, {}, {})
-
-
-def test_the_gate_of_a_lesson_knows_them(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Encoders] = []
-    monkeypatch.setattr(int8.quantize, "quantize", lambda model, table: model)
-    monkeypatch.setattr(int8.gates, "measure", lambda encoders, *more: given.append(encoders))
-    int8._judged(loaded, lesson.tiny(), None, known(), "made up")  # type: ignore[arg-type]
-    assert list(given[0].learned) == LEARNED
 
 
 def test_a_head_is_neither_fitted_nor_judged_on_them(

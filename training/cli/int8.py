@@ -124,8 +124,7 @@ def _judged(
 ) -> tuple[Gate, DetFile]:
     """The gate's verdict on the int8 encoder of a table."""
     rounded = graph.to_bytes(quantize.quantize(model, table))
-    spec, known = loaded.model(FLOAT).spec, learned.in_bundle(loaded)
-    encoders = Encoders(graph.to_bytes(model), rounded, spec, table, known)
+    encoders = Encoders(graph.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
     return gates.measure(encoders, crops, data_set, Limits(), say)
 
 
