@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temp, fsync, rename."""
+"""Files that are whole or not there: temp, fsync, rename; and their names as text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def as_text(name: str) -> str:
+    """A file's name as it can be written: bytes of it that are no UTF-8 as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ from edge.runtime.bundle import (
 from edge.runtime.det import DetFile
 from edge.runtime.verifier_file import VERIFIER
 from export import calibrate, encoder, fetch, golden, graph, projection
-from export.crops import Crops, as_text, read_crops
+from export.crops import Crops, data_set_name, read_crops
 from export.finish import finish, write_manifest
 from export.options import Options
 from export.recipe import Plan
@@ -138,7 +138,7 @@ class _Build:
         self._say(f"projection to {dim} values, fitted on {len(chosen)} faces")
         made, kept = projection.project(model, self._plan.spec, chosen, dim)
         self._left_out = chosen.photos
-        name = as_text(self._options.data_set or folder.name)
+        name = data_set_name(folder, self._options.data_set)
         self._notes = [
             f"templates of {dim} values: principal components fitted on {len(chosen)} photos of as"
             f" many people from {name}, {kept:.1%} of the variance"

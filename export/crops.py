@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.adapters.photos import SUFFIXES, is_photo
 from edge.errors import PhotoError
+from edge.files import as_text
 from edge.many import NO_FACE, crop_photo, each_photo
 from edge.runtime.bundle import Bundle
 
@@ -113,9 +114,9 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
 
 
-def as_text(name: str) -> str:
-    """A data set's name, which may be a folder's: its bytes that are no UTF-8 as `\\udcff`."""
-    return name.encode("utf-8", "backslashreplace").decode()
+def data_set_name(faces: Path, given: str) -> str:
+    """What files call a data set: the name given, or the folder's, whose bytes may be no UTF-8."""
+    return as_text(given or faces.name)
 
 
 def _id(photo: Path) -> str:

@@ -14,7 +14,7 @@ from edge.runtime.det import DetFile
 from export import calibrate, graph, quantize, readings, sensitivity
 from export import table as tables
 from export.audit import audit
-from export.crops import Crops, as_text
+from export.crops import Crops, data_set_name
 from export.gate import Encoders, measure
 from export.memo import Memo
 from export.options import Options
@@ -67,7 +67,7 @@ class Rounding:
                 model,
                 self._plan.spec,
                 found,
-                as_text(self._options.data_set or folder.name),
+                data_set_name(folder, self._options.data_set),
                 self._options.method,
                 self._options.insist,
                 self._say,
@@ -106,7 +106,7 @@ class Rounding:
         found = self._read(folder)
         photos = self._plan.learned
         encoders = Encoders(graph.to_bytes(model), data, self._plan.spec, table, photos)
-        name = as_text(self._options.data_set or folder.name)
+        name = data_set_name(folder, self._options.data_set)
 
         def make() -> Verdict:
             return Verdict(*measure(encoders, found, name, self._options.limits, self._say))

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from edge.core.metrics import Rate
 from edge.core.types import Floats
 from edge.errors import ConfigError
-from edge.files import write_atomically
+from edge.files import as_text, write_atomically
 from edge.runtime.det import Counts
 from export import charts
-from export.crops import as_text
 from export.pairs import all_pairs, tar_rows
 from export.results import TarRow
 from training.bootstrap import LEAST_PEOPLE, eer_draws

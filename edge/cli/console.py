@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edge import __version__
 from edge.errors import OstiaryError
+from edge.files import as_text
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -115,7 +116,7 @@ def print_json(value: Any) -> None:
 def _as_text(value: Any) -> Any:
     """The same with each byte of a name that is not UTF-8 as `\\udcff`."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return as_text(value)
     if isinstance(value, dict):
         return {_as_text(key): _as_text(held) for key, held in value.items()}
     return [_as_text(held) for held in value] if isinstance(value, list | tuple) else value

@@ -20,7 +20,7 @@ from export import gate as gates
 from export import running, sensitivity
 from export.cli import tables
 from export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
-from export.crops import Crops, as_text, read_crops
+from export.crops import Crops, data_set_name, read_crops
 from export.finish import finish, read_measured
 from export.results import USUAL, Limits, OpenSetRow, TarRow
 from export.sources import learned
@@ -76,7 +76,7 @@ def verify(
     )
     crops = _crops(loaded, faces)
     with stages("verify") as say:
-        name = as_text(data_set or faces.name)
+        name = data_set_name(faces, data_set)
         gate, det = gates.measure(encoders, crops, name, limits, say)
         if write:
             manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
@@ -154,7 +154,7 @@ def evaluate(
     crops = _strangers(loaded, faces)
     file = (bundle / loaded.model(FLOAT).file).read_bytes()
     rows = running.embed(file, crops.images, loaded.model(FLOAT).spec)
-    name = as_text(data_set or faces.name)
+    name = data_set_name(faces, data_set)
     curve, tar = evaluation.det_file(loaded.encoder_id, name, rows, crops.person)
     people = evaluation.People(rows, rows, crops.person)
     opened = evaluation.open_set(people, k or [100, 300], fpir, draws, seed)

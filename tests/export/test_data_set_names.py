@@ -10,10 +10,10 @@ import onnx
 import pytest
 from made_up import crops, encoder, normalised
 
+from edge.files import as_text
 from edge.runtime.det import DetFile
 from export import build, evaluate, gate, quantize, recipe, rounding, running
 from export.cli import judging
-from export.crops import as_text
 from export.options import Options
 from export.results import Gate
 from export.rounding import Rounding

@@ -39,8 +39,8 @@ def compare(
     """Train an encoder anew with each loss and compare their EERs on people never seen.
 
     Each seed sets other people aside and begins with other weights; names that share a photo may
-    be one person and are set aside together. Every loss has the same batches, optimiser and
-    number of epochs, and the encoder of its last epoch counts.
+    be one person, and are never set aside. Every loss has the same batches, optimiser and number
+    of epochs, and the encoder of its last epoch counts.
 
     Examples:
 

@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from edge.cli.console import err, progress
 from edge.runtime.bundle import Bundle
-from export.crops import as_text
 from training import data
 from training.data import Faces
 
@@ -31,8 +30,3 @@ def found_in(
     bar, done = progress("finding faces")
     with bar:
         return data.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)
-
-
-def data_set_name(faces: Path, given: str) -> str:
-    """What files call a data set: the name given, or the folder's."""
-    return as_text(given or faces.name)

@@ -23,13 +23,13 @@ from export import gate as gates
 from export import graph, quantize
 from export import recipe as recipes
 from export import table as tables
-from export.crops import Crops
+from export.crops import Crops, data_set_name
 from export.gate import Encoders
 from export.results import Gate, Limits
 from export.sources import learned
 from export.table import Table
 from training import distil, loop
-from training.cli.faces import data_set_name, found_in, say
+from training.cli.faces import found_in, say
 from training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
 from training.distil import Teaching
 from training.spread import ALONE
@@ -77,14 +77,15 @@ def teach(
         threads=threads,
     )
     torch.set_num_threads(threads)
-    refuse(run, resume, msgspec.toml.encode(settings))
+    raw = msgspec.toml.encode(settings)
+    refuse(run, resume, raw)
     loaded = bundles.read(bundle)
     recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
     # No name is needed to learn: who has one photo teaches.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
     chosen, others = distil.pupils(found), found.judges()
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
-    with held(run, msgspec.toml.encode(settings), ALONE):
+    with held(run, raw, ALONE):
         say(f"{len(chosen)} photos of {chosen.people} people teach")
         start = distil.begin(model, begun, chosen, spec, say)
         # Ahead of the lessons: whether the others are enough to judge by shows here.

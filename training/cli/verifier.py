@@ -19,9 +19,10 @@ from edge.runtime.bundle import FLOAT, INT8, Bundle
 from edge.runtime.verifier_file import Judged, VerifierFile
 from export import page, running
 from export import table as tables
+from export.crops import data_set_name
 from export.sources import learned
 from training import objections, reliability, verifier
-from training.cli.faces import data_set_name, found_in, say
+from training.cli.faces import found_in, say
 from training.verifier import Embedded, Settings
 
 FAILED = 1
