@@ -22,11 +22,12 @@ WAITING = 4000
 @dataclass(frozen=True, slots=True)
 class Mail:
     """What came on a topic of the roster: opened, or why it was not; `kept` by the broker, or
-    published just now."""
+    published just now; or sent `again`, though we may have taken it already."""
 
     topic: tuple[str, ...]
     opened: Message | SealError
     kept: bool
+    again: bool
 
 
 class Mailbox:
@@ -48,7 +49,7 @@ class Mailbox:
             # Not the error itself: its traceback holds the payload, and thousands may wait here.
             opened = SealError(error.reason, error.message)
         try:
-            self._waiting.put_nowait(Mail(topic, opened, received.retained))
+            self._waiting.put_nowait(Mail(topic, opened, received.retained, received.again))
         except queue.Full:
             log.debug("the roster comes faster than it is taken")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Protocol
 
 import msgspec
@@ -12,7 +13,7 @@ from edge import wire
 from edge.adapters.mqtt import Filter
 from edge.adapters.roster_store import RosterStore, Row
 from edge.errors import SealError, StoreError
-from edge.mailbox import Mailbox
+from edge.mailbox import Mail, Mailbox
 from edge.members import Members
 from edge.restoring import Says, restore
 from edge.roster import replica
@@ -87,10 +88,7 @@ class Syncer:
 
     def turn(self, link: Wire, now: float) -> None:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
-        if link.connected and link.connection != self._connection:
-            # Before anything is taken: what the broker kept for us comes right behind its answer.
-            self._caught_up, self._late = False, ""
-        self._take(now)
+        self._take(link, now)
         if not link.connected:
             return
         retry = self._failed_s is not None and now - self._failed_s > RETRY_S and self._try(now)
@@ -126,33 +124,44 @@ class Syncer:
         if not link.subscribe([live, Filter(self._topics.head)]):
             return False
         self._connection, self._connected_s = connection, now
+        self._caught_up, self._late = False, ""
         self._pull.start_over()
         self._reminder.seldom(now)
         self._failed_s, self._absent = None, False
         self._sent = None
         return True
 
-    def _take(self, now: float) -> None:
-        messages = []
-        for mail in self._mailbox.take(AT_ONCE):
-            if isinstance(mail.opened, SealError):
-                self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
-            else:
-                messages.append(mail.opened)
-            if mail.topic[0] == "head":
-                # What the broker had queued for us comes before what it keeps.
-                self._caught_up |= mail.kept
-            else:
-                subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
-                self._pull.arrived(mail.topic[1], subject, now)
-        if messages:
-            self._apply(messages, now)
+    def _take(self, link: Wire, now: float) -> None:
+        mails = self._mailbox.take(AT_ONCE)
+        # Looked at after the taking: a connection is counted before anything comes by it.
+        self._caught_up &= link.connection == self._connection
+        for (news, again), some in groupby(mails, self._standing):
+            messages = [message for mail in some if (message := self._opened(mail, now))]
+            if messages:
+                self._apply(messages, now, news, again)
 
-    def _apply(self, messages: Sequence[Message], now: float) -> None:
+    def _standing(self, mail: Mail) -> tuple[bool, bool]:
+        """Whether a message was published just now; whether it may have been taken before."""
+        # First comes what may not have arrived, then what was queued, then what is kept.
+        self._caught_up |= mail.topic[0] == "head" and mail.kept and not mail.again
+        # What is kept of a record comes when asked for, and a newer head may come before it.
+        return self._caught_up and not (mail.kept and mail.topic[0] == "subject"), mail.again
+
+    def _opened(self, mail: Mail, now: float) -> Message | None:
+        if mail.topic[0] != "head":
+            subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
+            self._pull.arrived(mail.topic[1], subject, now)
+        if isinstance(mail.opened, SealError):
+            self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
+            return None
+        return mail.opened
+
+    def _apply(self, messages: Sequence[Message], now: float, news: bool, again: bool) -> None:
         state, changes = replica.step(self.state, messages)
-        settled = self._caught_up and not self._unproven and changes.head is None
+        settled = news and not self._unproven and changes.head is None
         for refused in changes.refused:
-            self._refuse(refused, settled)
+            # What comes again may rightly be older than what had come behind it, even a head.
+            self._refuse(refused, quietly=again or (refused.reason in LATE and not settled))
         if changes.steps or changes.head is not None:
             try:
                 self._keep(changes, state)
@@ -201,11 +210,11 @@ class Syncer:
         with contextlib.suppress(StoreError):
             self._store.begin_anew()
 
-    def _refuse(self, refused: Refused, settled: bool) -> None:
-        if settled or refused.reason not in LATE:
-            self._says("roster-refused", refused.reason, refused.about)
-        else:
+    def _refuse(self, refused: Refused, quietly: bool) -> None:
+        if quietly:
             self._late = f", the last: {refused.reason}: {refused.about}"
+        else:
+            self._says("roster-refused", refused.reason, refused.about)
 
     def _ask(self, link: Wire, now: float) -> None:
         plan = self._pull.next(self.state, self._unproven, now)

@@ -15,22 +15,29 @@ class CuttingProxy:
     """Listens on `port` and carries bytes to and from the broker.
 
     Each of `cuts` is after how many bytes, both ways together, the next connection breaks; later
-    connections hold.
+    connections hold. What is said to the broker while `mute` is lost, to the connection's end.
     """
 
     def __init__(self, broker_port: int, cuts: list[int]) -> None:
         self._broker_port, self._cuts = broker_port, list(cuts)
         self.connections = 0
+        self.mute = False
+        self._near: socket.socket | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._stop, self._wake = socket.socketpair()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
     def left(self) -> int:
         """How many cuts are still to come."""
         return len(self._cuts)
+
+    def cut(self) -> None:
+        """Break the connection that is."""
+        assert self._near is not None
+        self._near.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._wake.close()
@@ -52,7 +59,8 @@ class CuttingProxy:
 
     @contextlib.contextmanager
     def _pair(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        near, _ = self._listener.accept()
+        self._near = near = self._listener.accept()[0]
+        self.mute = False
         self.connections += 1
         with near, socket.socket() as far:
             with contextlib.suppress(OSError):
@@ -72,6 +80,8 @@ class CuttingProxy:
                     source, target = (near, far) if key.fileobj is near else (far, near)
                     try:
                         carried = source.recv(CHUNK)
+                        if self.mute and source is near and carried:
+                            continue
                         if room is not None:
                             carried, room = carried[:room], room - len(carried)
                         target.sendall(carried)

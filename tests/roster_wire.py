@@ -53,7 +53,7 @@ class FakeBroker:
 
     def replay(self, topic: str) -> None:
         """Bring what is kept on a topic, as after a subscription."""
-        self._bring(topic, self.kept[topic], retained=True)
+        self.bring(topic, self.kept[topic], retained=True)
 
     def unsubscribe(self, topics: Sequence[str]) -> bool:
         self.left += topics
@@ -72,14 +72,15 @@ class FakeBroker:
             if not payload:
                 del self.kept[topic]
             if not self.deaf and self._hears(topic):
-                self._bring(topic, payload, retained=False)
+                self.bring(topic, payload, retained=False)
 
     def _hears(self, topic: str) -> bool:
         wild = [wanted for wanted in self._live if "+" in wanted]
         return topic in self._live or any(topic_matches_sub(wanted, topic) for wanted in wild)
 
-    def _bring(self, topic: str, payload: bytes, retained: bool) -> None:
-        self._mailbox.put(Received(topic, payload, retained, None, None))
+    def bring(self, topic: str, payload: bytes, retained: bool, again: bool = False) -> None:
+        """Send a message; `again`: as after a connection on which it was not acknowledged."""
+        self._mailbox.put(Received(topic, payload, retained, None, None, again))
 
     def acknowledged(self) -> RosterMessage:
         """The newest acknowledgement, without its time."""

@@ -30,9 +30,9 @@ def mailbox(operator: Operator, site: str = SITE) -> Mailbox:
     return Mailbox(RosterTopics(site), Opener(Site(SITE_KEY), [operator.sealer.public]))
 
 
-def came(said: Said, retained: bool = False) -> Received:
+def came(said: Said, retained: bool = False, again: bool = False) -> Received:
     topic, payload = said
-    return Received(topic, payload, retained, None, None)
+    return Received(topic, payload, retained, None, None, again)
 
 
 def everything(operator: Operator) -> dict[str, Said]:
@@ -47,7 +47,7 @@ def test_what_is_genuine_is_opened_and_taken_in_its_order(site: str) -> None:
     alice = operator.enroll("alice", 1)
     said, box = everything(operator), mailbox(operator, site)
     for number, message in enumerate(said.values()):
-        box.put(came(message, retained=number == 0))
+        box.put(came(message, retained=number == 0, again=number == 1))
     record, index = box.take(2)
     (head,) = box.take(2)
     assert record.topic == ("subject", SHARD, "alice")
@@ -58,6 +58,7 @@ def test_what_is_genuine_is_opened_and_taken_in_its_order(site: str) -> None:
     assert isinstance(head.opened, SealedHead)
     assert (head.opened.head.sequence, head.opened.payload) == (1, said["head"][1])
     assert [mail.kept for mail in (record, index, head)] == [True, False, False]
+    assert [mail.again for mail in (record, index, head)] == [False, True, False]
     assert box.take(2) == []
 
 

@@ -32,14 +32,16 @@ Will = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came. `retained`: the broker had kept it, or with `as_published` was asked to;
-    nobody has opened the payload yet."""
+    """A message that came; nobody has opened the payload. `retained`: the broker had kept it, or
+    with `as_published` was asked to. `again`: it was sent on an earlier connection, and the broker
+    did not hear that it arrived."""
 
     topic: str
     payload: bytes
     retained: bool
     response_topic: str | None
     correlation: bytes | None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,8 @@ class Link:
     def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         if self._inbox is not None:
             payload = bytes(message.payload)
-            self._inbox(Received(message.topic, payload, message.retain, *asked(message)))
+            asks = asked(message)
+            self._inbox(Received(message.topic, payload, message.retain, *asks, bool(message.dup)))
 
 
 def _errors_only() -> logging.Logger:
