@@ -21,13 +21,14 @@ WAITING = 4000
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What came on a topic of the roster: opened, or why it was not; `kept` by the broker, or
-    published just now; or sent `again`, though we may have taken it already."""
+    """What came on a topic of the roster: opened, or why it was not. `kept` by the broker, or just
+    published; sent `again`, on a new `connection`, though we may have taken it already."""
 
     topic: tuple[str, ...]
     opened: Message | SealError
     kept: bool
     again: bool
+    connection: int
 
 
 class Mailbox:
@@ -48,8 +49,9 @@ class Mailbox:
         except SealError as error:
             # Not the error itself: its traceback holds the payload, and thousands may wait here.
             opened = SealError(error.reason, error.message)
+        mail = Mail(topic, opened, received.retained, received.again, received.connection)
         try:
-            self._waiting.put_nowait(Mail(topic, opened, received.retained, received.again))
+            self._waiting.put_nowait(mail)
         except queue.Full:
             log.debug("the roster comes faster than it is taken")
 

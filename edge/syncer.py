@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,20 +12,19 @@ from edge import wire
 from edge.adapters.mqtt import Filter
 from edge.adapters.roster_store import RosterStore, Row
 from edge.errors import SealError, StoreError
-from edge.mailbox import Mail, Mailbox
+from edge.mailbox import Mailbox
 from edge.members import Members
 from edge.restoring import Says, restore
 from edge.roster import replica
 from edge.roster.pull import INDEX, Pull, Reminder, Want
 from edge.roster.record import total
 from edge.roster.replica import Drop, Message, Put, Refused, Sealed, State
+from edge.suspicion import LATE, Suspicion
 from edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
 """Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
-LATE = frozenset({"old-record", "not-in-index"})
-"""What may rightly come while we are behind: queued long ago, or followed by what was lost."""
 
 
 class Wire(Protocol):
@@ -64,7 +62,8 @@ class Syncer:
         self._says, self._wall = says, wall
         self._pull = Pull()
         self._connection = 0
-        self._absent = self._caught_up = False
+        self._absent = False
+        self._suspicion = Suspicion()
         # The last process may have ended before it could.
         self._scrub = True
         self._late = ""
@@ -88,7 +87,7 @@ class Syncer:
 
     def turn(self, link: Wire, now: float) -> None:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
-        self._take(link, now)
+        self._take(now)
         if not link.connected:
             return
         retry = self._failed_s is not None and now - self._failed_s > RETRY_S and self._try(now)
@@ -123,45 +122,38 @@ class Syncer:
         live = Filter(self._topics.every_subject, replay=False)
         if not link.subscribe([live, Filter(self._topics.head)]):
             return False
-        self._connection, self._connected_s = connection, now
-        self._caught_up, self._late = False, ""
+        self._connection, self._connected_s, self._late = connection, now, ""
         self._pull.start_over()
         self._reminder.seldom(now)
         self._failed_s, self._absent = None, False
         self._sent = None
         return True
 
-    def _take(self, link: Wire, now: float) -> None:
-        mails = self._mailbox.take(AT_ONCE)
-        # Looked at after the taking: a connection is counted before anything comes by it.
-        self._caught_up &= link.connection == self._connection
-        for (news, again), some in groupby(mails, self._standing):
-            messages = [message for mail in some if (message := self._opened(mail, now))]
-            if messages:
-                self._apply(messages, now, news, again)
+    def _take(self, now: float) -> None:
+        # By identity: the same may come twice, of which only one is excused.
+        messages, excuses = list[Message](), dict[int, frozenset[str]]()
+        for mail in self._mailbox.take(AT_ONCE):
+            excused = self._suspicion.excused(mail)
+            if isinstance(mail.opened, SealError):
+                self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
+            else:
+                messages.append(mail.opened)
+                excuses[id(mail.opened)] = excused
+            if mail.topic[0] != "head":
+                subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
+                self._pull.arrived(mail.topic[1], subject, now)
+        if messages:
+            self._apply(messages, excuses, now)
 
-    def _standing(self, mail: Mail) -> tuple[bool, bool]:
-        """Whether a message was published just now; whether it may have been taken before."""
-        # First comes what may not have arrived, then what was queued, then what is kept.
-        self._caught_up |= mail.topic[0] == "head" and mail.kept and not mail.again
-        # What is kept of a record comes when asked for, and a newer head may come before it.
-        return self._caught_up and not (mail.kept and mail.topic[0] == "subject"), mail.again
-
-    def _opened(self, mail: Mail, now: float) -> Message | None:
-        if mail.topic[0] != "head":
-            subject = mail.topic[2] if mail.topic[0] == "subject" else INDEX
-            self._pull.arrived(mail.topic[1], subject, now)
-        if isinstance(mail.opened, SealError):
-            self._says("roster-refused", mail.opened.reason, "/".join(mail.topic))
-            return None
-        return mail.opened
-
-    def _apply(self, messages: Sequence[Message], now: float, news: bool, again: bool) -> None:
+    def _apply(
+        self, messages: Sequence[Message], excuses: Mapping[int, frozenset[str]], now: float
+    ) -> None:
         state, changes = replica.step(self.state, messages)
-        settled = news and not self._unproven and changes.head is None
+        behind = bool(self._unproven) or changes.head is not None
         for refused in changes.refused:
-            # What comes again may rightly be older than what had come behind it, even a head.
-            self._refuse(refused, quietly=again or (refused.reason in LATE and not settled))
+            # One that had waited since an earlier turn is refused by what came behind it.
+            excused = excuses.get(id(refused.message), LATE)
+            self._refuse(refused, excused | LATE if behind else excused)
         if changes.steps or changes.head is not None:
             try:
                 self._keep(changes, state)
@@ -210,11 +202,11 @@ class Syncer:
         with contextlib.suppress(StoreError):
             self._store.begin_anew()
 
-    def _refuse(self, refused: Refused, quietly: bool) -> None:
-        if quietly:
-            self._late = f", the last: {refused.reason}: {refused.about}"
-        else:
+    def _refuse(self, refused: Refused, excused: frozenset[str]) -> None:
+        if refused.reason not in excused:
             self._says("roster-refused", refused.reason, refused.about)
+        elif refused.reason in LATE:
+            self._late = f", the last: {refused.reason}: {refused.about}"
 
     def _ask(self, link: Wire, now: float) -> None:
         plan = self._pull.next(self.state, self._unproven, now)

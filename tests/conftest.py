@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from edge.runtime import bundle as bundles
 from edge.runtime.bundle import Bundle
 from export import build, recipe
 from export.options import Options
+
+# A shell ignores it for what it runs in the background, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -80,7 +80,7 @@ class FakeBroker:
 
     def bring(self, topic: str, payload: bytes, retained: bool, again: bool = False) -> None:
         """Send a message; `again`: as after a connection on which it was not acknowledged."""
-        self._mailbox.put(Received(topic, payload, retained, None, None, again))
+        self._mailbox.put(Received(topic, payload, retained, None, None, again, self.connection))
 
     def acknowledged(self) -> RosterMessage:
         """The newest acknowledgement, without its time."""

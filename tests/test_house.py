@@ -27,12 +27,13 @@ ALLOWED = {
     "edge.config": VALUES,
     "edge.roster": VALUES | {"edge.roster"},
     "edge.mailbox": VALUES | {"edge.adapters.mqtt", "edge.roster", "edge.wire"},
+    "edge.suspicion": {"edge.mailbox"},
     "edge.members": VALUES | {"edge.roster"},
     "edge.restoring": VALUES
     | {"edge.adapters", "edge.mailbox", "edge.members", "edge.roster", "edge.wire"},
     "edge.syncer": VALUES
     | {"edge.adapters", "edge.mailbox", "edge.members", "edge.restoring", "edge.roster"}
-    | {"edge.wire"},
+    | {"edge.suspicion", "edge.wire"},
     "edge.runtime": VALUES | {"edge.runtime"},
     "edge.adapters": VALUES | {"edge.adapters", "edge.config"},
     "edge.annotate": VALUES | {"edge.files"},

@@ -32,7 +32,7 @@ def mailbox(operator: Operator, site: str = SITE) -> Mailbox:
 
 def came(said: Said, retained: bool = False, again: bool = False) -> Received:
     topic, payload = said
-    return Received(topic, payload, retained, None, None, again)
+    return Received(topic, payload, retained, None, None, again, 3)
 
 
 def everything(operator: Operator) -> dict[str, Said]:
@@ -58,6 +58,7 @@ def test_what_is_genuine_is_opened_and_taken_in_its_order(site: str) -> None:
     assert isinstance(head.opened, SealedHead)
     assert (head.opened.head.sequence, head.opened.payload) == (1, said["head"][1])
     assert [mail.kept for mail in (record, index, head)] == [True, False, False]
+    assert {mail.connection for mail in (record, index, head)} == {3}
     assert [mail.again for mail in (record, index, head)] == [False, True, False]
     assert box.take(2) == []
 

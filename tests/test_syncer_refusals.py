@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from roster_operator import SEED, Operator, Said
+from roster_operator import SEED, Operator
 from roster_scene import TURN_S, Scene
 
 from edge.syncer import ABSENT_S
@@ -165,59 +165,6 @@ def test_an_old_head_is_told_of_always(scene: Scene, lost: list[str]) -> None:
     scene.broker.lost.clear()
     scene.live(10)
     scene.check()
-
-
-def history(scene: Scene) -> tuple[list[Said], Said]:
-    """Alice's record and head before she was suspended, which the door knows of; and the head."""
-    scene.enroll("alice")
-    old = [scene.operator.record("alice"), scene.operator.head()]
-    scene.operator.suspend("alice")
-    scene.broker.keep(list(scene.operator.changes(["alice"])))
-    scene.live()
-    topic = scene.operator.topics.head
-    return old, (topic, scene.broker.kept[topic])
-
-
-@pytest.mark.parametrize("retained", [True, False])
-@pytest.mark.parametrize("turns", [0, 1])
-def test_what_comes_again_is_no_attack(scene: Scene, retained: bool, turns: int) -> None:
-    """Its acknowledgement was lost with the wire, behind which more had come already."""
-    old, (head, payload) = history(scene)
-    scene.broker.connection += 1
-    for message in reversed(old):
-        scene.broker.bring(*message, retained, again=True)
-        scene.live(turns * TURN_S)
-    scene.broker.bring(head, payload, retained, again=True)
-    scene.live()
-    assert not scene.events
-    scene.check()
-    scene.broker.keep(old)
-    scene.live()
-    assert scene.reasons() == ["old-record", "old-head"]
-
-
-def test_late_and_attack_in_one_turn_are_told_apart(scene: Scene) -> None:
-    (record, _), head = history(scene)
-    scene.broker.lost = {scene.operator.topics.head}
-    scene.broker.connection += 1
-    scene.live()
-    scene.broker.bring(*record, retained=False)
-    scene.broker.bring(*head, retained=True)
-    scene.live()
-    assert not scene.events
-    scene.broker.bring(*record, retained=False)
-    scene.live()
-    assert scene.reasons() == ["old-record"]
-
-
-def test_what_was_asked_for_may_cross_a_head(scene: Scene) -> None:
-    (record, _), _ = history(scene)
-    scene.broker.bring(*record, retained=True)
-    scene.live()
-    assert not scene.events
-    scene.broker.bring(*record, retained=False)
-    scene.live()
-    assert scene.reasons() == ["old-record"]
 
 
 def test_another_operators_words_change_nothing(scene: Scene) -> None:

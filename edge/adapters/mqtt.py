@@ -32,9 +32,9 @@ Will = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came; nobody has opened the payload. `retained`: the broker had kept it, or
-    with `as_published` was asked to. `again`: it was sent on an earlier connection, and the broker
-    did not hear that it arrived."""
+    """A message that came on a `connection`; nobody has opened the payload. `retained`: the broker
+    had kept it, or with `as_published` was asked to. `again`: it was sent on an earlier one, and
+    the broker did not hear that it arrived."""
 
     topic: str
     payload: bytes
@@ -42,6 +42,7 @@ class Received:
     response_topic: str | None
     correlation: bytes | None
     again: bool = False
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,9 @@ class Link:
     def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
         if self._inbox is not None:
             payload = bytes(message.payload)
-            asks = asked(message)
-            self._inbox(Received(message.topic, payload, message.retain, *asks, bool(message.dup)))
+            asks, again = asked(message), bool(message.dup)
+            topic, kept = message.topic, message.retain
+            self._inbox(Received(topic, payload, kept, *asks, again, self.connection))
 
 
 def _errors_only() -> logging.Logger:

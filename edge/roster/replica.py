@@ -58,9 +58,10 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that was not taken: `old-head`, `conflicting-head`, `old-index`, `old-record` or
-    `not-in-index`, and what it was about."""
+    """A message that was not taken, perhaps after it had waited: `old-head`, `conflicting-head`,
+    `old-index`, `old-record` or `not-in-index`, and what it was about."""
 
+    message: Message
     reason: str
     about: str
 
@@ -177,10 +178,10 @@ class _Work:
     def take_head(self, sealed: SealedHead) -> None:
         new, old = sealed.head, self._head
         if old is not None and new.sequence < old.sequence:
-            return self._refuse("old-head", f"sequence {new.sequence}, {old.sequence} is known")
+            return self._refuse(sealed, "old-head", f"sequence {new.sequence} after {old.sequence}")
         if old is not None and new.sequence == old.sequence:
             if new.sums != old.sums:
-                return self._refuse("conflicting-head", f"two heads say {new.sequence}")
+                return self._refuse(sealed, "conflicting-head", f"two heads say {new.sequence}")
             if new.issued_at_s <= old.issued_at_s:
                 return None
         self._head, self._new_head = new, sealed
@@ -198,23 +199,23 @@ class _Work:
         if sum_of(entries) == head.sum_of(index.shard):
             self._draft(index.shard).index = entries
         elif index.sequence <= head.sequence:
-            self._refuse("old-index", f"shard {index.shard} of sequence {index.sequence}")
+            self._refuse(index, "old-index", f"shard {index.shard} of sequence {index.sequence}")
 
     def take_record(self, sealed: Sealed) -> None:
-        record = sealed.record
-        draft = self._draft(shard_of(record.subject))
-        held = draft.held.get(record.subject, 0)
+        record, subject = sealed.record, sealed.record.subject
+        draft = self._draft(shard_of(subject))
+        held = draft.held.get(subject, 0)
         if record.revision <= held:
             if record.revision < held:
-                self._refuse("old-record", f"{record.subject} at revision {record.revision}")
+                self._refuse(sealed, "old-record", f"{subject} at revision {record.revision}")
             return
         if held and (record.gone or record.suspended) and not self._decided(draft, record):
             # Taking rights away does not wait for the head.
             self._put(draft, sealed)
             return
-        waiting = draft.waiting.get(record.subject)
+        waiting = draft.waiting.get(subject)
         if waiting is None or record.revision > waiting.record.revision:
-            draft.waiting[record.subject] = sealed
+            draft.waiting[subject] = sealed
 
     def _decided(self, draft: _Draft, record: Record) -> bool:
         """Whether the head has already said who stands where this record would."""
@@ -269,7 +270,7 @@ class _Work:
         for subject, sealed in list(draft.waiting.items()):
             if (revision := sealed.record.revision) <= head.sequence:
                 del draft.waiting[subject]
-                self._refuse("not-in-index", f"{subject} at revision {revision}")
+                self._refuse(sealed, "not-in-index", f"{subject} at revision {revision}")
 
     def _put(self, draft: _Draft, sealed: Sealed) -> None:
         subject, revision = sealed.record.subject, sealed.record.revision
@@ -287,8 +288,8 @@ class _Work:
             self._drafts[name] = _Draft(self._state.shard(name))
         return self._drafts[name]
 
-    def _refuse(self, reason: str, about: str) -> None:
-        self._refused.append(Refused(reason, about))
+    def _refuse(self, message: Message, reason: str, about: str) -> None:
+        self._refused.append(Refused(message, reason, about))
 
 
 def _trim(draft: _Draft) -> None:

@@ -145,7 +145,7 @@ def test_with_replay_what_is_kept_comes_on_each_request(door: Listener, peer: Pl
     peer.publish(f"{BASE}/head", b"kept", retain=True)
     for _ in range(2):
         assert door.link.subscribe([Filter(f"{BASE}/head")])
-        assert door.next() == Received(f"{BASE}/head", b"kept", True, None, None)
+        assert door.next() == Received(f"{BASE}/head", b"kept", True, None, None, False, 1)
 
 
 @pytest.mark.parametrize("as_published", [True, False])

@@ -185,11 +185,11 @@ def test_a_refusal_says_what_it_is_about() -> None:
     messages = [head(4), head(5), index(3, **{B: 1}), rec(A, 1), rec(B, 4)]
     _, changes = step(at(5, **{A: 5}), messages)
     assert changes.refused == (
-        Refused("old-head", "sequence 4, 5 is known"),
-        Refused("conflicting-head", "two heads say 5"),
-        Refused("old-index", f"shard {SHARD} of sequence 3"),
-        Refused("old-record", f"{A} at revision 1"),
-        Refused("not-in-index", f"{B} at revision 4"),
+        Refused(messages[0], "old-head", "sequence 4 after 5"),
+        Refused(messages[1], "conflicting-head", "two heads say 5"),
+        Refused(messages[2], "old-index", f"shard {SHARD} of sequence 3"),
+        Refused(messages[3], "old-record", f"{A} at revision 1"),
+        Refused(messages[4], "not-in-index", f"{B} at revision 4"),
     )
 
 
