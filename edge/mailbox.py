@@ -21,8 +21,8 @@ WAITING = 4000
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What came on a topic of the roster: opened, or why it was not. `kept` by the broker, or just
-    published; sent `again`, on a new `connection`, though we may have taken it already."""
+    """What came on a topic of the roster, opened, or why it was not. The broker had `kept` it, or
+    it was just published; `again`: it was sent on an earlier `connection` than this one already."""
 
     topic: tuple[str, ...]
     opened: Message | SealError

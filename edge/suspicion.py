@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge.mailbox import Mail
 
+NOTHING = frozenset[str]()
 LATE = frozenset({"old-record", "not-in-index"})
 """What may rightly come while we are behind: queued long ago, or followed by what was lost."""
 AGAIN = LATE | {"old-head"}
@@ -19,8 +20,8 @@ class Suspicion:
     def excused(self, mail: Mail) -> frozenset[str]:
         """For which reasons this one may be refused and be no attack.
 
-        After a connection the broker sends again what it does not know to have arrived, then what
-        it had queued for us, then what it keeps, for which we have asked.
+        On a new connection the broker sends again what it does not know to have arrived, then what
+        it had queued for us; the head that we ask for comes behind these.
         """
         if mail.connection != self._connection:
             self._connection, self._caught_up = mail.connection, False
@@ -29,4 +30,4 @@ class Suspicion:
         if not self._caught_up:
             return AGAIN if mail.again else LATE
         # A newer head may have been on its way when we asked for a record that the broker keeps.
-        return LATE if kind == "subject" and mail.kept else frozenset()
+        return LATE if kind == "subject" and mail.kept else NOTHING

@@ -19,7 +19,7 @@ from edge.roster import replica
 from edge.roster.pull import INDEX, Pull, Reminder, Want
 from edge.roster.record import total
 from edge.roster.replica import Drop, Message, Put, Refused, Sealed, State
-from edge.suspicion import LATE, Suspicion
+from edge.suspicion import LATE, NOTHING, Suspicion
 from edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
@@ -149,10 +149,11 @@ class Syncer:
         self, messages: Sequence[Message], excuses: Mapping[int, frozenset[str]], now: float
     ) -> None:
         state, changes = replica.step(self.state, messages)
-        behind = bool(self._unproven) or changes.head is not None
+        unproven = state.unproven()
+        behind = bool(self._unproven or unproven) or changes.head is not None
         for refused in changes.refused:
-            # One that had waited since an earlier turn is refused by what came behind it.
-            excused = excuses.get(id(refused.message), LATE)
+            # What waits since an earlier turn is refused only while behind.
+            excused = excuses.get(id(refused.message), NOTHING)
             self._refuse(refused, excused | LATE if behind else excused)
         if changes.steps or changes.head is not None:
             try:
@@ -160,7 +161,7 @@ class Syncer:
             except StoreError as error:
                 self._fail(error, changes, now)
                 return
-        self.state, self._unproven = state, state.unproven()
+        self.state, self._unproven = state, unproven
         self._members.follow(changes.steps)
         self._remind(messages, now)
 
@@ -205,7 +206,7 @@ class Syncer:
     def _refuse(self, refused: Refused, excused: frozenset[str]) -> None:
         if refused.reason not in excused:
             self._says("roster-refused", refused.reason, refused.about)
-        elif refused.reason in LATE:
+        elif self._unproven and refused.reason in LATE:
             self._late = f", the last: {refused.reason}: {refused.about}"
 
     def _ask(self, link: Wire, now: float) -> None:

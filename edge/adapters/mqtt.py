@@ -32,9 +32,10 @@ Will = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came on a `connection`; nobody has opened the payload. `retained`: the broker
-    had kept it, or with `as_published` was asked to. `again`: it was sent on an earlier one, and
-    the broker did not hear that it arrived."""
+    """A message; nobody has opened the payload. `retained`: the broker had kept it, or with
+    `as_published` was asked to. `again`: the broker sent it on an earlier connection already, and
+    did not hear that it arrived. `connection`: the one it came on, or 0 where they are not counted.
+    """
 
     topic: str
     payload: bytes
