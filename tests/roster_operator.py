@@ -175,6 +175,12 @@ class Voice:
             self._wait()
         self._room.release(WINDOW)
 
+    def settle(self) -> None:
+        """Wait until the broker has saved all that was sent: it acknowledges before it does, but
+        saves after each round of its loop, and the second of these comes in a later one."""
+        for _ in range(2):
+            self.send([("settle", b"x")], retain=False)
+
     def _wait(self) -> None:
         until = time.monotonic() + PATIENCE_S
         while not self._room.acquire(timeout=0.05):

@@ -126,7 +126,13 @@ class Peer:
         self.received: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._answers: queue.Queue[int] = queue.Queue()
         self._fate: queue.Queue[str] = queue.Queue()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=name,
+            protocol=paho.MQTTv5,
+            # Who was thrown off would throw off the other of that name.
+            reconnect_on_failure=False,
+        )
         cert, key = identity if identity is not None else (None, None)
         self.client.tls_set(ca_certs=str(ca), certfile=_text(cert), keyfile=_text(key))
         if will is not None:

@@ -34,9 +34,9 @@ class Site:
         self.registry.put(person, {template.encoder: template.embedding}, time.time())
         publish_changes(self.fleet)
 
-    def decides(self, reason: str, subject: str | None) -> DecisionMessage:
-        """The first decision from now on with this reason and subject."""
-        seen = len(self.listener.decisions)
+    def decides(self, reason: str, subject: str | None, seen: int | None = None) -> DecisionMessage:
+        """The first decision with this reason and subject from now on, or behind `seen` of them."""
+        seen = len(self.listener.decisions) if seen is None else seen
 
         def wanted(listener: Listener) -> bool:
             return any(map(fits, listener.decisions[seen:]))
@@ -140,8 +140,9 @@ def test_the_operator_opens_the_door_and_enrolls_who_stands_there(
     site: Site, eileen: Template, broker: trial.Mosquitto
 ) -> None:
     site.decides("unknown", None)
+    seen = len(site.listener.decisions)
     open_door(site.fleet, "door")
-    opened = site.decides("commanded", None)
+    opened = site.decides("commanded", None, seen)
     assert (opened.outcome.value, opened.mode) == ("granted", "command")
     template = capture(site.fleet, "door", "eileen", eileen.encoder, len(eileen.embedding))
     # Frames of one picture: what the door made of them is what a photo gives.

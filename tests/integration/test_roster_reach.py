@@ -98,8 +98,10 @@ def test_each_door_acknowledges_under_its_own_name(
     operator.enroll("alice", 1)
     voice.send(operator.changes(["alice"]))
 
+    digest = operator.digest
+
     def acknowledged() -> bool:
-        proven = [m for m in heard.values() if m.digest == operator.digest and m.complete]
+        proven = [m for m in list(heard.values()) if m.digest == digest and m.complete]
         return len(proven) == DOORS
 
     until(doors, acknowledged)
