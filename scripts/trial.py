@@ -122,15 +122,30 @@ def sample_photos() -> Path:
     They come into the cache once, by pip and checked by hash. Raises OstiaryError.
     """
     folder = cache_dir() / PHOTOS_SHA256
-    if not (folder / "obama.jpg").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as name, tarfile.open(_sdist(Path(name))) as archive:
-            for member in archive.getmembers():
-                if member.isfile() and member.name.startswith(PHOTOS_INSIDE):
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    write_atomically(folder / Path(member.name).name, file.read())
+    whole = folder / "obama.jpg"
+    if not whole.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it, and renamed: one photo is there only when all are.
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            staged = Path(name) / "photos"
+            staged.mkdir()
+            _unpack(_sdist(Path(name)), staged)
+            try:
+                staged.rename(folder)
+            except OSError:
+                # Another process was first: its photos are the same.
+                if not whole.is_file():
+                    raise
     return folder
+
+
+def _unpack(sdist: Path, folder: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        for member in archive.getmembers():
+            if member.isfile() and member.name.startswith(PHOTOS_INSIDE):
+                file = archive.extractfile(member)
+                assert file is not None
+                write_atomically(folder / Path(member.name).name, file.read())
 
 
 def _sdist(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from places import DATA, ROOT
 from site_broker import Authority, SiteBroker
 
@@ -21,6 +22,16 @@ from export.options import Options
 
 # A shell ignores it for what it runs in the background, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no finding, and what fails for one must fail for all: a test's own settings
+# are added to these.
+settings.register_profile(
+    "ostiary",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ostiary")
 
 
 @pytest.fixture(scope="session", autouse=True)

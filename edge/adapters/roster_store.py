@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.adapters.sqlite import atomic, connect
+from edge.adapters.sqlite import BUSY_S, atomic, connect
 from edge.errors import StoreError
 
 MIGRATIONS = (
@@ -21,9 +21,6 @@ MIGRATIONS = (
     CREATE TABLE held (only INTEGER PRIMARY KEY CHECK (only = 1), digest TEXT NOT NULL) STRICT
     """,
 )
-
-
-BUSY_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,7 @@ class RosterStore:
         try:
             self._database.execute("PRAGMA busy_timeout = 0")
             (row,) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self._database.execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}")
         except sqlite3.Error as error:
             raise self._failed(error) from error
         return not row[0]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
+
+BUSY_S = 10.0
+"""How long another process that holds a database is waited for."""
 
 
 def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
@@ -17,8 +21,8 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = sqlite3.connect(path, isolation_level=None, timeout=10)
-        database.execute("PRAGMA journal_mode = WAL")
+        database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+        _write_ahead(database)
         # FULL: a commit is on the disk when it returns; a power cut loses nothing that was said.
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
@@ -30,6 +34,25 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
             f"can not open {path}: {error}", "check the disk's free space and rights"
         ) from error
     return database
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Keep a write-ahead log, so that readers and a writer do not wait for each other.
+
+    Two that do so first on a new database both read it and then want to write: SQLite tells one
+    of them at once that it is locked, since waiting with its read lock would hold up the other.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # By its words: the error's code is there from Python 3.11 on.
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:

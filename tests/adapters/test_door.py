@@ -19,23 +19,24 @@ def test_a_program_is_run_without_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "message"),
+    ("action", "limit_s", "message"),
     [
-        ("exec:false", "exit code 1"),
-        ("exec:/no/such/program", "No such file"),
-        ("exec:sleep 30", "more than 0.2 s"),
+        ("exec:false", 20, "exit code 1"),
+        ("exec:/no/such/program", 20, "No such file"),
+        ("exec:sleep 30", 0.2, "more than 0.2 s"),
     ],
 )
-def test_a_door_that_fails_says_how(action: str, message: str) -> None:
+def test_a_door_that_fails_says_how(action: str, limit_s: float, message: str) -> None:
     with pytest.raises(DoorError, match=message):
-        make_door(action, 0.2).open()
+        make_door(action, limit_s).open()
 
 
 def test_a_program_that_takes_too_long_may_let_go_of_the_relay(tmp_path: Path) -> None:
     released = tmp_path / "released"
     script = f"trap 'touch {released}; exit 1' TERM; sleep 30 & wait"
+    # As long as a busy machine may take until bash has set its trap.
     with pytest.raises(DoorError, match="more than"):
-        make_door(f'exec:bash -c "{script}"', 0.5).open()
+        make_door(f'exec:bash -c "{script}"', 3).open()
     assert released.exists()
 
 

@@ -1,12 +1,15 @@
 """Subjects and templates on disk."""
 
 import sqlite3
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fakes import unit
 
+from edge.adapters import sqlite as databases
 from edge.adapters import store as stores
 from edge.adapters.sqlite import atomic, connect
 from edge.adapters.store import Store
@@ -116,6 +119,41 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     assert "extra" not in tables
     assert database.execute("PRAGMA user_version").fetchone()[0] == len(stores.MIGRATIONS)
     database.close()
+
+
+def test_two_that_make_a_database_at_once_both_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    # As another process holds it on its way to the write-ahead log.
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def goes_on(pause_s: float) -> None:
+        waits.append(pause_s)
+        if len(waits) == 3:
+            other.execute("COMMIT")
+            other.execute("PRAGMA journal_mode = WAL")
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=goes_on)
+    monkeypatch.setattr(databases, "time", clock)
+    database = connect(tmp_path / "a.db", ("CREATE TABLE t (x)",))
+    assert len(waits) == 3
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert database.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    database.close()
+    other.close()
+
+
+def test_a_new_database_that_stays_locked_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(databases, "BUSY_S", 0.1)
+    with pytest.raises(StoreError, match="locked"):
+        connect(tmp_path / "a.db", ("CREATE TABLE t (x)",))
+    other.close()
 
 
 def test_atomic_is_all_or_nothing(tmp_path: Path) -> None:

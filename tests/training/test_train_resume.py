@@ -54,13 +54,17 @@ def said(folder: Path) -> list[Line]:
 
 
 def killed_at(step: int, folder: Path, threads: int, loss: str) -> None:
-    """A run in a process of its own, killed with SIGKILL once it has told of a step."""
+    """A run in a process of its own, killed with SIGKILL once it has told of a step.
+
+    It works on until it is hit, but not over the step after: it waits there for what never comes.
+    """
     command = [sys.executable, str(Path(tiny_run.__file__)), str(folder), str(threads), loss]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), tiny_run.HELD_AT: str(step + 1)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if int(line) == step:
+            if int(line) >= step:
                 process.kill()
                 break
     assert process.returncode == -9, "the run ended before it was killed"
@@ -82,7 +86,9 @@ def test_kill_9_and_resume_is_the_uninterrupted_run_bit_for_bit(
     for epoch in epochs:
         step = epoch * tiny_run.STEPS + int(rng.integers(1, 4))
         killed_at(step, broken.parent, threads, loss)
-    assert checkpoint.read(broken / "checkpoints" / "last.pt").place.steps < outcome.steps
+    place = checkpoint.read(broken / "checkpoints" / "last.pt").place
+    assert place.steps < outcome.steps
+    assert 0 < place.done < tiny_run.STEPS, "not in the middle of an epoch"
     resumed = tiny_run.run(broken, tiny_run.task(loss=loss), resume=True)
     assert resumed == outcome
     same_bits(whole, broken)
