@@ -116,6 +116,18 @@ def subscribe(port: int, topic: str, client_id: str) -> paho.Client:
     return client
 
 
+def leave(client: paho.Client) -> None:
+    """Disconnect for good, and let go of what the callbacks hold.
+
+    They often hold the client's owner, and so the client: a circle, of which the garbage collector
+    may find the sockets before the client that would close them.
+    """
+    client.disconnect()
+    client.loop_stop()
+    client.on_connect = client.on_connect_fail = client.on_disconnect = None
+    client.on_message = client.on_publish = client.on_subscribe = None
+
+
 def sample_photos() -> Path:
     """A folder with the photos of two people that the package face_recognition ships.
 

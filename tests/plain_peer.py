@@ -10,6 +10,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from scripts import trial
+
 PATIENCE_S = 20.0
 
 
@@ -65,8 +67,7 @@ class PlainPeer:
         return self.heard.get(timeout=PATIENCE_S)
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        trial.leave(self.client)
 
     def _answered(self, *_: object) -> None:
         self._answers.put(None)

@@ -17,6 +17,7 @@ from edge.core.types import Floats
 from edge.roster.record import Head, Index, Record, encode, shard_names, shard_of, sum_of, total
 from edge.roster.sealing import Sealer, Site
 from edge.wire import RosterTopics
+from scripts import trial
 
 SITE, SITE_KEY, SEED = "hq", bytes(range(32)), bytes(range(32, 64))
 ENCODER, DIM = "ab" * 32, 128
@@ -191,5 +192,4 @@ class Voice:
             raise ConnectionError("the broker is gone")
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        trial.leave(self.client)

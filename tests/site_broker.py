@@ -161,8 +161,7 @@ class Peer:
         return self.received.get(timeout=PATIENCE_S)
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        trial.leave(self.client)
 
 
 Connect = Callable[..., Peer]

@@ -18,6 +18,7 @@ from edge.roster.record import Command, decode, total
 from edge.roster.sealing import Opener
 from edge.wire import DecisionMessage, EventMessage, Response, RosterMessage, StateMessage, Topics
 from fleet.home import Fleet
+from scripts import trial
 
 PATIENCE_S = 20.0
 
@@ -68,8 +69,7 @@ class FakeDoor:
         self.say("roster", msgspec.structs.replace(message, **fields))
 
     def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
+        trial.leave(self.client)
 
     def _done(self, mid: int) -> None:
         until = time.monotonic() + PATIENCE_S

@@ -148,7 +148,11 @@ class Listener:
         self._arrived: queue.Queue[None] = queue.Queue()
         self._client = trial.subscribe(port, "ostiary/1/test/device/door/#", name)
         self._client.on_message = self._take
+        # What is published before the broker has subscribed us, it takes and gives to nobody.
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.loop_start()
+        assert subscribed.wait(PATIENCE_S), "the broker does not answer the SUBSCRIBE"
 
     def _take(self, _client: object, _data: object, message) -> None:
         if message.topic == TOPICS.decision:
@@ -190,5 +194,4 @@ class Listener:
         return [event.event for event in self.events]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        trial.leave(self._client)

@@ -56,7 +56,8 @@ class Sensor:
         while self._does != "end":
             with contextlib.suppress(OSError):
                 connection, _ = self._listening.accept()
-                connection.settimeout(1.0)
+                # A busy machine's daemon may not read for long, which is no fault of the camera.
+                connection.settimeout(10.0)
                 with connection:
                     self._feed(connection)
 
@@ -123,7 +124,10 @@ def test_a_fault_is_an_event_and_so_is_the_return(
         assert listener.until(lambda heard: of_the_camera(heard) == ["camera-lost"]), service.log()
         assert why in listener.events[-1].detail
         assert manager.until(lambda heard: any("camera lost" in word for word in heard.words()))
-        fed, decided = len(manager.times("WATCHDOG=1")), len(listener.decisions)
+        fed = len(manager.times("WATCHDOG=1"))
+        # The last good frame may still be decided on after the loss is known.
+        assert manager.until(lambda heard: len(heard.times("WATCHDOG=1")) >= fed + 2)
+        decided = len(listener.decisions)
         assert manager.until(lambda heard: len(heard.times("WATCHDOG=1")) >= fed + 3)
         assert len(listener.decisions) == decided, "somebody was seen who is not there"
         assert of_the_camera(listener) == ["camera-lost"]

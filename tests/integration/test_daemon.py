@@ -1,5 +1,6 @@
 """The daemon in its own process, against a real broker, real models and a real journal."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -197,8 +198,11 @@ def test_the_broker_may_come_later_and_nothing_is_lost(
     with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
         journal = _wait_for_entries(door, 20)
         assert journal.pending_count() >= 20
-        with broker:
-            listener = Listener(broker.port)
+        with contextlib.ExitStack() as running:
+            # The door stands still until somebody listens, or its first decisions reach nobody.
+            with door.stopped():
+                running.enter_context(broker)
+                listener = Listener(broker.port)
             assert listener.until(lambda h: len(h.decisions) >= 40), door.log()
             listener.close()
         journal.close()

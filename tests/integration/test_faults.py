@@ -34,10 +34,17 @@ def killed_at_random(door: Door, times: int, seed: int) -> None:
 
 def survives(door: Door, listener: Listener, times: int, seed: int) -> None:
     killed_at_random(door, times, seed)
+    store = Store(door.state / "store.db")
+    # Sessions begin with the count of starts: all that the killed ones said is below this.
+    killed = store.count("start") << 20
+    store.close()
     with door:
-        assert listener.until(lambda h: h.status == "online"), door.log()
+        assert listener.until(
+            lambda h: any(s.status == "online" and s.session > killed for s in h.states)
+        ), door.log()
         last = door.journal()
-        written = last.entries()[-1].seq
+        # On a busy machine every run may have been killed before it wrote anything.
+        written = max((entry.seq for entry in last.entries()), default=0)
         last.close()
         assert listener.until(lambda h: bool(h.decisions) and h.decisions[-1].seq > written)
         assert door.end() == 0
@@ -149,7 +156,7 @@ def test_a_camera_that_ends_freezes_hangs_or_is_missing_is_reported(
     tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, pipeline: str, why: str
 ) -> None:
     listener = Listener(broker.port)
-    limits = "stall_s = 1\nfrozen_s = 1\nwidth = 320\nheight = 240"
+    limits = "frozen_s = 1\nwidth = 320\nheight = 240"
     with Door(
         tmp_path / "door", bundle_dir, f"gst:{pipeline}", broker.port, camera_more=limits
     ) as door:

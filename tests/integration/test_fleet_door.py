@@ -129,8 +129,7 @@ def test_a_door_says_what_it_holds(site: Site, eileen: Template, broker: trial.M
     client.loop_start()
     site.enroll(eileen, groups=("staff",))
     assert eventually(lambda: bool(held) and held[-1].complete and held[-1].sequence == 1)
-    client.disconnect()
-    client.loop_stop()
+    trial.leave(client)
     ours = msgspec.structs.replace(held[-1], at="", issued_at=None)
     assert (ours.subjects, ours.usable, ours.coverage) == (1, 1, {eileen.encoder: 1})
     assert ours.encoder == eileen.encoder

@@ -66,13 +66,15 @@ def _spoil(bundle: Path) -> None:
 
 
 def test_the_watchdog_is_fed_at_half_of_its_time(service: Service, manager: Manager) -> None:
-    service.watchdog_s = 1.0
+    service.watchdog_s = 2.0
     with service:
-        assert manager.until(lambda heard: len(heard.times("WATCHDOG=1")) >= 9), service.log()
+        assert manager.until(lambda heard: len(heard.times("WATCHDOG=1")) >= 5), service.log()
         times = manager.times("WATCHDOG=1")
         assert times[0] > manager.times("READY=1")[0]
-        mean = (times[-1] - times[0]) / (len(times) - 1)
-        assert 0.49 < mean < 0.9
+        gaps = np.diff(times)
+        assert np.mean(gaps) > 0.49 * service.watchdog_s
+        # A busy machine is later than half. Who feeds only when the time is over is never sooner.
+        assert max(gaps) < service.watchdog_s, "systemd would have killed it"
         assert ends(service) == 0
 
 
