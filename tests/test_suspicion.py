@@ -161,17 +161,6 @@ def test_a_suspension_that_overtakes_what_was_queued_makes_it_no_attack(scene: S
     scene.check()
 
 
-def test_who_is_enrolled_and_erased_within_one_turn_is_no_attack(scene: Scene) -> None:
-    history(scene)
-    scene.operator.enroll("bob", 2)
-    scene.broker.keep([scene.operator.record("bob")])
-    del scene.operator.records["bob"]
-    scene.operator.sequence += 1
-    scene.broker.keep([scene.operator.head()])
-    scene.live()
-    assert not scene.events
-
-
 def test_what_was_asked_for_may_cross_a_head(scene: Scene) -> None:
     (record, _), _ = history(scene)
     scene.broker.bring(*record, retained=True)

@@ -118,12 +118,13 @@ def test_what_the_broker_kept_for_us_may_come_over_several_turns(scene: Scene) -
     assert scene.reasons() == ["old-record"]
 
 
-def test_who_was_erased_before_any_head_is_no_attack(scene: Scene) -> None:
+@pytest.mark.parametrize("between_s", [3.0, 0.0])
+def test_who_was_erased_before_any_head_is_no_attack(scene: Scene, between_s: float) -> None:
     scene.enroll("alice")
     scene.live()
     scene.operator.enroll("bob", 2)
     scene.broker.keep([scene.operator.record("bob")])
-    scene.live()
+    scene.live(between_s)
     del scene.operator.records["bob"]
     scene.operator.sequence += 1
     scene.broker.keep([scene.operator.head()])

@@ -1,7 +1,9 @@
 """Subjects and templates on disk."""
 
+import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,12 +123,17 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Holds a new database, as another process does on its way to the write-ahead log."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
+        made.execute("BEGIN IMMEDIATE")
+        yield made
+
+
 def test_two_that_make_a_database_at_once_both_have_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
-    # As another process holds it on its way to the write-ahead log.
-    other.execute("BEGIN IMMEDIATE")
     waits: list[float] = []
 
     def goes_on(pause_s: float) -> None:
@@ -142,18 +149,15 @@ def test_two_that_make_a_database_at_once_both_have_it(
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert database.execute("SELECT count(*) FROM t").fetchone() == (0,)
     database.close()
-    other.close()
 
 
+@pytest.mark.usefixtures("other")
 def test_a_new_database_that_stays_locked_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
     monkeypatch.setattr(databases, "BUSY_S", 0.1)
     with pytest.raises(StoreError, match="locked"):
         connect(tmp_path / "a.db", ("CREATE TABLE t (x)",))
-    other.close()
 
 
 def test_atomic_is_all_or_nothing(tmp_path: Path) -> None:

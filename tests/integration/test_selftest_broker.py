@@ -55,8 +55,7 @@ def test_nobody_hears_of_it_and_nothing_stays(tmp_path: Path) -> None:
         # What was published before this would have come before it.
         listening.publish("last", b"", qos=1)
         assert heard.get(timeout=10) == "last"
-        listening.disconnect()
-        listening.loop_stop()
+        trial.leave(listening)
 
 
 def test_the_running_daemon_keeps_its_connection(
