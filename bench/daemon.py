@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.annotate import write_jpeg
-from edge.wire import Topics
+from ostiary.edge.annotate import write_jpeg
+from ostiary.edge.wire import Topics
 from scripts import trial
 
 PROFILE = """
@@ -78,7 +78,7 @@ def _measure(given: argparse.Namespace, folder: Path, port: int) -> dict[str, fl
     memory: dict[str, float] = {}
     for number in range(given.starts):
         began = time.monotonic()
-        command = [sys.executable, "-m", "edge", "run", "--config", str(profile)]
+        command = [sys.executable, "-m", "ostiary.edge", "run", "--config", str(profile)]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         firsts.append(arrived.get(timeout=PATIENCE_S) - began)
         if number == given.starts - 1:

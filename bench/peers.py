@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from edge.adapters import photos
-from edge.cli.bench import TURN, WARM_UP, Spent, random_gallery, spent
-from edge.cli.console import err, new_app, out, print_json, run
-from edge.core import geometry, preprocess
-from edge.core.types import Floats, Image
-from edge.errors import OstiaryError
-from edge.pipeline import open_pipeline
-from edge.runtime import bundle as bundles
+from ostiary.edge.adapters import photos
+from ostiary.edge.cli.bench import TURN, WARM_UP, Spent, random_gallery, spent
+from ostiary.edge.cli.console import err, new_app, out, print_json, run
+from ostiary.edge.core import geometry, preprocess
+from ostiary.edge.core.types import Floats, Image
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.pipeline import open_pipeline
+from ostiary.edge.runtime import bundle as bundles
 
 K = 1000
 SLOW_TURN = TURN // 5

@@ -19,19 +19,19 @@ from rich.console import Console
 from bench.roster_device import Door
 from bench.roster_operator import DIM, ENCODER, HERE, ROOT, name_of, probe, template
 from bench.roster_table import Row, shown
-from edge.adapters.mqtt import Link
-from edge.adapters.roster_store import RosterStore
-from edge.config import Mqtt
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.roster.sealing import Opener
-from edge.syncer import Syncer
-from edge.wire import RosterTopics, Topics
-from fleet import authority
-from fleet.home import CERTS, SETTINGS, Fleet
-from fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
-from fleet.people import Person
-from fleet.publish import publish, publish_changes
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.config import Mqtt
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.syncer import Syncer
+from ostiary.edge.wire import RosterTopics, Topics
+from ostiary.fleet import authority
+from ostiary.fleet.home import CERTS, SETTINGS, Fleet
+from ostiary.fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
+from ostiary.fleet.people import Person
+from ostiary.fleet.publish import publish, publish_changes
 from scripts import trial
 
 SITE = "hq"

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from bench.roster_operator import HERE
-from edge.adapters.mqtt import Filter, Received
+from ostiary.edge.adapters.mqtt import Filter, Received
 
 CONNACK, PUBLISH, SUBACK = 2, 3, 9
 SESSION_S = 7 * 24 * 3600
@@ -18,7 +18,7 @@ PATIENCE_S = 30.0
 
 
 class Client:
-    """What `edge.syncer.Wire` asks for. `read` is called when the socket has something.
+    """What `ostiary.edge.syncer.Wire` asks for. `read` is called when the socket has something.
 
     `granted` counts subscriptions that the broker has answered. `bytes_in` and `bytes_out` are
     MQTT's bytes, TCP's headers not counted. It never pings: its keep-alive is off.

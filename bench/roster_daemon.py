@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.roster_operator import HERE, ROOT, SITE, SITE_KEY, Counted, Operator, memory_mb, publish
 from bench.roster_table import Row
-from edge.annotate import write_jpeg
-from edge.runtime import bundle as bundles
-from edge.wire import RosterMessage, Topics, decode
+from ostiary.edge.annotate import write_jpeg
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.wire import RosterMessage, Topics, decode
 from scripts import trial
 
 PROFILE = """
@@ -100,7 +100,7 @@ def _profile(folder: Path, bundle: Path, port: int, operator: Operator) -> Path:
 
 
 def _run(profile: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "edge", "run", "--config", str(profile)]
+    command = [sys.executable, "-m", "ostiary.edge", "run", "--config", str(profile)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
 
 

@@ -26,18 +26,18 @@ from bench.roster_operator import (
     probe,
     template,
 )
-from edge.adapters.mqtt import Link
-from edge.adapters.roster_store import RosterStore
-from edge.core import access, policy
-from edge.core.access import Kinds, Moment, Rights
-from edge.core.matching import Gallery
-from edge.core.policy import Evidence, Rules, State
-from edge.core.types import Floats
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.roster.sealing import Opener, Sealer, Site
-from edge.syncer import Syncer
-from edge.wire import RosterTopics, Topics
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.core import access, policy
+from ostiary.edge.core.access import Kinds, Moment, Rights
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.policy import Evidence, Rules, State
+from ostiary.edge.core.types import Floats
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.syncer import Syncer
+from ostiary.edge.wire import RosterTopics, Topics
 
 TAU = 0.6
 NOW = Moment(at_s=1.8e9, weekday=2, minute=600)

@@ -16,10 +16,10 @@ from bench.roster_client import Client
 from bench.roster_light import Expect, Outcome, Start
 from bench.roster_operator import ROOT, SITE, Counted, Operator, connection, name_of
 from bench.roster_table import Row
-from edge.adapters.mqtt import Filter, Received
-from edge.roster.record import shard_of
-from edge.wire import PREFIX, RosterMessage, decode
-from fleet.broker import Broker, Retained
+from ostiary.edge.adapters.mqtt import Filter, Received
+from ostiary.edge.roster.record import shard_of
+from ostiary.edge.wire import PREFIX, RosterMessage, decode
+from ostiary.fleet.broker import Broker, Retained
 
 PROCESSES = 2
 CONVERGED_S = 5.0

@@ -14,12 +14,12 @@ import msgspec
 from bench.roster_client import Client
 from bench.roster_device import Door, opener
 from bench.roster_operator import DIM, ENCODER, SITE
-from edge.adapters.mqtt import Received
-from edge.adapters.roster_store import RosterStore, Row
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.syncer import Syncer
-from edge.wire import RosterTopics, Topics
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.adapters.roster_store import RosterStore, Row
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.syncer import Syncer
+from ostiary.edge.wire import RosterTopics, Topics
 
 TURN_S = 0.25
 """Devices to which nothing comes have a turn this often."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.config import Mqtt
-from edge.core.types import Floats
-from edge.roster.record import (
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster.record import (
     SHARDS,
     Head,
     Index,
@@ -23,9 +23,9 @@ from edge.roster.record import (
     sum_of,
     total,
 )
-from edge.roster.sealing import Sealer, Site
-from edge.wire import RosterTopics
-from fleet.broker import Broker, Retained
+from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.wire import RosterTopics
+from ostiary.fleet.broker import Broker, Retained
 from scripts import trial
 
 ROOT = Path(__file__).parent.parent

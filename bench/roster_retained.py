@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.roster_operator import Counted, Operator, publish
 from bench.roster_table import Row
-from fleet.broker import Retained
+from ostiary.fleet.broker import Retained
 
 DIMS = (128, 192, 512)
 ENCODERS = ("ab" * 32, "cd" * 32)

@@ -18,10 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge import wire
-from edge.annotate import write_jpeg
-from edge.core.types import Image
-from edge.wire import DecisionMessage, TelemetryMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.annotate import write_jpeg
+from ostiary.edge.core.types import Image
+from ostiary.edge.wire import DecisionMessage, TelemetryMessage, Topics
 from scripts import trial
 
 PROFILE = """
@@ -121,7 +121,7 @@ def _soak(given: argparse.Namespace, folder: Path, port: int) -> dict[str, objec
         )
     )
     write_jpeg(folder / "eileen.jpg", trial.astronaut())
-    ostiary = [sys.executable, "-m", "edge"]
+    ostiary = [sys.executable, "-m", "ostiary.edge"]
     enroll = ["enroll", "--config", str(profile), "--subject", "eileen"]
     photo = str(folder / "eileen.jpg")
     subprocess.run([*ostiary, *enroll, photo], check=True, stdout=subprocess.DEVNULL)

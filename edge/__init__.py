@@ -1,3 +1,1 @@
 """Ostiary on the device: from a camera's frame to a decision at the door."""
-
-__version__ = "0.1.0"

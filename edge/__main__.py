@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.cli import bench, bundles, door, photos, selftest, subjects
-from edge.cli.console import new_app, run
+from ostiary.edge.cli import bench, bundles, door, photos, selftest, subjects
+from ostiary.edge.cli.console import new_app, run
 
 app = new_app("Face recognition for door controllers: camera to decision to door, offline.")
 for group in (photos, subjects, door, bench, bundles, selftest):

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.core.types import Decision, Face, Image
-from edge.files import write_atomically
+from ostiary.edge.core.types import Decision, Face, Image
+from ostiary.edge.files import write_atomically
 
 GREEN, RED, WHITE, BLACK = (80, 200, 80), (60, 60, 230), (255, 255, 255), (0, 0, 0)
 BAR_PX = 46

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.config import Config
-from edge.core import quality
-from edge.core.types import Face, Frame, Image, Template
-from edge.enrollment import enroll
-from edge.errors import EnrollmentRefused
-from edge.pipeline import Pipeline
+from ostiary.edge.config import Config
+from ostiary.edge.core import quality
+from ostiary.edge.core.types import Face, Frame, Image, Template
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.errors import EnrollmentRefused
+from ostiary.edge.pipeline import Pipeline
 
 WANTED, ENOUGH = 5, 3
 """Good frames that are gathered, and as many as will do when the time is up."""

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from edge import wire
-from edge.adapters.mqtt import Filter, Received
-from edge.adapters.nonces import Nonces
-from edge.capture import Capture, Captured
-from edge.core.types import Template
-from edge.errors import SealError, StoreError
-from edge.recorder import Recorder
-from edge.refusals import Refusals
-from edge.reporter import Reporter
-from edge.roster.record import Command, decode
-from edge.roster.sealing import Opener, Site
-from edge.wire import Response, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt import Filter, Received
+from ostiary.edge.adapters.nonces import Nonces
+from ostiary.edge.capture import Capture, Captured
+from ostiary.edge.core.types import Template
+from ostiary.edge.errors import SealError, StoreError
+from ostiary.edge.recorder import Recorder
+from ostiary.edge.refusals import Refusals
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.roster.record import Command, decode
+from ostiary.edge.roster.sealing import Opener, Site
+from ostiary.edge.wire import Response, Topics
 
 REFUSED = "command-refused"
 MAX_BYTES = 1024

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from edge.core.preprocess import to_tensor
-from edge.core.types import Floats
-from edge.errors import BackendError
-from edge.runtime.backends import backends
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from edge.runtime.runner import Runner
+from ostiary.edge.core.preprocess import to_tensor
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.backends import backends
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.runner import Runner
 
 TURN, TURNS = 40, 8
 CHOICES = ("openvino-f32", "openvino", "onnxruntime")

@@ -7,31 +7,31 @@ import os
 import time
 from collections.abc import Callable
 
-from edge import __version__
-from edge.adapters.camera import CameraReader
-from edge.adapters.claims import ClaimSource
-from edge.adapters.door import make_door
-from edge.adapters.journal import Journal
-from edge.adapters.mqtt import Link
-from edge.adapters.sources import check_url, open_source
-from edge.adapters.store import Store
-from edge.adapters.systemd import Notifier
-from edge.config import Config
-from edge.core import policy
-from edge.core.policy import Claim, Tick
-from edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
-from edge.errors import BackendError, StoreError
-from edge.follower import Follower
-from edge.housekeeping import Housekeeper
-from edge.models import choose_models
-from edge.moment import WallClock
-from edge.observer import Observer, Sighting
-from edge.recorder import Recorder
-from edge.remote import Remote, enrolled
-from edge.reporter import Reporter
-from edge.state_dir import JOURNAL, STORE, only_one
-from edge.stopping import Stopping
-from edge.wire import StateMessage, Topics
+from ostiary import __version__
+from ostiary.edge.adapters.camera import CameraReader
+from ostiary.edge.adapters.claims import ClaimSource
+from ostiary.edge.adapters.door import make_door
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.adapters.sources import check_url, open_source
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.adapters.systemd import Notifier
+from ostiary.edge.config import Config
+from ostiary.edge.core import policy
+from ostiary.edge.core.policy import Claim, Tick
+from ostiary.edge.core.types import SUBJECT, Decision, Frame, Outcome, Reason
+from ostiary.edge.errors import BackendError, StoreError
+from ostiary.edge.follower import Follower
+from ostiary.edge.housekeeping import Housekeeper
+from ostiary.edge.models import choose_models
+from ostiary.edge.moment import WallClock
+from ostiary.edge.observer import Observer, Sighting
+from ostiary.edge.recorder import Recorder
+from ostiary.edge.remote import Remote, enrolled
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.state_dir import JOURNAL, STORE, only_one
+from ostiary.edge.stopping import Stopping
+from ostiary.edge.wire import StateMessage, Topics
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.core import quality
-from edge.core.calibration import threshold
-from edge.core.quality import Limits
-from edge.core.tracking import fuse
-from edge.core.types import Floats, Image, Template
-from edge.errors import EnrollmentRefused
-from edge.pipeline import Pipeline
+from ostiary.edge.core import quality
+from ostiary.edge.core.calibration import threshold
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.tracking import fuse
+from ostiary.edge.core.types import Floats, Image, Template
+from ostiary.edge.errors import EnrollmentRefused
+from ostiary.edge.pipeline import Pipeline
 
 AGREEMENT_FMR = 0.001
 """Photos of one person must agree as a 1:1 verification at this false match rate would ask."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from edge.adapters.store import Store
-from edge.errors import StoreError
-from edge.observer import Observer
-from edge.reporter import Reporter
-from edge.runtime.bundle import Bundle
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.errors import StoreError
+from ostiary.edge.observer import Observer
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.runtime.bundle import Bundle
 
 log = logging.getLogger(__name__)
 

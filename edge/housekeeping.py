@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge.adapters.journal import Journal
-from edge.config import Config
-from edge.errors import StoreError
-from edge.follower import Follower
-from edge.reporter import Reporter
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.config import Config
+from ostiary.edge.errors import StoreError
+from ostiary.edge.follower import Follower
+from ostiary.edge.reporter import Reporter
 
 log = logging.getLogger(__name__)
 

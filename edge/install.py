@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from edge.errors import BundleError, OstiaryError
-from edge.files import alone, replace_dir
-from edge.runtime import bundle as bundles
-from edge.runtime import golden
-from edge.runtime.bundle import GOLDEN, MANIFEST, Bundle
-from edge.runtime.signature import SIGNATURE, Keys
+from ostiary.edge.errors import BundleError, OstiaryError
+from ostiary.edge.files import alone, replace_dir
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Bundle
+from ostiary.edge.runtime.signature import SIGNATURE, Keys
 
 MAX_FILES = 64
 MAX_BYTES = 512 << 20

@@ -6,12 +6,12 @@ import logging
 import queue
 from dataclasses import dataclass
 
-from edge.adapters.mqtt import Received
-from edge.errors import SealError
-from edge.roster.record import Head, Index, Record, decode, shard_of
-from edge.roster.replica import Message, Sealed, SealedHead
-from edge.roster.sealing import Opener
-from edge.wire import RosterTopics
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.changes import Message, Sealed, SealedHead
+from ostiary.edge.roster.record import Head, Index, Record, decode, shard_of
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.wire import RosterTopics
 
 log = logging.getLogger(__name__)
 

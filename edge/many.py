@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from edge.adapters.photos import read_photo
-from edge.core import quality
-from edge.core.types import Floats, Image
-from edge.errors import PhotoError
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime.bundle import Bundle
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core import quality
+from ostiary.edge.core.types import Floats, Image
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime.bundle import Bundle
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

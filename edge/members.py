@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.core.access import Rights
-from edge.core.types import Floats
-from edge.roster.record import Record
-from edge.roster.replica import Drop, Put
+from ostiary.edge.core.access import Rights
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster.changes import Drop, Put
+from ostiary.edge.roster.record import Record
 
 UNIT_TOLERANCE = 1e-3
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import Config
-from edge.errors import BackendError, BundleError, OstiaryError
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime import engines
-from edge.runtime.bundle import MANIFEST, Bundle
-from edge.runtime.signature import read_keys
-from edge.succession import Succession
+from ostiary.edge.config import Config
+from ostiary.edge.errors import BackendError, BundleError, OstiaryError
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.bundle import MANIFEST, Bundle
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.succession import Succession
 
 CACHE = "cache"
 """Under the state directory: what a backend compiled."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from edge.core.access import Moment
+from ostiary.edge.core.access import Moment
 
 
 class WallClock:

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.config import Config
-from edge.core import access, pad, quality
-from edge.core.access import Kinds, Moment, Rights
-from edge.core.calibration import Threshold, threshold
-from edge.core.matching import Gallery
-from edge.core.pad import Presentation
-from edge.core.policy import Evidence, Mode
-from edge.core.tracking import Track, Tracker, TrackRules
-from edge.core.types import Candidate, Face, Floats, Frame, Reason
-from edge.core.verifier import Verifier, probability
-from edge.moment import WallClock
-from edge.pipeline import Pipeline
+from ostiary.edge.config import Config
+from ostiary.edge.core import access, pad, quality
+from ostiary.edge.core.access import Kinds, Moment, Rights
+from ostiary.edge.core.calibration import Threshold, threshold
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.pad import Presentation
+from ostiary.edge.core.policy import Evidence, Mode
+from ostiary.edge.core.tracking import Track, Tracker, TrackRules
+from ostiary.edge.core.types import Candidate, Face, Floats, Frame, Reason
+from ostiary.edge.core.verifier import Verifier, probability
+from ostiary.edge.moment import WallClock
+from ostiary.edge.pipeline import Pipeline
 
 SAME_FACE_FMR = 0.01
 """Frames of one track must look alike at least as a match at this 1:1 rate would."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.core import detection, geometry, preprocess, quality
-from edge.core.calibration import DetCurve
-from edge.core.quality import Quality
-from edge.core.types import Face, Floats, Image
-from edge.core.verifier import Verifier
-from edge.runtime import golden
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from edge.runtime.det import Comparison
+from ostiary.edge.core import detection, geometry, preprocess, quality
+from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.core.quality import Quality
+from ostiary.edge.core.types import Face, Floats, Image
+from ostiary.edge.core.verifier import Verifier
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.det import Comparison
 
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4

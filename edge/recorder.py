@@ -6,13 +6,13 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 
-from edge import wire
-from edge.adapters.door import Door
-from edge.adapters.journal import Entry, Journal
-from edge.core.types import Decision, Outcome, Reason
-from edge.errors import DoorError, StoreError
-from edge.reporter import Reporter
-from edge.wire import DecisionMessage
+from ostiary.edge import wire
+from ostiary.edge.adapters.door import Door
+from ostiary.edge.adapters.journal import Entry, Journal
+from ostiary.edge.core.types import Decision, Outcome, Reason
+from ostiary.edge.errors import DoorError, StoreError
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.wire import DecisionMessage
 
 log = logging.getLogger(__name__)
 

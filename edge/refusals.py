@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.reporter import Reporter
+from ostiary.edge.reporter import Reporter
 
 EVERY_S = 10.0
 MOST_REASONS = 50

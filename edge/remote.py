@@ -7,34 +7,35 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator
 
-from edge.adapters.mqtt import Link, Received
-from edge.adapters.nonces import Nonces
-from edge.adapters.roster_store import RosterStore
-from edge.adapters.store import Store
-from edge.capture import Capture
-from edge.commander import Commander
-from edge.config import Config, Roster
-from edge.core.types import Frame
-from edge.errors import ConfigError, SealError, StoreError
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.moment import WallClock
-from edge.observer import Observer
-from edge.pipeline import Pipeline
-from edge.recorder import Recorder
-from edge.refusals import Refusals
-from edge.reporter import Reporter
-from edge.restoring import open_head, open_row
-from edge.roster.record import Head
-from edge.roster.replica import Put, Sealed, restored
-from edge.roster.sealing import Opener, Site
-from edge.runtime.bundle import Bundle
-from edge.runtime.signature import read_keys
-from edge.secret_file import read_key
-from edge.state_dir import COMMANDS, ROSTER
-from edge.succession import Succession
-from edge.syncer import Syncer
-from edge.wire import RosterTopics, Topics
+from ostiary.edge.adapters.mqtt import Link, Received
+from ostiary.edge.adapters.nonces import Nonces
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.capture import Capture
+from ostiary.edge.commander import Commander
+from ostiary.edge.config import Config, Roster
+from ostiary.edge.core.types import Frame
+from ostiary.edge.errors import ConfigError, SealError, StoreError
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.moment import WallClock
+from ostiary.edge.observer import Observer
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.recorder import Recorder
+from ostiary.edge.refusals import Refusals
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.restoring import open_head, open_row
+from ostiary.edge.roster.changes import Put, Sealed
+from ostiary.edge.roster.record import Head
+from ostiary.edge.roster.replica import restored
+from ostiary.edge.roster.sealing import Opener, Site
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.secret_file import read_key
+from ostiary.edge.state_dir import COMMANDS, ROSTER
+from ostiary.edge.succession import Succession
+from ostiary.edge.syncer import Syncer
+from ostiary.edge.wire import RosterTopics, Topics
 
 NAMED = 5
 PATIENCE_S, WRONG_S = 10.0, 300.0

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge import wire
-from edge.adapters.mqtt import Link
-from edge.core.calibration import Threshold
-from edge.core.verifier import probability
-from edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.core.calibration import Threshold
+from ostiary.edge.core.verifier import probability
+from ostiary.edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge.adapters.roster_store import RosterStore, Row
-from edge.errors import SealError, StoreError
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.roster import replica
-from edge.roster.record import Head, shard_of, total
-from edge.roster.replica import Drop, Put, Sealed, SealedHead, State
-from edge.wire import RosterTopics
+from ostiary.edge.adapters.roster_store import RosterStore, Row
+from ostiary.edge.errors import SealError, StoreError
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.roster import replica
+from ostiary.edge.roster.changes import Drop, Put, Sealed, SealedHead
+from ostiary.edge.roster.record import Head, shard_of, total
+from ostiary.edge.roster.replica import State
+from ostiary.edge.wire import RosterTopics
 
 AT_ONCE = 400
 

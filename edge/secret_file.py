@@ -8,8 +8,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.errors import OstiaryError
-from edge.files import sync_dir
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.files import sync_dir
 
 SECRET, PUBLIC = 0o600, 0o644
 CREDENTIALS = Path("/run/credentials")

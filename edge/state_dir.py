@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from edge.errors import OstiaryError, StoreError
+from ostiary.edge.errors import OstiaryError, StoreError
 
 STORE, JOURNAL, LOCK = "store.db", "journal.db", "lock"
 ROSTER, COMMANDS = "roster.db", "commands.db"

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from edge.adapters.systemd import Notifier
+from ostiary.edge.adapters.systemd import Notifier
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.mailbox import Mail
+from ostiary.edge.mailbox import Mail
 
 NOTHING = frozenset[str]()
 LATE = frozenset({"old-record", "not-in-index"})

@@ -8,19 +8,20 @@ from typing import Protocol
 
 import msgspec
 
-from edge import wire
-from edge.adapters.mqtt import Filter
-from edge.adapters.roster_store import RosterStore, Row
-from edge.errors import SealError, StoreError
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.restoring import Says, restore
-from edge.roster import replica
-from edge.roster.pull import INDEX, Pull, Reminder, Want
-from edge.roster.record import total
-from edge.roster.replica import Drop, Message, Put, Refused, Sealed, State
-from edge.suspicion import LATE, NOTHING, Suspicion
-from edge.wire import RosterMessage, RosterTopics
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt import Filter
+from ostiary.edge.adapters.roster_store import RosterStore, Row
+from ostiary.edge.errors import SealError, StoreError
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.restoring import Says, restore
+from ostiary.edge.roster import replica
+from ostiary.edge.roster.changes import Changes, Drop, Message, Put, Refused, Sealed
+from ostiary.edge.roster.pull import INDEX, Pull, Reminder, Want
+from ostiary.edge.roster.record import total
+from ostiary.edge.roster.replica import State
+from ostiary.edge.suspicion import LATE, NOTHING, Suspicion
+from ostiary.edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
 """Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
@@ -28,7 +29,7 @@ SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 
 
 class Wire(Protocol):
-    """The part of `edge.adapters.mqtt.Link` that is needed here."""
+    """The part of `ostiary.edge.adapters.mqtt.Link` that is needed here."""
 
     connected: bool
     connection: int
@@ -175,7 +176,7 @@ class Syncer:
             self._reminder.soon(now)
         self._newest = max(newest, self._newest)
 
-    def _keep(self, changes: replica.Changes, state: State) -> None:
+    def _keep(self, changes: Changes, state: State) -> None:
         # Of several steps of one subject the last one counts.
         last = {_subject(step): step for step in changes.steps}
         rows = [_row(step.sealed) for step in last.values() if isinstance(step, Put)]
@@ -184,7 +185,7 @@ class Syncer:
         self._store.apply(rows, dropped, head, total(state.sums()))
         self._scrub |= any(_takes(step) for step in last.values())
 
-    def _fail(self, error: StoreError, changes: replica.Changes, now: float) -> None:
+    def _fail(self, error: StoreError, changes: Changes, now: float) -> None:
         """Whose change can not be stored is not let in, whatever it gave or took."""
         self._says("store-failed", "roster", error.message)
         self._failed_s = now

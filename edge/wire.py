@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from edge.core.types import Outcome, Reason
+from ostiary.edge.core.types import Outcome, Reason
 
 PREFIX = "ostiary/1"
 
@@ -125,7 +125,7 @@ class Response(Message, frozen=True):
 
 
 class RosterTopics:
-    """The roster's topics of one site; see `edge.roster.record` for shards."""
+    """The roster's topics of one site; see `ostiary.edge.roster.record` for shards."""
 
     def __init__(self, site: str) -> None:
         self.base = f"{PREFIX}/{site}/roster"

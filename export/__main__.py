@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.cli.console import new_app, run
-from export.cli import engines
+from ostiary.edge.cli.console import new_app, run
+from ostiary.export.cli import engines
 
 HELP = "Turn a trained face encoder into a proven, signed int8 bundle for door devices."
 DEVICE_HELP = (
@@ -11,7 +11,7 @@ DEVICE_HELP = (
 )
 
 try:
-    from export.cli import files, judging, making
+    from ostiary.export.cli import files, judging, making
 except ImportError:
     # A device builds engines, and has not all installed that makes a bundle.
     app = new_app(DEVICE_HELP)

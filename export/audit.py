@@ -16,9 +16,9 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, external_data_helper
 
-from edge.errors import BundleError
-from export.audit_rules import WEIGHTED, is_int8, per_tensor, quantization
-from export.audit_view import View, Violation, attribute, named
+from ostiary.edge.errors import BundleError
+from ostiary.export.audit_rules import WEIGHTED, is_int8, per_tensor, quantization
+from ostiary.export.audit_view import View, Violation, attribute, named
 
 __all__ = ["Audit", "Violation", "audit", "audit_file"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from export.audit_view import View, Violation, argument, attribute, named
+from ostiary.export.audit_view import View, Violation, argument, attribute, named
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 FOLLOWERS = ("BatchNormalization", "PRelu", "Relu", "LeakyRelu", "Clip")

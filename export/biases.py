@@ -13,11 +13,11 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from export import graph, quantize, running
-from export.running import Images
-from export.table import Table
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.export import graph, quantize, running
+from ostiary.export.running import Images
+from ostiary.export.table import Table
 
 IMAGES = 64
 Done = Callable[[int, int], None]

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edge.errors import BundleError, PhotoError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import (
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import (
     FLOAT_FILE,
     INT8_FILE,
     MANIFEST,
@@ -20,18 +20,18 @@ from edge.runtime.bundle import (
     Models,
     sha256,
 )
-from edge.runtime.det import DetFile
-from edge.runtime.verifier_file import VERIFIER
-from export import calibrate, encoder, fetch, golden, graph, projection
-from export.crops import Crops, data_set_name, read_crops
-from export.finish import finish, write_manifest
-from export.options import Options
-from export.recipe import Plan
-from export.results import Measured
-from export.rounding import Rounding, Verdict
-from export.sources import learned
-from export.staging import staged
-from export.table import Table
+from ostiary.edge.runtime.det import DetFile
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.export import calibrate, encoder, fetch, golden, graph, projection
+from ostiary.export.crops import Crops, data_set_name, read_crops
+from ostiary.export.finish import finish, write_manifest
+from ostiary.export.options import Options
+from ostiary.export.recipe import Plan
+from ostiary.export.results import Measured
+from ostiary.export.rounding import Rounding, Verdict
+from ostiary.export.sources import learned
+from ostiary.export.staging import staged
+from ostiary.export.table import Table
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024

@@ -8,14 +8,14 @@ import msgspec
 import numpy as np
 import onnx
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import PhotoError
-from edge.runtime.bundle import sha256
-from export import biases, equalise, graph, ranges, running
-from export.crops import Crops
-from export.running import Images
-from export.table import Method, Table
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.export import biases, equalise, graph, ranges, running
+from ostiary.export.crops import Crops
+from ostiary.export.running import Images
+from ostiary.export.table import Method, Table
 
 IMAGES, LEAST_IMAGES = 256, 32
 LEAST_FACES = 0.5

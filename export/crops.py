@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.adapters.photos import SUFFIXES, is_photo
-from edge.errors import PhotoError
-from edge.files import as_text
-from edge.many import NO_FACE, crop_photo, each_photo
-from edge.runtime.bundle import Bundle
+from ostiary.edge.adapters.photos import SUFFIXES, is_photo
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.files import as_text
+from ostiary.edge.many import NO_FACE, crop_photo, each_photo
+from ostiary.edge.runtime.bundle import Bundle
 
 ID_DIGITS = 16
 OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")

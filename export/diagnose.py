@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from export import equalise, graph, running
-from export.running import Images
-from export.table import Table
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.export import equalise, graph, running
+from ostiary.export.running import Images
+from ostiary.export.table import Table
 
 FACES = 16
 CLIPPED, UNUSED = 0.02, 0.05

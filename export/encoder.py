@@ -7,11 +7,11 @@ from pathlib import Path
 
 import onnx
 
-from edge.errors import BundleError
-from edge.runtime.bundle import ModelEntry, Source, sha256
-from export import fetch, graph, tflite
-from export.recipe import Plan
-from export.sources.load import load_source
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.bundle import ModelEntry, Source, sha256
+from ostiary.export import fetch, graph, tflite
+from ostiary.export.recipe import Plan
+from ostiary.export.sources.load import load_source
 
 Say = Callable[[str], None]
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edge.core.types import Floats
-from edge.errors import BundleError
-from export import graph
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BundleError
+from ostiary.export import graph
 
 HOMOGENEOUS = {"PRelu", "Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
 """f(s*x) = s*f(x) for s > 0, channel by channel."""

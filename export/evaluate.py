@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.calibration import DetCurve, threshold
-from edge.core.metrics import Rate
-from edge.core.types import Floats
-from edge.runtime.det import DetFile
-from export.pairs import GRID, all_pairs, counts, tar_rows
-from export.results import OpenSetRow, TarRow
+from ostiary.edge.core.calibration import DetCurve, threshold
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.core.types import Floats
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export.pairs import GRID, all_pairs, counts, tar_rows
+from ostiary.export.results import OpenSetRow, TarRow
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from edge.errors import BundleError
-from edge.files import write_atomically
-from edge.runtime.bundle import sha256
-from export.recipe import Package, Weights
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.export.recipe import Package, Weights
 
 TIMEOUT_S = 600
 

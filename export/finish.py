@@ -8,21 +8,21 @@ from pathlib import Path
 
 import msgspec
 
-from edge.compare import compare
-from edge.errors import BundleError
-from edge.files import write_atomically
-from edge.runtime import bundle as bundles
-from edge.runtime import golden as proof
-from edge.runtime import verifier_file
-from edge.runtime.bundle import INT8, MANIFEST, Bundle, Manifest, sha256
-from edge.runtime.det import DET_CURVE
-from edge.runtime.signature import SIGNATURE
-from edge.runtime.verifier_file import VERIFIER
-from export import report, signing
-from export import table as tables
-from export.results import Gate, Layers, Measured
-from export.staging import copied
-from export.table import Table
+from ostiary.edge.compare import compare
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import golden as proof
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import INT8, MANIFEST, Bundle, Manifest, sha256
+from ostiary.edge.runtime.det import DET_CURVE
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.export import report, signing
+from ostiary.export import table as tables
+from ostiary.export.results import Gate, Layers, Measured
+from ostiary.export.staging import copied
+from ostiary.export.table import Table
 
 GATE, TABLE, LAYERS, REPORT = "gate.json", tables.FILE, "layers.json", "report.html"
 Say = Callable[[str], None]

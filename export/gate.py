@@ -10,20 +10,20 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.core.metrics import Pairs, tar_loss
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import BackendError, BundleError, PhotoError
-from edge.runtime.bundle import sha256
-from edge.runtime.det import COMPARISONS, MIN_IMPOSTORS, Comparison, DetFile
-from export import diagnose, running
-from export import readings as reading
-from export.crops import Crops
-from export.evaluate import People, open_set
-from export.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
-from export.results import Compared, Cosines, Gate, Limits, Loss, Pair
-from export.sources import learned
-from export.table import Table
+from ostiary.edge.core.metrics import Pairs, tar_loss
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError, BundleError, PhotoError
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.edge.runtime.det import COMPARISONS, MIN_IMPOSTORS, Comparison, DetFile
+from ostiary.export import diagnose, running
+from ostiary.export import readings as reading
+from ostiary.export.crops import Crops
+from ostiary.export.evaluate import People, open_set
+from ostiary.export.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
+from ostiary.export.results import Compared, Cosines, Gate, Limits, Loss, Pair
+from ostiary.export.sources import learned
+from ostiary.export.table import Table
 
 BACKENDS = ("openvino", "onnxruntime")
 SIZES, FPIR, DRAWS = (100, 300), 0.01, 10

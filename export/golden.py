@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core import geometry
-from edge.core.types import Face, Image
-from edge.errors import BundleError
-from edge.pipeline import Pipeline
-from edge.runtime import golden
-from edge.runtime.bundle import Bundle
-from edge.runtime.onnxrt import OnnxRuntimeBackend
+from ostiary.edge.core import geometry
+from ostiary.edge.core.types import Face, Image
+from ostiary.edge.errors import BundleError
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
 
 TOLERANCE = {
     "detector": 0.06,
@@ -40,7 +40,7 @@ def make(bundle: Bundle) -> bytes:
         name: backend.load(bundle.path / model.file, model)
         for name, model in bundle.manifest.models.items().items()
     }
-    encoded = (resources.files("export") / "assets" / "portrait.jpg").read_bytes()
+    encoded = (resources.files("ostiary.export") / "assets" / "portrait.jpg").read_bytes()
     portrait = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))
     pipeline = Pipeline(bundle, golden.Proven(backend.name, dict(runners), ()))
     faces = pipeline.find(portrait)

@@ -10,10 +10,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import BundleError
-from export import running
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BundleError
+from ostiary.export import running
 
 OPSET, IR_VERSION = 17, 8
 """The highest that the TensorRT 8.6 of JetPack 6.0 reads."""

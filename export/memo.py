@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import msgspec
 
-from edge.files import write_atomically
-from export.fetch import cache_dir
+from ostiary.edge.files import write_atomically
+from ostiary.export.fetch import cache_dir
 
-PACKAGES = ("edge", "export")
+PACKAGES = ("ostiary.edge", "ostiary.export")
 Found = TypeVar("Found", bound=msgspec.Struct)
 
 

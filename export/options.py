@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.results import Limits
-from export.table import Method
+from ostiary.export.results import Limits
+from ostiary.export.table import Method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ import stat
 import zipfile
 from pathlib import Path
 
-from edge.errors import BundleError
-from edge.files import write_atomically
-from edge.install import MAX_BYTES, check_names, contents
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import Bundle
-from edge.runtime.signature import SIGNATURE, Keys
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.install import MAX_BYTES, check_names, contents
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.signature import SIGNATURE, Keys
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 UNIX = 3

@@ -7,15 +7,15 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from edge.core.metrics import Rate
-from export import charts
+from ostiary.edge.core.metrics import Rate
+from ostiary.export import charts
 
 
 def template(package: str, name: str) -> jinja2.Template:
     """A template among the assets of a package; it may extend and import those of this one."""
 
     def asset(wanted: str) -> str | None:
-        files = [resources.files(room) / "assets" / wanted for room in (package, "export")]
+        files = [resources.files(room) / "assets" / wanted for room in (package, "ostiary.export")]
         return next((file.read_text(encoding="utf-8") for file in files if file.is_file()), None)
 
     made = jinja2.Environment(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.calibration import count_scores
-from edge.core.metrics import Pairs, tar_interval, tau_at_fmr
-from edge.core.types import Floats
-from edge.errors import PhotoError
-from edge.runtime.det import Counts
-from export.results import TarRow
+from ostiary.edge.core.calibration import count_scores
+from ostiary.edge.core.metrics import Pairs, tar_interval, tau_at_fmr
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.det import Counts
+from ostiary.export.results import TarRow
 
 GRID = np.round(np.arange(-0.2, 1.0001, 0.002), 3)
 TAIL_FMR = 0.02

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import PhotoError
-from export import graph, running
-from export.crops import Crops
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.export import graph, running
+from ostiary.export.crops import Crops
 
 
 def project(

@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edge.errors import BundleError
-from export import equalise, graph, ranges
-from export import table as tables
-from export.table import Table
+from ostiary.edge.errors import BundleError
+from ostiary.export import equalise, graph, ranges
+from ostiary.export import table as tables
+from ostiary.export.table import Table
 
 OPERATORS = ["Conv", "Gemm"]
 MOST = 127

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from export import running
-from export.running import Images
-from export.table import Method, Range
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.export import running
+from ostiary.export.running import Images
+from ostiary.export.table import Method, Range
 
 BINS = 4096
 LEVELS = 127

@@ -10,11 +10,11 @@ import dataclasses
 
 import numpy as np
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats, Image
-from export import running
-from export.crops import Crops
-from export.results import Reading
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats, Image
+from ostiary.export import running
+from ostiary.export.crops import Crops
+from ostiary.export.results import Reading
 
 IMAGES = 600
 RANGES = ((127.5, 128.0), (0.0, 255.0), (0.0, 1.0))

@@ -10,14 +10,14 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from edge.core.preprocess import InputSpec
-from edge.errors import ConfigError
-from edge.runtime.bundle import ModelEntry
-from edge.runtime.det import DetFile, Sha256
-from export.results import Gate, Layers, Measured
-from export.sources import learned
-from export.sources.spec import EncoderSource, read_spec
-from export.table import Table
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.det import DetFile, Sha256
+from ostiary.export.results import Gate, Layers, Measured
+from ostiary.export.sources import learned
+from ostiary.export.sources.spec import EncoderSource, read_spec
+from ostiary.export.table import Table
 
 NAME = re.compile("[a-z0-9-]{1,64}")
 Parsed = TypeVar("Parsed")
@@ -104,7 +104,7 @@ class Plan:
 
 def shipped() -> list[str]:
     """The names of the recipes that come with Ostiary."""
-    folder = resources.files("export") / "recipes"
+    folder = resources.files("ostiary.export") / "recipes"
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
@@ -127,7 +127,7 @@ def load(name: str, recorded: Path | None = None) -> Plan:
 
 def _plan(name: str) -> Plan:
     if name in shipped():
-        with resources.as_file(resources.files("export") / "recipes") as folder:
+        with resources.as_file(resources.files("ostiary.export") / "recipes") as folder:
             return Plan(
                 name, _decode((folder / f"{name}.toml").read_bytes(), name), _read(folder, name)
             )

@@ -10,15 +10,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.compare import Speed
-from edge.core.calibration import RULE_OF_30, DetCurve, Threshold, threshold
-from edge.runtime.bundle import Manifest
-from edge.runtime.det import COMPARISONS, Comparison, DetFile
-from edge.runtime.verifier_file import Judged, VerifierFile
-from export import charts, page
-from export.charts import Axis, Bar, Chart, Plot
-from export.results import Gate, LayerCost, Layers
-from export.table import Table
+from ostiary.edge.compare import Speed
+from ostiary.edge.core.calibration import RULE_OF_30, DetCurve, Threshold, threshold
+from ostiary.edge.runtime.bundle import Manifest
+from ostiary.edge.runtime.det import COMPARISONS, Comparison, DetFile
+from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
+from ostiary.export import charts, page
+from ostiary.export.charts import Axis, Bar, Chart, Plot
+from ostiary.export.results import Gate, LayerCost, Layers
+from ostiary.export.table import Table
 
 SIZES, FPIR = (1, 100, 1000, 10_000), 0.01
 BIN = 0.01
@@ -72,7 +72,7 @@ def render(
     shown: Comparison = "float_int8" if "float_int8" in curves else "float_float"
     curve = curves.get(shown)
     points = [_operating(curve, k) for k in SIZES] if curve else []
-    return page.template("export", "report.html.j2").render(
+    return page.template("ostiary.export", "report.html.j2").render(
         manifest=manifest,
         gate=gate,
         det=det,

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edge.core.metrics import Rate
-from edge.runtime.det import Comparison, DetFile, Sha256
-from edge.runtime.verifier_file import VerifierFile
-from export.table import Table
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.runtime.det import Comparison, DetFile, Sha256
+from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.export.table import Table
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

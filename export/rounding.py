@@ -8,20 +8,20 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edge.errors import BundleError, PhotoError
-from edge.runtime.bundle import INT8_FILE, sha256
-from edge.runtime.det import DetFile
-from export import calibrate, graph, quantize, readings, sensitivity
-from export import table as tables
-from export.audit import audit
-from export.crops import Crops, data_set_name
-from export.gate import Encoders, measure
-from export.memo import Memo
-from export.options import Options
-from export.recipe import Plan
-from export.results import Gate, Layers
-from export.sources import learned
-from export.table import Table
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime.bundle import INT8_FILE, sha256
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export import calibrate, graph, quantize, readings, sensitivity
+from ostiary.export import table as tables
+from ostiary.export.audit import audit
+from ostiary.export.crops import Crops, data_set_name
+from ostiary.export.gate import Encoders, measure
+from ostiary.export.memo import Memo
+from ostiary.export.options import Options
+from ostiary.export.recipe import Plan
+from ostiary.export.results import Gate, Layers
+from ostiary.export.sources import learned
+from ostiary.export.table import Table
 
 Say = Callable[[str], None]
 Read = Callable[[Path], Crops]

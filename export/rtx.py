@@ -8,10 +8,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from edge.errors import BundleError
-from edge.runtime.trt import load_tensorrt
-from export.engine.order import RTX, Build, Built
-from export.engine.workshop import Apart
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.trt import load_tensorrt
+from ostiary.export.engine.order import RTX, Build, Built
+from ostiary.export.engine.workshop import Apart
 
 BATCHES = (1, 1, 8)
 """The smallest, the usual and the largest batch of the engine."""

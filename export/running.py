@@ -10,10 +10,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edge.core.preprocess import InputSpec, to_tensor
-from edge.core.types import Floats
-from edge.errors import BackendError, BundleError
-from edge.runtime.onnxrt import FAILURES
+from ostiary.edge.core.preprocess import InputSpec, to_tensor
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError, BundleError
+from ostiary.edge.runtime.onnxrt import FAILURES
 
 BATCH = 32
 Images = NDArray[np.uint8]

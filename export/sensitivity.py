@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import onnx
 
-from edge.core.metrics import tar_at_fmr
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import BundleError, PhotoError
-from edge.runtime.bundle import sha256
-from export import biases, calibrate, equalise, graph, quantize, running
-from export.crops import Crops
-from export.pairs import all_pairs
-from export.results import LayerCost, Layers
-from export.table import Table
+from ostiary.edge.core.metrics import tar_at_fmr
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.export import biases, calibrate, equalise, graph, quantize, running
+from ostiary.export.crops import Crops
+from ostiary.export.pairs import all_pairs
+from ostiary.export.results import LayerCost, Layers
+from ostiary.export.table import Table
 
 IMAGES = 400
 FMR = 1e-3

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from edge.errors import BundleError
-from edge.files import write_atomically
-from edge.runtime import bundle as bundles
-from edge.runtime import signature
-from edge.runtime.bundle import MANIFEST
-from edge.runtime.signature import SIGNATURE, SUFFIX
-from edge.secret_file import PUBLIC, SECRET, create, read_key
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.signature import SIGNATURE, SUFFIX
+from ostiary.edge.secret_file import PUBLIC, SECRET, create, read_key
 
 SHOWN = 16
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.errors import BundleError
-from edge.files import replace_dir
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import replace_dir
 
 
 @contextmanager

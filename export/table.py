@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import BundleError
-from edge.runtime.det import Sha256
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.det import Sha256
 
 FILE = "calibration.json"
 """A table's name in a bundle."""

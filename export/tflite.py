@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.errors import BundleError
+from ostiary.edge.errors import BundleError
 
 OPSET, IR_VERSION = 13, 8
 MAX_DIFFERENCE = 1e-4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.cli.console import new_app, run
-from fleet.cli import (
+from ostiary.edge.cli.console import new_app, run
+from ostiary.fleet.cli import (
     archive,
     broker,
     listing,

@@ -12,15 +12,15 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edge.config import Name
-from edge.files import sync_dir
-from edge.roster.record import shard_names
-from edge.secret_file import SECRET
-from fleet.errors import FleetError
-from fleet.people import UNIT_TOLERANCE, Blobs, Person, check, check_subject
-from fleet.reading import Entry, Erasure
-from fleet.registry import Registry
-from fleet.saved import Saved
+from ostiary.edge.config import Name
+from ostiary.edge.files import sync_dir
+from ostiary.edge.roster.record import shard_names
+from ostiary.edge.secret_file import SECRET
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import UNIT_TOLERANCE, Blobs, Person, check, check_subject
+from ostiary.fleet.reading import Entry, Erasure
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.saved import Saved
 
 VERSION = 1
 SHARDS = frozenset(shard_names())

@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from edge.files import sync_dir
-from fleet.errors import FleetError
-from fleet.home import CERTS, read_settings
+from ostiary.edge.files import sync_dir
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import CERTS, read_settings
 
 AUTHORITY, BROKER, OPERATOR = "ca", "broker", "operator"
 OPERATOR_NAME = "ostiary.operator"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.adapters.mqtt import Received
-from edge.config import Mqtt
-from fleet.connection import ANSWER_S, Connection, Granted
-from fleet.refusals import BrokerError
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.connection import ANSWER_S, Connection, Granted
+from ostiary.fleet.refusals import BrokerError
 
 QUIET_S = 0.5
 """What was asked for and has not come after so long without a message is not there."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.roster.record import Head, Index, Record, shard_of, sum_of
-from fleet.broker import Retained
-from fleet.readback import Readback, Reads, exact
-from fleet.registry import Registry
-from fleet.voice import Voice
+from ostiary.edge.roster.record import Head, Index, Record, shard_of, sum_of
+from ostiary.fleet.broker import Retained
+from ostiary.fleet.readback import Readback, Reads, exact
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.voice import Voice
 
 CHUNK = 500
 """Records in front of a head of their own. A device keeps 64 a shard without a proof, and there
@@ -25,7 +25,7 @@ class NotOurs(Exception):
 
 
 class Writes(Reads, Protocol):
-    """`fleet.broker.Broker`, as far as it is needed here."""
+    """`ostiary.fleet.broker.Broker`, as far as it is needed here."""
 
     def publish(self, messages: Iterable[Retained]) -> int: ...
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from edge.config import Mqtt
-from edge.core.types import Floats
-from edge.errors import SealError
-from edge.roster.record import Command, encode
-from edge.roster.sealing import Site
-from edge.wire import Response, Topics, decode
-from fleet.broker import Broker
-from fleet.devices import Said, read_known
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.plain import plain
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.record import Command, encode
+from ostiary.edge.roster.sealing import Site
+from ostiary.edge.wire import Response, Topics, decode
+from ostiary.fleet.broker import Broker
+from ostiary.fleet.devices import Said, read_known
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.plain import plain
 
 OPEN_S, CAPTURE_S = 10.0, 60.0
 NONCE_BYTES = 16

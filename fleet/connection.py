@@ -16,9 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.adapters.mqtt import Received, secure, without_delay
-from edge.config import Mqtt
-from fleet.refusals import BrokerError, ended, explained, refused, unreachable
+from ostiary.edge.adapters.mqtt import Received, secure, without_delay
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.refusals import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500
 """Messages on their way at once. paho refuses more than 65,535, and keeps each of them in memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from fleet.errors import FleetError
+from ostiary.fleet.errors import FleetError
 
 HINT = "2026-12-31, or 2026-12-31T18:00"
 _FORM = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)?)?", re.ASCII)

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from edge.core.types import SUBJECT
-from edge.wire import (
+from ostiary.edge.core.types import SUBJECT
+from ostiary.edge.wire import (
     PREFIX,
     Message,
     RosterMessage,
@@ -17,7 +17,7 @@ from edge.wire import (
     TelemetryMessage,
     decode,
 )
-from fleet.readback import FIRST_WINDOW, Readback, Reads, exact
+from ostiary.fleet.readback import FIRST_WINDOW, Readback, Reads, exact
 
 M = TypeVar("M", bound=Message)
 

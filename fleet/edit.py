@@ -6,8 +6,8 @@ import sqlite3
 
 import msgspec
 
-from edge.roster.record import shard_of, sum_of
-from fleet.people import Blobs, Person, row_of
+from ostiary.edge.roster.record import shard_of, sum_of
+from ostiary.fleet.people import Blobs, Person, row_of
 
 UPSERT = """
     INSERT INTO person (subject, name, groups, valid_from, valid_until, schedule, suspended,

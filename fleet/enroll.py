@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from edge.adapters.photos import read_photo
-from edge.core.quality import Limits
-from edge.core.types import Floats
-from edge.enrollment import enroll as make_template
-from edge.errors import EnrollmentRefused, OstiaryError, PhotoError
-from edge.many import Done, each_photo
-from edge.pipeline import Pipeline
-from edge.runtime.bundle import Bundle
-from fleet.errors import ChangedMeanwhile, FleetError
-from fleet.home import Fleet
-from fleet.lookalike import Guard, LookAlike
-from fleet.people import Person, blobs_of
-from fleet.photos import Album
-from fleet.registry import Registry
-from fleet.table import Refusal, Request
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.types import Floats
+from ostiary.edge.enrollment import enroll as make_template
+from ostiary.edge.errors import EnrollmentRefused, OstiaryError, PhotoError
+from ostiary.edge.many import Done, each_photo
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.lookalike import Guard, LookAlike
+from ostiary.fleet.people import Person, blobs_of
+from ostiary.fleet.photos import Album
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.table import Refusal, Request
 
 LIMITS = Limits()
 MOST_TRIES = 5

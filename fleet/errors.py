@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.errors import OstiaryError
+from ostiary.edge.errors import OstiaryError
 
 
 class FleetError(OstiaryError):

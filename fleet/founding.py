@@ -12,10 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from edge.files import alone, write_atomically
-from fleet.errors import FleetError
-from fleet.home import CERTS, REGISTRY, SETTINGS, Fleet, Settings, parse_settings, read_settings
-from fleet.keys import (
+from ostiary.edge.files import alone, write_atomically
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import (
+    CERTS,
+    REGISTRY,
+    SETTINGS,
+    Fleet,
+    Settings,
+    parse_settings,
+    read_settings,
+)
+from ostiary.fleet.keys import (
     OPERATOR_KEY,
     OPERATOR_PUB,
     SITE_KEY,
@@ -23,7 +31,7 @@ from fleet.keys import (
     make_site_key,
     read_secret,
 )
-from fleet.registry import Registry
+from ostiary.fleet.registry import Registry
 
 PRIVATE = 0o700
 _GROUPS = re.compile(r"^groups[ \t]*=[ \t]*\[[^\]]*\]", re.MULTILINE)

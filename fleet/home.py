@@ -10,13 +10,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edge.config import Host, Mqtt, Name, Rate
-from edge.roster.sealing import Sealer, Site
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import Bundle
-from fleet.errors import FleetError
-from fleet.keys import OPERATOR_KEY, SITE_KEY, read_secret
-from fleet.registry import Registry
+from ostiary.edge.config import Host, Mqtt, Name, Rate
+from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.keys import OPERATOR_KEY, SITE_KEY, read_secret
+from ostiary.fleet.registry import Registry
 
 SETTINGS, REGISTRY, CERTS, PHOTOS = "fleet.toml", "registry.db", "certs", "photos"
 ENVIRONMENT = "OSTIARY_FLEET"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from edge.secret_file import PUBLIC, SECRET, create, read_key
-from fleet.errors import FleetError
+from ostiary.edge.secret_file import PUBLIC, SECRET, create, read_key
+from ostiary.fleet.errors import FleetError
 
 SITE_KEY, OPERATOR_KEY, OPERATOR_PUB = "site.key", "operator.key", "operator.pub"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge.core.calibration import DetCurve, threshold
-from edge.core.matching import Gallery
-from edge.core.types import Floats
+from ostiary.edge.core.calibration import DetCurve, threshold
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.types import Floats
 
 
 @dataclass(frozen=True, slots=True)

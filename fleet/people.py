@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.core.types import SUBJECT, Floats
-from edge.errors import SealError
-from edge.roster.record import Hours, Record, decode, encode
-from fleet.errors import FleetError
+from ostiary.edge.core.types import SUBJECT, Floats
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.record import Hours, Record, decode, encode
+from ostiary.fleet.errors import FleetError
 
 UNIT_TOLERANCE = 1e-4
 MOST_NAME = 200

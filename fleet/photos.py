@@ -13,14 +13,14 @@ import msgspec
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
-from edge.adapters.photos import decode, read_bytes
-from edge.core.types import Image
-from edge.files import sync_dir, write_atomically
-from edge.secret_file import SECRET
-from fleet.errors import FleetError
-from fleet.home import PHOTOS, Fleet
-from fleet.keys import read_secret
-from fleet.people import check_subject
+from ostiary.edge.adapters.photos import decode, read_bytes
+from ostiary.edge.core.types import Image
+from ostiary.edge.files import sync_dir, write_atomically
+from ostiary.edge.secret_file import SECRET
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import PHOTOS, Fleet
+from ostiary.fleet.keys import read_secret
+from ostiary.fleet.people import check_subject
 
 KEY, ENDING = "photos.key", ".photos"
 VERSION = b"\x01"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet.errors import FleetError
+from ostiary.fleet.errors import FleetError
 
 PROFILES = Path(__file__).parent / "profiles"
 """firmware_configs, which the wheel has a copy of."""

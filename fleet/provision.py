@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.config import load_config
-from edge.errors import BundleError
-from edge.files import sync_dir
-from edge.runtime.signature import SIGNATURE
-from fleet import authority
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.keys import OPERATOR_PUB, SITE_KEY, read_secret
-from fleet.profile import PROFILES, Value, filled
+from ostiary.edge.config import load_config
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import sync_dir
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.fleet import authority
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.keys import OPERATOR_PUB, SITE_KEY, read_secret
+from ostiary.fleet.profile import PROFILES, Value, filled
 
 ETC, RUN = "/etc/ostiary", "/run/credentials/ostiary.service"
 SHIPPED_SITE = "hq"

@@ -14,21 +14,21 @@ from typing import Protocol
 
 import msgspec
 
-from edge.config import Mqtt
-from edge.errors import SealError
-from edge.files import alone, write_atomically
-from edge.roster.record import Head, Record, decode, encode
-from fleet.broker import Broker, Retained
-from fleet.changes import NotOurs, send_changes
-from fleet.devices import claimed, highest, read_known
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.readback import Reads
-from fleet.receipts import await_erasure
-from fleet.refusals import BrokerError
-from fleet.registry import Registry
-from fleet.survey import Found, Told, ahead, digest, survey
-from fleet.voice import Voice
+from ostiary.edge.config import Mqtt
+from ostiary.edge.errors import SealError
+from ostiary.edge.files import alone, write_atomically
+from ostiary.edge.roster.record import Head, Record, decode, encode
+from ostiary.fleet.broker import Broker, Retained
+from ostiary.fleet.changes import NotOurs, send_changes
+from ostiary.fleet.devices import claimed, highest, read_known
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.readback import Reads
+from ostiary.fleet.receipts import await_erasure
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.survey import Found, Told, ahead, digest, survey
+from ostiary.fleet.voice import Voice
 
 __all__ = ["OlderRegistry", "Published", "await_erasure", "publish", "publish_changes"]
 
@@ -39,7 +39,7 @@ PASSES = 4
 
 
 class Wire(Reads, Protocol):
-    """`fleet.broker.Broker`, as far as it is needed here."""
+    """`ostiary.fleet.broker.Broker`, as far as it is needed here."""
 
     def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = ...) -> int: ...
 

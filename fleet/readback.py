@@ -26,7 +26,7 @@ class Ask:
 
 
 class Reads(Protocol):
-    """`fleet.broker.Broker`, as far as it is needed here."""
+    """`ostiary.fleet.broker.Broker`, as far as it is needed here."""
 
     def read(
         self, filters: Sequence[str], expected: Collection[str] = (), quiet_s: float = QUIET_S

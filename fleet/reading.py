@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.adapters.sqlite import connect
-from edge.core.types import Floats
-from edge.errors import StoreError
-from edge.roster.record import Head, Index, Record, Sum
-from fleet.errors import FleetError
-from fleet.people import PEOPLE, Person, person_from, record_of
-from fleet.schema import MIGRATIONS
+from ostiary.edge.adapters.sqlite import connect
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import StoreError
+from ostiary.edge.roster.record import Head, Index, Record, Sum
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import PEOPLE, Person, person_from, record_of
+from ostiary.fleet.schema import MIGRATIONS
 
 CHUNK = 500
 """Records that are in memory at once."""

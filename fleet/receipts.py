@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.roster.record import total
-from edge.wire import RosterMessage
-from fleet.broker import Broker
-from fleet.devices import Said, every, read_devices, read_known, sender
-from fleet.home import Fleet
-from fleet.registry import Registry
+from ostiary.edge.roster.record import total
+from ostiary.edge.wire import RosterMessage
+from ostiary.fleet.broker import Broker
+from ostiary.fleet.devices import Said, every, read_devices, read_known, sender
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

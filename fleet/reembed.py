@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.quality import Limits
-from edge.core.types import Floats
-from edge.enrollment import enroll
-from edge.errors import EnrollmentRefused, PhotoError
-from edge.many import Done, each_photo
-from edge.pipeline import Pipeline
-from edge.runtime.bundle import Bundle
-from fleet.errors import ChangedMeanwhile, FleetError
-from fleet.photos import Album
-from fleet.plain import plain
-from fleet.registry import Registry
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.types import Floats
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.errors import EnrollmentRefused, PhotoError
+from ostiary.edge.many import Done, each_photo
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.photos import Album
+from ostiary.fleet.plain import plain
+from ostiary.fleet.registry import Registry
 
 CHUNK = 500
 """People whose templates are written, and published, at once: what an online device takes in."""

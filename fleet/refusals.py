@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 
-from edge.config import Mqtt
-from fleet.authority import has_ended
-from fleet.errors import FleetError
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.authority import has_ended
+from ostiary.fleet.errors import FleetError
 
 
 class BrokerError(FleetError):

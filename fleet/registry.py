@@ -12,14 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from edge.adapters.sqlite import atomic
-from edge.core.types import Floats
-from edge.errors import StoreError
-from fleet.edit import Edit
-from fleet.errors import ChangedMeanwhile, FleetError
-from fleet.people import Blobs, Person, blobs_of, check, check_subject
-from fleet.reading import CHUNK, Reader, unknown
-from fleet.saved import Saved
+from ostiary.edge.adapters.sqlite import atomic
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import StoreError
+from ostiary.fleet.edit import Edit
+from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.people import Blobs, Person, blobs_of, check, check_subject
+from ostiary.fleet.reading import CHUNK, Reader, unknown
+from ostiary.fleet.saved import Saved
 
 Templates = Mapping[str, Floats]
 """(dim,) unit-norm float32 by encoder id."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fleet.people import Blobs, Person
-from fleet.reading import Entry, Erasure
+from ostiary.fleet.people import Blobs, Person
+from ostiary.fleet.reading import Entry, Erasure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

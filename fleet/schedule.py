@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from edge.core.access import DAY_MIN, EVERY_DAY
-from edge.roster.record import Hours
-from fleet.errors import FleetError
+from ostiary.edge.core.access import DAY_MIN, EVERY_DAY
+from ostiary.edge.roster.record import Hours
+from ostiary.fleet.errors import FleetError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EXAMPLE = 'say "mon-fri 08:00-18:00, sat 09:00-12:00"'

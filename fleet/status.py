@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.roster.record import EMPTY, SHARDS, total
-from fleet.broker import Broker
-from fleet.devices import ONLINE, Said, read_devices
-from fleet.home import Fleet
-from fleet.receipts import settle
+from ostiary.edge.roster.record import EMPTY, SHARDS, total
+from ostiary.fleet.broker import Broker
+from ostiary.fleet.devices import ONLINE, Said, read_devices
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.receipts import settle
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):

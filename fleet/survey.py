@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from edge.core.types import SUBJECT
-from edge.roster.record import Head, Index, Record, shard_names, shard_of
-from fleet.readback import LARGEST_WINDOW, Ask, Readback, Reads
-from fleet.reading import Reader
-from fleet.voice import Voice
+from ostiary.edge.core.types import SUBJECT
+from ostiary.edge.roster.record import Head, Index, Record, shard_names, shard_of
+from ostiary.fleet.readback import LARGEST_WINDOW, Ask, Readback, Reads
+from ostiary.fleet.reading import Reader
+from ostiary.fleet.voice import Voice
 
 SMALL = LARGEST_WINDOW // 2
 """So many subjects are asked for by one filter, which also brings what lies beside every shard."""

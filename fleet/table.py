@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.errors import FleetError
-from fleet.people import check_subject
-from fleet.wishes import NOTHING, Wish, read_wish
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import check_subject
+from ostiary.fleet.wishes import NOTHING, Wish, read_wish
 
 REQUIRED = ("subject", "photo")
 OPTIONAL = ("name", "groups", "from", "until", "schedule")

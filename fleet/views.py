@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edge.wire import utc
-from fleet import schedule
-from fleet.people import Person
+from ostiary.edge.wire import utc
+from ostiary.fleet import schedule
+from ostiary.fleet.people import Person
 
 
 def state_of(person: Person, now_s: float) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from edge.errors import SealError
-from edge.roster.record import Body, Head, Index, Record, decode, encode, shard_of
-from edge.roster.sealing import Opener
-from edge.wire import RosterTopics
-from fleet.broker import Retained
-from fleet.home import Fleet
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.record import Body, Head, Index, Record, decode, encode, shard_of
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.wire import RosterTopics
+from ostiary.fleet.broker import Retained
+from ostiary.fleet.home import Fleet
 
 B = TypeVar("B", bound=Body)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge.adapters.mqtt import Received
-from edge.wire import DecisionMessage, EventMessage, Message, StateMessage, decode
-from fleet.devices import every, sender
-from fleet.plain import plain
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.wire import DecisionMessage, EventMessage, Message, StateMessage, decode
+from ostiary.fleet.devices import every, sender
+from ostiary.fleet.plain import plain
 
 REMEMBERED = 10_000
 """Decisions whose ids are known: after a crash a door may say one twice."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edge.roster.record import Hours
-from fleet import dates, schedule
-from fleet.errors import FleetError
-from fleet.people import Person
+from ostiary.edge.roster.record import Hours
+from ostiary.fleet import dates, schedule
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge import wire
-from edge.adapters.photos import read_photo
-from edge.annotate import write_jpeg
-from edge.errors import BundleError, OstiaryError
-from edge.runtime import bundle as bundles
-from edge.wire import DecisionMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.annotate import write_jpeg
+from ostiary.edge.errors import BundleError, OstiaryError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.wire import DecisionMessage, Topics
 from scripts import trial
 
 ROOT = Path(__file__).resolve().parent.parent

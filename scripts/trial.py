@@ -21,10 +21,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.core.types import Image
-from edge.errors import OstiaryError
-from edge.files import write_atomically
-from export.fetch import cache_dir
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.files import write_atomically
+from ostiary.export.fetch import cache_dir
 
 PHOTOS_PACKAGE = "face_recognition==1.3.0"
 PHOTOS_SHA256 = "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec"

@@ -9,11 +9,21 @@ import pytest
 from fake_cuda import CUDA_PYTHON
 from fake_gpu import Gpu
 
-from edge.runtime.bundle import Bundle
-from export.engine import child
-from export.engine.make import Made, Wish, make
-from export.engine.order import TENSORRT, Answer, Build, Built, Here, Order, Probe, Prove, Proven
-from export.engine.workshop import Heard
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.engine import child
+from ostiary.export.engine.make import Made, Wish, make
+from ostiary.export.engine.order import (
+    TENSORRT,
+    Answer,
+    Build,
+    Built,
+    Here,
+    Order,
+    Probe,
+    Prove,
+    Proven,
+)
+from ostiary.export.engine.workshop import Heard
 
 
 class Bench:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import wire
-from edge.adapters.journal import Journal
-from edge.adapters.mqtt import Received
-from edge.adapters.nonces import Nonces
-from edge.capture import Captured
-from edge.commander import Commander
-from edge.core.types import Template
-from edge.errors import DoorError
-from edge.recorder import Recorder
-from edge.refusals import Refusals
-from edge.reporter import Reporter
-from edge.roster.record import Command, encode
-from edge.roster.sealing import Opener, Sealer, Site
-from edge.wire import DecisionMessage, Response, StateMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.adapters.nonces import Nonces
+from ostiary.edge.capture import Captured
+from ostiary.edge.commander import Commander
+from ostiary.edge.core.types import Template
+from ostiary.edge.errors import DoorError
+from ostiary.edge.recorder import Recorder
+from ostiary.edge.refusals import Refusals
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.roster.record import Command, encode
+from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.wire import DecisionMessage, Response, StateMessage, Topics
 
 SITE_KEY, OPERATOR_SEED = bytes(range(32)), bytes(range(32, 64))
 ENCODER = "e" * 64

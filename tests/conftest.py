@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, settings
 from places import DATA, ROOT
 from site_broker import Authority, SiteBroker
 
-from edge.adapters.photos import decode
-from edge.core.types import Image
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import Bundle
-from export import build, recipe
-from export.options import Options
+from ostiary.edge.adapters.photos import decode
+from ostiary.edge.core.types import Image
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export import build, recipe
+from ostiary.export.options import Options
 
 # A shell ignores it for what it runs in the background, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.core.calibration import DetCurve
-from edge.core.types import Face, Floats, Image
-from edge.errors import CameraError
+from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.core.types import Face, Floats, Image
+from ostiary.edge.errors import CameraError
 
 
 def unit(values: object) -> Floats:

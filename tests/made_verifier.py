@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.calibration import count_scores
-from edge.core.metrics import Rate
-from edge.runtime import verifier_file
-from edge.runtime.det import Counts
-from edge.runtime.verifier_file import Bin, Judged, VerifierFile
+from ostiary.edge.core.calibration import count_scores
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.det import Counts
+from ostiary.edge.runtime.verifier_file import Bin, Judged, VerifierFile
 
 GRID = np.round(np.arange(-20, 20.001, 0.05), 2)
 IMPOSTORS = 40_000

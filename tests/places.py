@@ -23,7 +23,7 @@ def write_png(path: Path, image: np.ndarray) -> Path:
 def ostiary(*arguments: object, program: str = "edge") -> subprocess.CompletedProcess[str]:
     """Run a command as a user would; a traceback is a failure whatever the test expects."""
     done = subprocess.run(
-        [sys.executable, "-m", program, *map(str, arguments)],
+        [sys.executable, "-m", f"ostiary.{program}", *map(str, arguments)],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from roster_operator import DIM, ENCODER, SITE, SITE_KEY, Operator
 from roster_wire import FakeBroker
 
-from edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
-from edge.core.access import Rights
-from edge.core.calibration import Threshold
-from edge.core.types import Floats
-from edge.moment import WallClock
-from edge.remote import Remote
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.core.access import Rights
+from ostiary.edge.core.calibration import Threshold
+from ostiary.edge.core.types import Floats
+from ostiary.edge.moment import WallClock
+from ostiary.edge.remote import Remote
 
 NOW_S = 1_790_000_000.0
 NEXT = "cd" * 32

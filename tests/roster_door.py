@@ -13,20 +13,20 @@ from pathlib import Path
 
 from roster_operator import DIM, ENCODER, SEED, SITE, SITE_KEY, Operator
 
-from edge.adapters.mqtt import Link
-from edge.adapters.roster_store import RosterStore
-from edge.config import Mqtt
-from edge.core import access, policy
-from edge.core.access import Moment, Rights
-from edge.core.matching import Gallery
-from edge.core.policy import Evidence, Rules
-from edge.core.types import Decision, Floats, Reason
-from edge.mailbox import Mailbox
-from edge.members import Members
-from edge.roster.record import shard_of, total
-from edge.roster.sealing import Opener, Sealer, Site
-from edge.syncer import Says, Syncer
-from edge.wire import RosterTopics, Topics
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core import access, policy
+from ostiary.edge.core.access import Moment, Rights
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.policy import Evidence, Rules
+from ostiary.edge.core.types import Decision, Floats, Reason
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.members import Members
+from ostiary.edge.roster.record import shard_of, total
+from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.syncer import Says, Syncer
+from ostiary.edge.wire import RosterTopics, Topics
 
 TAU, TICK_S, PATIENCE_S = 0.5, 0.01, 60.0
 RULES = Rules(votes=2, denials=2)

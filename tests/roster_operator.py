@@ -11,12 +11,21 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.adapters.mqtt import secure, without_delay
-from edge.config import Mqtt
-from edge.core.types import Floats
-from edge.roster.record import Head, Index, Record, encode, shard_names, shard_of, sum_of, total
-from edge.roster.sealing import Sealer, Site
-from edge.wire import RosterTopics
+from ostiary.edge.adapters.mqtt import secure, without_delay
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster.record import (
+    Head,
+    Index,
+    Record,
+    encode,
+    shard_names,
+    shard_of,
+    sum_of,
+    total,
+)
+from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.wire import RosterTopics
 from scripts import trial
 
 SITE, SITE_KEY, SEED = "hq", bytes(range(32)), bytes(range(32, 64))

@@ -10,7 +10,7 @@ from roster_door import Place
 from roster_operator import ENCODER, Operator, Said, face
 from roster_wire import FakeBroker
 
-from edge.errors import StoreError
+from ostiary.edge.errors import StoreError
 
 NOW_S, TURN_S = 1_800_000_000.0, 0.1
 

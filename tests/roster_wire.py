@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from paho.mqtt.client import topic_matches_sub
 
-from edge import wire
-from edge.adapters.mqtt import Filter, Received
-from edge.mailbox import Mailbox
-from edge.wire import RosterMessage
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt import Filter, Received
+from ostiary.edge.mailbox import Mailbox
+from ostiary.edge.wire import RosterMessage
 
 
 class FakeBroker:
-    """Has the methods of `edge.adapters.mqtt.Link` that a syncer needs.
+    """Has the methods of `ostiary.edge.adapters.mqtt.Link` that a syncer needs.
 
     Of what one subscription asks for it brings `queue` messages and drops the rest, and never what
     is `lost`.

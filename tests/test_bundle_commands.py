@@ -10,11 +10,11 @@ import pytest
 import typer
 from tiny_bundle import KEYS, Place, make, state, write_manifest
 
-from edge.cli import bundles as commands
-from edge.cli import console
-from edge.runtime.bundle import MANIFEST, sha256
-from edge.runtime.signature import SIGNATURE
-from edge.runtime.verifier_file import VERIFIER, to_text
+from ostiary.edge.cli import bundles as commands
+from ostiary.edge.cli import console
+from ostiary.edge.runtime.bundle import MANIFEST, sha256
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.edge.runtime.verifier_file import VERIFIER, to_text
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fakes import FakeClock, curve, face_at, image, unit
 
-from edge.capture import APART_S, ENOUGH, WANTED, Capture, Captured
-from edge.config import Pad
-from edge.core.quality import Limits, Quality
-from edge.core.types import Face, Floats, Frame, Image
-from edge.enrollment import enroll
-from edge.pipeline import Pipeline
+from ostiary.edge.capture import APART_S, ENOUGH, WANTED, Capture, Captured
+from ostiary.edge.config import Pad
+from ostiary.edge.core.quality import Limits, Quality
+from ostiary.edge.core.types import Face, Floats, Frame, Image
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.pipeline import Pipeline
 
 GOOD, DARK, NOBODY, TWO, PICTURE, OTHER = 100, 101, 102, 103, 104, 105
 """What a frame shows, by its grey."""

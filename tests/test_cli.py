@@ -11,15 +11,15 @@ import pytest
 from fakes import image, unit
 from places import ostiary, refused, write_png
 
-from edge.adapters.store import Store
-from edge.core.calibration import threshold
-from edge.core.types import Template
-from edge.core.verifier import probability
-from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
-from edge.runtime.bundle import INT8
-from edge.runtime.verifier_file import VERIFIER
-from export import finish, signing
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.core.calibration import threshold
+from ostiary.edge.core.types import Template
+from ostiary.edge.core.verifier import probability
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import INT8
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.export import finish, signing
 from scripts import trial
 
 PROFILE = """

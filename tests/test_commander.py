@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from commanding import ENCODER, OPERATOR_SEED, SITE_KEY, House, came, command
 
-from edge.adapters.mqtt import Received
-from edge.commander import AT_ONCE, MAX_BYTES, MOST_AHEAD_S, MOST_WAITING
-from edge.core.types import Outcome, Reason
-from edge.roster.record import Head, Sum, encode, shard_names
-from edge.roster.sealing import Sealer, Site
-from edge.wire import RosterTopics, Topics
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.commander import AT_ONCE, MAX_BYTES, MOST_AHEAD_S, MOST_WAITING
+from ostiary.edge.core.types import Outcome, Reason
+from ostiary.edge.roster.record import Head, Sum, encode, shard_names
+from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.wire import RosterTopics, Topics
 
 
 class FakeLink:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_config
-from edge.core.policy import Mode
-from edge.errors import ConfigError
+from ostiary.edge.config import load_config
+from ostiary.edge.core.policy import Mode
+from ostiary.edge.errors import ConfigError
 
 GOOD = """
 [device]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from places import ROOT, ostiary
 
-import edge
+from ostiary import __version__
 
 PROGRAM = """
 import typer
-from edge.cli.console import new_app, out, print_json, run
-from edge.errors import ConfigError
+from ostiary.edge.cli.console import new_app, out, print_json, run
+from ostiary.edge.errors import ConfigError
 app = new_app("A program.")
 @app.command()
 def tell(json: bool = False) -> None:
@@ -39,10 +39,12 @@ run(app)
 NO_ROOM = "error: No space left on device (free some space)\n"
 
 
-@pytest.mark.parametrize("program", ["edge", "export", "fleet", "training"])
+@pytest.mark.parametrize(
+    "program", ["edge", "export", "fleet", "training"]
+)
 def test_every_program_says_its_version(program: str) -> None:
     done = ostiary("--version", program=program)
-    assert (done.returncode, done.stdout) == (0, f"{edge.__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
 
 
 def test_an_error_is_a_line_for_people_and_a_document_for_machines(tmp_path: Path) -> None:

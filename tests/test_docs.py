@@ -6,9 +6,9 @@ import re
 import msgspec
 from places import ROOT
 
-from edge import commander
-from edge.config import Config
-from edge.wire import (
+from ostiary.edge import commander
+from ostiary.edge.config import Config
+from ostiary.edge.wire import (
     DecisionMessage,
     EventMessage,
     Response,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli import door
+from ostiary.edge.cli import door
 
 
 class Lives:

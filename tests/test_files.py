@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.files import replace_dir, write_atomically
+from ostiary.edge.files import replace_dir, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(

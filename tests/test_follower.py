@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from fakes import unit
 
-from edge.core.calibration import Threshold
-from edge.errors import StoreError
-from edge.follower import PATIENCE_S, Follower
+from ostiary.edge.core.calibration import Threshold
+from ostiary.edge.errors import StoreError
+from ostiary.edge.follower import PATIENCE_S, Follower
 
 
 class FakeStore:

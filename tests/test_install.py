@@ -14,12 +14,12 @@ import pytest
 import tiny_bundle
 from tiny_bundle import KEYS, Place, state, trusting
 
-from edge import install as module
-from edge.errors import BackendError, BundleError
-from edge.install import install
-from edge.runtime.bundle import GOLDEN, MANIFEST, Bundle
-from edge.runtime.signature import SIGNATURE
-from export.pack import pack
+from ostiary.edge import install as module
+from ostiary.edge.errors import BackendError, BundleError
+from ostiary.edge.install import install
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Bundle
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export.pack import pack
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Device:
         return str(self.at("/opt/ostiary/venv").readlink())
 
     def change(self, text: str) -> None:
-        (self.checkout / "edge" / "py.typed").write_text(text)
+        (self.checkout / "ostiary" / "py.typed").write_text(text)
 
     def everything(self) -> dict[str, tuple[int, int, int]]:
         """Each file with what changes when it is written again."""

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from edge import wire
-from edge.adapters.door import make_door
-from edge.adapters.journal import Journal
-from edge.adapters.logs import datagram
-from edge.core.types import Decision, Outcome, Reason
-from edge.recorder import Recorder
-from edge.reporter import Reporter
-from edge.wire import DecisionMessage, StateMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.door import make_door
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.logs import datagram
+from ostiary.edge.core.types import Decision, Outcome, Reason
+from ostiary.edge.recorder import Recorder
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.wire import DecisionMessage, StateMessage, Topics
 
 GRANTED = Decision(Outcome.GRANTED, Reason.MATCHED, "eileen", 0.8, 0.4, 3, 7)
 
@@ -35,7 +35,7 @@ def test_a_decision_carries_its_fields_and_they_are_those_of_the_journal(
         entry = recorder.carry_out(GRANTED, "identify", "e" * 64, {"total": 5.123})
     journal.close()
     assert entry is not None
-    record = next(r for r in caplog.records if r.name == "edge.recorder")
+    record = next(r for r in caplog.records if r.name == "ostiary.edge.recorder")
     assert own(record) == {
         "OSTIARY_DECISION": wire.decode(entry.payload, DecisionMessage).id,
         "OSTIARY_SEQ": 1,

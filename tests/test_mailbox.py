@@ -8,13 +8,13 @@ import tracemalloc
 import pytest
 from roster_operator import SITE, SITE_KEY, Operator, Said
 
-from edge.adapters.mqtt import Received
-from edge.errors import SealError
-from edge.mailbox import WAITING, Mailbox
-from edge.roster.record import shard_of
-from edge.roster.replica import Sealed, SealedHead
-from edge.roster.sealing import Opener, Site
-from edge.wire import RosterTopics
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.errors import SealError
+from ostiary.edge.mailbox import WAITING, Mailbox
+from ostiary.edge.roster.changes import Sealed, SealedHead
+from ostiary.edge.roster.record import shard_of
+from ostiary.edge.roster.sealing import Opener, Site
+from ostiary.edge.wire import RosterTopics
 
 SHARD = shard_of("alice")
 

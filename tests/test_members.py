@@ -9,11 +9,11 @@ import pytest
 from roster_door import Searched
 from roster_operator import DIM, ENCODER, face
 
-from edge.core.access import Rights
-from edge.core.types import Floats
-from edge.members import Members
-from edge.roster.record import Record
-from edge.roster.replica import Drop, Put, Sealed
+from ostiary.edge.core.access import Rights
+from ostiary.edge.core.types import Floats
+from ostiary.edge.members import Members
+from ostiary.edge.roster.changes import Drop, Put, Sealed
+from ostiary.edge.roster.record import Record
 
 OTHER = "cd" * 32
 

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 import pytest
 from fakes import FakeClock
 
-from edge.core.access import Moment
-from edge.moment import WallClock
+from ostiary.edge.core.access import Moment
+from ostiary.edge.moment import WallClock
 
 
 def utc(*when: int) -> float:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from fakes import curve, face_at, image, unit
 
-from edge.config import Config
-from edge.core.access import Moment, Rights, Span
-from edge.core.calibration import DetCurve, threshold
-from edge.core.matching import Gallery
-from edge.core.quality import Quality
-from edge.core.types import Floats, Frame, Reason
-from edge.core.verifier import Verifier, probability
-from edge.observer import Observer
+from ostiary.edge.config import Config
+from ostiary.edge.core.access import Moment, Rights, Span
+from ostiary.edge.core.calibration import DetCurve, threshold
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.quality import Quality
+from ostiary.edge.core.types import Floats, Frame, Reason
+from ostiary.edge.core.verifier import Verifier, probability
+from ostiary.edge.observer import Observer
 
 DIM = 8
 ALICE, BOB, CAROL, DAVE = (row[None] for row in unit(np.eye(DIM)[:4]))

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from places import DATA
 
-from edge.adapters.photos import read_photo
-from edge.core import detection
-from edge.core.quality import Limits
-from edge.core.types import Image
-from edge.enrollment import enroll
-from edge.errors import EnrollmentRefused
-from edge.pipeline import Pipeline
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from edge.runtime.det import Comparison
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core import detection
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.types import Image
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.errors import EnrollmentRefused
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.det import Comparison
 from scripts import trial
 
 

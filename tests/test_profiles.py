@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from places import ROOT, ostiary, write_png
 
-from edge.adapters.sources import check_url, open_source
-from edge.config import Camera, Config, load_config
+from ostiary.edge.adapters.sources import check_url, open_source
+from ostiary.edge.config import Camera, Config, load_config
 
 CONFIGS = ROOT / "firmware_configs"
 PROFILES = sorted(CONFIGS.glob("*.toml"))

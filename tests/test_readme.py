@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from edge.__main__ import app as ostiary
-from edge.config import load_config
-from edge.core.types import Reason
-from export.__main__ import app as ostiary_export
-from fleet.__main__ import app as ostiary_fleet
-from training.__main__ import app as ostiary_train
+from ostiary.edge.__main__ import app as ostiary
+from ostiary.edge.config import load_config
+from ostiary.edge.core.types import Reason
+from ostiary.export.__main__ import app as ostiary_export
+from ostiary.fleet.__main__ import app as ostiary_fleet
+from ostiary.training.__main__ import app as ostiary_train
 
 README = (ROOT / "README.md").read_text()
 

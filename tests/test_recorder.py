@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from commanding import House
 
-from edge.core.types import Decision, Outcome, Reason
-from edge.recorder import Recorder, describe
+from ostiary.edge.core.types import Decision, Outcome, Reason
+from ostiary.edge.recorder import Recorder, describe
 
 GRANT = Decision(Outcome.GRANTED, Reason.MATCHED, "alice")
 DENIAL = Decision(Outcome.DENIED, Reason.UNKNOWN)

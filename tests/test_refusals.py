@@ -2,9 +2,9 @@
 
 from fakes import FakeClock
 
-from edge.refusals import EVERY_S, MOST_REASONS, Refusals
-from edge.reporter import Reporter
-from edge.wire import StateMessage, Topics
+from ostiary.edge.refusals import EVERY_S, MOST_REASONS, Refusals
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.wire import StateMessage, Topics
 
 
 class Heard(Reporter):

@@ -10,9 +10,9 @@ import pytest
 from remote_door import NEXT, NOW_S, Door
 from roster_operator import ENCODER, Operator
 
-from edge.errors import ConfigError
-from edge.remote import enrolled, stored
-from edge.succession import Succession
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.remote import enrolled, stored
+from ostiary.edge.succession import Succession
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from remote_door import NOW_S, Door
 from roster_operator import Operator
 
-from edge import wire
-from edge.adapters.roster_store import RosterStore
-from edge.errors import StoreError
-from edge.remote import enrolled, stored
-from edge.state_dir import ROSTER
-from edge.wire import RosterMessage
+from ostiary.edge import wire
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.errors import StoreError
+from ostiary.edge.remote import enrolled, stored
+from ostiary.edge.state_dir import ROSTER
+from ostiary.edge.wire import RosterMessage
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
-from edge.core.calibration import Threshold
-from edge.core.verifier import probability
-from edge.reporter import Reporter
-from edge.wire import StateMessage, Topics
+from ostiary.edge.core.calibration import Threshold
+from ostiary.edge.core.verifier import probability
+from ostiary.edge.reporter import Reporter
+from ostiary.edge.wire import StateMessage, Topics
 
 
 def made(logit: float | None, head: bool, tau: bool) -> Reporter:

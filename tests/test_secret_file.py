@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge import secret_file
-from edge.errors import ConfigError
-from edge.secret_file import PUBLIC, SECRET, create, read_key
+from ostiary.edge import secret_file
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.secret_file import PUBLIC, SECRET, create, read_key
 
 KEY = bytes(range(32))
 HEX = KEY.hex()

@@ -12,13 +12,13 @@ from doors import eventually
 from fakes import unit
 from places import ostiary, refused
 
-from edge.adapters.store import Store
-from edge.cli import selftest as command
-from edge.core.types import Template
-from edge.selftest import isolated, report, run
-from edge.selftest.checks import CHECKS, Task
-from edge.selftest.report import Check, Report, Verdict
-from edge.state_dir import STORE
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.cli import selftest as command
+from ostiary.edge.core.types import Template
+from ostiary.edge.selftest import isolated, report, run
+from ostiary.edge.selftest.checks import CHECKS, Task
+from ostiary.edge.selftest.report import Check, Report, Verdict
+from ostiary.edge.state_dir import STORE
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 PASSWORD, USERNAME, HOST = "correct-horse-battery", "turnstile-seven", "nowhere.invalid"
@@ -174,7 +174,7 @@ def test_a_report_that_can_not_be_saved_is_not_told_either(
 
 BREAKING = """
 import msgspec
-from edge.selftest.checks import CHECKS, run_one
+from ostiary.edge.selftest.checks import CHECKS, run_one
 given = sys.stdin.buffer.read()
 def crash(door): os.kill(os.getpid(), signal.SIGSEGV)
 def hang(door): signal.pause()

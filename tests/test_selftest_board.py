@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jetson_tree import MODEL, NVPMODEL, clock, gpu, jetson, put
 
-from edge.selftest import board, power, service, thermal, versions
-from edge.selftest.report import Verdict
+from ostiary.edge.selftest import board, power, service, thermal, versions
+from ostiary.edge.selftest.report import Verdict
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 

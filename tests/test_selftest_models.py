@@ -7,18 +7,18 @@ import msgspec
 import pytest
 from test_selftest_parts import door_on
 
-from edge.config import BundleChoice, Recognition
-from edge.core.policy import Mode
-from edge.errors import BackendError
-from edge.runtime import engines as files
-from edge.runtime import golden
-from edge.runtime.bundle import Bundle
-from edge.runtime.engines import Fingerprint, Header, Place, Proof
-from edge.selftest import engines, models
-from edge.selftest.door import Door
-from edge.selftest.engines import EngineState
-from edge.selftest.report import Verdict
-from edge.selftest.thermal import Thermal
+from ostiary.edge.config import BundleChoice, Recognition
+from ostiary.edge.core.policy import Mode
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime import engines as files
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.engines import Fingerprint, Header, Place, Proof
+from ostiary.edge.selftest import engines, models
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.engines import EngineState
+from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.thermal import Thermal
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 ORIN = Place("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")

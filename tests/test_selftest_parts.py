@@ -11,17 +11,17 @@ import msgspec
 import pytest
 from fakes import FakeSource, image, unit
 
-from edge.adapters.camera import CameraReader
-from edge.adapters.journal import Journal
-from edge.adapters.store import Store
-from edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
-from edge.core.types import Frame, Template
-from edge.errors import CameraError, ConfigError
-from edge.selftest import camera, clock, disk, report, roster, state
-from edge.selftest.clock import Discipline
-from edge.selftest.door import Door, secrets
-from edge.selftest.report import Verdict
-from edge.state_dir import JOURNAL, LOCK, STORE
+from ostiary.edge.adapters.camera import CameraReader
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.core.types import Frame, Template
+from ostiary.edge.errors import CameraError, ConfigError
+from ostiary.edge.selftest import camera, clock, disk, report, roster, state
+from ostiary.edge.selftest.clock import Discipline
+from ostiary.edge.selftest.door import Door, secrets
+from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.state_dir import JOURNAL, LOCK, STORE
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 NOW_S = 1_795_000_000.0

@@ -13,14 +13,14 @@ import tiny_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import models
-from edge.config import BundleChoice, Camera, Config, Device, State, load_config
-from edge.errors import BundleError
-from edge.models import Chosen, choose_models
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
-from edge.runtime.det import DET_CURVE, Counts, DetFile
-from edge.succession import Succession
+from ostiary.edge import models
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.errors import BundleError
+from ostiary.edge.models import Chosen, choose_models
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
+from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
+from ostiary.edge.succession import Succession
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
 AWAITED = Succession(OLD, NEW)

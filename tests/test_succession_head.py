@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from test_succession import Two, rewrite, wrong_golden
 
-from edge.config import Recognition
-from edge.core.policy import Mode
-from edge.errors import BundleError
-from edge.pipeline import Pipeline
-from edge.runtime import verifier_file
-from edge.runtime.bundle import MANIFEST, Manifest
-from edge.runtime.verifier_file import VERIFIER
-from edge.succession import Succession
+from ostiary.edge.config import Recognition
+from ostiary.edge.core.policy import Mode
+from ostiary.edge.errors import BundleError
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.succession import Succession
 
 
 @pytest.fixture

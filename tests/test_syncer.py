@@ -9,10 +9,10 @@ import pytest
 from roster_operator import ENCODER, face
 from roster_scene import NOW_S, TURN_S, Scene
 
-from edge.adapters.mqtt import Filter
-from edge.core.types import Reason
-from edge.roster.record import Record
-from edge.syncer import SAY_EVERY_S
+from ostiary.edge.adapters.mqtt import Filter
+from ostiary.edge.core.types import Reason
+from ostiary.edge.roster.record import Record
+from ostiary.edge.syncer import SAY_EVERY_S
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from roster_operator import SEED, Operator
 from roster_scene import TURN_S, Scene
 
-from edge.syncer import ABSENT_S
+from ostiary.edge.syncer import ABSENT_S
 
 
 @pytest.fixture

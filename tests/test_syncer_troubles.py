@@ -8,10 +8,10 @@ import pytest
 from roster_operator import SITE_KEY, Operator, face
 from roster_scene import TURN_S, Scene
 
-from edge.adapters.mqtt import Received
-from edge.core.types import Reason
-from edge.roster.sealing import Sealer, Site
-from edge.syncer import RETRY_S
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.core.types import Reason
+from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.syncer import RETRY_S
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_broker_that_drops_what_its_queue_does_not_hold(
 def test_a_flood_beyond_the_mailbox_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.mailbox.WAITING", 90)
+    monkeypatch.setattr("ostiary.edge.mailbox.WAITING", 90)
     scene = Scene(tmp_path)
     scene.live(1)
     scene.enroll(*(f"s{number}" for number in range(200)))

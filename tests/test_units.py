@@ -16,9 +16,9 @@ import msgspec
 import pytest
 from places import ROOT, ostiary
 
-from edge import config
-from edge.adapters.door import GRACE_S
-from edge.config import load_config
+from ostiary.edge import config
+from ostiary.edge.adapters.door import GRACE_S
+from ostiary.edge.config import load_config
 
 UNITS = ROOT / "systemd"
 DOOR, ENGINE = UNITS / "ostiary.service", UNITS / "ostiary-engine.service"

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from edge import wire
-from edge.core.types import Outcome, Reason
-from edge.wire import (
+from ostiary.edge import wire
+from ostiary.edge.core.types import Outcome, Reason
+from ostiary.edge.wire import (
     DecisionMessage,
     EventMessage,
     RosterTopics,

@@ -12,10 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.errors import OstiaryError
-from edge.install import install
-from edge.runtime import signature
-from edge.runtime.bundle import (
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.install import install
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import (
     GOLDEN,
     MANIFEST,
     SCHEMA,
@@ -26,8 +26,8 @@ from edge.runtime.bundle import (
     Source,
     sha256,
 )
-from edge.runtime.signature import SIGNATURE, Keys
-from export.pack import pack
+from ostiary.edge.runtime.signature import SIGNATURE, Keys
+from ostiary.export.pack import pack
 
 MODELS = ("detector", "landmarks", "pad", "encoder")
 SIDE = 4

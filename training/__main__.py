@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from edge.cli.console import new_app, run
-from edge.errors import BackendError
+from ostiary.edge.cli.console import new_app, run
+from ostiary.edge.errors import BackendError
 
 HELP = "Train or fine-tune a face encoder on your own faces, and carry it to the door."
 
 app = new_app(HELP)
 try:
-    from training.cli import compare, data, finetune, fit, int8, report, verifier
+    from ostiary.training.cli import compare, data, finetune, fit, int8, report, verifier
 except ImportError as error:
     missing = error.name or str(error)
 

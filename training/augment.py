@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.random import Generator
 
-from edge.core.types import Floats, Image
+from ostiary.edge.core.types import Floats, Image
 
 Chance = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]

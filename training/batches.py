@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.core.preprocess import InputSpec, to_tensor
-from export.running import Images
-from training.augment import Augmentation, augment
-from training.encoders import Encoder
-from training.loop import Key
-from training.losses import Loss, Step
-from training.sampling import Rows
-from training.spread import ALONE, Team
+from ostiary.edge.core.preprocess import InputSpec, to_tensor
+from ostiary.export.running import Images
+from ostiary.training.augment import Augmentation, augment
+from ostiary.training.encoders import Encoder
+from ostiary.training.loop import Key
+from ostiary.training.losses import Loss, Step
+from ostiary.training.sampling import Rows
+from ostiary.training.spread import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,8 @@ from typing import Any
 from tensorboard.compat.proto import event_pb2, summary_pb2  # type: ignore[import-untyped]
 from torch.utils.tensorboard import RecordWriter
 
-from edge.errors import StoreError
-from training.log import EpochLine, Line
+from ostiary.edge.errors import StoreError
+from ostiary.training.log import EpochLine, Line
 
 BOARD = "tensorboard"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.types import Floats
-from edge.errors import PhotoError
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
 
 DRAWS = 200
 MOST_IMPOSTORS = 1 << 18

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from edge.errors import ConfigError, StoreError
-from edge.files import write_atomically
+from ostiary.edge.errors import ConfigError, StoreError
+from ostiary.edge.files import write_atomically
 
 FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 MAGIC = b"ostiary checkpoint 1 sha256 "

@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 import torch
 
-from edge.errors import BackendError, ConfigError
-from export.crops import Crops
-from training import learn, loop
-from training.data import Faces
-from training.loop import Verdict
-from training.settings import (
+from ostiary.edge.errors import BackendError, ConfigError
+from ostiary.export.crops import Crops
+from ostiary.training import learn, loop
+from ostiary.training.data import Faces
+from ostiary.training.loop import Verdict
+from ostiary.training.settings import (
     Augment,
     Batches,
     Checkpoint,
@@ -29,7 +29,7 @@ from training.settings import (
     Start,
     Stop,
 )
-from training.spread import ALONE
+from ostiary.training.spread import ALONE
 
 UNTRAINED, RANDOM, HARDEST = "untrained", "triplet, random", "triplet, hardest"
 LOSSES = {

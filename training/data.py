@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import PhotoError
-from edge.many import NO_FACE, Done
-from edge.runtime.bundle import Bundle
-from export.crops import Crops, is_hidden, read_crops
-from export.running import Images
-from training import duplicates, listing
-from training.duplicates import Twins
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.many import NO_FACE, Done
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.crops import Crops, is_hidden, read_crops
+from ostiary.export.running import Images
+from ostiary.training import duplicates, listing
+from ostiary.training.duplicates import Twins
 
 MOST_UNREADABLE = 0.05
 MIN_IMAGES = 2

@@ -18,24 +18,24 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from edge.errors import BundleError, PhotoError
-from export import biases, equalise, graph, running
-from export import table as tables
-from export.crops import Crops
-from export.running import Images
-from export.table import Lesson, Table
-from training import checkpoint
-from training.augment import DOMAINS, augment
-from training.batches import Photos
-from training.data import Faces
-from training.evaluate import eer, embed
-from training.fake_int8 import FakeInt8
-from training.loop import Key, Outcome, Task, Verdict
-from training.losses import Step
-from training.sampling import Rows, batches
-from training.settings import Count, Optimiser, Plan, Stop
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.export import biases, equalise, graph, running
+from ostiary.export import table as tables
+from ostiary.export.crops import Crops
+from ostiary.export.running import Images
+from ostiary.export.table import Lesson, Table
+from ostiary.training import checkpoint
+from ostiary.training.augment import DOMAINS, augment
+from ostiary.training.batches import Photos
+from ostiary.training.data import Faces
+from ostiary.training.evaluate import eer, embed
+from ostiary.training.fake_int8 import FakeInt8
+from ostiary.training.loop import Key, Outcome, Task, Verdict
+from ostiary.training.losses import Step
+from ostiary.training.sampling import Rows, batches
+from ostiary.training.settings import Count, Optimiser, Plan, Stop
 
 Say = Callable[[str], None]
 LEAST_PHOTOS = 256

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.types import Floats, Image
-from export.running import Images
+from ostiary.edge.core.types import Floats, Image
+from ostiary.export.running import Images
 
 SIDE_PX = 32
 WAVES = 16

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.core.preprocess import InputSpec
-from edge.errors import ConfigError
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.errors import ConfigError
 
 LEAST_NORM = 1e-6
 """As in every exported encoder: an all-zero output stays zero and divides by nothing."""

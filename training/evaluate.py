@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edge.core.types import Floats
-from edge.errors import PhotoError
-from export import running
-from export.running import Images
-from training.encoders import Encoder
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.export import running
+from ostiary.export.running import Images
+from ostiary.training.encoders import Encoder
 
 BATCH = 64
 

@@ -9,16 +9,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.metrics import Rate
-from edge.core.types import Floats
-from edge.errors import ConfigError
-from edge.files import as_text, write_atomically
-from edge.runtime.det import Counts
-from export import charts
-from export.pairs import all_pairs, tar_rows
-from export.results import TarRow
-from training.bootstrap import LEAST_PEOPLE, eer_draws
-from training.evaluate import eer
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.files import as_text, write_atomically
+from ostiary.edge.runtime.det import Counts
+from ostiary.export import charts
+from ostiary.export.pairs import all_pairs, tar_rows
+from ostiary.export.results import TarRow
+from ostiary.training.bootstrap import LEAST_PEOPLE, eer_draws
+from ostiary.training.evaluate import eer
 
 EVALUATION = "evaluation.json"
 A_DATA_SET = len(charts.DASHES)

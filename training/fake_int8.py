@@ -17,12 +17,12 @@ import onnx
 import torch
 from torch import Tensor
 
-from edge.core.preprocess import InputSpec
-from edge.core.types import Floats
-from export import equalise, graph, quantize
-from export import table as tables
-from export.table import Table
-from training.onnx_encoder import OnnxEncoder
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.export import equalise, graph, quantize
+from ostiary.export import table as tables
+from ostiary.export.table import Table
+from ostiary.training.onnx_encoder import OnnxEncoder
 
 LEAST, MOST = -128, quantize.MOST
 """Of an activation's codes; a weight's are -127 to 127."""

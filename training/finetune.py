@@ -19,25 +19,25 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from edge.core.metrics import tar_at_fmr
-from edge.errors import ConfigError, PhotoError
-from edge.files import write_atomically
-from edge.runtime.det import Sha256
-from export.running import Images
-from training import checkpoint, data, evaluation, guard, save
-from training.augment import DOMAINS, Augmentation
-from training.batches import Photos
-from training.bootstrap import LEAST_PEOPLE
-from training.data import Faces
-from training.encoders import Encoder
-from training.evaluate import embed
-from training.evaluation import Evaluation
-from training.guard import FMR, Change, Guard, Seen, Views
-from training.learn import Parts
-from training.loop import Key, Task
-from training.losses import Step
-from training.sampling import Rows, batches
-from training.settings import Count, Optimiser, Plan, Share, Stop
+from ostiary.edge.core.metrics import tar_at_fmr
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime.det import Sha256
+from ostiary.export.running import Images
+from ostiary.training import checkpoint, data, evaluation, guard, save
+from ostiary.training.augment import DOMAINS, Augmentation
+from ostiary.training.batches import Photos
+from ostiary.training.bootstrap import LEAST_PEOPLE
+from ostiary.training.data import Faces
+from ostiary.training.encoders import Encoder
+from ostiary.training.evaluate import embed
+from ostiary.training.evaluation import Evaluation
+from ostiary.training.guard import FMR, Change, Guard, Seen, Views
+from ostiary.training.learn import Parts
+from ostiary.training.loop import Key, Task
+from ostiary.training.losses import Step
+from ostiary.training.sampling import Rows, batches
+from ostiary.training.settings import Count, Optimiser, Plan, Share, Stop
 
 RESULT = "finetuning.json"
 AS_THEY_ARE = "as they are"

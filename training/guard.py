@@ -10,15 +10,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.metrics import Pairs, Rate, tar_at_fmr, tar_interval, tar_loss
-from edge.core.types import Floats
-from edge.errors import PhotoError
-from export.pairs import LEAST_IMPOSTORS, all_pairs
-from export.running import Images
-from training.augment import Augmentation, augment
-from training.encoders import Encoder
-from training.evaluate import eer, embed
-from training.loop import Verdict
+from ostiary.edge.core.metrics import Pairs, Rate, tar_at_fmr, tar_interval, tar_loss
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.export.pairs import LEAST_IMPOSTORS, all_pairs
+from ostiary.export.running import Images
+from ostiary.training.augment import Augmentation, augment
+from ostiary.training.encoders import Encoder
+from ostiary.training.evaluate import eer, embed
+from ostiary.training.loop import Verdict
 
 FMR = 1e-3
 """Where the limits count."""

@@ -11,28 +11,28 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge.core.metrics import tar_at_fmr
-from edge.errors import ConfigError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import FLOAT
-from export import running
-from export.crops import Crops
-from export.pairs import LEAST_IMPOSTORS, all_pairs
-from export.running import Images
-from export.sources import learned
-from training import checkpoint, data, encoders, evaluation, losses
-from training.augment import DOMAINS, Augmentation
-from training.batches import Photos, Supervised
-from training.data import Faces
-from training.encoders import Encoder
-from training.evaluate import eer, embed
-from training.evaluation import Evaluation, Part
-from training.loop import Task, Verdict
-from training.losses import Loss
-from training.onnx_encoder import OnnxEncoder
-from training.sampling import PeopleBatches
-from training.settings import Augment, Data, Settings, Start
-from training.spread import Team
+from ostiary.edge.core.metrics import tar_at_fmr
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import FLOAT
+from ostiary.export import running
+from ostiary.export.crops import Crops
+from ostiary.export.pairs import LEAST_IMPOSTORS, all_pairs
+from ostiary.export.running import Images
+from ostiary.export.sources import learned
+from ostiary.training import checkpoint, data, encoders, evaluation, losses
+from ostiary.training.augment import DOMAINS, Augmentation
+from ostiary.training.batches import Photos, Supervised
+from ostiary.training.data import Faces
+from ostiary.training.encoders import Encoder
+from ostiary.training.evaluate import eer, embed
+from ostiary.training.evaluation import Evaluation, Part
+from ostiary.training.loop import Task, Verdict
+from ostiary.training.losses import Loss
+from ostiary.training.onnx_encoder import OnnxEncoder
+from ostiary.training.sampling import PeopleBatches
+from ostiary.training.settings import Augment, Data, Settings, Start
+from ostiary.training.spread import Team
 
 FMR = 1e-3
 """Where TAR is told each epoch, if the pairs are enough to show it."""
@@ -41,7 +41,7 @@ CENTRED_ON = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """The photos, no person in two parts: see `training.settings.Data`."""
+    """The photos, no person in two parts: see `ostiary.training.settings.Data`."""
 
     training: Crops
     choosing: Crops

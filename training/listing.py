@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.adapters.photos import SUFFIXES, is_photo
-from export.crops import inside, is_hidden
+from ostiary.edge.adapters.photos import SUFFIXES, is_photo
+from ostiary.export.crops import inside, is_hidden
 
 NOT_READ = (
     *(".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".gif", ".jfif", ".jp2", ".jxl"),

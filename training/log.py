@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from edge.errors import StoreError
-from edge.files import write_atomically
+from ostiary.edge.errors import StoreError
+from ostiary.edge.files import write_atomically
 
 LOG = "log.jsonl"
 

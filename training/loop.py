@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge.errors import ConfigError
-from training import checkpoint, log
-from training.checkpoint import BEST, FOLDER, LAST, Place, State, Tensors
-from training.log import EpochLine, Line, StepLine
-from training.losses import Step
-from training.sampling import Rows
-from training.settings import Plan
-from training.spread import ALONE, Team
+from ostiary.edge.errors import ConfigError
+from ostiary.training import checkpoint, log
+from ostiary.training.checkpoint import BEST, FOLDER, LAST, Place, State, Tensors
+from ostiary.training.log import EpochLine, Line, StepLine
+from ostiary.training.losses import Step
+from ostiary.training.sampling import Rows
+from ostiary.training.settings import Plan
+from ostiary.training.spread import ALONE, Team
 
 Key = tuple[int, int, int]
 """(seed, epoch, step of the epoch): what all chance of a step is drawn from."""
@@ -37,7 +37,7 @@ Watcher = Callable[[Line], None]
 class Verdict(NamedTuple):
     """How good the encoder is now: the epoch with the lowest `figure` is the best.
 
-    The rest is for the log: see `training.log.EpochLine`.
+    The rest is for the log: see `ostiary.training.log.EpochLine`.
     """
 
     figure: float
@@ -52,7 +52,7 @@ class Task:
 
     `batches(epoch)` are the rows of an epoch's batches; `objective` is lowered over them, `judge`
     asked after each epoch. `head` holds parameters that belong to the loss, such as ArcFace's
-    centres: every process has their whole gradient (see `training.spread`).
+    centres: every process has their whole gradient (see `ostiary.training.spread`).
     """
 
     encoder: nn.Module

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.errors import ConfigError
-from training.mining import Mining, Triplets, choose
+from ostiary.edge.errors import ConfigError
+from ostiary.training.mining import Mining, Triplets, choose
 
 LEAST_SQUARED = 1e-12
 """Below it a distance is taken as its root, 1e-6: the gradient of a root at zero is infinite."""
@@ -108,7 +108,7 @@ class CosineTripletLoss(TripletLoss):
 
     def __init__(self, alpha: float, mining: Mining) -> None:
         super().__init__(2 * alpha, mining)
-        from training.angular_losses import cosine_triplet
+        from ostiary.training.angular_losses import cosine_triplet
 
         self.formula = cosine_triplet(alpha)
 
@@ -175,7 +175,7 @@ class AngularLoss(Loss):
 
     def __init__(self, alpha: float) -> None:
         super().__init__()
-        from training.angular_losses import angular
+        from ostiary.training.angular_losses import angular
 
         self.formula = angular(alpha)
 
@@ -226,7 +226,7 @@ class Kind(NamedTuple):
 def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[Asked], Loss]:
     def build(asked: Asked) -> Loss:
         # Where it is asked for: pytorch-metric-learning brings all of SciPy's statistics along.
-        from training import angular_losses
+        from ostiary.training import angular_losses
 
         formula = angular_losses.cosface if name == "cosface" else angular_losses.arcface
         made = formula(asked.alpha, asked.scale, asked.dim, asked.people, asked.seed)

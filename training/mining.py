@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge.errors import ConfigError
+from ostiary.edge.errors import ConfigError
 
 Mining = Literal["random", "semi-hard", "hardest"]
 NEVER = float("inf")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.runtime.det import Comparison
-from edge.runtime.verifier_file import VerifierFile
+from ostiary.edge.runtime.det import Comparison
+from ostiary.edge.runtime.verifier_file import VerifierFile
 
 MOST_ERROR = 0.05
 MOST_LOST = 0.05

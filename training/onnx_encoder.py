@@ -13,10 +13,10 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge.core.preprocess import InputSpec
-from edge.errors import BundleError
-from export import graph, running
-from training.encoders import Encoder
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.errors import BundleError
+from ostiary.export import graph, running
+from ostiary.training.encoders import Encoder
 
 Attributes = Mapping[str, Any]
 Operator = Callable[[list[Tensor], Attributes], Tensor]

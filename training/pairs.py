@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import PhotoError
-from training.reliability import Rows, Values
+from ostiary.edge.errors import PhotoError
+from ostiary.training.reliability import Rows, Values
 
 MOST_LISTED = 20_000_000
 """To draw without repeats numpy lists all there are; of more the repeats fall away afterwards."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.core.calibration import RULE_OF_30
-from edge.runtime.det import Counts
-from export import charts
-from export.charts import Axis, Chart, Place, Plot
-from training.evaluation import Evaluation, Plane
-from training.log import EpochLine, StepLine
+from ostiary.edge.core.calibration import RULE_OF_30
+from ostiary.edge.runtime.det import Counts
+from ostiary.export import charts
+from ostiary.export.charts import Axis, Chart, Place, Plot
+from ostiary.training.evaluation import Evaluation, Plane
+from ostiary.training.log import EpochLine, StepLine
 
 MOST_POINTS = 300
 """Of a line over the steps: more of them than a chart has pixels hide what they average to."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.metrics import Rate
-from edge.runtime.verifier_file import FMR, Bin
-from export import charts
-from export.charts import Chart, Plot
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.runtime.verifier_file import FMR, Bin
+from ostiary.export import charts
+from ostiary.export.charts import Chart, Plot
 
 BINS = 15
 DRAWS = 200

@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.core.metrics import Rate
-from edge.errors import ConfigError
-from edge.files import write_atomically
-from export import page
-from export.charts import Chart
-from training import evaluation, log, plots
-from training.bootstrap import LEAST_PEOPLE
-from training.evaluation import Evaluation, Evaluations
-from training.log import EpochLine, StepLine
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.files import write_atomically
+from ostiary.export import page
+from ostiary.export.charts import Chart
+from ostiary.training import evaluation, log, plots
+from ostiary.training.bootstrap import LEAST_PEOPLE
+from ostiary.training.evaluation import Evaluation, Evaluations
+from ostiary.training.log import EpochLine, StepLine
 
 REPORT, SETTINGS = "report.html", "settings.toml"
 
@@ -70,7 +70,7 @@ def render(folder: Path) -> str:
     epochs = [line for line in lines if isinstance(line, EpochLine)]
     held = evaluation.read(folder)
     found = outcomes(held)
-    return page.template("training", "run.html.j2").render(
+    return page.template("ostiary.training", "run.html.j2").render(
         name=folder.resolve().name,
         settings=settings,
         data=held.data,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ConfigError, PhotoError
+from ostiary.edge.errors import ConfigError, PhotoError
 
 Rows = NDArray[np.int64]
 

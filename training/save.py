@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edge.core.preprocess import InputSpec
-from edge.files import write_atomically
-from export import graph
-from export.sources import learned, torch_forms
-from export.sources.load import load_source
-from export.sources.spec import EncoderSource
-from training.encoders import Encoder, Stack
-from training.onnx_encoder import OnnxEncoder
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.files import write_atomically
+from ostiary.export import graph
+from ostiary.export.sources import learned, torch_forms
+from ostiary.export.sources.load import load_source
+from ostiary.export.sources.spec import EncoderSource
+from ostiary.training.encoders import Encoder, Stack
+from ostiary.training.onnx_encoder import OnnxEncoder
 
 ENCODER, DESCRIPTION = "encoder.onnx", "encoder.toml"
 

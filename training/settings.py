@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge.errors import ConfigError
-from training.mining import Mining
+from ostiary.edge.errors import ConfigError
+from ostiary.training.mining import Mining
 
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Share = Annotated[float, Meta(gt=0, lt=1)]

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import Parameter
 
-from edge.cli.console import BAD_INPUT
-from edge.errors import ConfigError, OstiaryError, StoreError
-from training.sampling import Rows
+from ostiary.edge.cli.console import BAD_INPUT
+from ostiary.edge.errors import ConfigError, OstiaryError, StoreError
+from ostiary.training.sampling import Rows
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def joined() -> Iterator[Team]:
 
     What ends them all is told by `told` or `together`, and so the first process says it alone.
 
-    Example: `torchrun --nproc-per-node 2 -m training fit settings.toml ...`
+    Example: `torchrun --nproc-per-node 2 -m ostiary.training fit settings.toml ...`
     """
     if not distributed.is_torchelastic_launched():
         yield ALONE

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.core.calibration import count_scores
-from edge.core.types import Floats
-from edge.core.verifier import Verifier, probability
-from edge.errors import PhotoError
-from edge.runtime import verifier_file
-from edge.runtime.det import Counts
-from edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
-from training import reliability
-from training.pairs import Pairs, pairs_of
-from training.reliability import Ranking, Rows, Values
+from ostiary.edge.core.calibration import count_scores
+from ostiary.edge.core.types import Floats
+from ostiary.edge.core.verifier import Verifier, probability
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.det import Counts
+from ostiary.edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
+from ostiary.training import reliability
+from ostiary.training.pairs import Pairs, pairs_of
+from ostiary.training.reliability import Ranking, Rows, Values
 
 GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
 """Of logits. Beyond 30 a probability in float64 tells no two of them apart any more."""

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.adapters.pictures import Watchfulness, checked
-from edge.adapters.sources import Source
-from edge.config import Camera
-from edge.core.types import Frame, Image
-from edge.errors import OstiaryError
+from ostiary.edge.adapters.pictures import Watchfulness, checked
+from ostiary.edge.adapters.sources import Source
+from ostiary.edge.config import Camera
+from ostiary.edge.core.types import Frame, Image
+from ostiary.edge.errors import OstiaryError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
 """From the start of one attempt to the next. An event within 5 s of a fault and a picture within

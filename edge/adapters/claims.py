@@ -11,7 +11,7 @@ import tty
 from pathlib import Path
 from typing import Protocol
 
-from edge.errors import ConfigError
+from ostiary.edge.errors import ConfigError
 
 MAX_LINE = 128
 FORMS = "line:PATH for a serial port, FIFO or file, or evdev:/dev/input/eventN"

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from typing import Protocol
 
-from edge.errors import ConfigError, DoorError
+from ostiary.edge.errors import ConfigError, DoorError
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.adapters.sqlite import atomic, connect
-from edge.errors import StoreError
+from ostiary.edge.adapters.sqlite import atomic, connect
+from ostiary.edge.errors import StoreError
 
 MIGRATIONS = (
     """

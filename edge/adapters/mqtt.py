@@ -17,11 +17,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.adapters.journal import Entry, Journal
-from edge.adapters.mqtt_outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
-from edge.adapters.mqtt_properties import SESSION_S, answering, asked, connecting, options
-from edge.config import Mqtt
-from edge.errors import ConfigError
+from ostiary.edge.adapters.journal import Entry, Journal
+from ostiary.edge.adapters.mqtt_outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
+from ostiary.edge.adapters.mqtt_properties import SESSION_S, answering, asked, connecting, options
+from ostiary.edge.config import Mqtt
+from ostiary.edge.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from edge.adapters.journal import Entry, Journal
+from ostiary.edge.adapters.journal import Entry, Journal
 
 WINDOW = 10
 """Entries under way at once: half of what Mosquitto takes, so that state and events find room."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from edge.adapters.sqlite import atomic, connect
-from edge.errors import StoreError
+from ostiary.edge.adapters.sqlite import atomic, connect
+from ostiary.edge.errors import StoreError
 
 MIGRATIONS = (
     """

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.core.types import Image
-from edge.errors import PhotoError
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import PhotoError
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.types import Image
-from edge.errors import CameraError
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import CameraError
 
 SAMPLE_STEP = 8
 FLAT_S = 2.0

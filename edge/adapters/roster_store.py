@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.adapters.sqlite import BUSY_S, atomic, connect
-from edge.errors import StoreError
+from ostiary.edge.adapters.sqlite import BUSY_S, atomic, connect
+from ostiary.edge.errors import StoreError
 
 MIGRATIONS = (
     """

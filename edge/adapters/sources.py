@@ -14,10 +14,10 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 
-from edge.adapters.photos import is_photo, read_photo
-from edge.config import Camera
-from edge.core.types import Image
-from edge.errors import CameraError
+from ostiary.edge.adapters.photos import is_photo, read_photo
+from ostiary.edge.config import Camera
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import CameraError
 
 # What fails here is reported as an event; OpenCV would add a line at every attempt.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

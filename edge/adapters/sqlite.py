@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edge.errors import StoreError
+from ostiary.edge.errors import StoreError
 
 BUSY_S = 10.0
 """How long another process that holds a database is waited for."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.adapters.sqlite import atomic, connect
-from edge.core.types import Floats, Template
-from edge.errors import StoreError
+from ostiary.edge.adapters.sqlite import atomic, connect
+from ostiary.edge.core.types import Floats, Template
+from ostiary.edge.errors import StoreError
 
 MIGRATIONS = (
     """

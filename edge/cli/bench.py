@@ -14,15 +14,15 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from edge import compare as encoders
-from edge.adapters import photos
-from edge.cli.console import err, out, print_json
-from edge.core.matching import Gallery
-from edge.core.types import Floats, Image
-from edge.pipeline import Pipeline, open_pipeline
-from edge.reporter import memory_mb
-from edge.runtime import bundle as bundles
-from edge.runtime.backends import CPU
+from ostiary.edge import compare as encoders
+from ostiary.edge.adapters import photos
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.types import Floats, Image
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.reporter import memory_mb
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.backends import CPU
 
 STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128

@@ -9,14 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import err, new_app, out, print_json
-from edge.errors import BundleError
-from edge.install import install
-from edge.runtime import bundle as bundles
-from edge.runtime import golden
-from edge.runtime.bundle import Bundle
-from edge.runtime.golden import Proven
-from edge.runtime.signature import read_keys
+from ostiary.edge.cli.console import err, new_app, out, print_json
+from ostiary.edge.errors import BundleError
+from ostiary.edge.install import install
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.golden import Proven
+from ostiary.edge.runtime.signature import read_keys
 
 Folder = Annotated[Path | None, typer.Option("--keys", help="The folder of trusted .pub files.")]
 Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge import __version__
-from edge.errors import OstiaryError
-from edge.files import as_text
+from ostiary import __version__
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.files import as_text
 
 BAD_INPUT = 2
 INTERRUPTED = 130

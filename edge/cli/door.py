@@ -12,18 +12,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge import annotate
-from edge.adapters import logs, systemd
-from edge.adapters.claims import ClaimSource
-from edge.adapters.door import make_door
-from edge.adapters.sources import check_url
-from edge.cli.console import BAD_INPUT, err, out, print_json
-from edge.config import Config, load_config
-from edge.core.types import Decision, Frame
-from edge.daemon import Daemon
-from edge.errors import OstiaryError
-from edge.observer import Sighting
-from edge.stopping import Stopping
+from ostiary.edge import annotate
+from ostiary.edge.adapters import logs, systemd
+from ostiary.edge.adapters.claims import ClaimSource
+from ostiary.edge.adapters.door import make_door
+from ostiary.edge.adapters.sources import check_url
+from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json
+from ostiary.edge.config import Config, load_config
+from ostiary.edge.core.types import Decision, Frame
+from ostiary.edge.daemon import Daemon
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.observer import Sighting
+from ostiary.edge.stopping import Stopping
 
 log = logging.getLogger("ostiary")
 

@@ -11,16 +11,16 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from edge.adapters.photos import read_photo
-from edge.cli.console import err, out, print_json, progress
-from edge.core.calibration import threshold
-from edge.core.types import Floats, Image
-from edge.core.verifier import probability
-from edge.errors import PhotoError
-from edge.files import write_atomically
-from edge.many import NO_FACE, PhotoResult, embed_photos
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime import bundle as bundles
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.cli.console import err, out, print_json, progress
+from ostiary.edge.core.calibration import threshold
+from ostiary.edge.core.types import Floats, Image
+from ostiary.edge.core.verifier import probability
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.many import NO_FACE, PhotoResult, embed_photos
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime import bundle as bundles
 
 BundleDir = Annotated[Path, typer.Option("--bundle", help="A bundle directory.")]
 Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]

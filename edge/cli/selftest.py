@@ -12,11 +12,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import err, out, print_json
-from edge.errors import ConfigError
-from edge.files import write_atomically
-from edge.selftest.report import Report, Verdict
-from edge.selftest.run import selftest as run_selftest
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.selftest.report import Report, Verdict
+from ostiary.edge.selftest.run import selftest as run_selftest
 
 FAILED = 1
 COLOURS = {

@@ -11,21 +11,21 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge import remote
-from edge.adapters.photos import read_photo
-from edge.adapters.store import Store
-from edge.cli.console import err, out, print_json
-from edge.config import Config, load_config
-from edge.core import policy, quality
-from edge.core.pad import Presentation
-from edge.core.types import SUBJECT
-from edge.enrollment import enroll as make_template
-from edge.errors import ConfigError, PhotoError, StoreError
-from edge.models import open_models
-from edge.observer import Observer
-from edge.pipeline import Pipeline
-from edge.state_dir import STORE
-from edge.wire import utc
+from ostiary.edge import remote
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.config import Config, load_config
+from ostiary.edge.core import policy, quality
+from ostiary.edge.core.pad import Presentation
+from ostiary.edge.core.types import SUBJECT
+from ostiary.edge.enrollment import enroll as make_template
+from ostiary.edge.errors import ConfigError, PhotoError, StoreError
+from ostiary.edge.models import open_models
+from ostiary.edge.observer import Observer
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.state_dir import STORE
+from ostiary.edge.wire import utc
 
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
 Subject = Annotated[str, typer.Option("--subject", help="An opaque id: a-z, 0-9 and -.")]

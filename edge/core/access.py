@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from edge.core.types import Reason
+from ostiary.edge.core.types import Reason
 
 DAY_MIN = 24 * 60
 EVERY_DAY = 0b111_1111

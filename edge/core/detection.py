@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge.core.types import Floats
+from ostiary.edge.core.types import Floats
 
 GROUPS = ((37, 38, 40, 41), (43, 44, 46, 47), (30,), (48, 60), (54, 64))
 """Of 68 points: the right eye, the left eye, the nose tip, the right and left mouth corner."""

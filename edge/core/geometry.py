@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.types import Floats, Image
+from ostiary.edge.core.types import Floats, Image
 
 ARCFACE_112 = np.array(
     [

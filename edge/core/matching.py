@@ -9,8 +9,8 @@ import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
-from edge.core.types import Candidate, Floats
-from edge.core.verifier import Verifier
+from ostiary.edge.core.types import Candidate, Floats
+from ostiary.edge.core.verifier import Verifier
 
 BLOCK = 1024
 """Rows whose best score is taken together when the bar for a re-rank is set."""

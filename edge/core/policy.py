@@ -8,8 +8,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TypeVar
 
-from edge.core.pad import Presentation
-from edge.core.types import Candidate, Decision, Outcome, Reason
+from ostiary.edge.core.pad import Presentation
+from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

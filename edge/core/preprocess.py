@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from edge.core.types import Floats, Image
+from ostiary.edge.core.types import Floats, Image
 
 CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
 

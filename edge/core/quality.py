@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.core.types import Face, Floats, Image
+from ostiary.edge.core.types import Face, Floats, Image
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.core import geometry
-from edge.core.types import Face, Floats, Probe
+from ostiary.edge.core import geometry
+from ostiary.edge.core.types import Face, Floats, Probe
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.types import Floats
+from ostiary.edge.core.types import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from edge.roster.record import Head
-from edge.roster.replica import State
+from ostiary.edge.roster.record import Head
+from ostiary.edge.roster.replica import State
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
 """Messages under way at once: the first fits a broker that queues 100, the largest one that queues

@@ -9,9 +9,9 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge.core.access import Rights, Span
-from edge.core.types import SUBJECT
-from edge.errors import SealError
+from ostiary.edge.core.access import Rights, Span
+from ostiary.edge.core.types import SUBJECT
+from ostiary.edge.errors import SealError
 
 SHARDS = 256
 """Fixed: at a million subjects an index is still 140 kB, and a head is never above 6 kB."""
@@ -32,7 +32,7 @@ class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class Hours(Body, frozen=True):
-    """A span of the schedule; see `edge.core.access.Span`."""
+    """A span of the schedule; see `ostiary.edge.core.access.Span`."""
 
     days: Annotated[int, Meta(ge=1, le=127)]
     start_min: Minute

@@ -9,7 +9,7 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.secret import SecretBox
 from nacl.signing import SigningKey, VerifyKey
 
-from edge.errors import SealError
+from ostiary.edge.errors import SealError
 
 VERSION = b"\x01"
 PURPOSE = b"ostiary sealed message 1\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import BackendError
-from edge.runtime.runner import Backend
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.runner import Backend
 
 CPU = ("openvino", "onnxruntime")
 AUTO = ("tensorrt", *CPU)
@@ -58,17 +58,17 @@ def backends(
 def _make(name: str, threads: int, cache: Path | None, engines: Path | None) -> Backend:
     # Imported here: a device has one of these installed, not all.
     if name == "tensorrt":
-        from edge.runtime.trt import TensorRtBackend
+        from ostiary.edge.runtime.trt import TensorRtBackend
 
         if engines is None:
             raise BackendError("no folder of engines was given", "run it with a profile")
         return TensorRtBackend(engines)
     if name in ("openvino", "openvino-f32"):
-        from edge.runtime.ovino import OpenVinoBackend
+        from ostiary.edge.runtime.ovino import OpenVinoBackend
 
         return OpenVinoBackend(threads, cache, "f32" if name.endswith("f32") else None)
     if name == "onnxruntime":
-        from edge.runtime.onnxrt import OnnxRuntimeBackend
+        from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(threads)
     raise BackendError(f"unknown backend {name!r}", f"one of auto, {', '.join(AUTO)}")

@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.calibration import DetCurve
-from edge.core.preprocess import InputSpec
-from edge.errors import BundleError
-from edge.runtime import signature, verifier_file
-from edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
-from edge.runtime.signature import SIGNATURE, Keys
-from edge.runtime.verifier_file import VERIFIER, VerifierFile
+from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import signature, verifier_file
+from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
+from ostiary.edge.runtime.signature import SIGNATURE, Keys
+from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
 
 SCHEMA = 2
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"

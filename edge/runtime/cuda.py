@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edge.core.types import Floats
-from edge.errors import BackendError
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError
 
 BINDINGS = "pip install 'ostiary[jetson]' (pycuda) or 'ostiary[jetson-wheels]' (cuda-python)"
 DRIVER = "install the driver, or JetPack"

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.calibration import DetCurve
-from edge.errors import BundleError
+from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.errors import BundleError
 
 DET_CURVE = "det_curve.json"
 MIN_IMPOSTORS = 30_000

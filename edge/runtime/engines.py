@@ -12,8 +12,8 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from edge.errors import BackendError
-from edge.runtime.det import Sha256
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.det import Sha256
 
 SCHEMA = 1
 FOLDER, REPORT = "engines", "engines.json"

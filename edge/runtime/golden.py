@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.preprocess import to_embedding, to_tensor
-from edge.core.types import Floats
-from edge.errors import BackendError
-from edge.runtime.backends import backends
-from edge.runtime.bundle import FLOAT, INT8, Bundle, ModelEntry
-from edge.runtime.runner import Backend, Runner
+from ostiary.edge.core.preprocess import to_embedding, to_tensor
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.backends import backends
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle, ModelEntry
+from ostiary.edge.runtime.runner import Backend, Runner
 
 Arrays = dict[str, NDArray[np.generic]]
 

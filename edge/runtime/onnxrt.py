@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from edge.errors import BackendError
-from edge.runtime.bundle import ModelEntry
-from edge.runtime.runner import Tensors
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.runner import Tensors
 
 onnxruntime.disable_telemetry_events()
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-from edge.errors import BackendError
-from edge.runtime.bundle import ModelEntry
-from edge.runtime.runner import Tensors
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.runner import Tensors
 
 
 class OpenVinoBackend:

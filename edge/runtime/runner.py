@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from edge.core.types import Floats
-from edge.runtime.bundle import ModelEntry
+from ostiary.edge.core.types import Floats
+from ostiary.edge.runtime.bundle import ModelEntry
 
 Tensors = dict[str, Floats]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from edge.errors import BundleError
+from ostiary.edge.errors import BundleError
 
 SIGNATURE = "SIGNATURE"
 SUFFIX = ".pub"

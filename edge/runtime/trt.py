@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.core.types import Floats
-from edge.errors import BackendError
-from edge.runtime import engines
-from edge.runtime.bundle import ModelEntry
-from edge.runtime.cuda import Cuda, open_cuda
-from edge.runtime.engines import Place
-from edge.runtime.runner import Tensors
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.cuda import Cuda, open_cuda
+from ostiary.edge.runtime.engines import Place
+from ostiary.edge.runtime.runner import Tensors
 
 if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by name
     import tensorrt

@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edge.core.calibration import DetCurve, threshold
-from edge.core.metrics import Rate
-from edge.core.verifier import Verifier
-from edge.errors import BundleError
-from edge.runtime.det import Comparison, Counts, Sha256, curve_of
+from ostiary.edge.core.calibration import DetCurve, threshold
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.core.verifier import Verifier
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.det import Comparison, Counts, Sha256, curve_of
 
 VERIFIER = "verifier.json"
 SCHEMA = 1

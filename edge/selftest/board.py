@@ -6,8 +6,8 @@ import platform
 import re
 from pathlib import Path
 
-from edge.selftest.places import Ask, ask, text
-from edge.selftest.report import Check, ok, warn
+from ostiary.edge.selftest.places import Ask, ask, text
+from ostiary.edge.selftest.report import Check, ok, warn
 
 NAME = "board"
 OLDEST_L4T = 36

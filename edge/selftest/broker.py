@@ -16,12 +16,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge.adapters.mqtt import secure, without_delay
-from edge.config import Config, Mqtt
-from edge.selftest.door import LOOPBACK, Door
-from edge.selftest.models import quantiles
-from edge.selftest.report import Check, fail, judged, skipped
-from edge.wire import Topics
+from ostiary.edge.adapters.mqtt import secure, without_delay
+from ostiary.edge.config import Config, Mqtt
+from ostiary.edge.selftest.door import LOOPBACK, Door
+from ostiary.edge.selftest.models import quantiles
+from ostiary.edge.selftest.report import Check, fail, judged, skipped
+from ostiary.edge.wire import Topics
 
 NAME = "broker"
 ANSWER_S = 5.0

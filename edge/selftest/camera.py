@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.adapters.camera import CameraReader
-from edge.adapters.sources import check_url, open_source
-from edge.config import LIVE, Camera
-from edge.core.types import Frame, Image
-from edge.errors import BackendError, BundleError, CameraError
-from edge.selftest import models, state
-from edge.selftest.door import Door
-from edge.selftest.report import Check, fail, judged, skipped
+from ostiary.edge.adapters.camera import CameraReader
+from ostiary.edge.adapters.sources import check_url, open_source
+from ostiary.edge.config import LIVE, Camera
+from ostiary.edge.core.types import Frame, Image
+from ostiary.edge.errors import BackendError, BundleError, CameraError
+from ostiary.edge.selftest import models, state
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.report import Check, fail, judged, skipped
 
 NAME = "camera"
 WAIT_S, FIRST_FRAME_S, LOOK_EVERY_S = 0.1, 12.0, 0.2

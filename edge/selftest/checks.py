@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from edge.errors import OstiaryError
-from edge.selftest import (
+from ostiary.edge.errors import OstiaryError
+from ostiary.edge.selftest import (
     board,
     broker,
     camera,
@@ -24,8 +24,8 @@ from edge.selftest import (
     state,
     versions,
 )
-from edge.selftest.door import Door, open_door
-from edge.selftest.report import Check, fail
+from ostiary.edge.selftest.door import Door, open_door
+from ostiary.edge.selftest.report import Check, fail
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edge.selftest.places import Ask, ask
-from edge.selftest.report import Check, fail, ok, skipped, warn
+from ostiary.edge.selftest.places import Ask, ask
+from ostiary.edge.selftest.report import Check, fail, ok, skipped, warn
 
 NAME = "clock"
 EARLIEST_YEAR, LATEST_YEAR = 2025, 2100

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.selftest.door import Door
-from edge.selftest.models import quantiles
-from edge.selftest.places import text
-from edge.selftest.report import Check, fail, judged, skipped
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.models import quantiles
+from ostiary.edge.selftest.places import text
+from ostiary.edge.selftest.report import Check, fail, judged, skipped
 
 NAME = "disk"
 WRITES, WRITE_BYTES, WRITES_S = 100, 4096, 3.0

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.config import BundleChoice, Camera, Config, Device, State, load_config
-from edge.runtime import engines
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.runtime import engines
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PRIVATE = re.compile(r"\b(?:location|uri|user-id|user-pw|proxy\S*)=(\"[^\"]*\"|\S+)")

@@ -9,16 +9,16 @@ from typing import Literal, get_args
 
 import msgspec
 
-from edge.errors import BackendError
-from edge.runtime import engines
-from edge.runtime.backends import CPU
-from edge.runtime.bundle import Bundle
-from edge.runtime.cuda import open_cuda
-from edge.runtime.engines import Place, Precision
-from edge.runtime.trt import load_tensorrt, place_of
-from edge.selftest import models, versions
-from edge.selftest.door import Door
-from edge.selftest.report import Check, fail, ok, skipped, warn
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.backends import CPU
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.cuda import open_cuda
+from ostiary.edge.runtime.engines import Place, Precision
+from ostiary.edge.runtime.trt import load_tensorrt, place_of
+from ostiary.edge.selftest import models, versions
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.report import Check, fail, ok, skipped, warn
 
 NAME = "engines"
 BUILD = "ostiary-export engine builds them on this device"

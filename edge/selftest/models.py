@@ -11,21 +11,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.adapters import photos
-from edge.config import Quality
-from edge.core.policy import Mode
-from edge.core.types import Floats, Frame
-from edge.errors import BackendError, BundleError
-from edge.observer import Observer
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime import golden
-from edge.runtime.bundle import Bundle
-from edge.runtime.signature import read_keys
-from edge.selftest import state, thermal, versions
-from edge.selftest.door import Door
-from edge.selftest.report import Check, fail, judged, ok, skipped, warn
-from edge.selftest.thermal import Thermal
+from ostiary.edge.adapters import photos
+from ostiary.edge.config import Quality
+from ostiary.edge.core.policy import Mode
+from ostiary.edge.core.types import Floats, Frame
+from ostiary.edge.errors import BackendError, BundleError
+from ostiary.edge.observer import Observer
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.selftest import state, thermal, versions
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
+from ostiary.edge.selftest.thermal import Thermal
 
 BUNDLE, GOLDEN, LATENCY = "bundle", "golden vectors", "latency"
 BACKENDS = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}

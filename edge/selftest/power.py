@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge.selftest import thermal
-from edge.selftest.places import Ask, ask
-from edge.selftest.report import Check, judged, skipped
-from edge.selftest.thermal import Thermal
+from ostiary.edge.selftest import thermal
+from ostiary.edge.selftest.places import Ask, ask
+from ostiary.edge.selftest.report import Check, judged, skipped
+from ostiary.edge.selftest.thermal import Thermal
 
 NAME = "power"
 _MODE = re.compile(r"NV Power Mode:\s*(\S+)\s*(\d+)?")

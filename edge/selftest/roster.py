@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge.remote import open_keys
-from edge.runtime.signature import read_keys
-from edge.selftest.door import Door
-from edge.selftest.report import Check, ok, skipped
+from ostiary.edge.remote import open_keys
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.report import Check, ok, skipped
 
 NAME = "roster"
 

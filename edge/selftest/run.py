@@ -8,19 +8,28 @@ from pathlib import Path
 
 import msgspec
 
-from edge import __version__
-from edge.selftest import isolated
-from edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, Task
-from edge.selftest.door import open_door, secrets
-from edge.selftest.models import BUNDLE
-from edge.selftest.report import SCHEMA, Check, Report, Verdict, fail, skipped, without, worst
-from edge.wire import utc
+from ostiary import __version__
+from ostiary.edge.selftest import isolated
+from ostiary.edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, Task
+from ostiary.edge.selftest.door import open_door, secrets
+from ostiary.edge.selftest.models import BUNDLE
+from ostiary.edge.selftest.report import (
+    SCHEMA,
+    Check,
+    Report,
+    Verdict,
+    fail,
+    skipped,
+    without,
+    worst,
+)
+from ostiary.edge.wire import utc
 
 LIMIT_S = 90.0
 """A board that is busy or cold takes long to load its models; a check that hangs ends here."""
 # `_exit`, since OpenCV aborts where a camera's thread is in it at the interpreter's end.
 CODE = """
-from edge.selftest.checks import run_one
+from ostiary.edge.selftest.checks import run_one
 run_one(sys.stdin.buffer.read(), answer)
 os._exit(0)
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.selftest.places import Ask, ask
-from edge.selftest.report import Check, fail, judged, skipped
+from ostiary.edge.selftest.places import Ask, ask
+from ostiary.edge.selftest.report import Check, fail, judged, skipped
 
 NAME = "service"
 DAEMON, ENGINE = "ostiary.service", "ostiary-engine.service"

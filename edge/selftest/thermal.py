@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge.selftest.places import number, text
+from ostiary.edge.selftest.places import number, text
 
 HOT_C = 85.0
 """Where a zone names no temperature of its own at which it is cooled by going slower."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from edge import __version__
-from edge.selftest import isolated
-from edge.selftest.places import text
-from edge.selftest.report import Check, judged
+from ostiary import __version__
+from ostiary.edge.selftest import isolated
+from ostiary.edge.selftest.places import text
+from ostiary.edge.selftest.report import Check, judged
 
 NAME = "versions"
 ABSENT = "absent"
@@ -36,7 +36,7 @@ PARTS = {
 _IMPORT = "import {0}; answer.write(str({0}.__version__).encode())"
 _DEVICE = """
 import msgspec
-from edge.runtime.cuda import open_cuda
+from ostiary.edge.runtime.cuda import open_cuda
 cuda = open_cuda()
 answer.write(msgspec.json.encode({"binding": cuda.binding, "device": cuda.device}))
 """

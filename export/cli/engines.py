@@ -10,19 +10,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import err, out, print_json
-from edge.config import load_config
-from edge.errors import ConfigError, OstiaryError
-from edge.runtime import bundle as bundles
-from edge.runtime import engines
-from edge.runtime.backends import CPU
-from edge.runtime.bundle import Bundle
-from edge.runtime.engines import Header
-from edge.runtime.signature import read_keys
-from export.engine import target as boards
-from export.engine.make import Made, Wish, make, needed
-from export.engine.order import RTX, TENSORRT, Probe, Step
-from export.engine.workshop import Apart
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.config import load_config
+from ostiary.edge.errors import ConfigError, OstiaryError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.backends import CPU
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.engines import Header
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.export.engine import target as boards
+from ostiary.export.engine.make import Made, Wish, make, needed
+from ostiary.export.engine.order import RTX, TENSORRT, Probe, Step
+from ostiary.export.engine.workshop import Apart
 
 FAILED, NOT_NEEDED = 1, 3
 MOST_OF_MEMORY = 0.55

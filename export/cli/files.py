@@ -9,19 +9,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.adapters.photos import decode
-from edge.cli.console import out, print_json
-from edge.errors import BundleError, OstiaryError
-from edge.pipeline import open_pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime import signature
-from edge.runtime.bundle import FLOAT, Bundle
-from edge.runtime.signature import SIGNATURE
-from export import audit as audits
-from export import finish, pack, readings, rtx, signing
-from export.cli.making import FAILED, Json, Key, stages
-from export.crops import read_crops
-from export.results import Reading
+from ostiary.edge.adapters.photos import decode
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.errors import BundleError, OstiaryError
+from ostiary.edge.pipeline import open_pipeline
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import FLOAT, Bundle
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export import audit as audits
+from ostiary.export import finish, pack, readings, rtx, signing
+from ostiary.export.cli.making import FAILED, Json, Key, stages
+from ostiary.export.crops import read_crops
+from ostiary.export.results import Reading
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 

@@ -11,20 +11,20 @@ import onnx
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, print_json, progress
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from export import evaluate as evaluation
-from export import gate as gates
-from export import running, sensitivity
-from export.cli import tables
-from export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
-from export.crops import Crops, data_set_name, read_crops
-from export.finish import finish, read_measured
-from export.results import USUAL, Limits, OpenSetRow, TarRow
-from export.sources import learned
-from export.staging import copied
+from ostiary.edge.cli.console import err, print_json, progress
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.export import evaluate as evaluation
+from ostiary.export import gate as gates
+from ostiary.export import running, sensitivity
+from ostiary.export.cli import tables
+from ostiary.export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
+from ostiary.export.crops import Crops, data_set_name, read_crops
+from ostiary.export.finish import finish, read_measured
+from ostiary.export.results import USUAL, Limits, OpenSetRow, TarRow
+from ostiary.export.sources import learned
+from ostiary.export.staging import copied
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]

@@ -12,17 +12,17 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, out, print_json
-from edge.errors import ConfigError
-from edge.runtime.bundle import INT8, Bundle
-from edge.runtime.signature import SIGNATURE
-from export import build as builder
-from export import finish
-from export import recipe as recipes
-from export.options import Options
-from export.ranges import THRESHOLDS
-from export.results import USUAL, Limits
-from export.table import Method
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.runtime.bundle import INT8, Bundle
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export import build as builder
+from ostiary.export import finish
+from ostiary.export import recipe as recipes
+from ostiary.export.options import Options
+from ostiary.export.ranges import THRESHOLDS
+from ostiary.export.results import USUAL, Limits
+from ostiary.export.table import Method
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Key = Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import err, out
-from edge.core.metrics import Rate
-from export.crops import Crops
-from export.results import Gate, Layers, OpenSetRow, TarRow
+from ostiary.edge.cli.console import err, out
+from ostiary.edge.core.metrics import Rate
+from ostiary.export.crops import Crops
+from ostiary.export.results import Gate, Layers, OpenSetRow, TarRow
 
 TITLES = {
     "float_float": "float / float",

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import BackendError, BundleError
-from edge.files import write_atomically
-from edge.runtime.trt import make_logger
-from export.engine import dialect
-from export.engine.dialect import Heard
-from export.engine.order import Build, Built
+from ostiary.edge.errors import BackendError, BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime.trt import make_logger
+from ostiary.export.engine import dialect
+from ostiary.export.engine.dialect import Heard
+from ostiary.export.engine.order import Build, Built
 
 if TYPE_CHECKING:
     import tensorrt

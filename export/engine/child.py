@@ -14,13 +14,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge.errors import BackendError, OstiaryError
-from edge.runtime import golden
-from edge.runtime.cuda import open_cuda
-from edge.runtime.engines import Place, Proof
-from edge.runtime.trt import TensorRtBackend, load_tensorrt, make_logger, place_of
-from export.engine import builder, dialect, inspect
-from export.engine.order import RTX, Answer, Build, Here, Order, Probe, Prove, Proven, Refusal
+from ostiary.edge.errors import BackendError, OstiaryError
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.cuda import open_cuda
+from ostiary.edge.runtime.engines import Place, Proof
+from ostiary.edge.runtime.trt import TensorRtBackend, load_tensorrt, make_logger, place_of
+from ostiary.export.engine import builder, dialect, inspect
+from ostiary.export.engine.order import (
+    RTX,
+    Answer,
+    Build,
+    Here,
+    Order,
+    Probe,
+    Prove,
+    Proven,
+    Refusal,
+)
 
 _PR_SET_PDEATHSIG = 1
 Say = Callable[[Answer], None]

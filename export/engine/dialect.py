@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edge.runtime.engines import Precision
-from export.engine.order import Step
+from ostiary.edge.runtime.engines import Precision
+from ostiary.export.engine.order import Step
 
 if TYPE_CHECKING:
     import tensorrt

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edge.runtime.engines import Layers
+from ostiary.edge.runtime.engines import Layers
 
 COPIES = ("Reformat", "Constant", "NoOp", "Shape")
 """Layers that compute nothing."""

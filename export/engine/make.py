@@ -11,13 +11,13 @@ from typing import get_args
 
 import msgspec
 
-from edge.errors import BackendError, OstiaryError
-from edge.files import alone, write_atomically
-from edge.runtime import engines
-from edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
-from edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
-from export.engine.order import Build, Here, Probe, Prove, Proven, Step
-from export.engine.workshop import PassingError, Workshop
+from ostiary.edge.errors import BackendError, OstiaryError
+from ostiary.edge.files import alone, write_atomically
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
+from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
+from ostiary.export.engine.order import Build, Here, Probe, Prove, Proven, Step
+from ostiary.export.engine.workshop import PassingError, Workshop
 
 PLAN = ".plan"
 """What a build in progress writes; a file of this ending is nothing that counts."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from edge.runtime.bundle import ModelEntry
-from edge.runtime.engines import Layers, Place, Precision, Proof
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.engines import Layers, Place, Precision, Proof
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from edge.errors import BackendError
+from ostiary.edge.errors import BackendError
 
 BOARDS = {
     "jetson-nano": "sm_53",

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from edge.errors import BackendError, BundleError
-from export.engine.order import (
+from ostiary.edge.errors import BackendError, BundleError
+from ostiary.export.engine.order import (
     Answer,
     Build,
     Built,
@@ -29,7 +29,7 @@ from export.engine.order import (
 
 CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-    " from export.engine.child import main; main()"
+    " from ostiary.export.engine.child import main; main()"
 )
 """It imports what its parent does, and nothing from the current directory."""
 LONGEST_S = {Probe: 120.0, Build: 1800.0, Prove: 300.0}

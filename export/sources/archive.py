@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge.errors import BundleError
+from ostiary.edge.errors import BundleError
 
 PICKLE = (
     'give it as source = "package.module:factory" with state = a file of'

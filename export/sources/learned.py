@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from edge.errors import ConfigError, PhotoError
-from edge.runtime.bundle import Bundle
-from export.crops import Crops
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.crops import Crops
 
 FILE = "learned.json"
 """The list's name in a run's folder and in a bundle: a JSON list of ids, as `Crops.photos` are."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edge.errors import BundleError, ConfigError
-from export.sources import graph as graphs
-from export.sources import onnx_file, pair, ports, proof, tidy, torch_forms
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError, ConfigError
+from ostiary.export.sources import graph as graphs
+from ostiary.export.sources import onnx_file, pair, ports, proof, tidy, torch_forms
+from ostiary.export.sources.spec import EncoderSource
 
 SCRIPTS = (".pt", ".ts", ".torchscript")
 FORMS = f".onnx, .pt2, {', '.join(SCRIPTS)}, or package.module:factory"

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.errors import BundleError, ConfigError
-from export.sources import archive
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError, ConfigError
+from ostiary.export.sources import archive
+from ostiary.export.sources.spec import EncoderSource
 
 SHOWN = 3
 """Keys of a state dict that a message names."""

@@ -8,8 +8,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, defs, external_data_helper, inliner
 
-from edge.errors import BundleError
-from export.sources import graph as graphs
+from ostiary.edge.errors import BundleError
+from ostiary.export.sources import graph as graphs
 
 STANDARD = ("", "ai.onnx")
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.errors import BundleError
-from export.sources import graph as graphs
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError
+from ostiary.export.sources import graph as graphs
+from ostiary.export.sources.spec import EncoderSource
 
 BATCH = "n"
 

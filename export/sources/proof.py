@@ -10,10 +10,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edge.errors import BundleError
-from edge.runtime.onnxrt import FAILURES
-from export.sources import graph as graphs
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.onnxrt import FAILURES
+from ostiary.export.sources import graph as graphs
+from ostiary.export.sources.spec import EncoderSource
 
 MAX_DIFFERENCE = 1e-4
 """Allowed between two runtimes, for outputs up to 1; of larger ones, this fraction."""

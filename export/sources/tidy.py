@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx
 from onnx import version_converter
 
-from edge.errors import BundleError
-from export.sources import graph as graphs
-from export.sources.onnx_file import OLDEST
+from ostiary.edge.errors import BundleError
+from ostiary.export.sources import graph as graphs
+from ostiary.export.sources.onnx_file import OLDEST
 
 OPSET = 17
 

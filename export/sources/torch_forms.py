@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edge.errors import BundleError
-from export.sources import archive, ports, proof
-from export.sources.modules import build
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError
+from ostiary.export.sources import archive, ports, proof
+from ostiary.export.sources.modules import build
+from ostiary.export.sources.spec import EncoderSource
 
 OPSET = 18
 """The lowest of the newer exporter; what comes of it is brought down later."""

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge.cli.console import out, print_json, progress
-from fleet.archive import read_archive, write_archive
-from fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
-from fleet.wishes import read_groups
+from ostiary.edge.cli.console import out, print_json, progress
+from ostiary.fleet.archive import read_archive, write_archive
+from ostiary.fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
+from ostiary.fleet.wishes import read_groups
 
 
 def register(app: typer.Typer) -> None:

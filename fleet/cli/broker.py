@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import err, out, print_json, progress
-from fleet.cli.common import NOT_DONE, Folder, Json, open_fleet
-from fleet.plain import plain
-from fleet.publish import Published
-from fleet.status import DeviceStatus, FleetStatus
+from ostiary.edge.cli.console import err, out, print_json, progress
+from ostiary.fleet.cli.common import NOT_DONE, Folder, Json, open_fleet
+from ostiary.fleet.plain import plain
+from ostiary.fleet.publish import Published
+from ostiary.fleet.status import DeviceStatus, FleetStatus
 
 COLOURS = {"online": "green", "offline": "yellow", "lost": "red", "unseen": "dim"}
 
@@ -41,7 +41,7 @@ def publish(
 
     Example: `ostiary-fleet publish`
     """
-    from fleet.publish import publish as make_equal
+    from ostiary.fleet.publish import publish as make_equal
 
     bar, move = progress("reading back")
 
@@ -71,7 +71,7 @@ def status(fleet: Folder = None, json: Json = False) -> None:
 
     Example: `ostiary-fleet status`
     """
-    from fleet.status import status as ask_all
+    from ostiary.fleet.status import status as ask_all
 
     with open_fleet(fleet) as home:
         found = ask_all(home)

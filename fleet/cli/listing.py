@@ -9,15 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import out, print_json
-from edge.wire import utc
-from fleet import dates, schedule, views
-from fleet.cli.common import Folder, Json, Subject, checked, open_fleet, warn, why
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.photos import Album
-from fleet.wishes import read_groups
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.wire import utc
+from ostiary.fleet import dates, schedule, views
+from ostiary.fleet.cli.common import Folder, Json, Subject, checked, open_fleet, warn, why
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.photos import Album
+from ostiary.fleet.wishes import read_groups
 
 SHOWN_ENCODER = 12
 

@@ -9,16 +9,24 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, out, print_json
-from edge.errors import EnrollmentRefused
-from fleet.broker import Broker
-from fleet.cli.common import Folder, Json, NoPublish, Subject, checked, open_fleet, publish_now
-from fleet.cli.people import besides, warn_besides
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.people import check_subject
-from fleet.refusals import BrokerError
-from fleet.watch import Seen, Watch, line
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.errors import EnrollmentRefused
+from ostiary.fleet.broker import Broker
+from ostiary.fleet.cli.common import (
+    Folder,
+    Json,
+    NoPublish,
+    Subject,
+    checked,
+    open_fleet,
+    publish_now,
+)
+from ostiary.fleet.cli.people import besides, warn_besides
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import check_subject
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.watch import Seen, Watch, line
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 EACH_S = 1.0
@@ -88,7 +96,7 @@ def open_(device: Device, fleet: Folder = None, json: Json = False) -> None:
 
     Example: `ostiary-fleet open north-door`
     """
-    from fleet.command import open_door
+    from ostiary.fleet.command import open_door
 
     with open_fleet(fleet) as home:
         open_door(home, check_subject(device))
@@ -122,10 +130,10 @@ def capture(
 
     Example: `ostiary-fleet capture north-door alice --name "Alice Adams" --groups staff`
     """
-    from fleet.command import capture as gather
-    from fleet.enroll import Enrolling, Ready, Rules
-    from fleet.table import Request
-    from fleet.wishes import read_wish
+    from ostiary.fleet.command import capture as gather
+    from ostiary.fleet.enroll import Enrolling, Ready, Rules
+    from ostiary.fleet.table import Request
+    from ostiary.fleet.wishes import read_wish
 
     with open_fleet(fleet) as home:
         known = home.settings.groups

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge.cli.console import BAD_INPUT, err, out, print_json, progress
-from edge.files import write_atomically
-from fleet.cli.common import (
+from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json, progress
+from ostiary.edge.files import write_atomically
+from ostiary.fleet.cli.common import (
     NOT_DONE,
     Folder,
     Json,
@@ -25,12 +25,12 @@ from fleet.cli.common import (
     warn,
     why,
 )
-from fleet.enroll import Enrolled, Enrolling, Outcome, Rules, embed
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.photos import Album
-from fleet.table import Refusal, Request, read_table, write_report
-from fleet.wishes import Wish, read_wish
+from ostiary.fleet.enroll import Enrolled, Enrolling, Outcome, Rules, embed
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.photos import Album
+from ostiary.fleet.table import Refusal, Request, read_table, write_report
+from ostiary.fleet.wishes import Wish, read_wish
 
 SHOWN = 20
 Name = Annotated[str | None, typer.Option("--name", help="For your eyes; it is not published.")]

@@ -9,15 +9,23 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, out, print_json, progress
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import Bundle
-from fleet.cli.common import NOT_DONE, Folder, Json, NoPublish, Publishing, open_fleet, publish_now
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.photos import Album
-from fleet.reembed import Reembedding, Report, chosen_encoder, retire
+from ostiary.edge.cli.console import err, out, print_json, progress
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.cli.common import (
+    NOT_DONE,
+    Folder,
+    Json,
+    NoPublish,
+    Publishing,
+    open_fleet,
+    publish_now,
+)
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.photos import Album
+from ostiary.fleet.reembed import Reembedding, Report, chosen_encoder, retire
 
 SHOWN = 20
 
@@ -123,8 +131,8 @@ def _retire(fleet: Fleet, new: Bundle, old: str, following: _Following) -> int:
 
 def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
     """The encoder of each device of the fleet, and of any that is online, as it said last."""
-    from fleet.broker import Broker
-    from fleet.devices import read_devices
+    from ostiary.fleet.broker import Broker
+    from ostiary.fleet.devices import read_devices
 
     with Broker(fleet.mqtt()) as broker:
         known = fleet.registry().devices()

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge.cli.console import err, out, print_json
-from edge.errors import OstiaryError
-from fleet.cli.common import (
+from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.errors import OstiaryError
+from ostiary.fleet.cli.common import (
     NOT_DONE,
     Folder,
     Json,
@@ -23,11 +23,11 @@ from fleet.cli.common import (
     publish_now,
     warn,
 )
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.photos import Album
-from fleet.reading import unknown
-from fleet.registry import Registry
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.photos import Album
+from ostiary.fleet.reading import unknown
+from ostiary.fleet.registry import Registry
 
 SHOWN = 10
 
@@ -147,7 +147,7 @@ def _erase(home: Fleet, subject: str, yes: bool) -> int:
 
 def _wait(home: Fleet, timeout_s: float) -> tuple[list[str], list[str]]:
     """The devices that were asked for every erasure, and who of them did not confirm in time."""
-    from fleet.receipts import receipts
+    from ostiary.fleet.receipts import receipts
 
     pending = home.registry().pending_erasures()
     if not pending:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from edge.cli.console import out, print_json
-from edge.runtime import bundle as bundles
-from fleet import founding
-from fleet.cli.common import Folder, Json, open_fleet
-from fleet.errors import FleetError
-from fleet.home import CERTS, Settings, chosen_folder
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.fleet import founding
+from ostiary.fleet.cli.common import Folder, Json, open_fleet
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import CERTS, Settings, chosen_folder
 
 TLS_PORT = 8883
 MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operator.key"))
@@ -149,6 +149,6 @@ def _absolute(path: Path | None, made: bool = False) -> Path | None:
 
 
 def _make_authority(folder: Path) -> None:
-    from fleet.authority import create
+    from ostiary.fleet.authority import create
 
     create(folder)

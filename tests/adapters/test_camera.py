@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fakes import FakeSource
 
-from edge.adapters import camera as cameras
-from edge.adapters.camera import CameraReader
-from edge.config import Camera
-from edge.core.types import Frame, Image
-from edge.errors import CameraError
+from ostiary.edge.adapters import camera as cameras
+from ostiary.edge.adapters.camera import CameraReader
+from ostiary.edge.config import Camera
+from ostiary.edge.core.types import Frame, Image
+from ostiary.edge.errors import CameraError
 
 WAIT_S = 5.0
 

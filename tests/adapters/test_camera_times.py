@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from fakes import FakeClock
 
-from edge.adapters.camera import MOST_THREADS, CameraReader
-from edge.config import Camera
-from edge.core.types import Image
-from edge.errors import CameraError
+from ostiary.edge.adapters.camera import MOST_THREADS, CameraReader
+from ostiary.edge.config import Camera
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import CameraError
 
 PROMISE_S = 5.0
 EVERY_S = 1 / 15

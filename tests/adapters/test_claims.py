@@ -9,8 +9,8 @@ from doors import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.adapters.claims import EVENT, KEYS, ClaimSource, KeyEvents, TextLines
-from edge.errors import ConfigError
+from ostiary.edge.adapters.claims import EVENT, KEYS, ClaimSource, KeyEvents, TextLines
+from ostiary.edge.errors import ConfigError
 
 CODES = {key: code for code, key in KEYS.items()}
 ENTER = 28

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.adapters.door import make_door
-from edge.errors import ConfigError, DoorError
+from ostiary.edge.adapters.door import make_door
+from ostiary.edge.errors import ConfigError, DoorError
 
 
 def test_a_program_is_run_without_a_shell(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.adapters.journal import Journal
-from edge.errors import StoreError
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.errors import StoreError
 
 
 def fill(journal: Journal, count: int, at: float = 0.0) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.adapters.nonces import Nonces
-from edge.errors import StoreError
+from ostiary.edge.adapters.nonces import Nonces
+from ostiary.edge.errors import StoreError
 
 
 def numbered(number: int) -> bytes:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from places import write_png
 
-from edge.adapters.photos import read_photo
-from edge.core.types import Image
-from edge.errors import PhotoError
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import PhotoError
 
 EXIF_TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 

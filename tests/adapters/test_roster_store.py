@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.adapters.roster_store import RosterStore, Row
-from edge.errors import StoreError
+from ostiary.edge.adapters.roster_store import RosterStore, Row
+from ostiary.edge.errors import StoreError
 
 ALICE, BOB = Row("alice", 1, b"sealed alice" * 30), Row("bob", 2, b"sealed bob" * 30)
 

@@ -11,9 +11,9 @@ import pytest
 from fakes import image
 from places import write_png
 
-from edge.adapters.sources import open_source
-from edge.config import Camera
-from edge.errors import CameraError
+from ostiary.edge.adapters.sources import open_source
+from ostiary.edge.config import Camera
+from ostiary.edge.errors import CameraError
 
 needs_gstreamer = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fakes import unit
 
-from edge.adapters import sqlite as databases
-from edge.adapters import store as stores
-from edge.adapters.sqlite import atomic, connect
-from edge.adapters.store import Store
-from edge.core.types import Template
-from edge.errors import StoreError
+from ostiary.edge.adapters import sqlite as databases
+from ostiary.edge.adapters import store as stores
+from ostiary.edge.adapters.sqlite import atomic, connect
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.core.types import Template
+from ostiary.edge.errors import StoreError
 
 V = unit([1.0, 2.0, 3.0])
 

@@ -13,9 +13,9 @@ import pytest
 from fakes import FakeClock
 from places import ROOT
 
-from edge.adapters import logs, systemd
-from edge.adapters.logs import JournalHandler, datagram
-from edge.adapters.systemd import Notifier, from_environment
+from ostiary.edge.adapters import logs, systemd
+from ostiary.edge.adapters.logs import JournalHandler, datagram
+from ostiary.edge.adapters.systemd import Notifier, from_environment
 
 WAIT_S = 5.0
 
@@ -143,7 +143,7 @@ def test_an_address_that_is_none_is_not_spoken_to(address: str) -> None:
 def journal(ear: Ear, tmp_path: Path) -> Iterator[logging.Logger]:
     plain = logging.StreamHandler((tmp_path / "plain").open("w"))
     handler = JournalHandler(str(tmp_path / "notify"), plain)
-    logger = logging.Logger("edge.recorder")
+    logger = logging.Logger("ostiary.edge.recorder")
     logger.addHandler(handler)
     yield logger
     handler.close()
@@ -174,7 +174,7 @@ def test_a_record_has_its_fields(ear: Ear, journal: logging.Logger) -> None:
     assert found["MESSAGE"] == "camera was lost"
     assert found["PRIORITY"] == "4"
     assert found["SYSLOG_IDENTIFIER"] == "ostiary"
-    assert found["LOGGER"] == "edge.recorder"
+    assert found["LOGGER"] == "ostiary.edge.recorder"
     assert found["CODE_FUNC"] == "test_a_record_has_its_fields"
     assert found["CODE_FILE"] == __file__
     assert found["OSTIARY_EVENT"] == "camera-lost"
@@ -240,11 +240,11 @@ def test_stderr_is_the_journal_only_where_systemd_connected_it(tmp_path: Path) -
 SET_UP = """
 import logging, os, sys
 sys.path.insert(0, {root!r})
-from edge.adapters import logs
+from ostiary.edge.adapters import logs
 status = os.fstat(2)
 os.environ["JOURNAL_STREAM"] = f"{{status.st_dev}}:{{status.st_ino + {off}}}"
 logs.set_up(logging.INFO, {path!r})
-logging.getLogger("edge").info("ready", extra={{"OSTIARY_EVENT": "x"}})
+logging.getLogger("ostiary.edge").info("ready", extra={{"OSTIARY_EVENT": "x"}})
 """
 
 

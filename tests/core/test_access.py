@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.core.access import DAY_MIN, EVERY_DAY, SPARE, Kinds, Moment, Rights, Span, barred
-from edge.core.types import Reason
+from ostiary.edge.core.access import DAY_MIN, EVERY_DAY, SPARE, Kinds, Moment, Rights, Span, barred
+from ostiary.edge.core.types import Reason
 
 MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
 WEEKDAYS = 0b001_1111

@@ -6,7 +6,7 @@ from fakes import curve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.calibration import RULE_OF_30, count_scores, fmr_for, threshold
+from ostiary.edge.core.calibration import RULE_OF_30, count_scores, fmr_for, threshold
 
 
 @given(st.floats(1e-5, 0.5), st.integers(1, 100_000))

@@ -9,10 +9,10 @@ from fakes import face_at
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core import detection, quality
-from edge.core.pad import PadRules, Presentation, judge
-from edge.core.quality import Limits, Quality
-from edge.core.types import Face
+from ostiary.edge.core import detection, quality
+from ostiary.edge.core.pad import PadRules, Presentation, judge
+from ostiary.edge.core.quality import Limits, Quality
+from ostiary.edge.core.types import Face
 
 GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
 

@@ -6,7 +6,7 @@ from fakes import face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core import geometry
+from ostiary.edge.core import geometry
 
 
 def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:

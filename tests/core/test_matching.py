@@ -10,7 +10,7 @@ from fakes import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core.matching import BLOCK, Gallery
+from ostiary.edge.core.matching import BLOCK, Gallery
 
 Rows = dict[str, np.ndarray]
 

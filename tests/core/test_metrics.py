@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge.core.metrics import (
+from ostiary.edge.core.metrics import (
     Pairs,
     proportion,
     tar_at_fmr,

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from edge.core.pad import Presentation
-from edge.core.policy import Claim, Evidence, Mode, Rules, State, Tick, judge, step
-from edge.core.types import Candidate, Decision, Outcome, Reason
+from ostiary.edge.core.pad import Presentation
+from ostiary.edge.core.policy import Claim, Evidence, Mode, Rules, State, Tick, judge, step
+from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason
 
 TAU, K = 0.5, 10
 FRAME_S = 0.1

@@ -3,8 +3,8 @@
 import pytest
 from test_policy import CARD, TAU, VERIFY, K, outcomes, run
 
-from edge.core.policy import Evidence
-from edge.core.types import Candidate
+from ostiary.edge.core.policy import Evidence
+from ostiary.edge.core.types import Candidate
 
 
 def told(probability: float | None, score: float = 0.9, least: float | None = 0.95) -> Evidence:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge.core.preprocess import InputSpec, softmax, to_embedding, to_tensor
+from ostiary.edge.core.preprocess import InputSpec, softmax, to_embedding, to_tensor
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr", "gray"])

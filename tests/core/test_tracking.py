@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import face_at, unit
 
-from edge.core.tracking import Tracker, TrackRules, fuse
+from ostiary.edge.core.tracking import Tracker, TrackRules, fuse
 
 RULES = TrackRules(min_iou=0.3, forget_s=0.5, window=4, min_same_score=0.3)
 A, B = unit([1.0, 0.1, 0.0]), unit([0.0, 0.1, 1.0])

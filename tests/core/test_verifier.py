@@ -9,8 +9,8 @@ import pytest
 import torch
 from fakes import unit
 
-from edge.core.matching import Gallery
-from edge.core.verifier import Verifier, probability
+from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.verifier import Verifier, probability
 
 DIM = 192
 RNG = np.random.default_rng(5)

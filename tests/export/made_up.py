@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.core.preprocess import InputSpec
-from export import graph, running
-from export.crops import Crops
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.export import graph, running
+from ostiary.export.crops import Crops
 
 SIDE = 16
 SPEC = InputSpec((SIDE, SIDE), "rgb", 127.5, 128.0)

@@ -3,11 +3,11 @@
 import msgspec
 import numpy as np
 
-from edge.compare import Speed
-from edge.core.metrics import Rate
-from edge.runtime.bundle import Manifest, ModelEntry, Models, Source
-from edge.runtime.det import COMPARISONS, Counts, DetFile
-from export.results import (
+from ostiary.edge.compare import Speed
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.runtime.bundle import Manifest, ModelEntry, Models, Source
+from ostiary.edge.runtime.det import COMPARISONS, Counts, DetFile
+from ostiary.export.results import (
     Compared,
     Cosines,
     Gate,
@@ -20,7 +20,7 @@ from export.results import (
     Reading,
     TarRow,
 )
-from export.table import Range, Table
+from ostiary.export.table import Range, Table
 
 FLOAT, INT8 = "a1" * 32, "b2" * 32
 NASTY = "<script>alert('x')</script> & \"MIT\""

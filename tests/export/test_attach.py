@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from tiny_bundle import state
 
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
-from edge.runtime.bundle import INT8, Bundle
-from edge.runtime.verifier_file import VERIFIER, VerifierFile
-from export import finish, signing
-from export.cli import files as commands
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import INT8, Bundle
+from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
+from ostiary.export import finish, signing
+from ostiary.export.cli import files as commands
 
 QUIET = lambda stage: None  # noqa: E731
 

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small_encoder import LEGAL, encoder, quantize, stripped
 
-from edge.errors import BundleError
-from export.audit import Audit, audit, audit_file
+from ostiary.edge.errors import BundleError
+from ostiary.export.audit import Audit, audit, audit_file
 
 Mutation = Callable[[onnx.ModelProto], None]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.errors import BundleError, ConfigError
-from edge.runtime import bundle as bundles
-from export import build, fetch, finish, recipe
-from export.audit import audit_file
-from export.cli import files
-from export.options import Options
-from export.recipe import Plan
+from ostiary.edge.errors import BundleError, ConfigError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.export import build, fetch, finish, recipe
+from ostiary.export.audit import audit_file
+from ostiary.export.cli import files
+from ostiary.export.options import Options
+from ostiary.export.recipe import Plan
 
 QUIET = lambda stage: None  # noqa: E731
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import PhotoError
-from export import calibrate
-from export.crops import Crops
+from ostiary.edge.errors import PhotoError
+from ostiary.export import calibrate
+from ostiary.export.crops import Crops
 
 QUIET = lambda *a: None  # noqa: E731
 

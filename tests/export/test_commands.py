@@ -14,11 +14,11 @@ import onnx
 import pytest
 from places import ROOT, ostiary, ostiary_export, refused, write_png
 
-from edge.runtime import bundle as bundles
-from edge.runtime.signature import SIGNATURE
-from export import graph
-from export.finish import GATE
-from export.results import Gate
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export import graph
+from ostiary.export.finish import GATE
+from ostiary.export.results import Gate
 
 COMMANDS = ["recipes", "build", "verify", "sensitivity", "evaluate", "keygen", "sign", "pack",
             "audit", "inspect"]  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_failed_gate_is_not_signed_again(copy: Path) -> None:
     loaded = bundles.read(copy)
     gate = msgspec.json.decode((copy / GATE).read_bytes(), type=Gate)
     failed = msgspec.structs.replace(gate, passed=False, failures=["it loses .3 of TAR"])
-    from export.finish import write_manifest
+    from ostiary.export.finish import write_manifest
 
     write_manifest(copy, loaded.manifest, {GATE: msgspec.json.encode(failed)})
     assert "it loses .3 of TAR" in refused("sign", copy, program="export")
@@ -115,7 +115,15 @@ def test_an_unwritable_directory_is_named(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_killed_build_leaves_no_bundle_and_the_next_clears_up(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "export", "build", "mobilefacenet-192", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "ostiary.export",
+        "build",
+        "mobilefacenet-192",
+        "--out",
+        str(out),
+    ]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         # The front end is written by then, the encoder's verdict is not.

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from made_up import crops, encoder, normalised
 
-from edge.files import as_text
-from edge.runtime.det import DetFile
-from export import build, evaluate, gate, quantize, recipe, rounding, running
-from export.cli import judging
-from export.options import Options
-from export.results import Gate
-from export.rounding import Rounding
+from ostiary.edge.files import as_text
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export import build, evaluate, gate, quantize, recipe, rounding, running
+from ostiary.export.cli import judging
+from ostiary.export.options import Options
+from ostiary.export.results import Gate
+from ostiary.export.rounding import Rounding
 
 NAME, TEXT = os.fsdecode(b"caf\xe9"), r"caf\udce9"
 FACES = crops(people=40, images=2)

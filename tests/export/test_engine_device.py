@@ -9,7 +9,7 @@ import fake_trt
 import pytest
 from places import ROOT, ostiary, ostiary_export, refused
 
-from edge.runtime import engines
+from ostiary.edge.runtime import engines
 
 PROFILE = """
 [device]
@@ -78,7 +78,7 @@ def test_a_process_that_dies_is_a_reason_in_the_report(
     site.write_text(
         site.read_text()
         + "import os\n"
-        + "from export.engine import builder\n"
+        + "from ostiary.export.engine import builder\n"
         + "builder.build = lambda *_: os.abort()\n"
     )
     made = ostiary_export("engine", "--config", profile, "--json")

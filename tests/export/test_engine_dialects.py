@@ -12,13 +12,13 @@ from fake_plan import unpack
 from fake_trt import VERSIONS
 from onnx import numpy_helper
 
-from edge.errors import BackendError, BundleError, OstiaryError
-from edge.runtime import engines
-from edge.runtime.bundle import Bundle
-from export.engine import child
-from export.engine.make import Made, needed
-from export.engine.order import TENSORRT, Build, Built, Here, Probe, Prove, Step
-from export.engine.workshop import Heard, PassingError
+from ostiary.edge.errors import BackendError, BundleError, OstiaryError
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.engine import child
+from ostiary.export.engine.make import Made, needed
+from ostiary.export.engine.order import TENSORRT, Build, Built, Here, Probe, Prove, Step
+from ostiary.export.engine.workshop import Heard, PassingError
 
 MODELS = ["detector", "landmarks", "pad", "encoder", "encoder_int8"]
 

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from edge.errors import BackendError
-from export.engine import inspect, target
-from export.engine.order import Answer, Build, Built, Order, Refusal, Step
+from ostiary.edge.errors import BackendError
+from ostiary.export.engine import inspect, target
+from ostiary.export.engine.order import Answer, Build, Built, Order, Refusal, Step
 
 LAYERS = """{"Layers": [
 {"Name": "Reformatting CopyNode for Input Tensor 0", "LayerType": "Reformat",

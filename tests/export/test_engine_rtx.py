@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from places import ROOT, ostiary_export, refused
 
-from edge.runtime import bundle as bundles
-from edge.runtime import engines
-from export import rtx
-from export.engine.make import needed
-from export.engine.order import RTX, Probe
-from export.engine.workshop import Apart
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import engines
+from ostiary.export import rtx
+from ostiary.export.engine.make import needed
+from ostiary.export.engine.order import RTX, Probe
+from ostiary.export.engine.workshop import Apart
 
 pytestmark = pytest.mark.skipif(bool(rtx.rtx_available()), reason=rtx.rtx_available())
 MODELS = ["detector", "landmarks", "pad", "encoder", "encoder_int8"]
@@ -143,7 +143,7 @@ def test_without_tensorrt_it_says_what_to_install(bundle_dir: Path, tmp_path: Pa
 
 def killed_after(bundle: Path, out: Path, seconds: float) -> None:
     """Start a build and kill it, and nothing else, with no chance to clean up."""
-    command = [sys.executable, "-m", "export", "engine", str(bundle), "--out", str(out)]
+    command = [sys.executable, "-m", "ostiary.export", "engine", str(bundle), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--rtx", "sm86"], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )

@@ -7,14 +7,14 @@ import pytest
 from fakes import image, unit
 from places import write_png
 
-from edge.core.calibration import threshold
-from edge.errors import PhotoError
-from edge.runtime.bundle import Bundle
-from export import build, recipe, running
-from export.crops import read_crops
-from export.evaluate import People, det_file, open_set
-from export.options import Options
-from export.pairs import all_pairs
+from ostiary.edge.core.calibration import threshold
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export import build, recipe, running
+from ostiary.export.crops import read_crops
+from ostiary.export.evaluate import People, det_file, open_set
+from ostiary.export.options import Options
+from ostiary.export.pairs import all_pairs
 
 
 def made_up(people: int, images: int, noise: float, seed: int = 0) -> People:

@@ -8,13 +8,13 @@ import onnx
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import PhotoError
-from edge.runtime.det import COMPARISONS, DetFile
-from export import calibrate, graph, quantize, readings, running, sensitivity
-from export.crops import Crops
-from export.gate import Encoders, measure
-from export.results import Gate, Limits, Reading
-from export.table import Table
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.det import COMPARISONS, DetFile
+from ostiary.export import calibrate, graph, quantize, readings, running, sensitivity
+from ostiary.export.crops import Crops
+from ostiary.export.gate import Encoders, measure
+from ostiary.export.results import Gate, Limits, Reading
+from ostiary.export.table import Table
 
 QUIET = lambda *a: None  # noqa: E731
 LIMITS = Limits(fmrs=(1e-3,))

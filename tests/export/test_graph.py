@@ -5,8 +5,8 @@ import onnx
 import pytest
 from made_up import SPEC, encoder
 
-from edge.errors import BundleError
-from export import graph, running
+from ostiary.edge.errors import BundleError
+from ostiary.export import graph, running
 
 NOISE = np.random.default_rng(2).uniform(-1, 1, (5, 3, 16, 16)).astype(np.float32)
 

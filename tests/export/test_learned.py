@@ -9,17 +9,17 @@ import onnx
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import ConfigError, PhotoError
-from edge.runtime import bundle as bundles
-from export import build, calibrate, finish, graph, quantize, recipe, sensitivity
-from export.cli import judging
-from export.crops import Crops
-from export.gate import Encoders, measure
-from export.options import Options
-from export.results import Layers, Limits
-from export.rounding import Rounding
-from export.sources import learned
-from export.table import Table
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.export import build, calibrate, finish, graph, quantize, recipe, sensitivity
+from ostiary.export.cli import judging
+from ostiary.export.crops import Crops
+from ostiary.export.gate import Encoders, measure
+from ostiary.export.options import Options
+from ostiary.export.results import Layers, Limits
+from ostiary.export.rounding import Rounding
+from ostiary.export.sources import learned
+from ostiary.export.table import Table
 
 QUIET = lambda *a: None  # noqa: E731
 LIMITS = Limits(fmrs=(1e-3,))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import PhotoError
-from export import graph, projection, running
-from export.memo import Memo
-from export.results import Reading
+from ostiary.edge.errors import PhotoError
+from ostiary.export import graph, projection, running
+from ostiary.export.memo import Memo
+from ostiary.export.results import Reading
 
 
 def test_a_stage_is_kept_and_made_anew_when_anything_changes(tmp_path: Path) -> None:

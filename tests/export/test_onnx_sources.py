@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import parser
 
-from edge.errors import BundleError, ConfigError
-from export.sources import proof
-from export.sources.load import load_source
-from export.sources.spec import EncoderSource, read_spec
+from ostiary.edge.errors import BundleError, ConfigError
+from ostiary.export.sources import proof
+from ostiary.export.sources.load import load_source
+from ostiary.export.sources.spec import EncoderSource, read_spec
 
 SMALL = EncoderSource("net.onnx", (4, 4), "gray", 127.5, 127.5)
 W, V = (np.random.default_rng(seed).normal(size=(16, 2)).astype(np.float32) for seed in (1, 2))

@@ -10,7 +10,7 @@ from places import DATA, ostiary, ostiary_export, write_png
 pytest.importorskip("torch")
 import siamese
 
-from edge.runtime import bundle as bundles
+from ostiary.edge.runtime import bundle as bundles
 
 FORMS = {
     "program": 'source = "pair.pt2"\npair = true',

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import tiny_bundle
 
-from edge import install
-from edge.errors import BundleError
-from edge.runtime.bundle import MANIFEST
-from edge.runtime.signature import SIGNATURE
-from export.pack import pack
+from ostiary.edge import install
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export.pack import pack
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_no_device_would_install_is_not_packed(
     monkeypatch.setattr(install, "MAX_FILES", 3)
     refused(bundle, tmp_path / "a.zip", "3 are the most")
     monkeypatch.undo()
-    monkeypatch.setattr("export.pack.MAX_BYTES", 1000)
+    monkeypatch.setattr("ostiary.export.pack.MAX_BYTES", 1000)
     refused(bundle, tmp_path / "a.zip", "more than 1000")
     files = {p.name: p.read_bytes() for p in bundle.iterdir() if p.suffix in (".onnx", ".npz")}
     (bundle / "my report").write_bytes(b"")

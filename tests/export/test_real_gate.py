@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from export import build, calibrate, gate, graph, quantize, recipe
-from export.crops import Crops, read_crops
-from export.gate import Encoders
-from export.options import Options
-from export.results import USUAL, Gate
-from export.table import Table
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.export import build, calibrate, gate, graph, quantize, recipe
+from ostiary.export.crops import Crops, read_crops
+from ostiary.export.gate import Encoders
+from ostiary.export.options import Options
+from ostiary.export.results import USUAL, Gate
+from ostiary.export.table import Table
 
 pytestmark = [pytest.mark.long, pytest.mark.data]
 QUIET = lambda *a: None  # noqa: E731

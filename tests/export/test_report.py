@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from measured import FLOAT, GRID, SPEEDS, gate, layers, manifest, table
 
-from edge.core.calibration import DetCurve
-from edge.runtime.det import DetFile
-from export import charts
-from export.report import det_points, histograms, render
-from export.results import LayerCost, Layers
+from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export import charts
+from ostiary.export.report import det_points, histograms, render
+from ostiary.export.results import LayerCost, Layers
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import BundleError
-from export import biases, calibrate, equalise, graph, quantize, ranges, running
-from export.audit import audit
-from export.ranges import Histogram
-from export.table import Table, parse, to_text
+from ostiary.edge.errors import BundleError
+from ostiary.export import biases, calibrate, equalise, graph, quantize, ranges, running
+from ostiary.export.audit import audit
+from ostiary.export.ranges import Histogram
+from ostiary.export.table import Table, parse, to_text
 
 QUIET = lambda *a: None  # noqa: E731
 FACES = crops(people=80, images=1, seed=7)

@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.errors import BackendError, BundleError, OstiaryError
-from export import rtx
-from export.engine import workshop
+from ostiary.edge.errors import BackendError, BundleError, OstiaryError
+from ostiary.export import rtx
+from ostiary.export.engine import workshop
 
 needs_rtx = pytest.mark.skipif(bool(rtx.rtx_available()), reason=rtx.rtx_available())
 

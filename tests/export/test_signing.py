@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import tiny_bundle
 
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime import signature
-from edge.runtime.signature import SIGNATURE, Keys, read_keys
-from export import signing
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.signature import SIGNATURE, Keys, read_keys
+from ostiary.export import signing
 
 
 def mode(path: Path) -> int:

@@ -10,10 +10,10 @@ import onnx
 import pytest
 from made_up import SPEC, crops, normalised
 
-from edge.errors import BundleError, ConfigError
-from export import calibrate, graph, quantize, recipe
-from export.audit import audit
-from export.table import Lesson, Table, packed, parse, to_text, unpacked
+from ostiary.edge.errors import BundleError, ConfigError
+from ostiary.export import calibrate, graph, quantize, recipe
+from ostiary.export.audit import audit
+from ostiary.export.table import Lesson, Table, packed, parse, to_text, unpacked
 
 QUIET = lambda *a: None  # noqa: E731
 

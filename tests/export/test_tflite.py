@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge.errors import BundleError
-from export import fetch, recipe, tflite
+from ostiary.edge.errors import BundleError
+from ostiary.export import fetch, recipe, tflite
 
 
 @pytest.fixture(scope="module")

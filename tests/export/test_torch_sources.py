@@ -13,10 +13,10 @@ import onnx
 import pytest
 from places import DATA
 
-from edge.errors import BundleError
-from export.sources import proof
-from export.sources.load import load_source
-from export.sources.spec import EncoderSource
+from ostiary.edge.errors import BundleError
+from ostiary.export.sources import proof
+from ostiary.export.sources.load import load_source
+from ostiary.export.sources.spec import EncoderSource
 
 torch = pytest.importorskip("torch")
 siamese = pytest.importorskip("siamese")

@@ -11,10 +11,10 @@ import pytest
 from fleet_desk import Desk, init
 from places import write_png
 
-from edge.core.types import Image
-from fleet.home import SETTINGS, Fleet
-from fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
-from fleet.registry import Registry
+from ostiary.edge.core.types import Image
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
+from ostiary.fleet.registry import Registry
 
 
 @pytest.fixture

@@ -12,12 +12,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge import wire
-from edge.core.types import Floats, Outcome, Reason
-from edge.roster.record import Command, decode, total
-from edge.roster.sealing import Opener
-from edge.wire import DecisionMessage, EventMessage, Response, RosterMessage, StateMessage, Topics
-from fleet.home import Fleet
+from ostiary.edge import wire
+from ostiary.edge.core.types import Floats, Outcome, Reason
+from ostiary.edge.roster.record import Command, decode, total
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.wire import (
+    DecisionMessage,
+    EventMessage,
+    Response,
+    RosterMessage,
+    StateMessage,
+    Topics,
+)
+from ostiary.fleet.home import Fleet
 from scripts import trial
 
 PATIENCE_S = 20.0

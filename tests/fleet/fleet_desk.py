@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.__main__ import main
-from fleet.registry import Registry
+from ostiary.fleet.__main__ import main
+from ostiary.fleet.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from edge.config import Mqtt
-from edge.core.types import Floats
-from edge.roster import replica
-from edge.roster.record import Head, Index, Record, decode, shard_names
-from edge.roster.sealing import Opener
-from edge.wire import RosterTopics
-from fleet.broker import Retained
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.refusals import BrokerError
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster import changes, replica
+from ostiary.edge.roster.record import Head, Index, Record, decode, shard_names
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.wire import RosterTopics
+from ostiary.fleet.broker import Retained
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.refusals import BrokerError
 
 ENCODER = "e" * 64
 
@@ -36,7 +36,7 @@ def matches(name: str, topic: str) -> bool:
 
 
 class Kept:
-    """Has the methods of `fleet.broker.Broker` that publishing needs.
+    """Has the methods of `ostiary.fleet.broker.Broker` that publishing needs.
 
     `log` is everything that was published. It breaks off after `most` messages, and drops what a
     read brings beyond `queue`, as a broker does.
@@ -114,24 +114,24 @@ class Door:
         self._opener = Opener(fleet.site(), [fleet.sealer().public])
         self.state = replica.State()
         self.records: dict[str, Record] = {}
-        self.refused: list[replica.Refused] = []
+        self.refused: list[changes.Refused] = []
 
     def hear(self, topic: str, payload: bytes) -> None:
         parts = self._topics.parse(topic)
         if parts is None or not payload:
             return
         body = self._opener.open(topic, payload)
-        message: replica.Message
+        message: changes.Message
         if parts[0] == "head":
-            message = replica.SealedHead(decode(body, Head), payload)
+            message = changes.SealedHead(decode(body, Head), payload)
         elif parts[0] == "index":
             message = decode(body, Index)
         else:
-            message = replica.Sealed(decode(body, Record), payload)
-        self.state, changes = replica.step(self.state, [message])
-        self.refused.extend(changes.refused)
-        for step in changes.steps:
-            if isinstance(step, replica.Drop):
+            message = changes.Sealed(decode(body, Record), payload)
+        self.state, found = replica.step(self.state, [message])
+        self.refused.extend(found.refused)
+        for step in found.steps:
+            if isinstance(step, changes.Drop):
                 self.records.pop(step.subject, None)
             else:
                 self.records[step.sealed.record.subject] = step.sealed.record

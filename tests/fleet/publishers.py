@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from kept import Door, Kept
 
-from edge.roster.record import Index
-from fleet import publish as publishing
-from fleet.home import Fleet
-from fleet.publish import Published
-from fleet.voice import Voice
+from ostiary.edge.roster.record import Index
+from ostiary.fleet import publish as publishing
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.publish import Published
+from ostiary.fleet.voice import Voice
 
 
 def publish(fleet: Fleet, kept: Kept, now: float = 5000.0, **more) -> Published:

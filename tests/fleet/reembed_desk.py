@@ -10,12 +10,12 @@ import numpy as np
 from fakes import unit
 from places import ROOT
 
-from edge.core.types import Floats
-from edge.runtime.bundle import Bundle
-from fleet.home import SETTINGS, Fleet
-from fleet.people import Person
-from fleet.photos import Album
-from fleet.reembed import Reembedding, Report
+from ostiary.edge.core.types import Floats
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.photos import Album
+from ostiary.fleet.reembed import Reembedding, Report
 
 OLD, NEW = "a" * 64, "b" * 64
 PORTRAIT = (ROOT / "export" / "assets" / "portrait.jpg").read_bytes()

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fleet_registry import OLD, fill, template
 
-from fleet.archive import read_archive, write_archive
-from fleet.errors import FleetError
-from fleet.people import Person
-from fleet.registry import Registry
+from ostiary.fleet.archive import read_archive, write_archive
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
+from ostiary.fleet.registry import Registry
 
 
 def silent(done: int, total: int) -> None:

@@ -13,9 +13,9 @@ import pytest
 from test_fleet_archive import resigned, silent
 from test_fleet_registry import fill
 
-from fleet.archive import read_archive, write_archive
-from fleet.errors import FleetError
-from fleet.registry import Registry
+from ostiary.fleet.archive import read_archive, write_archive
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.registry import Registry
 
 Line = dict[str, Any]
 

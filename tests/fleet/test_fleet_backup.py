@@ -10,12 +10,18 @@ import pytest
 from kept import Kept, enroll
 from publishers import assert_equal, publish, publish_changes, pulled
 
-from edge.roster.record import Index
-from fleet.home import Fleet
-from fleet.keys import OPERATOR_KEY, OPERATOR_PUB, SITE_KEY, make_operator_key, make_site_key
-from fleet.publish import ForeignRoster, OlderRegistry, Published
-from fleet.refusals import BrokerError
-from fleet.voice import Voice
+from ostiary.edge.roster.record import Index
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.keys import (
+    OPERATOR_KEY,
+    OPERATOR_PUB,
+    SITE_KEY,
+    make_operator_key,
+    make_site_key,
+)
+from ostiary.fleet.publish import ForeignRoster, OlderRegistry, Published
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.voice import Voice
 
 ROSTER = (
     '{"sequence": %d, "digest": "", "complete": true, "subjects": 1, "usable": 1,'

@@ -12,12 +12,12 @@ import pytest
 from kept import Door, enroll, many
 from site_broker import HOST, Authority, SiteBroker
 
-from fleet.broker import Broker, Retained
-from fleet.home import Fleet
-from fleet.publish import publish, publish_changes
-from fleet.readback import Readback, exact
-from fleet.refusals import BrokerError
-from fleet.voice import Voice
+from ostiary.fleet.broker import Broker, Retained
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.publish import publish, publish_changes
+from ostiary.fleet.readback import Readback, exact
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.voice import Voice
 from scripts import trial
 
 
@@ -203,7 +203,7 @@ def test_a_broker_that_is_not_there_is_said(fleet: Fleet, mosquitto: trial.Mosqu
 def test_a_listener_that_is_no_broker_is_said(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.connection.CONNECT_S", 0.2)
+    monkeypatch.setattr("ostiary.fleet.connection.CONNECT_S", 0.2)
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen()

@@ -14,10 +14,10 @@ from fake_door import FakeDoor, template_bytes
 from kept import template
 from places import ROOT
 
-from edge.config import load_config
-from edge.runtime.bundle import Bundle
-from edge.wire import Response
-from fleet.home import SETTINGS, Fleet
+from ostiary.edge.config import load_config
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.wire import Response
+from ostiary.fleet.home import SETTINGS, Fleet
 from scripts import trial
 
 
@@ -32,7 +32,7 @@ def live(fleet: Fleet, tmp_path: Path, bundle_dir: Path) -> Iterator[Fleet]:
 
 
 def cli(live: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fleet", *words, "--fleet", str(live.folder)]
+    command = [sys.executable, "-m", "ostiary.fleet", *words, "--fleet", str(live.folder)]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )

@@ -6,12 +6,12 @@ import pytest
 from kept import ENCODER, Kept, enroll, many, template
 from publishers import assert_equal, publish, publish_changes, pulled
 
-from edge.roster.record import Index, shard_of
-from fleet import publish as publishing
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.refusals import BrokerError
-from fleet.voice import Voice
+from ostiary.edge.roster.record import Index, shard_of
+from ostiary.fleet import publish as publishing
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.voice import Voice
 
 
 def test_changes_are_sent_alone_and_an_online_device_follows_without_asking(fleet: Fleet) -> None:

@@ -12,9 +12,9 @@ import pytest
 from fleet_desk import Desk, init, refused, typed
 from places import ostiary
 
-from fleet import home
-from fleet.home import Fleet
-from fleet.registry import Registry
+from ostiary.fleet import home
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.registry import Registry
 
 
 def test_init_makes_a_folder_that_only_its_owner_reads(desk: Desk) -> None:

@@ -10,10 +10,10 @@ import paho.mqtt.client as paho
 import pytest
 from site_broker import HOST, Authority, SiteBroker
 
-from edge.config import Mqtt
-from fleet.authority import has_ended
-from fleet.broker import Broker
-from fleet.refusals import BrokerError
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.authority import has_ended
+from ostiary.fleet.broker import Broker
+from ostiary.fleet.refusals import BrokerError
 
 
 def test_a_topic_that_is_no_text_is_said_and_waits_for_nobody() -> None:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from fakes import curve, unit
 
-from edge.core.calibration import DetCurve, threshold
-from edge.core.types import Floats
-from edge.runtime.bundle import Bundle
-from fleet.enroll import Enrolling, Ready, Rules
-from fleet.errors import ChangedMeanwhile
-from fleet.home import Fleet
-from fleet.lookalike import Guard
-from fleet.people import Person
-from fleet.registry import Registry
-from fleet.table import Request
-from fleet.wishes import NOTHING, Wish
+from ostiary.edge.core.calibration import DetCurve, threshold
+from ostiary.edge.core.types import Floats
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.enroll import Enrolling, Ready, Rules
+from ostiary.fleet.errors import ChangedMeanwhile
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.lookalike import Guard
+from ostiary.fleet.people import Person
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.table import Request
+from ostiary.fleet.wishes import NOTHING, Wish
 
 DIM = 16
 ENCODER = "e" * 64

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fleet_desk import Desk, init, typed
 
-from fleet.home import Fleet
-from fleet.photos import Album
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.photos import Album
 
 
 def test_a_person_is_enrolled_changed_suspended_revoked_and_erased(

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fleet_registry import NEW, OLD, naive_sums, template
 
-from edge.roster.record import Record, shard_of
-from fleet.archive import read_archive, write_archive
-from fleet.errors import FleetError
-from fleet.people import Person
-from fleet.registry import Registry
+from ostiary.edge.roster.record import Record, shard_of
+from ostiary.fleet.archive import read_archive, write_archive
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
+from ostiary.fleet.registry import Registry
 
 SUBJECTS = [f"p-{n}" for n in range(6)]
 GROUPS = st.sampled_from([(), ("staff",), ("staff", "cleaners")])

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from edge.roster.sealing import Opener
-from fleet.errors import FleetError
-from fleet.founding import add_group, found
-from fleet.home import CERTS, SETTINGS, Fleet, Settings, chosen_folder, read_settings
-from fleet.keys import OPERATOR_KEY, OPERATOR_PUB, SITE_KEY, make_operator_key, make_site_key
+from ostiary.edge.roster.sealing import Opener
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.founding import add_group, found
+from ostiary.fleet.home import CERTS, SETTINGS, Fleet, Settings, chosen_folder, read_settings
+from ostiary.fleet.keys import (
+    OPERATOR_KEY,
+    OPERATOR_PUB,
+    SITE_KEY,
+    make_operator_key,
+    make_site_key,
+)
 
 
 def test_a_device_opens_what_the_operator_seals(fleet: Fleet) -> None:

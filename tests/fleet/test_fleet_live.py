@@ -17,12 +17,12 @@ from fake_door import FakeDoor, decision, event, template_bytes
 from kept import ENCODER, enroll, template
 from places import ROOT
 
-from edge.wire import Response
-from fleet import command as commands
-from fleet.command import CommandError, capture, open_door
-from fleet.home import SETTINGS, Fleet
-from fleet.publish import publish
-from fleet.status import status
+from ostiary.edge.wire import Response
+from ostiary.fleet import command as commands
+from ostiary.fleet.command import CommandError, capture, open_door
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.publish import publish
+from ostiary.fleet.status import status
 from scripts import trial
 
 NO = Response(nonce="", ok=False, reason="two-faces")
@@ -53,7 +53,7 @@ def door(live: Fleet) -> Iterator[Callable[..., FakeDoor]]:
 
 
 def cli(live: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fleet", *words, "--fleet", str(live.folder)]
+    command = [sys.executable, "-m", "ostiary.fleet", *words, "--fleet", str(live.folder)]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -200,7 +200,7 @@ def test_watch_shows_live_decisions_with_names_and_ends_on_ctrl_c(
     enroll(live, "alice")
     north, south = door("north"), door("south")
     north.is_online()
-    command = [sys.executable, "-u", "-m", "fleet", "watch", "--device", "north"]
+    command = [sys.executable, "-u", "-m", "ostiary.fleet", "watch", "--device", "north"]
     command += ["--fleet", str(live.folder)] + ["--json"] * as_json
     environment = {**os.environ, "NO_COLOR": "1"}
     with subprocess.Popen(

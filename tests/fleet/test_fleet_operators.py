@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from test_fleet_registry import OLD, fill, naive_sums, template
 
-from fleet.errors import FleetError
-from fleet.people import Person
-from fleet.registry import Registry
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
+from ostiary.fleet.registry import Registry
 
 
 def test_an_operator_who_waits_too_long_is_told(registry: Registry, tmp_path: Path) -> None:

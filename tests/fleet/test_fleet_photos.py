@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from edge.core.types import Image
-from edge.errors import PhotoError
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.photos import KEY, Album
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import PhotoError
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.photos import KEY, Album
 
 PORTRAIT = (ROOT / "export" / "assets" / "portrait.jpg").read_bytes()
 
@@ -182,7 +182,7 @@ def test_a_write_that_fails_leaves_the_old_photos(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge.files.os.fsync", full)
+        patch.setattr("ostiary.edge.files.os.fsync", full)
         with pytest.raises(FleetError, match="No space left"):
             kept.keep("alice", [("new", PORTRAIT)])
     assert kept.open("alice")[0][0] == "old"
@@ -196,6 +196,6 @@ def test_an_id_that_is_none_is_refused(fleet: Fleet, subject: str) -> None:
 
 
 def test_more_than_is_sensible_is_refused(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleet.photos.MAX_BYTES", len(PORTRAIT))
+    monkeypatch.setattr("ostiary.fleet.photos.MAX_BYTES", len(PORTRAIT))
     with pytest.raises(FleetError, match="give fewer"):
         album(fleet).keep("alice", [("a", PORTRAIT), ("b", b"1")])

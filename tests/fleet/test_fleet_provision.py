@@ -14,16 +14,16 @@ from kept import Door, enroll
 from places import ROOT
 from site_broker import HOST, SiteBroker, changed
 
-from edge.config import load_config
-from edge.errors import ConfigError
-from edge.runtime.signature import read_keys
-from fleet import authority, provision
-from fleet.broker import Broker, Retained
-from fleet.errors import FleetError
-from fleet.home import SETTINGS, Fleet
-from fleet.profile import board_profile, boards, filled
-from fleet.publish import publish
-from fleet.refusals import BrokerError
+from ostiary.edge.config import load_config
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.runtime.signature import read_keys
+from ostiary.fleet import authority, provision
+from ostiary.fleet.broker import Broker, Retained
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.profile import board_profile, boards, filled
+from ostiary.fleet.publish import publish
+from ostiary.fleet.refusals import BrokerError
 
 BOARDS = sorted(path.stem for path in (ROOT / "firmware_configs").glob("*.toml"))
 

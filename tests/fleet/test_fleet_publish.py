@@ -10,12 +10,12 @@ import pytest
 from kept import Kept, enroll, many
 from publishers import assert_equal, publish, publish_changes, pulled
 
-from edge.roster.record import EMPTY, Head, Record, shard_of
-from edge.roster.sealing import HINT, SIGNATURE, Sealer
-from fleet.home import Fleet
-from fleet.publish import OlderRegistry
-from fleet.refusals import BrokerError
-from fleet.voice import Voice
+from ostiary.edge.roster.record import EMPTY, Head, Record, shard_of
+from ostiary.edge.roster.sealing import HINT, SIGNATURE, Sealer
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.publish import OlderRegistry
+from ostiary.fleet.refusals import BrokerError
+from ostiary.fleet.voice import Voice
 
 
 def test_an_empty_broker_is_filled_in_the_safe_order(fleet: Fleet) -> None:

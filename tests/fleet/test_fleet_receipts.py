@@ -10,11 +10,11 @@ from fake_door import FakeDoor
 from fleet_desk import refused, typed
 from kept import ENCODER, enroll
 
-from fleet.cli.reembed import encoders_in_use
-from fleet.home import SETTINGS, Fleet
-from fleet.publish import await_erasure, publish
-from fleet.receipts import Receipts, receipts
-from fleet.status import status
+from ostiary.fleet.cli.reembed import encoders_in_use
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.publish import await_erasure, publish
+from ostiary.fleet.receipts import Receipts, receipts
+from ostiary.fleet.status import status
 from scripts import trial
 
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from reembed_desk import GREY, NOW_S, OLD, PORTRAIT, Desk, template
 
-from edge.core.quality import Limits
-from edge.core.types import Image
-from edge.enrollment import enroll
-from edge.errors import StoreError
-from edge.many import each_photo
-from edge.pipeline import Pipeline
-from edge.runtime.bundle import Bundle
-from fleet import reembed
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.reembed import Report
-from fleet.registry import Registry
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.types import Image
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.errors import StoreError
+from ostiary.edge.many import each_photo
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet import reembed
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.reembed import Report
+from ostiary.fleet.registry import Registry
 
 
 @pytest.fixture

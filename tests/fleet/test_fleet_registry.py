@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fakes import unit
 
-from edge.core.types import Floats
-from edge.roster.record import EMPTY, Hours, Record, shard_names, shard_of, sum_of
-from fleet.errors import FleetError
-from fleet.people import Person
-from fleet.reading import Reader
-from fleet.registry import Registry
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster.record import EMPTY, Hours, Record, shard_names, shard_of, sum_of
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
+from ostiary.fleet.reading import Reader
+from ostiary.fleet.registry import Registry
 
 OLD, NEW = "a" * 64, "b" * 64
 

@@ -12,16 +12,16 @@ import pytest
 from places import ostiary
 from reembed_desk import NEW, NOW_S, OLD, PORTRAIT, Desk, template
 
-from edge.config import Mqtt
-from edge.runtime.bundle import Bundle
-from edge.wire import RosterMessage, StateMessage, Topics, encode
-from fleet import reembed
-from fleet.broker import Broker, Retained
-from fleet.errors import FleetError
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.reembed import chosen_encoder, retire
-from fleet.registry import Registry
+from ostiary.edge.config import Mqtt
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.wire import RosterMessage, StateMessage, Topics, encode
+from ostiary.fleet import reembed
+from ostiary.fleet.broker import Broker, Retained
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.reembed import chosen_encoder, retire
+from ostiary.fleet.registry import Registry
 from scripts import trial
 
 

@@ -10,9 +10,9 @@ import paho.mqtt.publish as paho
 import pytest
 from fleet_desk import Desk, init, refused, typed
 
-from edge import wire
-from edge.roster.record import EMPTY, total
-from fleet.home import Fleet
+from ostiary.edge import wire
+from ostiary.edge.roster.record import EMPTY, total
+from ostiary.fleet.home import Fleet
 from scripts import trial
 
 

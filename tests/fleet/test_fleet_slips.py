@@ -11,14 +11,14 @@ import pytest
 from fleet_desk import Desk, init, typed
 from test_fleet_enroll import ENCODER, axis, enrolling, ready
 
-from edge.errors import StoreError
-from fleet.cli.common import publish_now
-from fleet.enroll import Ready
-from fleet.home import Fleet
-from fleet.people import Person
-from fleet.photos import KEY, Album
-from fleet.registry import Registry
-from fleet.table import Request
+from ostiary.edge.errors import StoreError
+from ostiary.fleet.cli.common import publish_now
+from ostiary.fleet.enroll import Ready
+from ostiary.fleet.home import Fleet
+from ostiary.fleet.people import Person
+from ostiary.fleet.photos import KEY, Album
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.table import Request
 
 OTHER = "f" * 64
 
@@ -47,7 +47,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         told.append(fleet.registry().sequence)
         fleet.registry().set_published(told[-1])
 
-    monkeypatch.setattr("fleet.publish.publish_changes", take)
+    monkeypatch.setattr("ostiary.fleet.publish.publish_changes", take)
     return told
 
 
@@ -72,7 +72,7 @@ def test_a_revocation_that_is_interrupted_still_forgets_the_photos(
     def interrupt(fleet: Fleet) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fleet.publish.publish_changes", interrupt)
+    monkeypatch.setattr("ostiary.fleet.publish.publish_changes", interrupt)
     done = typed("revoke", "alice", "--fleet", keeping.folder)
     assert done.code != 0
     assert "not published yet: interrupted" in done.err
@@ -114,7 +114,7 @@ def test_photos_that_fail_at_the_end_are_a_warning_and_it_is_published(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fleet.photos.write_atomically", full)
+    monkeypatch.setattr("ostiary.fleet.photos.write_atomically", full)
     options = ("--again", "--force-look-alike", "--fleet", keeping.folder)
     done = typed("enroll", "bob", photos / "one.png", *options)
     assert (done.code, published) == (1, [2])
@@ -139,7 +139,7 @@ def test_a_report_is_looked_at_before_the_work_and_written_after_publishing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fleet.cli.people.write_atomically", full)
+    monkeypatch.setattr("ostiary.fleet.cli.people.write_atomically", full)
     report = ("--report", photos / "r.csv", "--fleet", desk.folder)
     done = typed("enroll", "--csv", table, *report)
     assert (done.code, published) == (1, [1])

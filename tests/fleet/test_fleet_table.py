@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.errors import FleetError
-from fleet.table import Refusal, Request, read_table, write_report
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.table import Refusal, Request, read_table, write_report
 
 NOW_S = 1_795_000_000.0
 GROUPS = ("staff", "cleaners")

@@ -6,16 +6,16 @@ import msgspec
 import pytest
 from fake_door import decision, event
 
-from edge.adapters.mqtt import Received
-from edge.wire import StateMessage, encode
-from fleet.cli.broker import _row
-from fleet.command import CommandError
-from fleet.errors import FleetError
-from fleet.plain import plain
-from fleet.reembed import _check_nobody_loses
-from fleet.registry import Registry
-from fleet.status import DeviceStatus
-from fleet.watch import Watch, line
+from ostiary.edge.adapters.mqtt import Received
+from ostiary.edge.wire import StateMessage, encode
+from ostiary.fleet.cli.broker import _row
+from ostiary.fleet.command import CommandError
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.plain import plain
+from ostiary.fleet.reembed import _check_nobody_loses
+from ostiary.fleet.registry import Registry
+from ostiary.fleet.status import DeviceStatus
+from ostiary.fleet.watch import Watch, line
 
 
 def heard(name: str, kind: str, payload: bytes, retained: bool = False) -> Received:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.core.access import Moment, Rights, Span, barred
-from edge.roster.record import Hours
-from fleet import dates, schedule
-from fleet.errors import FleetError
-from fleet.people import Person
-from fleet.wishes import Wish, read_groups, read_wish
+from ostiary.edge.core.access import Moment, Rights, Span, barred
+from ostiary.edge.roster.record import Hours
+from ostiary.fleet import dates, schedule
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.people import Person
+from ostiary.fleet.wishes import Wish, read_groups, read_wish
 
 DAY_S = 86400.0
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone(timedelta(hours=2))).timestamp()

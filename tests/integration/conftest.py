@@ -10,10 +10,10 @@ import pytest
 from notified import Manager, Service
 from places import write_png
 
-from edge.core.quality import Limits
-from edge.core.types import Image, Template
-from edge.enrollment import enroll
-from edge.pipeline import Pipeline
+from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.types import Image, Template
+from ostiary.edge.enrollment import enroll
+from ostiary.edge.pipeline import Pipeline
 from scripts import trial
 
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edge import wire
-from edge.adapters.journal import Journal
-from edge.adapters.store import Store
-from edge.core.types import Template
-from edge.state_dir import JOURNAL, STORE
-from edge.wire import DecisionMessage, EventMessage, StateMessage, Topics
+from ostiary.edge import wire
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.core.types import Template
+from ostiary.edge.state_dir import JOURNAL, STORE
+from ostiary.edge.wire import DecisionMessage, EventMessage, StateMessage, Topics
 from scripts import trial
 
 PATIENCE_S = 30.0
@@ -95,7 +95,7 @@ class Door:
         store.close()
 
     def start(self) -> Door:
-        command = [sys.executable, "-m", "edge", "run", "--config", str(self._profile)]
+        command = [sys.executable, "-m", "ostiary.edge", "run", "--config", str(self._profile)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
         return self

@@ -20,9 +20,9 @@ GONE_S, SLACK_S = 5.0, 3.0
 ENTRY = """
 import contextlib, os, sys
 sys.path.insert(0, {root!r})
-from edge import observer, pipeline
-from edge.__main__ import main
-from edge.adapters import camera, sources
+from ostiary.edge import observer, pipeline
+from ostiary.edge.__main__ import main
+from ostiary.edge.adapters import camera, sources
 
 def blocks(module, name):
     '''The step says that it was reached, and then hangs until it may go on.'''
@@ -81,7 +81,7 @@ class Service(Door):
 
     manager: Manager
     watchdog_s = 30.0
-    entry: Sequence[str] = ("-m", "edge")
+    entry: Sequence[str] = ("-m", "ostiary.edge")
     stderr: int | None = None
 
     def start(self) -> Service:

@@ -11,10 +11,10 @@ import pytest
 from doors import eventually
 from site_broker import CONFIGS, HOST, PATIENCE_S, Authority, Connect, Peer, SiteBroker, changed
 
-from edge.adapters.journal import Journal
-from edge.adapters.mqtt import Link
-from edge.config import load_config
-from edge.wire import Topics
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.config import load_config
+from ostiary.edge.wire import Topics
 
 TAKEN, NOT_AUTHORIZED = (0, 0x10), 0x87
 """MQTT 5 reasons of a PUBACK: taken, also where nobody listens; not authorized."""

@@ -14,7 +14,7 @@ from doors import Door, Listener
 from notified import Manager, Service
 from places import write_png
 
-from edge.core.types import Image
+from ostiary.edge.core.types import Image
 from scripts import trial
 
 pytestmark = pytest.mark.skipif(

@@ -12,13 +12,13 @@ import pytest
 from doors import PATIENCE_S, Door, Listener, eventually
 from fakes import unit
 
-from edge.core.types import Image, Template
-from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
-from edge.runtime.bundle import INT8
-from edge.runtime.verifier_file import VERIFIER
-from edge.wire import DecisionMessage
-from export import finish, signing
+from ostiary.edge.core.types import Image, Template
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import INT8
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.wire import DecisionMessage
+from ostiary.export import finish, signing
 from scripts import trial
 
 

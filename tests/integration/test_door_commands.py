@@ -11,9 +11,9 @@ import pytest
 from commanding import House, command
 from plain_peer import PATIENCE_S, PlainPeer
 
-from edge.adapters.mqtt import Filter, Link, Received
-from edge.config import Mqtt
-from edge.wire import Response
+from ostiary.edge.adapters.mqtt import Filter, Link, Received
+from ostiary.edge.config import Mqtt
+from ostiary.edge.wire import Response
 from scripts import trial
 
 

@@ -14,8 +14,8 @@ import pytest
 from doors import Door, Listener
 from test_daemon import _assert_in_order, _wait_for_entries
 
-from edge.adapters.store import Store
-from edge.core.types import Template
+from ostiary.edge.adapters.store import Store
+from ostiary.edge.core.types import Template
 from scripts import trial
 
 needs_gstreamer = pytest.mark.skipif(

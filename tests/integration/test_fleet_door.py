@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from doors import TOPICS, Door, Listener, eventually
 
-from edge import wire
-from edge.core.types import Template
-from edge.wire import DecisionMessage
-from fleet.command import capture, open_door
-from fleet.founding import found
-from fleet.home import Fleet, Settings
-from fleet.people import Person
-from fleet.publish import publish_changes
+from ostiary.edge import wire
+from ostiary.edge.core.types import Template
+from ostiary.edge.wire import DecisionMessage
+from ostiary.fleet.command import capture, open_door
+from ostiary.fleet.founding import found
+from ostiary.fleet.home import Fleet, Settings
+from ostiary.fleet.people import Person
+from ostiary.fleet.publish import publish_changes
 from scripts import trial
 
 

@@ -11,9 +11,9 @@ import pytest
 from cutting_proxy import CuttingProxy
 from plain_peer import PATIENCE_S, PlainPeer
 
-from edge.adapters.journal import Journal
-from edge.adapters.mqtt import Filter, Link, Received
-from edge.config import Mqtt
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.mqtt import Filter, Link, Received
+from ostiary.edge.config import Mqtt
 from scripts import trial
 
 BASE = "ostiary/1/test"

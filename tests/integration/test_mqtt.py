@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 
-from edge.adapters.journal import Journal
-from edge.adapters.mqtt import LONGEST_WAIT_S, Link
-from edge.config import Mqtt
-from edge.errors import ConfigError
+from ostiary.edge.adapters.journal import Journal
+from ostiary.edge.adapters.mqtt import LONGEST_WAIT_S, Link
+from ostiary.edge.config import Mqtt
+from ostiary.edge.errors import ConfigError
 from scripts import trial
 
 TOPIC = "ostiary/1/test/device/door/decision"

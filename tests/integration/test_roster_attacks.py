@@ -12,9 +12,9 @@ from roster_door import Door, until
 from roster_operator import SEED, Operator, Said, Voice, face
 from roster_process import DoorProcess
 
-from edge.config import Mqtt
-from edge.core.types import Reason
-from edge.roster.record import shard_of
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Reason
+from ostiary.edge.roster.record import shard_of
 from scripts import trial
 
 OTHERS_SEED, OTHERS_SITE_KEY = bytes(reversed(SEED)), bytes(32)

@@ -13,12 +13,12 @@ from roster_door import Door, Place, until
 from roster_operator import Operator, Said, Voice, face
 from roster_process import DoorProcess
 
-from edge.adapters.roster_store import RosterStore
-from edge.config import Mqtt
-from edge.core.types import Reason
-from edge.mailbox import Mail
-from edge.roster import replica
-from edge.roster.record import total
+from ostiary.edge.adapters.roster_store import RosterStore
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Reason
+from ostiary.edge.mailbox import Mail
+from ostiary.edge.roster import replica
+from ostiary.edge.roster.record import total
 from scripts import trial
 
 DAY_S = 24 * 3600.0

@@ -8,12 +8,12 @@ import pytest
 from roster_door import Door, until
 from roster_operator import ENCODER, SEED, SITE, SITE_KEY, face
 
-from edge.core.types import Reason
-from fleet.home import SETTINGS, Fleet
-from fleet.keys import OPERATOR_KEY
-from fleet.keys import SITE_KEY as SITE_FILE
-from fleet.people import Person
-from fleet.publish import publish, publish_changes
+from ostiary.edge.core.types import Reason
+from ostiary.fleet.home import SETTINGS, Fleet
+from ostiary.fleet.keys import OPERATOR_KEY
+from ostiary.fleet.keys import SITE_KEY as SITE_FILE
+from ostiary.fleet.people import Person
+from ostiary.fleet.publish import publish, publish_changes
 from scripts import trial
 
 NOW_S = 1_800_000_000.0

@@ -10,9 +10,9 @@ from roster_door import Door, until
 from roster_operator import Operator, Voice, face
 from site_broker import HOST, Authority, Peer, SiteBroker
 
-from edge.config import Mqtt
-from edge.core.types import Reason
-from edge.wire import RosterMessage, decode
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Reason
+from ostiary.edge.wire import RosterMessage, decode
 
 DOORS = 20
 NOT_AUTHORIZED = 0x87

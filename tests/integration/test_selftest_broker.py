@@ -11,11 +11,11 @@ from doors import Door as RunningDoor
 from doors import Listener
 from site_broker import Authority, SiteBroker
 
-from edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
-from edge.selftest import broker as brokers
-from edge.selftest import state
-from edge.selftest.door import Door
-from edge.selftest.report import Verdict
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
+from ostiary.edge.selftest import broker as brokers
+from ostiary.edge.selftest import state
+from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.report import Verdict
 from scripts import trial
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED

@@ -11,10 +11,10 @@ from doors import eventually
 from notified import Blocked, Manager, Service, ends, held_up, ready
 from places import ROOT
 
-from edge.runtime import signature
-from edge.runtime.bundle import GOLDEN, MANIFEST, sha256
-from edge.runtime.signature import SIGNATURE
-from edge.stopping import HUNG, children
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, sha256
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.edge.stopping import HUNG, children
 from scripts import trial
 
 SEED = bytes(range(32))
@@ -122,8 +122,8 @@ def runs(pid: int, program: str) -> bool:
 BROKEN = """
 import sys
 sys.path.insert(0, {root!r})
-from edge import daemon, observer
-from edge.__main__ import main
+from ostiary.edge import daemon, observer
+from ostiary.edge.__main__ import main
 
 def fail(*_):
     raise RuntimeError("an illegal memory access was encountered")

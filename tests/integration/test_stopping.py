@@ -9,8 +9,8 @@ import pytest
 from doors import Listener, eventually
 from notified import GONE_S, Blocked, Manager, Service, ends, held_up, ready
 
-from edge.core.types import Template
-from edge.stopping import LAST_WORDS_S, LEAVE_S, children
+from ostiary.edge.core.types import Template
+from ostiary.edge.stopping import LAST_WORDS_S, LEAVE_S, children
 from scripts import trial
 
 

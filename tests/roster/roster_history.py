@@ -7,7 +7,7 @@ from collections.abc import Callable
 from roster_model import HOT, PEOPLE, Broker, Publisher, Registry, topic_of
 from roster_world import Device
 
-from edge.roster.record import Record
+from ostiary.edge.roster.record import Record
 
 OP = 3
 """Bytes an event: what happens, to whom, and how."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edge.roster.record import EMPTY, SHARDS, Head, Index, Record, shard_of, sum_of
-from edge.roster.replica import Message, Sealed, SealedHead
+from ostiary.edge.roster.changes import Message, Sealed, SealedHead
+from ostiary.edge.roster.record import EMPTY, SHARDS, Head, Index, Record, shard_of, sum_of
 
 Topic = tuple[str, ...]
 Entries = dict[str, int]

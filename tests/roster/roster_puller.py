@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from edge.roster.pull import INDEX, Pull, Want
-from edge.roster.record import Head, shard_names, shard_of, sum_of
-from edge.roster.replica import Shard, State
+from ostiary.edge.roster.pull import INDEX, Pull, Want
+from ostiary.edge.roster.record import Head, shard_names, shard_of, sum_of
+from ostiary.edge.roster.replica import Shard, State
 
 Entries = Mapping[str, int]
 

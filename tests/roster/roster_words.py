@@ -6,8 +6,9 @@ from typing import Any
 
 from roster_model import HOT, PEOPLE, head_of, index_of, sealed, sealed_head
 
-from edge.roster.record import Index, Record
-from edge.roster.replica import Changes, Message, Put, Sealed, SealedHead, State, restored, step
+from ostiary.edge.roster.changes import Changes, Message, Put, Sealed, SealedHead
+from ostiary.edge.roster.record import Index, Record
+from ostiary.edge.roster.replica import State, restored, step
 
 SHARD = HOT[0]
 A, B, C, D = PEOPLE[:4]

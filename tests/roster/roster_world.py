@@ -7,17 +7,9 @@ from dataclasses import dataclass, field
 
 from roster_model import HOT, Broker, Entries, Publisher, of_shard
 
-from edge.roster.record import Head, Record, shard_of, sum_of
-from edge.roster.replica import (
-    MOST_WAITING,
-    Changes,
-    Drop,
-    Message,
-    Sealed,
-    State,
-    restored,
-    step,
-)
+from ostiary.edge.roster.changes import Changes, Drop, Message, Sealed
+from ostiary.edge.roster.record import Head, Record, shard_of, sum_of
+from ostiary.edge.roster.replica import MOST_WAITING, State, restored, step
 
 REASONS = {"old-head", "conflicting-head", "old-index", "old-record", "not-in-index"}
 MOST_UNDER_WAY = 60

@@ -11,12 +11,12 @@ import fuzzing
 import msgspec
 import pytest
 
-from edge import wire
-from edge.core.types import Outcome, Reason
-from edge.errors import SealError
-from edge.roster import record as bodies
-from edge.roster.record import EMPTY, SHARDS, Body, Command, Head, Hours, Index, Record, Sum
-from edge.roster.sealing import MAX_BYTES, Opener, Sealer, Site
+from ostiary.edge import wire
+from ostiary.edge.core.types import Outcome, Reason
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster import record as bodies
+from ostiary.edge.roster.record import EMPTY, SHARDS, Body, Command, Head, Hours, Index, Record, Sum
+from ostiary.edge.roster.sealing import MAX_BYTES, Opener, Sealer, Site
 
 SPENT = 96 * 1024
 """Bytes that refusing may take, beside so many a byte of the payload."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from roster_puller import Device
 
-from edge.roster.pull import (
+from ostiary.edge.roster.pull import (
     AGAIN_S,
     FIRST_WINDOW,
     INDEX,
@@ -21,8 +21,8 @@ from edge.roster.pull import (
     Pull,
     Reminder,
 )
-from edge.roster.record import Head, shard_of
-from edge.roster.replica import State
+from ostiary.edge.roster.record import Head, shard_of
+from ostiary.edge.roster.replica import State
 
 
 def test_nothing_is_asked_without_a_head_or_with_all_proven() -> None:

@@ -8,8 +8,8 @@ import random
 import pytest
 from roster_puller import Device
 
-from edge.roster.pull import FIRST_WINDOW, INDEXES
-from edge.roster.record import shard_of
+from ostiary.edge.roster.pull import FIRST_WINDOW, INDEXES
+from ostiary.edge.roster.record import shard_of
 
 
 def in_order(device: Device) -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.core.access import Rights, Span
-from edge.errors import SealError
-from edge.roster import record as bodies
-from edge.roster.record import (
+from ostiary.edge.core.access import Rights, Span
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster import record as bodies
+from ostiary.edge.roster.record import (
     EMPTY,
     SHARDS,
     Body,

@@ -21,8 +21,9 @@ from roster_words import (
     tell,
 )
 
-from edge.roster.record import sum_of
-from edge.roster.replica import Changes, Message, Refused, State, step
+from ostiary.edge.roster.changes import Changes, Message, Refused
+from ostiary.edge.roster.record import sum_of
+from ostiary.edge.roster.replica import State, step
 
 STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[str]]] = {
     # a device that is new, and what it may believe

@@ -22,8 +22,9 @@ from roster_words import (
     words,
 )
 
-from edge.roster.record import SHARDS, Head, total
-from edge.roster.replica import MOST_WAITING, Drop, Message, Put, State, restored, step
+from ostiary.edge.roster.changes import Drop, Message, Put
+from ostiary.edge.roster.record import SHARDS, Head, total
+from ostiary.edge.roster.replica import MOST_WAITING, State, restored, step
 
 
 def test_a_state_is_never_changed_in_place() -> None:
@@ -105,7 +106,7 @@ def test_what_waits_is_bounded_and_the_newest_of_it_stays(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # All of one shard, without searching for 200 ids that are.
-    monkeypatch.setattr("edge.roster.replica.shard_of", lambda subject: SHARD)
+    monkeypatch.setattr("ostiary.edge.roster.replica.shard_of", lambda subject: SHARD)
     flood = [rec(f"f{number}", 10 + number) for number in range(200)]
     state = at(5, **{A: 5, B: 4})
     for first in range(0, len(flood), batch):

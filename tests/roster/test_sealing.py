@@ -8,9 +8,18 @@ import pytest
 from nacl.secret import SecretBox
 from nacl.signing import SigningKey
 
-from edge.errors import SealError
-from edge.roster import sealing
-from edge.roster.sealing import HINT, MAX_BYTES, OVERHEAD, PURPOSE, SIGNATURE, Opener, Sealer, Site
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster import sealing
+from ostiary.edge.roster.sealing import (
+    HINT,
+    MAX_BYTES,
+    OVERHEAD,
+    PURPOSE,
+    SIGNATURE,
+    Opener,
+    Sealer,
+    Site,
+)
 
 KEY, SEED, OTHER_SEED = b"k" * 32, b"s" * 32, b"o" * 32
 TOPIC = "ostiary/1/hq/roster/subject/fd/ada"

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime import signature
-from edge.runtime.bundle import MANIFEST
-from edge.runtime.signature import SIGNATURE
-from export import signing
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.signature import SIGNATURE
+from ostiary.export import signing
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.errors import BackendError
-from edge.runtime import engines
-from edge.runtime.engines import Entry, Failure, Fingerprint, Header, Place, Proof, Report
+from ostiary.edge.errors import BackendError
+from ostiary.edge.runtime import engines
+from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Place, Proof, Report
 
 ORIN = Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
 ONNX = "a" * 64

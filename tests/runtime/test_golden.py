@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from edge.errors import BackendError
-from edge.pipeline import open_pipeline
-from edge.runtime import golden
-from edge.runtime.backends import Choice, backends
-from edge.runtime.bundle import Bundle, ModelEntry
-from edge.runtime.ovino import OpenVinoBackend
-from edge.runtime.runner import Tensors
+from ostiary.edge.errors import BackendError
+from ostiary.edge.pipeline import open_pipeline
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.backends import Choice, backends
+from ostiary.edge.runtime.bundle import Bundle, ModelEntry
+from ostiary.edge.runtime.ovino import OpenVinoBackend
+from ostiary.edge.runtime.runner import Tensors
 
 Wrong = Callable[[Tensors], Tensors]
 
@@ -116,7 +116,7 @@ def test_auto_is_openvino_first_and_others_are_refused() -> None:
 def test_a_backend_that_is_not_installed_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "edge.runtime.ovino", None)
+    monkeypatch.setitem(__import__("sys").modules, "ostiary.edge.runtime.ovino", None)
     with pytest.raises(BackendError, match=r"ostiary\[cpu\]"):
         backends("openvino", 1)
     assert [b.name for b in backends("auto", 1).found] == ["onnxruntime"]
@@ -159,8 +159,8 @@ def test_no_backend_calls_home_or_leaves_traces(bundle_dir: Path, tmp_path: Path
         "def refuse(*a, **k): raise SystemExit('a name was looked up')\n"
         "socket.getaddrinfo = socket.create_connection = refuse\n"
         "from pathlib import Path\n"
-        "from edge.pipeline import open_pipeline\n"
-        "from edge.runtime import bundle\n"
+        "from ostiary.edge.pipeline import open_pipeline\n"
+        "from ostiary.edge.runtime import bundle\n"
         f"loaded = bundle.load(Path({str(bundle_dir)!r}))\n"
         "for backend in ('openvino', 'onnxruntime'): open_pipeline(loaded, backend)\n"
         "assert 'openvino_telemetry.main' not in sys.modules\n"

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.core.types import Image
-from edge.errors import BackendError
-from edge.pipeline import Pipeline, open_pipeline
-from edge.runtime.bundle import Bundle
-from edge.runtime.cuda import open_cuda
-from edge.runtime.trt import load_tensorrt
-from export.engine.make import Wish, make
-from export.engine.order import TENSORRT
-from export.engine.workshop import Apart
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import BackendError
+from ostiary.edge.pipeline import Pipeline, open_pipeline
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.cuda import open_cuda
+from ostiary.edge.runtime.trt import load_tensorrt
+from ostiary.export.engine.make import Wish, make
+from ostiary.export.engine.order import TENSORRT
+from ostiary.export.engine.workshop import Apart
 
 pytestmark = pytest.mark.gpu
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime import signature
-from edge.runtime.signature import PURPOSE, SIGNATURE, Keys, check, read_keys, sign
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.signature import PURPOSE, SIGNATURE, Keys, check, read_keys, sign
 
 SEED = bytes(range(32))
 OTHER = bytes(range(1, 33))

@@ -17,11 +17,11 @@ from fake_cuda import CUDA_PYTHON, PYCUDA
 from fake_memory import Refused
 from fake_trt import VERSIONS
 
-from edge.errors import BackendError
-from edge.pipeline import open_pipeline
-from edge.runtime import golden
-from edge.runtime.bundle import Bundle
-from edge.runtime.trt import TensorRtBackend, load_tensorrt
+from ostiary.edge.errors import BackendError
+from ostiary.edge.pipeline import open_pipeline
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.trt import TensorRtBackend, load_tensorrt
 
 BINDINGS = (CUDA_PYTHON, PYCUDA)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tiny_bundle
 
-from edge.core.calibration import threshold
-from edge.errors import BundleError
-from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
-from edge.runtime.bundle import Bundle
-from edge.runtime.verifier_file import VERIFIER, VerifierFile
+from ostiary.edge.core.calibration import threshold
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
 
 
 def hold(folder: Path, raw: bytes) -> Bundle:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from fakes import unit
 
-from training import verifier as training
-from training.verifier import Embedded, Settings
+from ostiary.training import verifier as training
+from ostiary.training.verifier import Embedded, Settings
 
 DIM = 12
 HOW = Settings(impostors=3000, strengths=(1e-3, 1e-1))

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.core.preprocess import InputSpec
-from edge.runtime.bundle import sha256
-from export import calibrate, graph, running
-from export.crops import Crops
-from export.table import Table
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.export import calibrate, graph, running
+from ostiary.export.crops import Crops
+from ostiary.export.table import Table
 
 SIDE_PX, DIM = 12, 24
 SPEC = InputSpec((SIDE_PX, SIDE_PX), "rgb", 127.5, 128.0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from training import evaluation
-from training.evaluation import Data, Evaluation, Part
-from training.log import LOG, EpochLine, Line, StepLine
+from ostiary.training import evaluation
+from ostiary.training.evaluation import Data, Evaluation, Part
+from ostiary.training.log import LOG, EpochLine, Line, StepLine
 
 PERSON = np.repeat(np.array([4, 7, 9, 12, 15, 21, 22, 25, 27, 30]), 3)
 SETTINGS = """

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.core.preprocess import InputSpec
-from export import graph
-from export.crops import Crops
-from training.augment import Augmentation
-from training.learn import Parts
-from training.onnx_encoder import OnnxEncoder
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.export import graph
+from ostiary.export.crops import Crops
+from ostiary.training.augment import Augmentation
+from ostiary.training.learn import Parts
+from ostiary.training.onnx_encoder import OnnxEncoder
 
 SIDE_PX, DIM = 12, 24
 SPEC = InputSpec((SIDE_PX, SIDE_PX), "rgb", 127.5, 128.0)

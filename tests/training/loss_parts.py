@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.losses import Loss, Step, make
+from ostiary.training.losses import Loss, Step, make
 
 PERSON = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3])
 DIM = 5

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.core.types import Image
-from training.augment import DOMAINS, Augmentation, augment
+from ostiary.edge.core.types import Image
+from ostiary.training.augment import DOMAINS, Augmentation, augment
 
 NONE = Augmentation()
 CHANCES = ("mirror", "jitter", "occlusion", "motion", "infrared", "low_light", "noise", "jpeg")

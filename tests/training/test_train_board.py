@@ -6,9 +6,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_train_checkpoint import nearly_full
 
-from edge.errors import StoreError
-from training.board import BOARD, Board
-from training.log import EpochLine, StepLine
+from ostiary.edge.errors import StoreError
+from ostiary.training.board import BOARD, Board
+from ostiary.training.log import EpochLine, StepLine
 
 
 def step(at: int, loss: float, active: float | None = 0.5) -> StepLine:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge.errors import ConfigError, StoreError
-from training import checkpoint, log
-from training.checkpoint import Place, State
-from training.log import EpochLine, StepLine
+from ostiary.edge.errors import ConfigError, StoreError
+from ostiary.training import checkpoint, log
+from ostiary.training.checkpoint import Place, State
+from ostiary.training.log import EpochLine, StepLine
 
 
 def state() -> State:

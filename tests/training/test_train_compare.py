@@ -9,15 +9,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge.core.types import Image
-from edge.errors import BackendError, ConfigError
-from export.crops import Crops
-from training import compare as comparing
-from training import learn
-from training.cli import compare as command
-from training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Contest, Row
-from training.data import Faces, LeftOut
-from training.spread import ALONE
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import BackendError, ConfigError
+from ostiary.export.crops import Crops
+from ostiary.training import compare as comparing
+from ostiary.training import learn
+from ostiary.training.cli import compare as command
+from ostiary.training.compare import HARDEST, LOSSES, RANDOM, UNTRAINED, Comparison, Contest, Row
+from ostiary.training.data import Faces, LeftOut
+from ostiary.training.spread import ALONE
 
 
 def faces(people: int, images: int, seed: int = 0) -> Faces:

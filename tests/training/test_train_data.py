@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from places import DATA, ROOT, ostiary, refused
 
-from edge.errors import PhotoError
-from edge.runtime.bundle import Bundle
-from export.crops import Crops
-from training.data import Faces, LeftOut, Pair, by_names, read_faces, split, told
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.crops import Crops
+from ostiary.training.data import Faces, LeftOut, Pair, by_names, read_faces, split, told
 
 ORL = DATA / "orl"
 needs_orl = pytest.mark.skipif(not ORL.is_dir(), reason=f"needs the faces of {ORL}")

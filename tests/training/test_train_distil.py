@@ -16,19 +16,19 @@ import typer
 from int8_parts import SPEC, by_file, folder, people, table, tiny
 from places import ostiary_export, refused
 
-from edge.errors import BundleError, PhotoError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import MANIFEST, Manifest, sha256
-from export import biases, equalise, quantize, recipe, running
-from export import table as tables
-from export.crops import Crops
-from export.table import Table
-from training import distil, loop
-from training.cli import int8
-from training.data import Faces, LeftOut
-from training.distil import Lessons, Teaching
-from training.evaluate import eer, embed
-from training.settings import Optimiser
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import MANIFEST, Manifest, sha256
+from ostiary.export import biases, equalise, quantize, recipe, running
+from ostiary.export import table as tables
+from ostiary.export.crops import Crops
+from ostiary.export.table import Table
+from ostiary.training import distil, loop
+from ostiary.training.cli import int8
+from ostiary.training.data import Faces, LeftOut
+from ostiary.training.distil import Lessons, Teaching
+from ostiary.training.evaluate import eer, embed
+from ostiary.training.settings import Optimiser
 
 torch.set_num_threads(1)
 QUIET = lambda *a: None  # noqa: E731

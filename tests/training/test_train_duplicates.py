@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.core.types import Image
-from training import duplicates
-from training.duplicates import BITS, Twins, find, perceptual_hash, repeats
+from ostiary.edge.core.types import Image
+from ostiary.training import duplicates
+from ostiary.training.duplicates import BITS, Twins, find, perceptual_hash, repeats
 
 
 def picture(seed: int) -> Image:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from edge.errors import ConfigError
-from training.encoders import ARCHITECTURES, Encoder, build, centre
-from training.evaluate import eer
+from ostiary.edge.errors import ConfigError
+from ostiary.training.encoders import ARCHITECTURES, Encoder, build, centre
+from ostiary.training.evaluate import eer
 
 
 def images(count: int, name: str = "small-28") -> torch.Tensor:

@@ -6,10 +6,10 @@ import judged
 import numpy as np
 import pytest
 
-from edge.errors import ConfigError, PhotoError
-from training import bootstrap, evaluation
-from training.bootstrap import eer_draws
-from training.evaluate import eer
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.training import bootstrap, evaluation
+from ostiary.training.bootstrap import eer_draws
+from ostiary.training.evaluate import eer
 
 
 def scores_of(embeddings: np.ndarray, person: np.ndarray) -> tuple[list[float], list[float]]:

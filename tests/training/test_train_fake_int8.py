@@ -8,12 +8,12 @@ import pytest
 import torch
 from int8_parts import SPEC, by_file, people, table, tiny
 
-from edge.errors import BundleError
-from export import graph, quantize
-from export import table as tables
-from training import save
-from training.evaluate import embed
-from training.fake_int8 import FakeInt8, rounded
+from ostiary.edge.errors import BundleError
+from ostiary.export import graph, quantize
+from ostiary.export import table as tables
+from ostiary.training import save
+from ostiary.training.evaluate import embed
+from ostiary.training.fake_int8 import FakeInt8, rounded
 
 torch.set_num_threads(1)
 FACES = people(60, seed=1)

@@ -13,25 +13,25 @@ from lesson import DIM, NIGHT, PHOTOS, SIDE_PX, SPEC, encoder, people, tiny
 from places import ostiary, refused
 from torch import Tensor
 
-from edge.core.preprocess import to_tensor
-from edge.errors import ConfigError, PhotoError
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import sha256
-from export import running
-from export.crops import Crops
-from export.sources import learned
-from export.sources.spec import read_spec
-from training import finetune, loop, sampling
-from training.augment import augment
-from training.data import Faces, LeftOut
-from training.evaluate import embed
-from training.finetune import Finetuned, Finetuning, Lesson, Taught
-from training.guard import FMR
-from training.learn import Parts
-from training.log import EpochLine, Line
-from training.loop import Outcome
-from training.onnx_encoder import OnnxEncoder
-from training.settings import Optimiser, Stop
+from ostiary.edge.core.preprocess import to_tensor
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.export import running
+from ostiary.export.crops import Crops
+from ostiary.export.sources import learned
+from ostiary.export.sources.spec import read_spec
+from ostiary.training import finetune, loop, sampling
+from ostiary.training.augment import augment
+from ostiary.training.data import Faces, LeftOut
+from ostiary.training.evaluate import embed
+from ostiary.training.finetune import Finetuned, Finetuning, Lesson, Taught
+from ostiary.training.guard import FMR
+from ostiary.training.learn import Parts
+from ostiary.training.log import EpochLine, Line
+from ostiary.training.loop import Outcome
+from ostiary.training.onnx_encoder import OnnxEncoder
+from ostiary.training.settings import Optimiser, Stop
 
 EPOCHS = 3
 SETTINGS = Finetuning(

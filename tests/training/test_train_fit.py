@@ -10,17 +10,17 @@ import pytest
 from places import ostiary, refused
 from typer.testing import CliRunner
 
-from edge.errors import ConfigError, PhotoError
-from edge.runtime import bundle as bundles
-from export.sources import learned
-from export.sources.spec import read_spec
-from training import encoders, evaluation, learn, log, loop
-from training.__main__ import app
-from training.cli import fit, runs
-from training.data import Faces, LeftOut
-from training.log import EpochLine, StepLine
-from training.settings import Settings, Start
-from training.spread import ALONE, Team
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.export.sources import learned
+from ostiary.export.sources.spec import read_spec
+from ostiary.training import encoders, evaluation, learn, log, loop
+from ostiary.training.__main__ import app
+from ostiary.training.cli import fit, runs
+from ostiary.training.data import Faces, LeftOut
+from ostiary.training.log import EpochLine, StepLine
+from ostiary.training.settings import Settings, Start
+from ostiary.training.spread import ALONE, Team
 
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 SETTINGS = SHORT + "[optimiser]\nepochs = 2\n[batches]\npeople = 3\nimages = 3\n"

@@ -9,9 +9,9 @@ import torch
 from loss_parts import DIM, OF_PEOPLE, OF_TRIPLETS, PERSON, made, taken, unit
 from torch.nn import functional
 
-from edge.errors import ConfigError
-from training import losses
-from training.losses import LOSSES, make
+from ostiary.edge.errors import ConfigError
+from ostiary.training import losses
+from ostiary.training.losses import LOSSES, make
 
 
 @pytest.fixture(autouse=True)

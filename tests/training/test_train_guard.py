@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from lesson import NIGHT, PHOTOS, encoder, people
 
-from edge.core.metrics import Rate, tar_at_fmr
-from edge.errors import PhotoError
-from training import guard
-from training.guard import FMR, FMRS, MAX_LOSS, Change, Comparison, Guard, Seen
+from ostiary.edge.core.metrics import Rate, tar_at_fmr
+from ostiary.edge.errors import PhotoError
+from ostiary.training import guard
+from ostiary.training.guard import FMR, FMRS, MAX_LOSS, Change, Comparison, Guard, Seen
 
 
 def test_the_guard_holds_a_state_against_the_start() -> None:

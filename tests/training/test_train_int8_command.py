@@ -13,15 +13,15 @@ import tiny_bundle
 import typer
 from int8_parts import DIM, SPEC, folder, people, table, tiny
 
-from edge.errors import BundleError, PhotoError
-from edge.runtime.bundle import MANIFEST, Manifest, ModelEntry, sha256
-from export import graph
-from export import table as tables
-from export.crops import Crops
-from export.results import Gate
-from export.sources import learned
-from training import checkpoint, data
-from training.cli import int8
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime.bundle import MANIFEST, Manifest, ModelEntry, sha256
+from ostiary.export import graph
+from ostiary.export import table as tables
+from ostiary.export.crops import Crops
+from ostiary.export.results import Gate
+from ostiary.export.sources import learned
+from ostiary.training import checkpoint, data
+from ostiary.training.cli import int8
 
 ALONE, SEVERAL = people(264, seed=1), people(130, seed=2, each=2)
 

@@ -10,11 +10,11 @@ import lesson
 import numpy as np
 import pytest
 
-from edge.errors import PhotoError
-from export.crops import Crops
-from export.sources import learned
-from training.cli import finetune, verifier
-from training.data import Faces, LeftOut
+from ostiary.edge.errors import PhotoError
+from ostiary.export.crops import Crops
+from ostiary.export.sources import learned
+from ostiary.training.cli import finetune, verifier
+from ostiary.training.data import Faces, LeftOut
 
 PEOPLE = lesson.people(5, 2, 1)
 LEARNED = ["0123456789abcdef", "fedcba9876543210"]

@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.adapters.photos import is_photo
-from edge.errors import PhotoError
-from edge.many import Done
-from edge.runtime.bundle import Bundle
-from export.crops import Crops, inside
-from training import data
-from training.data import read_faces, told
+from ostiary.edge.adapters.photos import is_photo
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.many import Done
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.crops import Crops, inside
+from ostiary.training import data
+from ostiary.training.data import read_faces, told
 
 NO_BUNDLE = cast(Bundle, None)
 """Where no face is looked for."""

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from edge.errors import ConfigError
-from training import checkpoint, log
-from training.log import EpochLine, StepLine
-from training.loop import Key, Task, Verdict, fit
-from training.losses import Step
-from training.settings import Checkpoint, Optimiser, Plan, Stop
+from ostiary.edge.errors import ConfigError
+from ostiary.training import checkpoint, log
+from ostiary.training.log import EpochLine, StepLine
+from ostiary.training.loop import Key, Task, Verdict, fit
+from ostiary.training.losses import Step
+from ostiary.training.settings import Checkpoint, Optimiser, Plan, Stop
 
 POINTS = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
 WANTED = torch.tensor([[1.0], [3.0], [4.0], [7.0]])

@@ -10,8 +10,8 @@ from loss_parts import DIM, PERSON, made, taken, unit
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import losses
-from training.mining import choose
+from ostiary.training import losses
+from ostiary.training.mining import choose
 
 MININGS = ("random", "semi-hard", "hardest")
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import ConfigError
-from training.mining import choose
+from ostiary.edge.errors import ConfigError
+from ostiary.training.mining import choose
 
 ALPHA = 2.0
 Batch = tuple[np.ndarray, np.ndarray]

@@ -10,15 +10,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from edge.core.preprocess import InputSpec
-from edge.errors import BundleError
-from export import graph, running
-from export.sources.load import load_source
-from export.sources.spec import read_spec
-from training import save
-from training.encoders import ARCHITECTURES, Bottleneck, Encoder, Stack, build
-from training.evaluate import embed
-from training.onnx_encoder import OnnxEncoder
+from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.errors import BundleError
+from ostiary.export import graph, running
+from ostiary.export.sources.load import load_source
+from ostiary.export.sources.spec import read_spec
+from ostiary.training import save
+from ostiary.training.encoders import ARCHITECTURES, Bottleneck, Encoder, Stack, build
+from ostiary.training.evaluate import embed
+from ostiary.training.onnx_encoder import OnnxEncoder
 
 CROPS = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), np.uint8)
 SPEC = InputSpec((12, 12), "rgb", 127.5, 128.0)

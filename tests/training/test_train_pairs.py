@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edge.errors import PhotoError
-from training.pairs import Pairs, pairs_of
+from ostiary.edge.errors import PhotoError
+from ostiary.training.pairs import Pairs, pairs_of
 
 MIXED = np.array([0, 1, 1, 2, 1, 0, 3, 3, 2, 3, 4, 1])
 

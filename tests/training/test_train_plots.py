@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.runtime.det import Counts
-from export import charts
-from export.charts import Chart
-from training import plots
-from training.evaluation import Plane
-from training.log import EpochLine, StepLine
+from ostiary.edge.runtime.det import Counts
+from ostiary.export import charts
+from ostiary.export.charts import Chart
+from ostiary.training import plots
+from ostiary.training.evaluation import Plane
+from ostiary.training.log import EpochLine, StepLine
 
 SVG = "{http://www.w3.org/2000/svg}"
 Places = list[tuple[float, float]]

@@ -12,12 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge.core.metrics import Rate
-from edge.errors import ConfigError, StoreError
-from export.page import template
-from export.results import TarRow
-from training import evaluation, report
-from training.cli import report as command
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.errors import ConfigError, StoreError
+from ostiary.export.page import template
+from ostiary.export.results import TarRow
+from ostiary.training import evaluation, report
+from ostiary.training.cli import report as command
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def test_every_plot_says_what_it_is(page: str) -> None:
 
 
 def test_it_looks_like_the_bundles_report(page: str) -> None:
-    style = template("export", "page.html.j2").render().split("<style>")[1].split("</style>")[0]
+    style = (
+        template("ostiary.export", "page.html.j2").render().split("<style>")[1].split("</style>")[0]
+    )
     assert f"<style>{style}</style>" in page
 
 

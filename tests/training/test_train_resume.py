@@ -14,9 +14,9 @@ from places import ROOT
 from test_train_checkpoint import nearly_full
 from torch import Tensor
 
-from edge.errors import ConfigError, StoreError
-from training import checkpoint, log
-from training.log import Line, StepLine
+from ostiary.edge.errors import ConfigError, StoreError
+from ostiary.training import checkpoint, log
+from ostiary.training.log import Line, StepLine
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import ConfigError, PhotoError
-from training.sampling import PeopleBatches
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.training.sampling import PeopleBatches
 
 
 def owners(*counts: int) -> np.ndarray:

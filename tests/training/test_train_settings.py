@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import ConfigError
-from training import losses
-from training.settings import LossChoice, Optimiser, Plan, Settings, parse, parse_settings, raw
+from ostiary.edge.errors import ConfigError
+from ostiary.training import losses
+from ostiary.training.settings import (
+    LossChoice,
+    Optimiser,
+    Plan,
+    Settings,
+    parse,
+    parse_settings,
+    raw,
+)
 
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 

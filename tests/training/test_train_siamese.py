@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.batches import Photos, Supervised
-from training.encoders import Encoder, build
-from training.losses import (
+from ostiary.training.batches import Photos, Supervised
+from ostiary.training.encoders import Encoder, build
+from ostiary.training.losses import (
     ContrastiveLoss,
     Loss,
     TripletLoss,

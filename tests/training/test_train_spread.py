@@ -12,10 +12,10 @@ import torch
 from places import ROOT
 from test_train_resume import stopped_at
 
-from edge.errors import ConfigError
-from training import checkpoint, log
-from training.log import StepLine
-from training.spread import ALONE, Team
+from ostiary.edge.errors import ConfigError
+from ostiary.training import checkpoint, log
+from ostiary.training.log import StepLine
+from ostiary.training.spread import ALONE, Team
 
 
 def torchrun(*program: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def test_a_refusal_is_one_line_of_the_first_process(
     settings.write_text(f'[encoder]\narchitecture = "{architecture}"\n')
     command = ["--faces", "nowhere", "--bundle", "nowhere", "--out", str(tmp_path)]
     (tmp_path / "log.jsonl").touch()
-    done = torchrun("-m", "training", "fit", str(settings), *command)
+    done = torchrun("-m", "ostiary.training", "fit", str(settings), *command)
     assert done.returncode != 0
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert says in line

@@ -8,9 +8,9 @@ import pytest
 from doors import Door, Listener
 from places import ostiary, write_png
 
-from edge.adapters.photos import read_photo
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import INT8
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import INT8
 from scripts import trial
 
 pytestmark = [pytest.mark.long, pytest.mark.data]

@@ -10,14 +10,14 @@ import torch
 from crowd import DIM, HOW, crowd, parts_of
 from fakes import unit
 
-from edge.core.verifier import Verifier
-from edge.errors import BundleError, PhotoError
-from edge.runtime import verifier_file
-from training import reliability
-from training import verifier as training
-from training.objections import objections
-from training.pairs import pairs_of
-from training.verifier import Embedded
+from ostiary.edge.core.verifier import Verifier
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime import verifier_file
+from ostiary.training import reliability
+from ostiary.training import verifier as training
+from ostiary.training.objections import objections
+from ostiary.training.pairs import pairs_of
+from ostiary.training.verifier import Embedded
 
 torch.set_num_threads(1)
 

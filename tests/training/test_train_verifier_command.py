@@ -12,16 +12,16 @@ import msgspec
 import pytest
 from places import write_png
 
-from edge.adapters.photos import read_photo
-from edge.errors import BundleError, ConfigError, PhotoError
-from edge.pipeline import Pipeline
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import sha256
-from edge.runtime.verifier_file import VerifierFile
-from export import finish
-from export import table as tables
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.errors import BundleError, ConfigError, PhotoError
+from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.export import finish
+from ostiary.export import table as tables
+from ostiary.training.cli import verifier as command
 from scripts import trial
-from training.cli import verifier as command
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import torch
 from crowd import HOW, crowd, parts_of, photos_of
 
-from edge.core.verifier import Verifier
-from edge.errors import PhotoError
-from training import verifier as training
+from ostiary.edge.core.verifier import Verifier
+from ostiary.edge.errors import PhotoError
+from ostiary.training import verifier as training
 
 torch.set_num_threads(1)
 

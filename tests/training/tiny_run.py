@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import encoders, losses
-from training.augment import DOMAINS
-from training.batches import Photos, Supervised
-from training.evaluate import eer, embed
-from training.log import Line, StepLine
-from training.loop import Outcome, Task, Verdict, Watcher, fit
-from training.sampling import PeopleBatches
-from training.settings import Checkpoint, Optimiser, Plan
-from training.spread import ALONE, Team, joined
+from ostiary.training import encoders, losses
+from ostiary.training.augment import DOMAINS
+from ostiary.training.batches import Photos, Supervised
+from ostiary.training.evaluate import eer, embed
+from ostiary.training.log import Line, StepLine
+from ostiary.training.loop import Outcome, Task, Verdict, Watcher, fit
+from ostiary.training.sampling import PeopleBatches
+from ostiary.training.settings import Checkpoint, Optimiser, Plan
+from ostiary.training.spread import ALONE, Team, joined
 
 PEOPLE, EACH, SIDE_PX = 6, 5, 40
 MADE_WITH = {"settings": "a", "photos": "b"}

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from edge.cli.console import out, print_json, progress
-from edge.runtime import bundle as bundles
-from training import compare as comparing
-from training import encoders
-from training.cli.faces import found_in
-from training.compare import FIRST_SEED, Comparison, Contest
+from ostiary.edge.cli.console import out, print_json, progress
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.training import compare as comparing
+from ostiary.training import encoders
+from ostiary.training.cli.faces import found_in
+from ostiary.training.compare import FIRST_SEED, Comparison, Contest
 
 SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 30, 2
 

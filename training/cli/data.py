@@ -10,17 +10,17 @@ import numpy as np
 import typer
 from rich.markup import escape
 
-from edge.adapters.photos import is_photo
-from edge.cli.console import err, out, print_json, progress
-from edge.core.types import Image
-from edge.errors import PhotoError
-from edge.files import write_atomically
-from edge.many import crop_photo, each_photo
-from edge.runtime import bundle as bundles
-from export.crops import inside
-from training import data, learn
-from training.augment import DOMAINS, Augmentation, augment
-from training.settings import Augment
+from ostiary.edge.adapters.photos import is_photo
+from ostiary.edge.cli.console import err, out, print_json, progress
+from ostiary.edge.core.types import Image
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.many import crop_photo, each_photo
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.export.crops import inside
+from ostiary.training import data, learn
+from ostiary.training.augment import DOMAINS, Augmentation, augment
+from ostiary.training.settings import Augment
 
 FAILED = 1
 GAP_PX = 4

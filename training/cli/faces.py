@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from edge.cli.console import err, progress
-from edge.runtime.bundle import Bundle
-from training import data
-from training.data import Faces
+from ostiary.edge.cli.console import err, progress
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.training import data
+from ostiary.training.data import Faces
 
 
 def say(line: str) -> None:
@@ -26,7 +26,7 @@ def found_in(
     min_images: int = data.MIN_IMAGES,
     learned: Collection[str] = (),
 ) -> Faces:
-    """The faces of a folder as `training.data.read_faces` gives them."""
+    """The faces of a folder as `ostiary.training.data.read_faces` gives them."""
     bar, done = progress("finding faces")
     with bar:
         return data.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)

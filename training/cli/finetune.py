@@ -11,16 +11,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import out, print_json
-from edge.runtime import bundle as bundles
-from training import evaluation, finetune, learn, loop, report, save
-from training.cli.faces import found_in, say
-from training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
-from training.evaluation import Data
-from training.finetune import Finetuned, Finetuning
-from training.guard import Comparison
-from training.settings import Start
-from training.spread import ALONE
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.training import evaluation, finetune, learn, loop, report, save
+from ostiary.training.cli.faces import found_in, say
+from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
+from ostiary.training.evaluation import Data
+from ostiary.training.finetune import Finetuned, Finetuning
+from ostiary.training.guard import Comparison
+from ostiary.training.settings import Start
+from ostiary.training.spread import ALONE
 
 FAILED = 1
 TITLES: dict[Comparison, str] = {

@@ -9,20 +9,20 @@ import torch
 import typer
 from rich.markup import escape
 
-from edge.cli.console import out, print_json
-from edge.runtime import bundle as bundles
-from training import evaluation, learn, loop, report, save
-from training import settings as settings_files
-from training.cli.faces import found_in
-from training.cli.runs import Json, Resume, held, refuse, show_next, watching
-from training.data import Faces
-from training.encoders import ARCHITECTURES, Encoder
-from training.evaluation import Data, Evaluation
-from training.learn import Parts
-from training.loop import Outcome
-from training.losses import LOSSES
-from training.settings import Settings
-from training.spread import joined
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.training import evaluation, learn, loop, report, save
+from ostiary.training import settings as settings_files
+from ostiary.training.cli.faces import found_in
+from ostiary.training.cli.runs import Json, Resume, held, refuse, show_next, watching
+from ostiary.training.data import Faces
+from ostiary.training.encoders import ARCHITECTURES, Encoder
+from ostiary.training.evaluation import Data, Evaluation
+from ostiary.training.learn import Parts
+from ostiary.training.loop import Outcome
+from ostiary.training.losses import LOSSES
+from ostiary.training.settings import Settings
+from ostiary.training.spread import joined
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def fit(
 
     `ostiary-train fit settings.toml --faces faces --bundle bundle --out run`
 
-    `torchrun --nproc-per-node 2 -m training fit settings.toml --faces faces --bundle bundle
+    `torchrun --nproc-per-node 2 -m ostiary.training fit settings.toml --faces faces --bundle bundle
     --out run`, which trains in two processes
 
     with `settings.toml` such as

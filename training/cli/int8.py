@@ -12,27 +12,27 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Shown
 
-from edge.cli.console import out, print_json
-from edge.core.metrics import Rate
-from edge.errors import BundleError
-from edge.files import write_atomically
-from edge.runtime import bundle as bundles
-from edge.runtime.bundle import FLOAT, Bundle
-from edge.runtime.det import DetFile
-from export import gate as gates
-from export import graph, quantize
-from export import recipe as recipes
-from export import table as tables
-from export.crops import Crops, data_set_name
-from export.gate import Encoders
-from export.results import Gate, Limits
-from export.sources import learned
-from export.table import Table
-from training import distil, loop
-from training.cli.faces import found_in, say
-from training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
-from training.distil import Teaching
-from training.spread import ALONE
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.core.metrics import Rate
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import FLOAT, Bundle
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export import gate as gates
+from ostiary.export import graph, quantize
+from ostiary.export import recipe as recipes
+from ostiary.export import table as tables
+from ostiary.export.crops import Crops, data_set_name
+from ostiary.export.gate import Encoders
+from ostiary.export.results import Gate, Limits
+from ostiary.export.sources import learned
+from ostiary.export.table import Table
+from ostiary.training import distil, loop
+from ostiary.training.cli.faces import found_in, say
+from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
+from ostiary.training.distil import Teaching
+from ostiary.training.spread import ALONE
 
 FAILED = 1
 USUAL = Teaching()

@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from edge.cli.console import out, print_json
-from edge.core.metrics import Rate
-from training import evaluation, report
-from training.report import Outcome
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.core.metrics import Rate
+from ostiary.training import evaluation, report
+from ostiary.training.report import Outcome
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run that `fit` made.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

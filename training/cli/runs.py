@@ -14,13 +14,13 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from edge.cli.console import err, out, progress
-from edge.errors import ConfigError
-from edge.files import alone, write_atomically
-from training import checkpoint, log, report
-from training.log import EpochLine, Line, StepLine
-from training.loop import Watcher
-from training.spread import Team
+from ostiary.edge.cli.console import err, out, progress
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.files import alone, write_atomically
+from ostiary.training import checkpoint, log, report
+from ostiary.training.log import EpochLine, Line, StepLine
+from ostiary.training.loop import Watcher
+from ostiary.training.spread import Team
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Resume = Annotated[
@@ -103,7 +103,7 @@ def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
     if not team.first:
         yield []
         return
-    from training.board import Board
+    from ostiary.training.board import Board
 
     bar, _ = progress("training")
     with bar, Board(run) as board:

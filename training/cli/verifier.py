@@ -10,20 +10,20 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from edge.cli.console import out, print_json
-from edge.errors import ConfigError, PhotoError
-from edge.files import write_atomically
-from edge.runtime import bundle as bundles
-from edge.runtime import verifier_file
-from edge.runtime.bundle import FLOAT, INT8, Bundle
-from edge.runtime.verifier_file import Judged, VerifierFile
-from export import page, running
-from export import table as tables
-from export.crops import data_set_name
-from export.sources import learned
-from training import objections, reliability, verifier
-from training.cli.faces import found_in, say
-from training.verifier import Embedded, Settings
+from ostiary.edge.cli.console import out, print_json
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
+from ostiary.export import page, running
+from ostiary.export import table as tables
+from ostiary.export.crops import data_set_name
+from ostiary.export.sources import learned
+from ostiary.training import objections, reliability, verifier
+from ostiary.training.cli.faces import found_in, say
+from ostiary.training.verifier import Embedded, Settings
 
 FAILED = 1
 
@@ -124,7 +124,7 @@ def _write(made: VerifierFile, path: Path) -> None:
         (name, judged, fnmr, reliability.diagram(judged.reliability, f"Reliability, {name}"))
         for name, judged, fnmr in comparisons(made)
     ]
-    text = page.template("training", "verifier.html.j2").render(file=made, shown=shown)
+    text = page.template("ostiary.training", "verifier.html.j2").render(file=made, shown=shown)
     try:
         # Last of all: where there is a head, its page is there too.
         write_atomically(path.with_suffix(".html"), text.encode())
