@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ostiary.edge.annotate import write_jpeg
+from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import Topics
 from scripts import trial
 

@@ -31,11 +31,11 @@ from rich.table import Table
 from ostiary.edge.adapters import photos
 from ostiary.edge.cli.bench import TURN, WARM_UP, Spent, random_gallery, spent
 from ostiary.edge.cli.console import err, new_app, out, print_json, run
-from ostiary.edge.core import geometry, preprocess
+from ostiary.edge.core.faces import geometry, preprocess
 from ostiary.edge.core.types import Floats, Image
 from ostiary.edge.errors import OstiaryError
-from ostiary.edge.pipeline import open_pipeline
 from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.vision.pipeline import open_pipeline
 
 K = 1000
 SLOW_TURN = TURN // 5

@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.roster_device import Door
-from bench.roster_operator import DIM, ENCODER, HERE, ROOT, name_of, probe, template
-from bench.roster_table import Row, shown
-from ostiary.edge.adapters.mqtt import Link
-from ostiary.edge.adapters.roster_store import RosterStore
+from bench.roster.device import Door
+from bench.roster.operator import DIM, ENCODER, HERE, ROOT, name_of, probe, template
+from bench.roster.table import Row, shown
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.config import Mqtt
-from ostiary.edge.mailbox import Mailbox
-from ostiary.edge.members import Members
+from ostiary.edge.remote.mailbox import Mailbox
+from ostiary.edge.remote.members import Members
+from ostiary.edge.remote.syncer import Syncer
 from ostiary.edge.roster.sealing import Opener
-from ostiary.edge.syncer import Syncer
 from ostiary.edge.wire import RosterTopics, Topics
-from ostiary.fleet import authority
-from ostiary.fleet.home import CERTS, SETTINGS, Fleet
-from ostiary.fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
-from ostiary.fleet.people import Person
-from ostiary.fleet.publish import publish, publish_changes
+from ostiary.fleet.publishing.publish import publish, publish_changes
+from ostiary.fleet.registry.person import Person
+from ostiary.fleet.site import authority
+from ostiary.fleet.site.fleet import CERTS, SETTINGS, Fleet
+from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
 from scripts import trial
 
 SITE = "hq"

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from ostiary.edge import wire
-from ostiary.edge.annotate import write_jpeg
 from ostiary.edge.core.types import Image
+from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import DecisionMessage, TelemetryMessage, Topics
 from scripts import trial
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from ostiary.edge.core.pad import PadRules
-from ostiary.edge.core.policy import Mode, Rules
-from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.faces.pad import PadRules
+from ostiary.edge.core.faces.quality import Limits
+from ostiary.edge.core.rules.policy import Mode, Rules
 from ostiary.edge.errors import ConfigError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
@@ -81,7 +81,7 @@ class Recognition(Section, frozen=True):
 
     `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
     size; `fmr` that of one verification against a claim, in which the bundle's `verifier` is asked
-    too where that is true. The rest: `ostiary.edge.core.policy.Rules`.
+    too where that is true. The rest: `ostiary.edge.core.rules.policy.Rules`.
     """
 
     mode: Mode = Mode.IDENTIFY
@@ -105,7 +105,7 @@ class Pad(Section, frozen=True):
 
 
 class Quality(Section, frozen=True):
-    """What is still usable; see `ostiary.edge.core.quality.Limits`."""
+    """What is still usable; see `ostiary.edge.core.faces.quality.Limits`."""
 
     min_eye_distance_px: Positive = _LIMITS.min_eye_distance_px
     max_turn: Positive = _LIMITS.max_turn

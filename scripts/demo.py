@@ -17,9 +17,9 @@ import numpy as np
 
 from ostiary.edge import wire
 from ostiary.edge.adapters.photos import read_photo
-from ostiary.edge.annotate import write_jpeg
 from ostiary.edge.errors import BundleError, OstiaryError
 from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import DecisionMessage, Topics
 from scripts import trial
 

@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import OstiaryError
 from ostiary.edge.files import write_atomically
-from ostiary.export.fetch import cache_dir
+from ostiary.export.plan.fetch import cache_dir
 
 PHOTOS_PACKAGE = "face_recognition==1.3.0"
 PHOTOS_SHA256 = "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec"

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from places import DATA, ROOT
-from site_broker import Authority, SiteBroker
 
 from ostiary.edge.adapters.photos import decode
 from ostiary.edge.core.types import Image
-from ostiary.edge.pipeline import Pipeline, open_pipeline
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.export import build, recipe
-from ostiary.export.options import Options
+from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
+from ostiary.export.bundle import build
+from ostiary.export.plan import recipe
+from ostiary.export.plan.options import Options
+from tests.support.places import DATA, ROOT
+from tests.support.site_broker import Authority, SiteBroker
 
 # A shell ignores it for what it runs in the background, and what we start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

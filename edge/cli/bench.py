@@ -14,15 +14,15 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from ostiary.edge import compare as encoders
 from ostiary.edge.adapters import photos
 from ostiary.edge.cli.console import err, out, print_json
-from ostiary.edge.core.matching import Gallery
+from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.types import Floats, Image
-from ostiary.edge.pipeline import Pipeline, open_pipeline
-from ostiary.edge.reporter import memory_mb
+from ostiary.edge.effects.reporter import memory_mb
+from ostiary.edge.models import timing as encoders
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.backends import CPU
+from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import err, new_app, out, print_json
 from ostiary.edge.errors import BundleError
-from ostiary.edge.install import install
+from ostiary.edge.models.install import install
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle

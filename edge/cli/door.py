@@ -12,18 +12,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ostiary.edge import annotate
 from ostiary.edge.adapters import logs, systemd
+from ostiary.edge.adapters.camera.sources import check_url
 from ostiary.edge.adapters.claims import ClaimSource
-from ostiary.edge.adapters.door import make_door
-from ostiary.edge.adapters.sources import check_url
+from ostiary.edge.adapters.door.base import make_door
 from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json
 from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.types import Decision, Frame
-from ostiary.edge.daemon import Daemon
+from ostiary.edge.daemon.loop import Daemon
+from ostiary.edge.daemon.shutdown import Stopping
 from ostiary.edge.errors import OstiaryError
-from ostiary.edge.observer import Sighting
-from ostiary.edge.stopping import Stopping
+from ostiary.edge.vision import picture
+from ostiary.edge.vision.observer import Sighting
 
 log = logging.getLogger("ostiary")
 
@@ -96,7 +96,7 @@ def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], 
         name = f"{time.strftime('%H%M%S')}-{seq:06d}-{decision.outcome.value}.jpg"
         face = sighting.face if sighting else None
         try:
-            annotate.write_jpeg(folder / name, annotate.draw(frame.image, face, decision))
+            picture.write_jpeg(folder / name, picture.draw(frame.image, face, decision))
         except OSError as error:
             log.warning("no picture of decision %d: %s", seq, error)
 

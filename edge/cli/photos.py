@@ -13,14 +13,14 @@ from rich.markup import escape
 
 from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.cli.console import err, out, print_json, progress
-from ostiary.edge.core.calibration import threshold
+from ostiary.edge.core.scores.calibration import threshold
+from ostiary.edge.core.scores.verifier import probability
 from ostiary.edge.core.types import Floats, Image
-from ostiary.edge.core.verifier import probability
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.files import write_atomically
-from ostiary.edge.many import NO_FACE, PhotoResult, embed_photos
-from ostiary.edge.pipeline import Pipeline, open_pipeline
 from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.vision.batch import NO_FACE, PhotoResult, embed_photos
+from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 BundleDir = Annotated[Path, typer.Option("--bundle", help="A bundle directory.")]
 Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]

@@ -11,20 +11,21 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ostiary.edge import remote
 from ostiary.edge.adapters.photos import read_photo
-from ostiary.edge.adapters.store import Store
+from ostiary.edge.adapters.storage.state_dir import STORE
+from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.cli.console import err, out, print_json
 from ostiary.edge.config import Config, load_config
-from ostiary.edge.core import policy, quality
-from ostiary.edge.core.pad import Presentation
+from ostiary.edge.core.faces import quality
+from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.rules import policy
 from ostiary.edge.core.types import SUBJECT
-from ostiary.edge.enrollment import enroll as make_template
 from ostiary.edge.errors import ConfigError, PhotoError, StoreError
-from ostiary.edge.models import open_models
-from ostiary.edge.observer import Observer
-from ostiary.edge.pipeline import Pipeline
-from ostiary.edge.state_dir import STORE
+from ostiary.edge.models.choose import open_models
+from ostiary.edge.remote import client
+from ostiary.edge.vision.enrollment import enroll as make_template
+from ostiary.edge.vision.observer import Observer
+from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.edge.wire import utc
 
 Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
@@ -84,7 +85,7 @@ def subjects(config: Profile, json: Json = False) -> None:
 
 def _roster_subjects(profile: Config, json: bool) -> None:
     """Who the roster lets in: by whom and when is the operator's to say."""
-    held = [sealed.record for sealed in remote.stored(profile) if not sealed.record.gone]
+    held = [sealed.record for sealed in client.stored(profile) if not sealed.record.gone]
     held.sort(key=lambda record: record.subject)
     if json:
         rows = [
@@ -184,7 +185,7 @@ def _identifying(profile: Config) -> Config:
 def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
     bundle = pipeline.bundle
     if profile.roster is not None:
-        remote.load(profile, observer, bundle)
+        client.load(profile, observer, bundle)
         if not len(observer.gallery):
             raise StoreError("the roster on this device holds nobody", "has the daemon run?")
         return

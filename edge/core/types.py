@@ -63,7 +63,7 @@ class Candidate:
     """A subject and its raw cosine score against the probe, before any policy.
 
     `probability`, 0 to 1, is the logistic head's that it is the same person; None where none was
-    asked (`ostiary.edge.core.verifier`).
+    asked (`ostiary.edge.core.scores.verifier`).
     """
 
     subject: str

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from ostiary.edge.core.access import Rights, Span
+from ostiary.edge.core.rules.access import Rights, Span
 from ostiary.edge.core.types import SUBJECT
 from ostiary.edge.errors import SealError
 
@@ -32,7 +32,7 @@ class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
 
 class Hours(Body, frozen=True):
-    """A span of the schedule; see `ostiary.edge.core.access.Span`."""
+    """A span of the schedule; see `ostiary.edge.core.rules.access.Span`."""
 
     days: Annotated[int, Meta(ge=1, le=127)]
     start_min: Minute

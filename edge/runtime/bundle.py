@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ostiary.edge.core.calibration import DetCurve
-from ostiary.edge.core.preprocess import InputSpec
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import signature, verifier_file
 from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256

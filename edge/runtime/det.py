@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ostiary.edge.core.calibration import DetCurve
+from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.errors import BundleError
 
 DET_CURVE = "det_curve.json"

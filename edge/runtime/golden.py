@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ostiary.edge.core.preprocess import to_embedding, to_tensor
+from ostiary.edge.core.faces.preprocess import to_embedding, to_tensor
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime.backends import backends

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ostiary.edge.core.calibration import DetCurve, threshold
-from ostiary.edge.core.metrics import Rate
-from ostiary.edge.core.verifier import Verifier
+from ostiary.edge.core.scores.calibration import DetCurve, threshold
+from ostiary.edge.core.scores.metrics import Rate
+from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.det import Comparison, Counts, Sha256, curve_of
 
@@ -55,10 +55,12 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The head of one encoder: see `edge.core.verifier`. `prior` is the share of honest claims that
-    its probabilities are for; `people` were judged, after others had been fitted on. All numbers of
-    people are of those with two photos or more, and `images` are theirs: others make no genuine
-    pair, and are impostors alone."""
+    """The head of one encoder: see `edge.core.scores.verifier`.
+
+    `prior` is the share of honest claims that its probabilities are for; `people` were judged,
+    after others had been fitted on. All numbers of people are of those with two photos or more, and
+    `images` are theirs: others make no genuine pair, and are impostors alone.
+    """
 
     schema: int
     encoder_id: Sha256

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ostiary.edge.adapters.mqtt import secure, without_delay
+from ostiary.edge.adapters.mqtt.link import secure, without_delay
 from ostiary.edge.config import Config, Mqtt
 from ostiary.edge.selftest.door import LOOPBACK, Door
 from ostiary.edge.selftest.models import quantiles

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ostiary.edge.adapters.camera import CameraReader
-from ostiary.edge.adapters.sources import check_url, open_source
+from ostiary.edge.adapters.camera.reader import CameraReader
+from ostiary.edge.adapters.camera.sources import check_url, open_source
 from ostiary.edge.config import LIVE, Camera
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import BackendError, BundleError, CameraError

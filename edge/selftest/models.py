@@ -13,11 +13,9 @@ import numpy as np
 
 from ostiary.edge.adapters import photos
 from ostiary.edge.config import Quality
-from ostiary.edge.core.policy import Mode
+from ostiary.edge.core.rules.policy import Mode
 from ostiary.edge.core.types import Floats, Frame
 from ostiary.edge.errors import BackendError, BundleError
-from ostiary.edge.observer import Observer
-from ostiary.edge.pipeline import Pipeline, open_pipeline
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
@@ -26,6 +24,8 @@ from ostiary.edge.selftest import state, thermal, versions
 from ostiary.edge.selftest.door import Door
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
 from ostiary.edge.selftest.thermal import Thermal
+from ostiary.edge.vision.observer import Observer
+from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 BUNDLE, GOLDEN, LATENCY = "bundle", "golden vectors", "latency"
 BACKENDS = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}

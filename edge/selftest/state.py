@@ -7,14 +7,14 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from ostiary.edge.adapters import journal as journals
-from ostiary.edge.adapters import store as stores
+from ostiary.edge.adapters.storage import journal as journals
+from ostiary.edge.adapters.storage import store as stores
+from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.selftest.door import Door
 from ostiary.edge.selftest.places import text
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped
-from ostiary.edge.state_dir import JOURNAL, LOCK, STORE
 
 NAME = "state"
 MANY_PENDING = 1000

@@ -12,16 +12,18 @@ from rich.table import Table
 from ostiary.edge.adapters.photos import decode
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.errors import BundleError, OstiaryError
-from ostiary.edge.pipeline import open_pipeline
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import signature
 from ostiary.edge.runtime.bundle import FLOAT, Bundle
 from ostiary.edge.runtime.signature import SIGNATURE
-from ostiary.export import audit as audits
-from ostiary.export import finish, pack, readings, rtx, signing
+from ostiary.edge.vision.pipeline import open_pipeline
+from ostiary.export.audit import check as audits
+from ostiary.export.audit import rtx
+from ostiary.export.bundle import pack, release, signing
 from ostiary.export.cli.making import FAILED, Json, Key, stages
-from ostiary.export.crops import read_crops
-from ostiary.export.results import Reading
+from ostiary.export.faces.crops import read_crops
+from ostiary.export.judge import input_readings
+from ostiary.export.records.results import Reading
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 
@@ -57,7 +59,7 @@ def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
 
     Example: `ostiary-export sign bundle --key factory.key`
     """
-    problems = finish.objections(bundles.read(bundle))
+    problems = release.objections(bundles.read(bundle))
     if problems:
         raise BundleError(f"{bundle} is not signed: {'; '.join(problems)}")
     seed = signing.read_seed(key or signing.ensure_default_key(_say))
@@ -82,9 +84,9 @@ def attach(
     """
     loaded = bundles.read(bundle)
     with stages("attach") as say:
-        finish.attach(loaded, verifier, key, say)
+        release.attach(loaded, verifier, key, say)
     done = bundles.read(bundle)
-    problems, insisted = finish.objections(done), done.head().insisted
+    problems, insisted = release.objections(done), done.head().insisted
     told = {"bundle": str(bundle), "signed": not problems, "problems": problems}
     if json:
         print_json({**told, "insisted": insisted})
@@ -173,9 +175,9 @@ def inspect(
     pipeline = open_pipeline(loaded.in_float())
     portrait = decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
     aligned = pipeline.align(portrait, pipeline.find(portrait)[0])
-    face = readings.of_a_face(model, aligned, spec)
+    face = input_readings.of_a_face(model, aligned, spec)
     people = (
-        readings.of_people(model, read_crops(loaded, faces, "auto", lambda n, of: None), spec)
+        input_readings.of_people(model, read_crops(loaded, faces, "auto", lambda n, of: None), spec)
         if faces
         else []
     )
@@ -184,7 +186,7 @@ def inspect(
             {
                 "manifest": loaded.manifest,
                 "signature": _signature(loaded),
-                "gate": finish.read_gate(loaded),
+                "gate": release.read_gate(loaded),
                 "face": face,
                 "people": people,
             }
@@ -210,7 +212,7 @@ def _show_bundle(loaded: Bundle) -> None:
     manifest = loaded.manifest
     out.print(escape(f"{manifest.recipe}  encoder {manifest.encoder_id}  {manifest.dim} values"))
     out.print(escape(_signature(loaded)))
-    gate = finish.read_gate(loaded)
+    gate = release.read_gate(loaded)
     if gate is not None:
         verdict = "[green]passed[/]" if gate.passed else "[red]failed[/]"
         out.print(f"gate {verdict} on {gate.images} images, {escape(gate.data_set)}")
@@ -219,7 +221,7 @@ def _show_bundle(loaded: Bundle) -> None:
         out.print(
             escape(
                 f"  {name:<13} {model.file:<18} {size / 1e6:5.2f} MB"
-                f"  {model.size_px[1]}x{model.size_px[0]}  {readings.told(model.spec)}"
+                f"  {model.size_px[1]}x{model.size_px[0]}  {input_readings.told(model.spec)}"
             )
         )
     for source in manifest.sources:
@@ -237,5 +239,5 @@ def _show_readings(face: list[tuple[str, float, float]], people: list[Reading]) 
         last = f"{people[at].d_prime:.2f}" if people else "-"
         table.add_row(escape(reading), f"{copies:.3f}", f"{upside_down:.3f}", last)
     out.print(table)
-    if people and readings.better(people):
-        out.print(f"[bold red]{escape(readings.better(people))}[/]")
+    if people and input_readings.better(people):
+        out.print(f"[bold red]{escape(input_readings.better(people))}[/]")

@@ -15,16 +15,17 @@ from ostiary.edge.cli.console import err, print_json, progress
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
-from ostiary.export import evaluate as evaluation
-from ostiary.export import gate as gates
-from ostiary.export import running, sensitivity
+from ostiary.export.bundle.release import finish, read_measured
+from ostiary.export.bundle.staging import copied
 from ostiary.export.cli import tables
 from ostiary.export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
-from ostiary.export.crops import Crops, data_set_name, read_crops
-from ostiary.export.finish import finish, read_measured
-from ostiary.export.results import USUAL, Limits, OpenSetRow, TarRow
-from ostiary.export.sources import learned
-from ostiary.export.staging import copied
+from ostiary.export.faces import learned
+from ostiary.export.faces import open_set as evaluation
+from ostiary.export.faces.crops import Crops, data_set_name, read_crops
+from ostiary.export.graphs import run
+from ostiary.export.int8 import sensitivity
+from ostiary.export.judge import gate as gates
+from ostiary.export.records.results import USUAL, Limits, OpenSetRow, TarRow
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
@@ -153,7 +154,7 @@ def evaluate(
     loaded = bundles.read(bundle)
     crops = _strangers(loaded, faces)
     file = (bundle / loaded.model(FLOAT).file).read_bytes()
-    rows = running.embed(file, crops.images, loaded.model(FLOAT).spec)
+    rows = run.embed(file, crops.images, loaded.model(FLOAT).spec)
     name = data_set_name(faces, data_set)
     curve, tar = evaluation.det_file(loaded.encoder_id, name, rows, crops.person)
     people = evaluation.People(rows, rows, crops.person)

@@ -16,13 +16,13 @@ from ostiary.edge.cli.console import err, out, print_json
 from ostiary.edge.errors import ConfigError
 from ostiary.edge.runtime.bundle import INT8, Bundle
 from ostiary.edge.runtime.signature import SIGNATURE
-from ostiary.export import build as builder
-from ostiary.export import finish
-from ostiary.export import recipe as recipes
-from ostiary.export.options import Options
-from ostiary.export.ranges import THRESHOLDS
-from ostiary.export.results import USUAL, Limits
-from ostiary.export.table import Method
+from ostiary.export.bundle import build as builder
+from ostiary.export.bundle import release
+from ostiary.export.int8.ranges import THRESHOLDS
+from ostiary.export.plan import recipe as recipes
+from ostiary.export.plan.options import Options
+from ostiary.export.records.calibration_table import Method
+from ostiary.export.records.results import USUAL, Limits
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Key = Annotated[
@@ -125,7 +125,7 @@ def build(
     plan = recipes.load(recipe, recorded)
     with stages(plan.name) as say:
         made = builder.build(plan, out_dir, options, say)
-    problems = finish.objections(made)
+    problems = release.objections(made)
     if json:
         print_json({"manifest": made.manifest, "signed": not problems, "problems": problems})
     else:
@@ -174,5 +174,5 @@ def _show(made: Bundle, problems: list[str]) -> None:
     else:
         signer = (made.path / SIGNATURE).read_text().split()[1]
         out.print(
-            f"[green]signed[/] by {signer[:16]}; see {escape(str(made.path / finish.REPORT))}"
+            f"[green]signed[/] by {signer[:16]}; see {escape(str(made.path / release.REPORT))}"
         )

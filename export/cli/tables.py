@@ -6,9 +6,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ostiary.edge.cli.console import err, out
-from ostiary.edge.core.metrics import Rate
-from ostiary.export.crops import Crops
-from ostiary.export.results import Gate, Layers, OpenSetRow, TarRow
+from ostiary.edge.core.scores.metrics import Rate
+from ostiary.export.faces.crops import Crops
+from ostiary.export.records.results import Gate, Layers, OpenSetRow, TarRow
 
 TITLES = {
     "float_float": "float / float",

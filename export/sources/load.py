@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from ostiary.edge.errors import BundleError, ConfigError
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources import onnx_file, pair, ports, proof, tidy, torch_forms
 from ostiary.export.sources.spec import EncoderSource
 

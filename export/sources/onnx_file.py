@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, defs, external_data_helper, inliner
 
 from ostiary.edge.errors import BundleError
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 
 STANDARD = ("", "ai.onnx")
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ostiary.edge.errors import BundleError
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 SHARE = "an encoder can be taken from a pair only if both images go through the same weights"

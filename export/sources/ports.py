@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ostiary.edge.errors import BundleError
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 BATCH = "n"

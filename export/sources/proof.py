@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.onnxrt import FAILURES
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 MAX_DIFFERENCE = 1e-4

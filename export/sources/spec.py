@@ -32,7 +32,7 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the weights; it goes into the manifest."""
     learned: str | None = None
     """A list of the photos that it learned from, relative to the TOML file: see
-    `ostiary.export.sources.learned`."""
+    `ostiary.export.faces.learned`."""
     trust_pickle: bool = False
     """Loads files that run code of their own: only for files the user made."""
 

@@ -6,7 +6,7 @@ import onnx
 from onnx import version_converter
 
 from ostiary.edge.errors import BundleError
-from ostiary.export.sources import graph as graphs
+from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.onnx_file import OLDEST
 
 OPSET = 17

@@ -10,9 +10,9 @@ import typer
 from rich.markup import escape
 
 from ostiary.edge.cli.console import out, print_json, progress
-from ostiary.fleet.archive import read_archive, write_archive
 from ostiary.fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
-from ostiary.fleet.wishes import read_groups
+from ostiary.fleet.enrollment.patch import read_groups
+from ostiary.fleet.registry.archive import read_archive, write_archive
 
 
 def register(app: typer.Typer) -> None:

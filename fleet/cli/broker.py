@@ -10,9 +10,9 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import err, out, print_json, progress
 from ostiary.fleet.cli.common import NOT_DONE, Folder, Json, open_fleet
-from ostiary.fleet.plain import plain
-from ostiary.fleet.publish import Published
-from ostiary.fleet.status import DeviceStatus, FleetStatus
+from ostiary.fleet.doors.status import DeviceStatus, FleetStatus
+from ostiary.fleet.publishing.publish import Published
+from ostiary.fleet.terminal import plain
 
 COLOURS = {"online": "green", "offline": "yellow", "lost": "red", "unseen": "dim"}
 
@@ -41,7 +41,7 @@ def publish(
 
     Example: `ostiary-fleet publish`
     """
-    from ostiary.fleet.publish import publish as make_equal
+    from ostiary.fleet.publishing.publish import publish as make_equal
 
     bar, move = progress("reading back")
 
@@ -71,7 +71,7 @@ def status(fleet: Folder = None, json: Json = False) -> None:
 
     Example: `ostiary-fleet status`
     """
-    from ostiary.fleet.status import status as ask_all
+    from ostiary.fleet.doors.status import status as ask_all
 
     with open_fleet(fleet) as home:
         found = ask_all(home)

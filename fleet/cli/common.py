@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import err
 from ostiary.edge.errors import OstiaryError
-from ostiary.fleet.home import Fleet, chosen_folder
-from ostiary.fleet.people import check_subject
-from ostiary.fleet.photos import Album
+from ostiary.fleet.enrollment.album import Album
+from ostiary.fleet.registry.person import check_subject
+from ostiary.fleet.site.fleet import Fleet, chosen_folder
 
 Folder = Annotated[
     Path | None,
@@ -57,7 +57,7 @@ def publish_now(fleet: Fleet, no_publish: bool = False) -> Publishing:
         return Publishing(published=True, wanted=not no_publish)
     if no_publish:
         return Publishing(published=False, wanted=False)
-    from ostiary.fleet.publish import publish_changes
+    from ostiary.fleet.publishing.publish import publish_changes
 
     try:
         publish_changes(fleet)

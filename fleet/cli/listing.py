@@ -11,13 +11,13 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.wire import utc
-from ostiary.fleet import dates, schedule, views
 from ostiary.fleet.cli.common import Folder, Json, Subject, checked, open_fleet, warn, why
+from ostiary.fleet.enrollment.album import Album
+from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import Fleet
-from ostiary.fleet.people import Person
-from ostiary.fleet.photos import Album
-from ostiary.fleet.wishes import read_groups
+from ostiary.fleet.registry import dates, schedule, views
+from ostiary.fleet.registry.person import Person
+from ostiary.fleet.site.fleet import Fleet
 
 SHOWN_ENCODER = 12
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import err, out, print_json
 from ostiary.edge.errors import EnrollmentRefused
-from ostiary.fleet.broker import Broker
+from ostiary.fleet.broker.problems import BrokerError
+from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.cli.common import (
     Folder,
     Json,
@@ -22,11 +23,10 @@ from ostiary.fleet.cli.common import (
     publish_now,
 )
 from ostiary.fleet.cli.people import besides, warn_besides
+from ostiary.fleet.doors.watch import Seen, Watch, line
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import Fleet
-from ostiary.fleet.people import check_subject
-from ostiary.fleet.refusals import BrokerError
-from ostiary.fleet.watch import Seen, Watch, line
+from ostiary.fleet.registry.person import check_subject
+from ostiary.fleet.site.fleet import Fleet
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 EACH_S = 1.0
@@ -96,7 +96,7 @@ def open_(device: Device, fleet: Folder = None, json: Json = False) -> None:
 
     Example: `ostiary-fleet open north-door`
     """
-    from ostiary.fleet.command import open_door
+    from ostiary.fleet.doors.command import open_door
 
     with open_fleet(fleet) as home:
         open_door(home, check_subject(device))
@@ -130,10 +130,10 @@ def capture(
 
     Example: `ostiary-fleet capture north-door alice --name "Alice Adams" --groups staff`
     """
-    from ostiary.fleet.command import capture as gather
-    from ostiary.fleet.enroll import Enrolling, Ready, Rules
-    from ostiary.fleet.table import Request
-    from ostiary.fleet.wishes import read_wish
+    from ostiary.fleet.doors.command import capture as gather
+    from ostiary.fleet.enrollment.admit import Enrolling, Ready, Rules
+    from ostiary.fleet.enrollment.csv_table import Request
+    from ostiary.fleet.enrollment.patch import read_wish
 
     with open_fleet(fleet) as home:
         known = home.settings.groups

@@ -25,12 +25,12 @@ from ostiary.fleet.cli.common import (
     warn,
     why,
 )
-from ostiary.fleet.enroll import Enrolled, Enrolling, Outcome, Rules, embed
+from ostiary.fleet.enrollment.admit import Enrolled, Enrolling, Outcome, Rules, embed
+from ostiary.fleet.enrollment.album import Album
+from ostiary.fleet.enrollment.csv_table import Refusal, Request, read_table, write_report
+from ostiary.fleet.enrollment.patch import Wish, read_wish
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import Fleet
-from ostiary.fleet.photos import Album
-from ostiary.fleet.table import Refusal, Request, read_table, write_report
-from ostiary.fleet.wishes import Wish, read_wish
+from ostiary.fleet.site.fleet import Fleet
 
 SHOWN = 20
 Name = Annotated[str | None, typer.Option("--name", help="For your eyes; it is not published.")]

@@ -11,7 +11,7 @@ from rich.markup import escape
 from ostiary.edge.cli.console import out, print_json
 from ostiary.fleet.cli.common import Folder, Json, open_fleet
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.people import check_subject
+from ostiary.fleet.registry.person import check_subject
 
 Device = Annotated[str, typer.Argument(help="The device's id: a-z, 0-9 and -.")]
 
@@ -45,8 +45,8 @@ def provision(
 
     Example: `ostiary-fleet provision north-door --board x86-cpu --group staff`
     """
-    from ostiary.fleet import profile as profiles
-    from ostiary.fleet.provision import provision as make
+    from ostiary.fleet.site import profile as profiles
+    from ostiary.fleet.site.provision import provision as make
 
     check_subject(device)
     if (board is None) == (profile is None):

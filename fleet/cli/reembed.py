@@ -22,10 +22,10 @@ from ostiary.fleet.cli.common import (
     open_fleet,
     publish_now,
 )
+from ostiary.fleet.enrollment.album import Album
+from ostiary.fleet.enrollment.reembed import Reembedding, Report, chosen_encoder, retire
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import Fleet
-from ostiary.fleet.photos import Album
-from ostiary.fleet.reembed import Reembedding, Report, chosen_encoder, retire
+from ostiary.fleet.site.fleet import Fleet
 
 SHOWN = 20
 
@@ -131,8 +131,8 @@ def _retire(fleet: Fleet, new: Bundle, old: str, following: _Following) -> int:
 
 def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
     """The encoder of each device of the fleet, and of any that is online, as it said last."""
-    from ostiary.fleet.broker import Broker
-    from ostiary.fleet.devices import read_devices
+    from ostiary.fleet.broker.session import Broker
+    from ostiary.fleet.doors.devices import read_devices
 
     with Broker(fleet.mqtt()) as broker:
         known = fleet.registry().devices()

@@ -23,11 +23,11 @@ from ostiary.fleet.cli.common import (
     publish_now,
     warn,
 )
+from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import Fleet
-from ostiary.fleet.photos import Album
-from ostiary.fleet.reading import unknown
-from ostiary.fleet.registry import Registry
+from ostiary.fleet.registry.reader import unknown
+from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.site.fleet import Fleet
 
 SHOWN = 10
 
@@ -147,7 +147,7 @@ def _erase(home: Fleet, subject: str, yes: bool) -> int:
 
 def _wait(home: Fleet, timeout_s: float) -> tuple[list[str], list[str]]:
     """The devices that were asked for every erasure, and who of them did not confirm in time."""
-    from ostiary.fleet.receipts import receipts
+    from ostiary.fleet.doors.receipts import receipts
 
     pending = home.registry().pending_erasures()
     if not pending:

@@ -10,10 +10,10 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.fleet import founding
 from ostiary.fleet.cli.common import Folder, Json, open_fleet
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.home import CERTS, Settings, chosen_folder
+from ostiary.fleet.site import create as founding
+from ostiary.fleet.site.fleet import CERTS, Settings, chosen_folder
 
 TLS_PORT = 8883
 MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operator.key"))
@@ -149,6 +149,6 @@ def _absolute(path: Path | None, made: bool = False) -> Path | None:
 
 
 def _make_authority(folder: Path) -> None:
-    from ostiary.fleet.authority import create
+    from ostiary.fleet.site.authority import create
 
     create(folder)

@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fleet_desk import Desk, init
-from places import write_png
 
 from ostiary.edge.core.types import Image
-from ostiary.fleet.home import SETTINGS, Fleet
-from ostiary.fleet.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
-from ostiary.fleet.registry import Registry
+from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.site.fleet import SETTINGS, Fleet
+from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
+from tests.support.fleet.desk import Desk, init
+from tests.support.places import write_png
 
 
 @pytest.fixture

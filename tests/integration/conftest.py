@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from notified import Manager, Service
-from places import write_png
 
-from ostiary.edge.core.quality import Limits
+from ostiary.edge.core.faces.quality import Limits
 from ostiary.edge.core.types import Image, Template
-from ostiary.edge.enrollment import enroll
-from ostiary.edge.pipeline import Pipeline
+from ostiary.edge.vision.enrollment import enroll
+from ostiary.edge.vision.pipeline import Pipeline
 from scripts import trial
+from tests.support.doors.notified import Manager, Service
+from tests.support.places import write_png
 
 
 @pytest.fixture

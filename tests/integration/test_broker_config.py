@@ -8,13 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doors import eventually
-from site_broker import CONFIGS, HOST, PATIENCE_S, Authority, Connect, Peer, SiteBroker, changed
 
-from ostiary.edge.adapters.journal import Journal
-from ostiary.edge.adapters.mqtt import Link
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.config import load_config
 from ostiary.edge.wire import Topics
+from tests.support.doors.real_daemon import eventually
+from tests.support.site_broker import (
+    CONFIGS,
+    HOST,
+    PATIENCE_S,
+    Authority,
+    Connect,
+    Peer,
+    SiteBroker,
+    changed,
+)
 
 TAKEN, NOT_AUTHORIZED = (0, 0x10), 0x87
 """MQTT 5 reasons of a PUBACK: taken, also where nobody listens; not authorized."""

@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from doors import Door, Listener
-from notified import Manager, Service
-from places import write_png
 
 from ostiary.edge.core.types import Image
 from scripts import trial
+from tests.support.doors.notified import Manager, Service
+from tests.support.doors.real_daemon import Door, Listener
+from tests.support.places import write_png
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"

@@ -7,10 +7,7 @@ import signal
 from pathlib import Path
 
 import cv2
-import made_verifier
 import pytest
-from doors import PATIENCE_S, Door, Listener, eventually
-from fakes import unit
 
 from ostiary.edge.core.types import Image, Template
 from ostiary.edge.runtime import bundle as bundles
@@ -18,8 +15,11 @@ from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.edge.wire import DecisionMessage
-from ostiary.export import finish, signing
+from ostiary.export.bundle import release, signing
 from scripts import trial
+from tests.support import made_verifier
+from tests.support.doors.real_daemon import PATIENCE_S, Door, Listener, eventually
+from tests.support.fakes import unit
 
 
 def test_an_enrolled_person_is_granted_and_the_decision_says_all(
@@ -145,7 +145,7 @@ def with_head(bundle_dir: Path, folder: Path, bias: float) -> Path:
     int8 = loaded.manifest.files[loaded.model(INT8).file]
     head = made_verifier.made(loaded.encoder_id, loaded.dim, -0.1, bias, int8)
     held = {VERIFIER: verifier_file.to_text(head)}
-    finish.write_manifest(loaded.path, loaded.manifest, held)
+    release.write_manifest(loaded.path, loaded.manifest, held)
     signing.sign_bundle(loaded.path, signing.read_seed(signing.default_key()))
     return loaded.path
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doors import Door, Listener
-from test_daemon import _assert_in_order, _wait_for_entries
 
-from ostiary.edge.adapters.store import Store
+from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.core.types import Template
 from scripts import trial
+from tests.integration.test_daemon import _assert_in_order, _wait_for_entries
+from tests.support.doors.real_daemon import Door, Listener
 
 needs_gstreamer = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cutting_proxy import CuttingProxy
-from plain_peer import PATIENCE_S, PlainPeer
 
-from ostiary.edge.adapters.journal import Journal
-from ostiary.edge.adapters.mqtt import Filter, Link, Received
+from ostiary.edge.adapters.mqtt.link import Filter, Link, Received
+from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.config import Mqtt
 from scripts import trial
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.plain_peer import PATIENCE_S, PlainPeer
 
 BASE = "ostiary/1/test"
 OTHERS = 800

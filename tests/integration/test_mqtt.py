@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import FakeClock
 
-from ostiary.edge.adapters.journal import Journal
-from ostiary.edge.adapters.mqtt import LONGEST_WAIT_S, Link
+from ostiary.edge.adapters.mqtt.link import LONGEST_WAIT_S, Link
+from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.config import Mqtt
 from ostiary.edge.errors import ConfigError
 from scripts import trial
+from tests.support.fakes import FakeClock
 
 TOPIC = "ostiary/1/test/device/door/decision"
 PATIENCE_S = 20.0

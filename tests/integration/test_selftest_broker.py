@@ -7,9 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from doors import Door as RunningDoor
-from doors import Listener
-from site_broker import Authority, SiteBroker
 
 from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
 from ostiary.edge.selftest import broker as brokers
@@ -17,6 +14,9 @@ from ostiary.edge.selftest import state
 from ostiary.edge.selftest.door import Door
 from ostiary.edge.selftest.report import Verdict
 from scripts import trial
+from tests.support.doors.real_daemon import Door as RunningDoor
+from tests.support.doors.real_daemon import Listener
+from tests.support.site_broker import Authority, SiteBroker
 
 OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 

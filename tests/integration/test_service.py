@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from doors import eventually
-from notified import Blocked, Manager, Service, ends, held_up, ready
-from places import ROOT
 
+from ostiary.edge.daemon.shutdown import HUNG, children
 from ostiary.edge.runtime import signature
 from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, sha256
 from ostiary.edge.runtime.signature import SIGNATURE
-from ostiary.edge.stopping import HUNG, children
 from scripts import trial
+from tests.support.doors.notified import Blocked, Manager, Service, ends, held_up, ready
+from tests.support.doors.real_daemon import eventually
+from tests.support.places import ROOT
 
 SEED = bytes(range(32))
 

@@ -6,12 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from doors import Listener, eventually
-from notified import GONE_S, Blocked, Manager, Service, ends, held_up, ready
 
 from ostiary.edge.core.types import Template
-from ostiary.edge.stopping import LAST_WORDS_S, LEAVE_S, children
+from ostiary.edge.daemon.shutdown import LAST_WORDS_S, LEAVE_S, children
 from scripts import trial
+from tests.support.doors.notified import GONE_S, Blocked, Manager, Service, ends, held_up, ready
+from tests.support.doors.real_daemon import Listener, eventually
 
 
 def test_a_signal_while_the_models_load_is_answered_at_once(

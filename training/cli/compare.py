@@ -10,10 +10,10 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json, progress
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.training import compare as comparing
-from ostiary.training import encoders
 from ostiary.training.cli.faces import found_in
-from ostiary.training.compare import FIRST_SEED, Comparison, Contest
+from ostiary.training.encoders import architectures
+from ostiary.training.tasks import compare as comparing
+from ostiary.training.tasks.compare import FIRST_SEED, Comparison, Contest
 
 SEEDS, UNSEEN, EPOCHS, PROCESSES = 5, 10, 30, 2
 
@@ -49,7 +49,7 @@ def compare(
     `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
     # Refused before any face is looked for: that takes minutes.
-    encoders.build(architecture, FIRST_SEED)
+    architectures.build(architecture, FIRST_SEED)
     contest = Contest(found_in(faces, bundles.read(bundle)), architecture, unseen, epochs)
     bar, done = progress("trainings")
     with bar:

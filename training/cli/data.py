@@ -15,12 +15,13 @@ from ostiary.edge.cli.console import err, out, print_json, progress
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.files import write_atomically
-from ostiary.edge.many import crop_photo, each_photo
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.export.crops import inside
-from ostiary.training import data, learn
-from ostiary.training.augment import DOMAINS, Augmentation, augment
-from ostiary.training.settings import Augment
+from ostiary.edge.vision.batch import crop_photo, each_photo
+from ostiary.export.faces.crops import inside
+from ostiary.training.data import photos as data
+from ostiary.training.data.augment import DOMAINS, Augmentation, augment
+from ostiary.training.run.settings import Augment
+from ostiary.training.tasks import fit
 
 FAILED = 1
 GAP_PX = 4
@@ -97,7 +98,7 @@ def show(
 
     `ostiary-train show-augment me.jpg --bundle bundle --out door.png`
     """
-    how = learn.augmentation(Augment(domain))
+    how = fit.augmentation(Augment(domain))
     if sheet.suffix.lower() != ".png":
         raise PhotoError(f"{sheet} is not the name of a .png", "--out sheet.png")
     results = each_photo(bundles.read(bundle).in_float(), _chosen(photos, faces), crop_photo)

@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import err, progress
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.training import data
-from ostiary.training.data import Faces
+from ostiary.training.data import photos
+from ostiary.training.data.photos import Faces
 
 
 def say(line: str) -> None:
@@ -23,10 +23,10 @@ def say(line: str) -> None:
 def found_in(
     folder: Path,
     bundle: Bundle,
-    min_images: int = data.MIN_IMAGES,
+    min_images: int = photos.MIN_IMAGES,
     learned: Collection[str] = (),
 ) -> Faces:
-    """The faces of a folder as `ostiary.training.data.read_faces` gives them."""
+    """The faces of a folder as `ostiary.training.data.photos.read_faces` gives them."""
     bar, done = progress("finding faces")
     with bar:
-        return data.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)
+        return photos.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)

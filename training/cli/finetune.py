@@ -13,14 +13,18 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.training import evaluation, finetune, learn, loop, report, save
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
-from ostiary.training.evaluation import Data
-from ostiary.training.finetune import Finetuned, Finetuning
-from ostiary.training.guard import Comparison
-from ostiary.training.settings import Start
-from ostiary.training.spread import ALONE
+from ostiary.training.encoders import save
+from ostiary.training.judge import evaluation
+from ostiary.training.judge.evaluation import Data
+from ostiary.training.judge.guard import Comparison
+from ostiary.training.report import run_report
+from ostiary.training.run import loop
+from ostiary.training.run.distributed import ALONE
+from ostiary.training.run.settings import Start
+from ostiary.training.tasks import finetune, fit
+from ostiary.training.tasks.finetune import Finetuned, Finetuning
 
 FAILED = 1
 TITLES: dict[Comparison, str] = {
@@ -82,12 +86,12 @@ def tune(
     raw = msgspec.toml.encode(settings)
     refuse(run, resume, raw)
     loaded, start = bundles.read(bundle), Start(bundle=bundle)
-    encoder = learn.encoder_of(start, seed)
+    encoder = fit.encoder_of(start, seed)
     # Who has one photo can teach, where no name is needed.
-    licence, known = learn.begun_with(start)
+    licence, known = fit.begun_with(start)
     found = found_in(faces, loaded, 1, known)
     photos = finetune.parts(settings, found)
-    learned = learn.learned_from(known, photos)
+    learned = fit.learned_from(known, photos)
     with held(run, raw, ALONE):
         say("judging the encoder as it is")
         lesson = finetune.begin(settings, encoder, loaded.encoder_id, photos, how)
@@ -95,9 +99,9 @@ def tune(
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
         say("judging what came of it")
         made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
-        about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
+        about = Data(faces.name, fit.parts_of(photos), found.left_out.counts())
         evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)
-        report.write(run)
+        run_report.write(run)
     if json:
         print_json(made)
     else:
@@ -125,7 +129,7 @@ def _show(run: Path, made: Finetuned) -> None:
         return out.print("no encoder was written: go on with the one there is")
     described = run / save.DESCRIPTION
     out.print(f"encoder {made.begun_with[:12]} became {made.encoder_id[:12]} in epoch {made.epoch}")
-    out.print(escape(f"wrote {described} and {run / report.REPORT}"))
+    out.print(escape(f"wrote {described} and {run / run_report.REPORT}"))
     out.print("a new encoder knows no template of the old one:")
     show_next(described)
     out.print("then: ostiary-fleet reembed --bundle BUNDLE")

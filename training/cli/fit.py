@@ -11,18 +11,22 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.training import evaluation, learn, loop, report, save
-from ostiary.training import settings as settings_files
 from ostiary.training.cli.faces import found_in
 from ostiary.training.cli.runs import Json, Resume, held, refuse, show_next, watching
-from ostiary.training.data import Faces
-from ostiary.training.encoders import ARCHITECTURES, Encoder
-from ostiary.training.evaluation import Data, Evaluation
-from ostiary.training.learn import Parts
-from ostiary.training.loop import Outcome
-from ostiary.training.losses import LOSSES
-from ostiary.training.settings import Settings
-from ostiary.training.spread import joined
+from ostiary.training.data.photos import Faces
+from ostiary.training.encoders import save
+from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder
+from ostiary.training.judge import evaluation
+from ostiary.training.judge.evaluation import Data, Evaluation
+from ostiary.training.losses.distance import LOSSES
+from ostiary.training.report import run_report
+from ostiary.training.run import loop
+from ostiary.training.run import settings as settings_files
+from ostiary.training.run.distributed import joined
+from ostiary.training.run.loop import Outcome
+from ostiary.training.run.settings import Settings
+from ostiary.training.tasks import fit as learn
+from ostiary.training.tasks.fit import Parts
 
 
 def register(app: typer.Typer) -> None:
@@ -127,7 +131,7 @@ def fit(
             save.write(encoder, run, licence, learn.learned_from(known, photos))
             about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
             evaluation.write(run, [before, after], about)
-            report.write(run)
+            run_report.write(run)
     _show(run, outcome, before, after, json)
 
 
@@ -156,5 +160,5 @@ def _show(run: Path, outcome: Outcome, before: Evaluation, after: Evaluation, js
     )
     for name, rate in ((before.name, before.eer), (after.name, after.eer)):
         out.print(f"EER {name:9}  {rate.value:.4f}  {rate.low:.4f} to {rate.high:.4f}")
-    out.print(escape(f"wrote {described} and {run / report.REPORT}"))
+    out.print(escape(f"wrote {described} and {run / run_report.REPORT}"))
     show_next(described)

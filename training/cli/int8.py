@@ -13,26 +13,28 @@ from rich.markup import escape
 from rich.table import Table as Shown
 
 from ostiary.edge.cli.console import out, print_json
-from ostiary.edge.core.metrics import Rate
+from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.errors import BundleError
 from ostiary.edge.files import write_atomically
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import FLOAT, Bundle
 from ostiary.edge.runtime.det import DetFile
-from ostiary.export import gate as gates
-from ostiary.export import graph, quantize
-from ostiary.export import recipe as recipes
-from ostiary.export import table as tables
-from ostiary.export.crops import Crops, data_set_name
-from ostiary.export.gate import Encoders
-from ostiary.export.results import Gate, Limits
-from ostiary.export.sources import learned
-from ostiary.export.table import Table
-from ostiary.training import distil, loop
+from ostiary.export.faces import learned
+from ostiary.export.faces.crops import Crops, data_set_name
+from ostiary.export.graphs import normal_form
+from ostiary.export.int8 import quantize
+from ostiary.export.judge import gate as gates
+from ostiary.export.judge.gate import Encoders
+from ostiary.export.plan import recipe as recipes
+from ostiary.export.records import calibration_table as tables
+from ostiary.export.records.calibration_table import Table
+from ostiary.export.records.results import Gate, Limits
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
-from ostiary.training.distil import Teaching
-from ostiary.training.spread import ALONE
+from ostiary.training.run import loop
+from ostiary.training.run.distributed import ALONE
+from ostiary.training.tasks import int8
+from ostiary.training.tasks.int8 import Teaching
 
 FAILED = 1
 USUAL = Teaching()
@@ -83,17 +85,17 @@ def teach(
     recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
     # No name is needed to learn: who has one photo teaches.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
-    chosen, others = distil.pupils(found), found.judges()
+    chosen, others = int8.pupils(found), found.judges()
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
     with held(run, raw, ALONE):
         say(f"{len(chosen)} photos of {chosen.people} people teach")
-        start = distil.begin(model, begun, chosen, spec, say)
+        start = int8.begin(model, begun, chosen, spec, say)
         # Ahead of the lessons: whether the others are enough to judge by shows here.
         before, _ = _judged(loaded, model, start, others, name)
-        lessons = distil.prepare(model, start, chosen, settings, spec)
+        lessons = int8.prepare(model, start, chosen, settings, spec)
         with watching(run, lessons.steps, ALONE) as watchers:
             outcome = loop.fit(lessons.task, settings, run, lessons.made_with, resume, watchers)
-        taught = distil.end(lessons, outcome, chosen, name)
+        taught = int8.end(lessons, outcome, chosen, name)
         after, curve = _judged(loaded, model, taught, others, name)
         _write(run, recipe, taught, after, curve)
     if json:
@@ -124,8 +126,8 @@ def _judged(
     loaded: Bundle, model: onnx.ModelProto, table: Table, crops: Crops, data_set: str
 ) -> tuple[Gate, DetFile]:
     """The gate's verdict on the int8 encoder of a table."""
-    rounded = graph.to_bytes(quantize.quantize(model, table))
-    encoders = Encoders(graph.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
+    rounded = normal_form.to_bytes(quantize.quantize(model, table))
+    encoders = Encoders(normal_form.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
     return gates.measure(encoders, crops, data_set, Limits(), say)
 
 

@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json
-from ostiary.edge.core.metrics import Rate
-from ostiary.training import evaluation, report
-from ostiary.training.report import Outcome
+from ostiary.edge.core.scores.metrics import Rate
+from ostiary.training.judge import evaluation
+from ostiary.training.report import run_report
+from ostiary.training.report.run_report import Outcome
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run that `fit` made.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -30,8 +31,8 @@ def draw(run: Run, json: Json = False) -> None:
 
     Example: `ostiary-train report run`
     """
-    path = report.write(run)
-    found = report.outcomes(evaluation.read(run))
+    path = run_report.write(run)
+    found = run_report.outcomes(evaluation.read(run))
     if json:
         return print_json({"report": str(path), "outcomes": [_told(one) for one in found]})
     if found:

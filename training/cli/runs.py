@@ -17,10 +17,11 @@ from rich.progress import Progress
 from ostiary.edge.cli.console import err, out, progress
 from ostiary.edge.errors import ConfigError
 from ostiary.edge.files import alone, write_atomically
-from ostiary.training import checkpoint, log, report
-from ostiary.training.log import EpochLine, Line, StepLine
-from ostiary.training.loop import Watcher
-from ostiary.training.spread import Team
+from ostiary.training.report import run_report
+from ostiary.training.run import checkpoint, log
+from ostiary.training.run.distributed import Team
+from ostiary.training.run.log import EpochLine, Line, StepLine
+from ostiary.training.run.loop import Watcher
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Resume = Annotated[
@@ -46,7 +47,7 @@ def refuse(run: Path, resume: bool, settings: bytes) -> None:
 
 def _is_left_behind(run: Path) -> bool:
     """Whether no more than the settings is there: of a run that was refused before it began."""
-    return run.is_dir() and {path.name for path in run.iterdir()} <= {report.SETTINGS}
+    return run.is_dir() and {path.name for path in run.iterdir()} <= {run_report.SETTINGS}
 
 
 def _is_run(run: Path, settings: bytes) -> bool:
@@ -61,13 +62,13 @@ def _refuse_others(run: Path, settings: bytes) -> None:
     """
     if not checkpoint.begun(run) and _settings_in(run) not in (None, settings):
         raise ConfigError(
-            f"{run / report.SETTINGS} holds other settings than this run's",
+            f"{run / run_report.SETTINGS} holds other settings than this run's",
             "name another folder, or remove that file if nobody needs it",
         )
 
 
 def _settings_in(run: Path) -> bytes | None:
-    path = run / report.SETTINGS
+    path = run / run_report.SETTINGS
     return path.read_bytes() if path.exists() else None
 
 
@@ -88,13 +89,13 @@ def _taken(run: Path, settings: bytes) -> Iterator[None]:
         if not checkpoint.begun(run):
             # Since `refuse` looked somebody may have been there.
             _refuse_others(run, settings)
-            write_atomically(run / report.SETTINGS, settings)
+            write_atomically(run / run_report.SETTINGS, settings)
         try:
             yield
         finally:
             # It never began: with its settings there, others would be refused ever after.
             if found is None and _is_left_behind(run):
-                (run / report.SETTINGS).unlink(missing_ok=True)
+                (run / run_report.SETTINGS).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
     if not team.first:
         yield []
         return
-    from ostiary.training.board import Board
+    from ostiary.training.run.tensorboard import Board
 
     bar, _ = progress("training")
     with bar, Board(run) as board:

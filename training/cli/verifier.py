@@ -17,13 +17,15 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
 from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
-from ostiary.export import page, running
-from ostiary.export import table as tables
-from ostiary.export.crops import data_set_name
-from ostiary.export.sources import learned
-from ostiary.training import objections, reliability, verifier
+from ostiary.export.faces import learned
+from ostiary.export.faces.crops import data_set_name
+from ostiary.export.graphs import run
+from ostiary.export.records import calibration_table as tables
+from ostiary.export.report import page
 from ostiary.training.cli.faces import found_in, say
-from ostiary.training.verifier import Embedded, Settings
+from ostiary.training.judge import objections, reliability
+from ostiary.training.tasks import verifier
+from ostiary.training.tasks.verifier import Embedded, Settings
 
 FAILED = 1
 
@@ -106,7 +108,7 @@ def _embedded(loaded: Bundle, faces: Path) -> Embedded:
             "give photos of other people",
         )
     by = {
-        name: running.embed((loaded.path / model.file).read_bytes(), crops.images, model.spec)
+        name: run.embed((loaded.path / model.file).read_bytes(), crops.images, model.spec)
         for name, model in loaded.manifest.models.items().items()
         if name in (FLOAT, INT8)
     }

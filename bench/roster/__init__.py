@@ -1,0 +1,1 @@
+"""The roster measured: devices that synchronise with a real broker."""

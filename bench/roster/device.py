@@ -1,0 +1,204 @@
+"""One device as a process of its own: real link, replica, store and gallery; its vision is fed."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.roster.operator import (
+    DIM,
+    ENCODER,
+    SEED,
+    SITE,
+    SITE_KEY,
+    connection,
+    memory_mb,
+    name_of,
+    probe,
+    template,
+)
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.adapters.storage.roster_store import RosterStore
+from ostiary.edge.core.rules import access, policy
+from ostiary.edge.core.rules.access import Kinds, Moment, Rights
+from ostiary.edge.core.rules.policy import Evidence, Rules, State
+from ostiary.edge.core.scores.matching import Gallery
+from ostiary.edge.core.types import Floats
+from ostiary.edge.remote.mailbox import Mailbox
+from ostiary.edge.remote.members import Members
+from ostiary.edge.remote.syncer import Syncer
+from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.wire import RosterTopics, Topics
+
+TAU = 0.6
+NOW = Moment(at_s=1.8e9, weekday=2, minute=600)
+LONGEST_S = 300.0
+STRANGER = 10**9
+"""A number that nobody is enrolled by."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to reach: this roster, with these subjects granted. `turn_s` is between two turns of
+    the loop, as a camera sets it; with `cut` the wire breaks at the end, and is mended."""
+
+    folder: str
+    name: str
+    port: int
+    sequence: int
+    digest: str
+    probes: list[int]
+    turn_s: float = 0.0
+    rest_s: float = 0.0
+    cut: bool = False
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How long it took from nothing, and what it cost. `restored_s` is the part in which the store
+    was read; `granting` whether every probe was granted, and a stranger was not. `turn_p99_ms` and
+    `turn_worst_ms` are of the loop's turns, in which a camera's frame would have waited."""
+
+    seconds: float
+    restored_s: float
+    restored: int
+    subjects: int
+    granting: bool
+    processor_s: float
+    turn_p99_ms: float
+    turn_worst_ms: float
+    memory_mb: float
+    before_mb: float
+    said: dict[str, int]
+
+
+class Door:
+    """The gallery with its rights, asked through policy: the observer without a camera."""
+
+    def __init__(self, dim: int = DIM) -> None:
+        self.gallery = Gallery(dim)
+        self._rights: dict[str, Rights] = {}
+        self._kinds = Kinds()
+
+    def change(
+        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+    ) -> None:
+        for subject in removed:
+            self._rights.pop(subject, None)
+            self.gallery.remove(subject)
+        self._rights.update({s: self._kinds.one(rights) for s, _, rights in put})
+        self.gallery.put_many((s, t) for s, t, _ in put if t is not None)
+
+    def granted(self, embedding: Floats) -> str | None:
+        """Who is let in after as many frames as policy asks for."""
+        candidates = self.gallery.identify(embedding)
+        barred = None
+        if candidates:
+            barred = access.barred(self._rights[candidates[0].subject], (), NOW)
+        seen = Evidence(1, TAU, len(self.gallery), candidates=candidates, barred=barred)
+        rules, state = Rules(), State()
+        for frame in range(rules.votes):
+            state, decision = policy.step(rules, state, seen, float(frame))
+        return decision.subject if decision is not None and decision.granted else None
+
+    def grants(self, numbers: Sequence[int]) -> bool:
+        """Whether each of them is let in as themselves, and a stranger is not."""
+        everybody = all(self.granted(probe(n)) == name_of(n) for n in numbers)
+        return everybody and self.granted(template(STRANGER)) is None
+
+
+def opener() -> Opener:
+    site = Site(SITE_KEY)
+    return Opener(site, [Sealer(site, SEED).public])
+
+
+def reach(order: Order) -> Reached:
+    """Begin with what the folder holds and follow the broker until the order is carried out."""
+    before_mb = memory_mb("self")["VmRSS"]
+    said: Counter[str] = Counter()
+    began, processor = time.monotonic(), time.process_time()
+    topics, mailbox, door = Topics(SITE, order.name), Mailbox(RosterTopics(SITE), opener()), Door()
+    syncer = Syncer(
+        RosterTopics(SITE),
+        topics.roster,
+        mailbox,
+        RosterStore(Path(order.folder) / f"{order.name}.db"),
+        Members(door, ENCODER, DIM),
+        lambda event, reason, about: said.update([f"{event} {reason}"]),
+        time.time,
+    )
+    restored_s, restored = time.monotonic() - began, len(syncer.state)
+    settings = connection(order.port)
+    link = Link(settings, order.name, topics.state, lambda _: b"{}", inbox=mailbox.put)
+    link.start(0)
+    turns = []
+    while not (link.connected and _holds(syncer, order)):
+        if time.monotonic() - began > LONGEST_S:
+            raise SystemExit(f"not complete in {LONGEST_S:.0f} s: {syncer.message(complete=False)}")
+        turned = time.perf_counter()
+        syncer.turn(link, time.monotonic())
+        turns.append((time.perf_counter() - turned) * 1e3)
+        time.sleep(order.turn_s or 1e-3)
+    granting = door.grants(order.probes)
+    seconds = time.monotonic() - began
+    processor_s = time.process_time() - processor
+    _rest(syncer, link, order)
+    if order.cut:
+        before = link.connection
+        wire: Any = link._client.socket()
+        assert wire is not None
+        wire.shutdown(socket.SHUT_RDWR)
+        while link.connection == before:
+            time.sleep(1e-2)
+        _rest(syncer, link, order)
+        assert link.kept
+    link.stop(b"{}", 5.0)
+    return Reached(
+        seconds=seconds,
+        restored_s=restored_s,
+        restored=restored,
+        subjects=len(door.gallery),
+        granting=granting,
+        processor_s=processor_s,
+        turn_p99_ms=float(np.percentile(turns or [0.0], 99)),
+        turn_worst_ms=max(turns, default=0.0),
+        memory_mb=memory_mb("self")["VmHWM"],
+        before_mb=before_mb,
+        said=dict(said),
+    )
+
+
+def _rest(syncer: Syncer, link: Link, order: Order) -> None:
+    """What the broker still sends, and the acknowledgement, are counted as well."""
+    until = time.monotonic() + order.rest_s
+    while time.monotonic() < until:
+        syncer.turn(link, time.monotonic())
+        time.sleep(order.turn_s or 1e-2)
+
+
+def _holds(syncer: Syncer, order: Order) -> bool:
+    """Complete with what was ordered, which the digest of what is stored says as well."""
+    state = syncer.state
+    if not syncer.complete or state.head is None or state.head.sequence != order.sequence:
+        return False
+    return syncer.message(complete=True).digest == order.digest
+
+
+def main() -> int:
+    """Carry out the order on stdin, as JSON; say how it went on stdout."""
+    # paho calls its own goodbye an error.
+    logging.disable(logging.ERROR)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    sys.stdout.buffer.write(msgspec.json.encode(reach(order)) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""A process of many light devices: each with its own connection, replica, members and gallery."""
+
+from __future__ import annotations
+
+import selectors
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.roster.client import Client
+from bench.roster.device import Door, opener
+from bench.roster.operator import DIM, ENCODER, SITE
+from ostiary.edge.adapters.mqtt.link import Received
+from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.remote.mailbox import Mailbox
+from ostiary.edge.remote.members import Members
+from ostiary.edge.remote.syncer import Syncer
+from ostiary.edge.wire import RosterTopics, Topics
+
+TURN_S = 0.25
+"""Devices to which nothing comes have a turn this often."""
+LONGEST_S = 120.0
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """Which devices to be, and the sealed roster that all of them hold already."""
+
+    port: int
+    names: list[str]
+    head: bytes
+    digest: str
+    rows: list[tuple[str, int, bytes]]
+
+
+class Expect(msgspec.Struct, frozen=True, kw_only=True):
+    """Say when each device holds this sequence, and when it let this subject in no longer."""
+
+    sequence: int
+    forgotten: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Monotonic seconds at which each device was there, and the bytes of all since the last."""
+
+    forgotten_s: list[float] = []
+    held_s: list[float] = []
+    bytes_in: int = 0
+    bytes_out: int = 0
+    processor_s: float = 0.0
+    said: dict[str, int] = {}
+
+
+class Memory(RosterStore):
+    """A store without a disk: in truth each device has one of its own, and here all share one."""
+
+    def __init__(self, start: Start) -> None:
+        self.path = Path("memory")
+        self._rows = {row[0]: Row(*row) for row in start.rows}
+        self._kept: tuple[bytes | None, str] = (start.head, start.digest)
+
+    def apply(
+        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+    ) -> None:
+        for subject in dropped:
+            self._rows.pop(subject, None)
+        self._rows.update((row.subject, row) for row in rows)
+        self._kept = (head or self._kept[0], digest)
+
+    def clear(self) -> None:
+        self._rows, self._kept = {}, (None, "")
+
+    def scrub(self) -> bool:
+        """Nothing is on a disk."""
+        return True
+
+    def head(self) -> bytes | None:
+        return self._kept[0]
+
+    def digest(self) -> str:
+        return self._kept[1]
+
+    def rows(self) -> Iterable[Row]:
+        return list(self._rows.values())
+
+
+class Light:
+    """One device."""
+
+    def __init__(self, start: Start, name: str, said: Counter[str]) -> None:
+        self.door = Door()
+        self.mailbox = Mailbox(RosterTopics(SITE), opener())
+        self.syncer = Syncer(
+            RosterTopics(SITE),
+            Topics(SITE, name).roster,
+            self.mailbox,
+            Memory(start),
+            Members(self.door, ENCODER, DIM),
+            lambda event, reason, about: said.update([f"{event} {reason}"]),
+            time.time,
+        )
+        self.client = Client(start.port, name, self._take)
+        self.turned_s = 0.0
+
+    def _take(self, received: Received) -> None:
+        self.mailbox.put(received)
+
+    def turn(self, now: float) -> None:
+        self.turned_s = now
+        self.syncer.turn(self.client, now)
+
+    def holds(self, sequence: int) -> bool:
+        """All of it, and said so."""
+        head = self.syncer.state.head
+        listens = self.client.granted > 0
+        return listens and self.syncer.complete and head is not None and head.sequence == sequence
+
+
+class Fleet:
+    """All devices of this process, served one after another as their sockets have something."""
+
+    def __init__(self, start: Start) -> None:
+        self.said: Counter[str] = Counter()
+        self._sockets = selectors.DefaultSelector()
+        self._devices = [Light(start, name, self.said) for name in start.names]
+        for device in self._devices:
+            self._sockets.register(device.client, selectors.EVENT_READ, device)
+
+    def reach(self, expect: Expect) -> Outcome:
+        """Serve until every device holds what is expected."""
+        until = time.monotonic() + LONGEST_S
+        before, processor = self._bytes(), time.process_time()
+        # By the device's number.
+        forgotten: dict[int, float] = {}
+        held: dict[int, float] = {}
+        last = 0.0
+        while len(held) < len(self._devices):
+            if time.monotonic() > until:
+                raise SystemExit(f"{len(held)} of {len(self._devices)} devices: {self.said}")
+            busy = [key.data for key, _ in self._sockets.select(TURN_S)]
+            for device in busy:
+                device.client.read()
+                self._serve(device, expect, forgotten, held)
+            if time.monotonic() - last > TURN_S:
+                last = time.monotonic()
+                for device in self._devices:
+                    if last - device.turned_s > TURN_S:
+                        self._serve(device, expect, forgotten, held)
+        after = self._bytes()
+        return Outcome(
+            forgotten_s=list(forgotten.values()),
+            held_s=list(held.values()),
+            bytes_in=after[0] - before[0],
+            bytes_out=after[1] - before[1],
+            processor_s=time.process_time() - processor,
+            said=dict(self.said),
+        )
+
+    def _serve(
+        self, device: Light, expect: Expect, forgotten: dict[int, float], held: dict[int, float]
+    ) -> None:
+        device.turn(time.monotonic())
+        number = id(device)
+        if number not in forgotten and expect.forgotten not in device.door.gallery:
+            forgotten[number] = time.monotonic()
+        if number not in held and device.holds(expect.sequence):
+            held[number] = time.monotonic()
+
+    def _bytes(self) -> tuple[int, int]:
+        clients = [device.client for device in self._devices]
+        return sum(c.bytes_in for c in clients), sum(c.bytes_out for c in clients)
+
+
+def main() -> int:
+    """A line of JSON a step: first a Start, then any number of Expect, each answered."""
+    lines = sys.stdin.buffer
+    fleet = Fleet(msgspec.json.decode(lines.readline(), type=Start))
+    for line in lines:
+        outcome = fleet.reach(msgspec.json.decode(line, type=Expect))
+        sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+        sys.stdout.buffer.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Who may pass at this door, here and now."""

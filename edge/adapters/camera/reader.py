@@ -1,0 +1,249 @@
+"""The camera's thread: the newest frame wins, and a source that fails is opened again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ostiary.edge.adapters.camera.health import Watchfulness, checked
+from ostiary.edge.adapters.camera.sources import Source
+from ostiary.edge.config import Camera
+from ostiary.edge.core.types import Frame, Image
+from ostiary.edge.errors import OstiaryError
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
+"""From the start of one attempt to the next. An event within 5 s of a fault and a picture within
+5 s of the camera's return are promised: an attempt that hangs and the next must fit together."""
+STARTING_S, SLACK_S = 3.5, 0.5
+"""To open, and then to the first picture: at least so long, and longer by the slack than a source's
+own limit. Then another attempt begins beside the one that hangs."""
+MOST_THREADS = 4
+"""Attempts that hang at once. One more for each that hangs would grow for ever."""
+
+Open = Callable[[Camera], Source]
+Clock = Callable[[], float]
+Wait = Callable[[threading.Event, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """`camera-lost` with the reason, `camera-back`, or `camera-changed` with both sizes."""
+
+    event: str
+    detail: str = ""
+
+
+def _wait(left: threading.Event, seconds: float) -> None:
+    left.wait(seconds)
+
+
+class CameraReader:
+    """Reads a source in a thread of its own; the daemon asks for the newest frame."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        open_source: Open,
+        clock: Clock = time.monotonic,
+        wait: Wait = _wait,
+    ) -> None:
+        self._camera, self._open, self._clock, self._wait = camera, open_source, clock, wait
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._events: deque[CameraEvent] = deque(maxlen=64)
+        self._turn: _Turn | None = None
+        self._threads: list[threading.Thread] = []
+        # Kept over attempts: a camera that still shows its frozen picture is not back.
+        self._watchful = Watchfulness(camera.frozen_s)
+        self._size: tuple[int, int] | None = None
+        self._count = 0
+        self._lost = False
+        self._wait_s = FIRST_WAIT_S
+        self._started_s = clock()
+        self.ended = False
+
+    def start(self) -> None:
+        """Begin to read; sources are opened in the thread, so that a hanging one hangs nobody."""
+        self._turn = _Turn(self)
+        thread = threading.Thread(target=self._turn.run, name="camera", daemon=True)
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        thread.start()
+
+    def next(self, timeout_s: float) -> Frame | None:
+        """The newest frame not yet taken; None where none came in time or the source ended.
+
+        A reader that has been silent for `stall_s` is given up here and a new one started.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout_s)
+            frame, self._frame = self._frame, None
+            self._changed.notify_all()
+        if frame is None and not self.ended:
+            self._watch()
+        return frame
+
+    def events(self) -> list[CameraEvent]:
+        """What happened to the source since the last call."""
+        with self._changed:
+            found = list(self._events)
+            self._events.clear()
+        return found
+
+    @property
+    def status(self) -> str:
+        """`opening` until the first frame, then `ok` or `lost`."""
+        if self._lost:
+            return "lost"
+        return "ok" if self._count else "opening"
+
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Stop reading; False where a thread still hangs in a source after `timeout_s`.
+
+        The interpreter must not be taken down around such a thread: it aborts in OpenCV.
+        """
+        with self._changed:
+            turn, self._turn = self._turn, None
+            self._changed.notify_all()
+        if turn is not None:
+            turn.leave()
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _watch(self) -> None:
+        """Give up a turn whose source hangs; the next one begins beside it."""
+        turn = self._turn
+        if turn is None or not turn.hangs(self._clock()):
+            return
+        silent_s = self._clock() - turn.since
+        self._fail(f"no frame for {silent_s:.1f} s")
+        if sum(thread.is_alive() for thread in self._threads) < MOST_THREADS:
+            turn.leave()
+            self.start()
+
+    # Called by the turn's thread.
+
+    def _give(self, turn: _Turn, image: Image, size_px: tuple[int, int]) -> bool:
+        """Hand a frame over; False where this turn is over."""
+        with self._changed:
+            if not self._camera.drop:
+                self._changed.wait_for(lambda: self._frame is None or self._turn is not turn)
+            if self._turn is not turn:
+                return False
+            self._count += 1
+            now = self._clock()
+            # Read without dropping, a recording keeps its own time, however fast it is read.
+            at_s = now if self._camera.drop else self._started_s + self._count / self._camera.fps
+            self._frame = Frame(image, at_s, self._count)
+            self._wait_s = FIRST_WAIT_S
+            if self._lost:
+                self._lost = False
+                self._events.append(CameraEvent("camera-back"))
+            self._measure(size_px)
+            self._changed.notify_all()
+        return True
+
+    def _measure(self, size_px: tuple[int, int]) -> None:
+        """Say where a camera's picture has another size than before."""
+        before, self._size = self._size, size_px
+        if before is not None and before != size_px:
+            was, now = (f"{width}x{height}" for width, height in (before, size_px))
+            self._events.append(CameraEvent("camera-changed", f"{was} before, {now} now"))
+
+    def _fail(self, reason: str) -> None:
+        """Report the first failure of a row, not every attempt."""
+        with self._changed:
+            if not self._lost:
+                self._events.append(CameraEvent("camera-lost", reason))
+            self._lost = True
+            self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+
+    def _end(self, turn: _Turn) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is None or self._turn is not turn, 5.0)
+            if self._turn is turn:
+                self.ended = True
+            self._changed.notify_all()
+
+
+class _Turn:
+    """One thread's time with the source; after a stall the next turn begins beside it."""
+
+    def __init__(self, reader: CameraReader) -> None:
+        self._reader = reader
+        self._camera = reader._camera
+        self._left = threading.Event()
+        self._source: Source | None = None
+        self._starting_s = max(STARTING_S, reader._camera.stall_s + SLACK_S)
+        self._allowed_s = self._starting_s
+        self.since = reader._clock()
+
+    def hangs(self, now: float) -> bool:
+        """Whether what the turn does now has taken longer than it may."""
+        return now - self.since >= self._allowed_s
+
+    def _does(self, allowed_s: float) -> None:
+        self.since, self._allowed_s = self._reader._clock(), allowed_s
+
+    def leave(self) -> None:
+        """End the turn. A pipeline is killed here, since its thread may hang in a read."""
+        self._left.set()
+        source = self._source
+        if source is not None:
+            source.interrupt()
+
+    def run(self) -> None:
+        while not self._left.is_set():
+            began = self._reader._clock()
+            try:
+                self._does(self._starting_s)
+                self._source = source = self._reader._open(self._camera)
+                try:
+                    if self._read(source):
+                        return self._reader._end(self)
+                finally:
+                    source.close()
+                    self._source = None
+            except OstiaryError as error:
+                if not self._left.is_set():
+                    self._reader._fail(error.message)
+            self._pause(began + self._reader._wait_s - self._reader._clock())
+        return None
+
+    def _read(self, source: Source) -> bool:
+        """Read until the source ends (True) or the turn does (False)."""
+        self._reader._watchful.opened()
+        self._does(self._starting_s)
+        due = self._reader._clock()
+        while not self._left.is_set():
+            image = source.read()
+            if image is None and not source.live:
+                return True
+            self._does(self._camera.stall_s)
+            if not source.live and self._camera.drop:
+                due += 1 / self._camera.fps
+                self._pause(due - self._reader._clock())
+            if not self._pass_on(checked(image), source):
+                return False
+            self._does(self._camera.stall_s)
+        return False
+
+    def _pass_on(self, image: Image, source: Source) -> bool:
+        """Hand over what is new evidence; False where this turn is over."""
+        if self._left.is_set():
+            return False
+        if source.live and self._reader._watchful.useless(image, self._reader._clock()):
+            # A frozen face must not collect votes.
+            return True
+        height, width = image.shape[:2]
+        return self._reader._give(self, image, source.size_px or (width, height))
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, which is no hanging; not at all where the time is over already."""
+        if seconds > 0:
+            self._does(seconds + self._camera.stall_s)
+            self._reader._wait(self._left, seconds)

@@ -1,0 +1,274 @@
+"""The broker: a will, what is published and subscribed, and the journal's entries in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from ostiary.edge.adapters.mqtt.outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
+from ostiary.edge.adapters.mqtt.properties import SESSION_S, answering, asked, connecting, options
+from ostiary.edge.adapters.storage.journal import Entry, Journal
+from ostiary.edge.config import Mqtt
+from ostiary.edge.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+WITH_WILL = "Disconnect with will message"
+
+Will = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message; nobody has opened the payload. `retained`: the broker had kept it, or with
+    `as_published` was asked to. `again`: the broker sent it on an earlier connection already, and
+    did not hear that it arrived. `connection`: the one it came on, or 0 where they are not counted.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+    again: bool = False
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to subscribe to. Without `replay` only what is published from now on comes, and nothing
+    that the broker keeps; with `as_published` also a message that comes live shows whether it was
+    published to be retained."""
+
+    topic: str
+    qos: int = 1
+    replay: bool = True
+    as_published: bool = False
+
+
+Inbox = Callable[[Received], None]
+
+
+class Link:
+    """The client runs in a thread of its own and only fills queues; `pump` empties them.
+
+    `session` grows with every connection, so that a late will is known to be stale. `connection`
+    counts those that the broker accepted, so that who subscribes knows when to do it again; `kept`
+    says whether the broker still knew what we were subscribed to.
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        state_topic: str,
+        will: Will,
+        clock: Callable[[], float] = time.monotonic,
+        inbox: Inbox | None = None,
+    ) -> None:
+        """`will(session)` is what the broker says for us when we vanish. `inbox` is called with
+        what comes, in the client's thread: it must do no more than fill a queue.
+
+        Raises ConfigError where certificates or the password can not be read.
+        """
+        self._settings, self._topic, self._will = settings, state_topic, will
+        self._inbox = inbox
+        self.session = 0
+        self.connected = self.kept = False
+        self.problem = "never connected"
+        self.connection = self._pumped = 0
+        self._connecting = threading.Lock()
+        self._outbox = Outbox(clock)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
+        )
+        self._client.max_inflight_messages_set(2 * WINDOW)
+        self._client.reconnect_delay_set(FIRST_WAIT_S, LONGEST_WAIT_S)
+        self._listen()
+        try:
+            secure(self._client, settings)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the broker's credentials can not be used: {error}") from error
+
+    def _listen(self) -> None:
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        # Before there is a connection: in a kept session messages come right behind the CONNACK.
+        client.on_message = self._on_message
+        client.on_socket_open = without_delay
+        # What a callback lets through would end paho's thread, and with it the connection for ever.
+        client.suppress_exceptions = True
+        client.enable_logger(_errors_only())
+
+    def start(self, session: int) -> None:
+        """Begin to connect, and go on for ever; the broker may be away."""
+        self.session = session
+        self._client.will_set(self._topic, self._will(session), qos=1, retain=True)
+        settings = self._settings
+        self._client.connect_async(
+            settings.host,
+            settings.port,
+            settings.keepalive_s,
+            # Who receives nothing leaves nothing at the broker. Who starts does not know what the
+            # process before had asked for, so could not leave it; what it missed is asked for.
+            clean_start=self._inbox is None or paho.MQTT_CLEAN_START_FIRST_ONLY,
+            properties=connecting(SESSION_S if self._inbox is not None else 0),
+        )
+        self._client.loop_start()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> bool:
+        """Send what need not outlive the connection; False where there is none."""
+        with self._connecting:
+            if self.connected:
+                self._client.publish(topic, payload, qos, retain, answering(correlation))
+            return self.connected
+
+    def subscribe(self, filters: Sequence[Filter]) -> bool:
+        """Ask for topics, all in one packet; False where there is no connection."""
+        wanted = [(f.topic, options(f.qos, f.replay, f.as_published)) for f in filters]
+        with self._connecting:
+            if self.connected and wanted:
+                self._client.subscribe(wanted)
+            return self.connected
+
+    def unsubscribe(self, topics: Sequence[str]) -> bool:
+        """Ask for topics no longer; False where there is no connection."""
+        with self._connecting:
+            if self.connected and topics:
+                self._client.unsubscribe(list(topics))
+            return self.connected
+
+    def pump(self, journal: Journal, topic: str) -> bool:
+        """Mark what the broker took, send what is next; whether a connection is new.
+
+        Raises StoreError where the journal can not be read or marked; it is tried again then.
+        """
+        fresh, self._pumped = self._pumped != self.connection, self.connection
+        self.problem = self._outbox.take_answers() or self.problem
+        if fresh:
+            self._outbox.start_over()
+        self._outbox.mark(journal)
+        self._send(self._outbox.due(journal), topic)
+        return fresh
+
+    def _send(self, entries: list[Entry], topic: str) -> None:
+        with self._connecting:
+            # A connection newer than the one that was looked at starts over first.
+            if not self.connected or self._pumped != self.connection:
+                return
+            for entry in entries:
+                info = self._client.publish(topic, entry.payload, qos=1)
+                self._outbox.sent(info.mid, entry)
+
+    @property
+    def under_way(self) -> int:
+        """Entries that were sent and not yet acknowledged."""
+        return len(self._outbox)
+
+    def stop(self, payload: bytes, wait_s: float) -> None:
+        """Say a clean goodbye in place of the will, and disconnect."""
+        said = False
+        if self.connected:
+            info = self._client.publish(self._topic, payload, qos=1, retain=True)
+            with contextlib.suppress(RuntimeError, ValueError):
+                info.wait_for_publish(wait_s)
+            said = info.is_published()
+        # Unsaid, the will must speak: a plain goodbye would discard it and leave `online` behind.
+        reason = None if said else ReasonCode(PacketTypes.DISCONNECT, WITH_WILL)
+        # Whatever it says of a connection that it is told to leave is no error.
+        self._client.disable_logger()
+        self._client.disconnect(reason)
+        self._client.loop_stop()
+
+    # Called by the client's thread.
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        if reason.is_failure:
+            self.problem = f"the broker refused: {reason}"
+            return
+        limit = getattr(props, "ReceiveMaximum", None)
+        with self._connecting:
+            # What paho kept of the last connection would be sent before and beside ours.
+            client.drop_out_messages()
+            self._outbox.window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
+            # Before the count, by which others learn of it.
+            self.kept = bool(flags.session_present)
+            self.connection += 1
+            self.connected, self.problem = True, ""
+
+    def _on_connect_fail(self, client: Any, data: Any) -> None:
+        self.problem = f"can not reach {self._settings.host}:{self._settings.port}"
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        if self.connected:  # else the refusal that is said already is the better reason
+            self.problem = f"disconnected: {reason}"
+        self.connected = False
+        self.session += 1
+        client.will_set(self._topic, self._will(self.session), qos=1, retain=True)
+
+    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, props: Any) -> None:
+        self._outbox.answer(mid, str(reason) if reason.is_failure else "")
+
+    def _on_subscribe(self, client: Any, data: Any, mid: int, reasons: Any, props: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self.problem = f"the broker refused {len(refused)} subscriptions: {refused[0]}"
+
+    def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
+        if self._inbox is not None:
+            payload = bytes(message.payload)
+            asks, again = asked(message), bool(message.dup)
+            topic, kept = message.topic, message.retain
+            self._inbox(Received(topic, payload, kept, *asks, again, self.connection))
+
+
+def _errors_only() -> logging.Logger:
+    """Where paho says what a callback let through; not each packet."""
+    quiet = log.getChild("client")
+    quiet.setLevel(logging.ERROR)
+    return quiet
+
+
+def without_delay(client: Any, data: Any, connection: Any) -> None:
+    """Nagle against delayed acknowledgements costs 40 ms a message."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def secure(client: paho.Client, settings: Mqtt) -> None:
+    """Give a client the profile's authority, certificate and password.
+
+    Raises OSError or ValueError where they can not be used.
+    """
+    if settings.ca is not None:
+        client.tls_set(str(settings.ca), _text(settings.cert), _text(settings.key))
+    if settings.username is not None:
+        file = settings.password_file
+        password = file.read_text().strip() if file is not None else None
+        client.username_pw_set(settings.username, password)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

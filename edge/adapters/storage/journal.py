@@ -1,0 +1,152 @@
+"""The journal: every decision, durable before the door moves, and the outbox to the broker."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.edge.adapters.storage.sqlite import atomic, connect
+from ostiary.edge.errors import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE decision (
+        seq INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        payload BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        acknowledged INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX pending ON decision (seq) WHERE acknowledged = 0;
+    CREATE TABLE anchor (seq INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    INSERT INTO anchor VALUES (0, x'')
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journaled payload and its place in the sequence."""
+
+    seq: int
+    payload: bytes
+
+
+class Journal:
+    """Hash-chained rows: hash = SHA-256(hash of the row before, payload).
+
+    `anchor` holds the last row that was trimmed, so that the chain of the rest still ties in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = connect(path, MIGRATIONS)
+
+    def append(self, at: float, payload: Callable[[int], bytes]) -> Entry:
+        """Write what `payload` makes of the next sequence number; it is on the disk on return.
+
+        Raises StoreError, and nothing is recorded then.
+        """
+        try:
+            with atomic(self._database):
+                seq, chain = self._last()
+                entry = Entry(seq + 1, payload(seq + 1))
+                self._database.execute(
+                    "INSERT INTO decision (seq, at, payload, hash) VALUES (?, ?, ?, ?)",
+                    (entry.seq, at, entry.payload, link(chain, entry.payload)),
+                )
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
+        return entry
+
+    def pending(self, after: int, limit: int) -> list[Entry]:
+        """The oldest entries after a sequence number that nobody has acknowledged."""
+        rows = self._all(
+            "SELECT seq, payload FROM decision WHERE acknowledged = 0 AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            after,
+            limit,
+        )
+        return [Entry(seq, payload) for seq, payload in rows]
+
+    def pending_count(self) -> int:
+        """How many entries nobody has acknowledged."""
+        return int(self._all("SELECT count(*) FROM decision WHERE acknowledged = 0")[0][0])
+
+    def acknowledge(self, seqs: list[int]) -> None:
+        """Mark entries that the broker has taken over."""
+        try:
+            with atomic(self._database):
+                self._database.executemany(
+                    "UPDATE decision SET acknowledged = 1 WHERE seq = ?", [(s,) for s in seqs]
+                )
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
+
+    def trim(self, older_than: float, most_rows: int) -> int:
+        """Drop acknowledged entries from the front that are too old or too many; how many."""
+        try:
+            with atomic(self._database):
+                last = self._trim_to(older_than, most_rows)
+                if last is None:
+                    return 0
+                self._database.execute("DELETE FROM anchor")
+                self._database.execute(
+                    "INSERT INTO anchor SELECT seq, hash FROM decision WHERE seq = ?", (last,)
+                )
+                gone = self._database.execute("DELETE FROM decision WHERE seq <= ?", (last,))
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
+        return gone.rowcount
+
+    def _trim_to(self, older_than: float, most_rows: int) -> int | None:
+        """The last entry that may go: never one behind an entry still to be sent."""
+        seq, _ = self._last()
+        found = self._all(
+            # Age counts from the front only: a row of a wrong clock takes no younger ones along.
+            "SELECT max(seq) FROM decision WHERE (seq <= ? OR seq <"
+            " (SELECT coalesce(min(seq), ?) FROM decision WHERE at >= ?)) AND seq <"
+            " (SELECT coalesce(min(seq), ?) FROM decision WHERE acknowledged = 0)",
+            seq - most_rows,
+            seq + 1,
+            older_than,
+            seq + 1,
+        )
+        return None if found[0][0] is None else int(found[0][0])
+
+    def broken_at(self) -> int | None:
+        """The first entry whose hash does not follow from the one before; None where all do."""
+        seq, chain = self._all("SELECT seq, hash FROM anchor")[0]
+        for row, payload, written in self._database.execute(
+            "SELECT seq, payload, hash FROM decision ORDER BY seq"
+        ):
+            if row != seq + 1 or written != link(chain, payload):
+                return int(row)
+            seq, chain = row, written
+        return None
+
+    def entries(self) -> list[Entry]:
+        """Everything still kept, in order."""
+        return [Entry(s, p) for s, p in self._all("SELECT seq, payload FROM decision ORDER BY seq")]
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _last(self) -> tuple[int, bytes]:
+        rows = self._all("SELECT seq, hash FROM decision ORDER BY seq DESC LIMIT 1")
+        found = rows or self._all("SELECT seq, hash FROM anchor")
+        return int(found[0][0]), bytes(found[0][1])
+
+    def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
+
+
+def link(chain: bytes, payload: bytes) -> bytes:
+    """The hash of an entry, from that of the one before it."""
+    return hashlib.sha256(chain + payload).digest()

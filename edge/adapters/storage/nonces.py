@@ -1,0 +1,58 @@
+"""The nonces of commands that were taken, on the disk before anything is done for them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ostiary.edge.adapters.storage.sqlite import atomic, connect
+from ostiary.edge.errors import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE nonce (
+        number INTEGER PRIMARY KEY,
+        value BLOB NOT NULL UNIQUE,
+        expires_at REAL NOT NULL
+    ) STRICT
+    """,
+)
+KEPT = 10_000
+
+
+class Nonces:
+    """Keeps the last `kept`, and beyond them whatever has not expired."""
+
+    def __init__(self, path: Path, kept: int = KEPT) -> None:
+        self.path = path
+        self._kept = kept
+        self._database = connect(path, MIGRATIONS)
+
+    def take(self, nonce: bytes, expires_at_s: float, now_s: float) -> bool:
+        """Remember a nonce, for good on return; False where it was known already.
+
+        Raises StoreError, and nothing is remembered then.
+        """
+        try:
+            with atomic(self._database):
+                known = self._database.execute("SELECT 1 FROM nonce WHERE value = ?", (nonce,))
+                if known.fetchone() is not None:
+                    return False
+                self._database.execute(
+                    "INSERT INTO nonce (value, expires_at) VALUES (?, ?)", (nonce, expires_at_s)
+                )
+                # By number and not by age alone: a clock that was wrong makes no nonce new again.
+                self._database.execute(
+                    "DELETE FROM nonce WHERE number <= (SELECT max(number) FROM nonce) - ?"
+                    " AND expires_at < ?",
+                    (self._kept, now_s),
+                )
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
+        return True
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM nonce").fetchone()[0])
+
+    def close(self) -> None:
+        self._database.close()

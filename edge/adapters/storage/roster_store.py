@@ -1,0 +1,140 @@
+"""The roster on the disk: records sealed as they came, which is their encryption at rest."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.edge.adapters.storage.sqlite import BUSY_S, atomic, connect
+from ostiary.edge.errors import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE record (
+        subject TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        payload BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), payload BLOB NOT NULL) STRICT;
+    CREATE TABLE held (only INTEGER PRIMARY KEY CHECK (only = 1), digest TEXT NOT NULL) STRICT
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A subject's record as it is stored."""
+
+    subject: str
+    revision: int
+    payload: bytes
+
+
+class RosterStore:
+    """Raises StoreError from every call that the disk fails."""
+
+    def __init__(self, path: Path, mends: bool = False) -> None:
+        """With `mends` a file that is no database is removed: what it held is at the broker."""
+        self.path = path
+        try:
+            self._database = connect(path, MIGRATIONS)
+        except StoreError as error:
+            if not mends or not self.damaged(error):
+                raise
+            self._remove()
+            self._database = connect(path, MIGRATIONS)
+
+    @staticmethod
+    def damaged(error: StoreError) -> bool:
+        """Whether SQLite found the file itself wrong, and not the disk full or somebody else on it:
+        those are kinds of DatabaseError with names of their own."""
+        return type(error.__cause__) is sqlite3.DatabaseError
+
+    def begin_anew(self) -> None:
+        """An empty file in place of a damaged one. A copy of that would keep who was erased."""
+        self._database.close()
+        self._remove()
+        self._database = connect(self.path, MIGRATIONS)
+
+    def _remove(self) -> None:
+        try:
+            for ending in ("", "-wal", "-shm"):
+                self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"can not remove {self.path}: {error.strerror}") from error
+
+    def apply(
+        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+    ) -> None:
+        """Put rows in place of older ones, forget subjects, keep a head where one is given.
+
+        All of it or nothing; `digest` is of everything that is held afterwards.
+        """
+        try:
+            with atomic(self._database):
+                run = self._database.executemany
+                run("DELETE FROM record WHERE subject = ?", [(subject,) for subject in dropped])
+                run(
+                    "INSERT OR REPLACE INTO record VALUES (?, ?, ?)",
+                    [(row.subject, row.revision, row.payload) for row in rows],
+                )
+                if head is not None:
+                    run("INSERT OR REPLACE INTO head VALUES (1, ?)", [(head,)])
+                run("INSERT OR REPLACE INTO held VALUES (1, ?)", [(digest,)])
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def clear(self) -> None:
+        """Forget everything."""
+        try:
+            with atomic(self._database):
+                for table in ("record", "head", "held"):
+                    self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self.scrub()
+
+    def scrub(self) -> bool:
+        """What was forgotten is gone from the disk too, not only from the answers.
+
+        False where somebody reads there, so that it must be tried again; nobody is waited for.
+        """
+        try:
+            self._database.execute("PRAGMA busy_timeout = 0")
+            (row,) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._database.execute(f"PRAGMA busy_timeout = {1000 * BUSY_S:.0f}")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return not row[0]
+
+    def head(self) -> bytes | None:
+        """The newest head, sealed."""
+        rows = self._all("SELECT payload FROM head")
+        return bytes(rows[0][0]) if rows else None
+
+    def digest(self) -> str:
+        """The digest that was given with the last change; empty where there was none."""
+        rows = self._all("SELECT digest FROM held")
+        return str(rows[0][0]) if rows else ""
+
+    def rows(self) -> Iterable[Row]:
+        """Every record, one after another: a hundred thousand are not all held at once."""
+        try:
+            for row in self._database.execute("SELECT subject, revision, payload FROM record"):
+                yield Row(*row)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _all(self, query: str) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self._database.execute(query).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"{self.path}: {error}", "check the disk's free space and rights")

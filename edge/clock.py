@@ -1,0 +1,54 @@
+"""What time it is at the door: seconds since 1970, and the clock on its wall."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from ostiary.edge.core.rules.access import Moment
+
+
+class WallClock:
+    """The current moment, in the profile's timezone or the system's own.
+
+    A board without a battery starts in 1970 and would find nobody expired, so it is never earlier
+    than a moment that is known to have been, and what has passed since: the floor. While the
+    system's clock is behind it, the hours of a schedule are those of the floor too.
+    """
+
+    def __init__(
+        self,
+        timezone: str = "",
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`timezone` is an IANA name that the profile's check has found, or empty."""
+        self._zone = ZoneInfo(timezone) if timezone else None
+        self._now, self._clock = now, clock
+        self._known_s = self._since_s = 0.0
+
+    def known(self, at_s: float) -> None:
+        """It was `at_s` when the head that counts was signed; the next head may correct it."""
+        if at_s != self._known_s:
+            self._known_s, self._since_s = at_s, self._clock()
+
+    @property
+    def behind_s(self) -> float:
+        """How far the system's clock is behind the floor; not above 0 where it is right."""
+        return self._floor_s - self._now()
+
+    @property
+    def at_s(self) -> float:
+        """Seconds since 1970."""
+        return max(self._now(), self._floor_s)
+
+    @property
+    def _floor_s(self) -> float:
+        return self._known_s + self._clock() - self._since_s if self._known_s else 0.0
+
+    def __call__(self) -> Moment:
+        at_s = self.at_s
+        wall = datetime.fromtimestamp(at_s, self._zone)
+        return Moment(at_s, wall.weekday(), wall.hour * 60 + wall.minute)

@@ -1,0 +1,1 @@
+"""From a frame's pixels to faces worth comparing: boxes, crops, quality, liveness, tracks."""

@@ -1,0 +1,1 @@
+"""From scores to a decision: who may pass here and now, and the policy."""

@@ -1,0 +1,1 @@
+"""From embeddings to a threshold: search, tau, error rates, the logistic head."""

@@ -1,0 +1,1 @@
+"""The daemon: it is assembled, runs its loop, and shuts down by a deadline."""

@@ -1,0 +1,1 @@
+"""A decision becomes an act and a message."""

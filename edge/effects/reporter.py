@@ -1,0 +1,134 @@
+"""What the device says of itself: state, events and telemetry, to the broker and the log."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.core.scores.verifier import probability
+from ostiary.edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
+
+log = logging.getLogger(__name__)
+
+EVENTS_KEPT, EVENTS_AT_ONCE = 100, 5
+
+
+class Reporter:
+    """State is sent on each new connection and on each change; events wait for a connection."""
+
+    def __init__(self, topics: Topics, state: StateMessage, wall: Callable[[], float]) -> None:
+        self._topics, self._wall = topics, wall
+        self._state = state
+        self._sent: StateMessage | None = None
+        self._head_supported = True
+        self._events: deque[EventMessage] = deque(maxlen=EVENTS_KEPT)
+        self._frame_ms: deque[float] = deque(maxlen=300)
+        self.link: Link | None = None
+        self.frames = 0
+
+    def will(self, session: int) -> bytes:
+        """What the broker says for us when we vanish."""
+        return wire.encode(StateMessage(status="lost", session=session))
+
+    def change(self, **fields: object) -> None:
+        """Set fields of the state message."""
+        self._state = msgspec.structs.replace(self._state, **fields)
+
+    def threshold(self, tau: Threshold) -> None:
+        """Show the threshold in use, and tell where the curve ceases to stand behind it."""
+        if not tau.supported and (self._state.tau_supported or self._state.tau is None):
+            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
+            self.event("tau-unsupported", detail)
+        supported = tau.supported and self._head_supported
+        self.change(k=tau.k, tau=tau.tau, tau_supported=supported)
+
+    def head(self, least_logit: Threshold | None) -> None:
+        """Show what a logistic head must say of a claim, and whether its curve stands behind it."""
+        if least_logit is None:
+            return
+        least = probability(least_logit.tau)
+        if not least_logit.supported:
+            rates = f"{least_logit.wanted}: expected {least_logit.expected:.2g}"
+            self.event("tau-unsupported", f"the verifier at {rates} at probability {least:.4f}")
+        self._head_supported = least_logit.supported
+        supported = self._state.tau_supported and least_logit.supported
+        self.change(least_probability=least, tau_supported=supported)
+
+    def event(self, name: str, detail: str = "") -> None:
+        """Report something that an operator should know of."""
+        line = f"{name}: {detail}" if detail else name
+        log.warning("%s", line, extra={"OSTIARY_EVENT": name})
+        self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
+
+    def spent(self, frame_ms: float) -> None:
+        """Count a frame and what it took."""
+        self.frames += 1
+        self._frame_ms.append(frame_ms)
+
+    def summary(self) -> str:
+        """The state in a line, for who asks systemd how the service is."""
+        state = self._state
+        broker = "none" if self.link is None else "connected" if self.link.connected else "away"
+        return (
+            f"{state.mode} on {state.backend} ({state.precision}), K {state.k},"
+            f" camera {state.camera}, journal {state.journal}, broker {broker}"
+        )
+
+    def flush(self, fresh: bool) -> None:
+        """Send what is new; everything that is retained where the connection is."""
+        link = self.link
+        if link is None or not link.connected:
+            return
+        if fresh:
+            self._sent = None
+        if self._state != self._sent:
+            now = wire.utc(self._wall())
+            message = msgspec.structs.replace(self._state, session=link.session, at=now)
+            link.publish(self._topics.state, wire.encode(message), retain=True)
+            self._sent = self._state
+        for event in list(self._events)[:EVENTS_AT_ONCE]:
+            if not link.publish(self._topics.event, wire.encode(event)):
+                return
+            self._events.popleft()
+
+    def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:
+        """Publish how the device is doing."""
+        if self.link is None:
+            return
+        spent = np.array(self._frame_ms or [0.0])
+        message = TelemetryMessage(
+            at=wire.utc(self._wall()),
+            uptime_s=round(uptime_s, 1),
+            frames=self.frames,
+            fps=round(fps, 2),
+            frame_ms_p50=round(float(np.quantile(spent, 0.5)), 2),
+            frame_ms_p95=round(float(np.quantile(spent, 0.95)), 2),
+            frame_ms_p99=round(float(np.quantile(spent, 0.99)), 2),
+            memory_mb=memory_mb(),
+            pending=pending,
+            k=self._state.k,
+        )
+        self.link.publish(self._topics.telemetry, wire.encode(message), qos=0, retain=True)
+
+    def goodbye(self) -> bytes:
+        """The state of a clean stop."""
+        session = self.link.session if self.link is not None else 0
+        return wire.encode(
+            msgspec.structs.replace(
+                self._state, status="offline", session=session, at=wire.utc(self._wall())
+            )
+        )
+
+
+def memory_mb() -> float:
+    """This process's resident memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * 4096 / 1e6, 1)

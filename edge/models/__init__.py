@@ -1,0 +1,1 @@
+"""Which bundle and which backend answer, and how one takes the place of another."""

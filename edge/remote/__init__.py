@@ -1,0 +1,1 @@
+"""What the operator says: the roster and commands, over the broker."""

@@ -1,0 +1,93 @@
+"""Who the roster lets in, as the gallery needs it: templates of one encoder, and rights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ostiary.edge.core.rules.access import Rights
+from ostiary.edge.core.types import Floats
+from ostiary.edge.roster.changes import Drop, Put
+from ostiary.edge.roster.record import Record
+
+UNIT_TOLERANCE = 1e-3
+
+
+class Searched(Protocol):
+    """What follows the members: the observer, or whatever else holds a gallery."""
+
+    def change(
+        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+    ) -> None: ...
+
+
+class Members:
+    """Counts and hands on; the templates themselves live in the gallery only."""
+
+    def __init__(self, searched: Searched, encoder: str, dim: int) -> None:
+        self._searched, self.encoder, self._dim = searched, encoder, dim
+        self._encoders: dict[str, tuple[str, ...]] = {}
+        self._kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.coverage: Counter[str] = Counter()
+        self.damaged: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many subjects are enrolled: not revoked, with or without a usable template."""
+        return len(self._encoders)
+
+    @property
+    def usable(self) -> int:
+        """How many of them have a template that is searched."""
+        return self.coverage[self.encoder]
+
+    def encoders(self) -> Iterable[tuple[str, ...]]:
+        """The encoders of each subject's templates, damaged ones too."""
+        return self._encoders.values()
+
+    def follow(self, steps: Sequence[Put | Drop]) -> None:
+        """Take over changes in their order; of several of one subject the last one counts."""
+        put: dict[str, tuple[str, Floats | None, Rights]] = {}
+        removed: dict[str, None] = {}
+        for step in steps:
+            subject = step.subject if isinstance(step, Drop) else step.sealed.record.subject
+            put.pop(subject, None)
+            removed.pop(subject, None)
+            self._forget(subject)
+            if isinstance(step, Drop) or step.sealed.record.gone:
+                removed[subject] = None
+            else:
+                record = step.sealed.record
+                put[subject] = (subject, self._template(record), record.rights())
+        if put or removed:
+            self._searched.change(list(put.values()), list(removed))
+
+    def _template(self, record: Record) -> Floats | None:
+        """The (1, dim) template of the encoder in use; None where there is none, or no good one."""
+        raw = record.templates.get(self.encoder)
+        found = None if raw is None else self._checked(raw)
+        if raw is not None and found is None:
+            self.damaged.add(record.subject)
+        encoders = tuple(sorted(record.templates))
+        self._encoders[record.subject] = self._kinds.setdefault(encoders, encoders)
+        self.coverage.update(self._good(record.subject, encoders))
+        return found
+
+    def _good(self, subject: str, encoders: tuple[str, ...]) -> list[str]:
+        """Without the encoder in use where its template is damaged."""
+        return [e for e in encoders if e != self.encoder or subject not in self.damaged]
+
+    def _checked(self, raw: bytes) -> Floats | None:
+        if len(raw) != 4 * self._dim:
+            return None
+        row = np.frombuffer(raw, "<f4").astype(np.float32)[None]
+        # Written so that NaN is refused.
+        # In float64, where no square of a float32 is too large.
+        norm = float(np.linalg.norm(row.astype(np.float64)))
+        return row if abs(norm - 1) < UNIT_TOLERANCE else None
+
+    def _forget(self, subject: str) -> None:
+        self.coverage.subtract(self._good(subject, self._encoders.pop(subject, ())))
+        self.damaged.discard(subject)

@@ -1,0 +1,123 @@
+"""From a frame to faces, and from a face to a probe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ostiary.edge.core.faces import detection, geometry, preprocess, quality
+from ostiary.edge.core.faces.quality import Quality
+from ostiary.edge.core.scores.calibration import DetCurve
+from ostiary.edge.core.scores.verifier import Verifier
+from ostiary.edge.core.types import Face, Floats, Image
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.det import Comparison
+
+MIN_FACE_SCORE = 0.65
+MAX_BOX_IOU = 0.4
+MAX_FACES = 4
+"""Faces looked at in one frame, the most prominent first: a crowd must not stop the door."""
+
+
+class Pipeline:
+    """The models of a bundle as the steps between a frame and a probe."""
+
+    def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
+        self.bundle = bundle
+        self.backend = proven.backend
+        self.refused = proven.refused
+        self._runners = proven.runners
+        self._models = bundle.manifest.models
+        self._prober = INT8 if INT8 in proven.runners else FLOAT
+        self.precision = "int8" if self._prober == INT8 else proven.runners[FLOAT].precision
+        self._crop_size = bundle.model("encoder").size_px
+
+    def find(self, image: Image) -> list[Face]:
+        """The faces of a BGR image with their five points, the most prominent first."""
+        return self.faces(image, self.boxes(image))
+
+    def faces(self, image: Image, boxes: list[tuple[Floats, float]]) -> list[Face]:
+        """The first faces of some boxes with their five points."""
+        return [Face(box, self.points(image, box), score) for box, score in boxes[:MAX_FACES]]
+
+    def boxes(self, image: Image) -> list[tuple[Floats, float]]:
+        """The (box_px, score) of every face, the most prominent first."""
+        out = self._run("detector", image)
+        scores, corners = (out[name] for name in self._models.detector.outputs)
+        size = (image.shape[0], image.shape[1])
+        found = detection.boxes(scores, corners, size, MIN_FACE_SCORE, MAX_BOX_IOU)
+        return sorted(found, key=lambda item: -geometry.prominence(item[0], size))
+
+    def points(self, image: Image, box_px: Floats) -> Floats:
+        """The five alignment points (5, 2) of the face in a box."""
+        out = self._run("landmarks", geometry.crop(image, box_px))
+        return detection.five_points(out[self._models.landmarks.outputs[0]], box_px)
+
+    def align(self, image: Image, face: Face) -> Image:
+        """The face upright, at the size the encoder takes."""
+        return geometry.align(image, face.points_px, self._crop_size)
+
+    def quality(self, face: Face, aligned: Image) -> Quality:
+        """How fit the face is to be compared."""
+        return quality.measure(face, aligned)
+
+    def embed(self, aligned: Image) -> Floats:
+        """The unit-norm embedding (dim,) of an aligned crop in float, as templates are made."""
+        return self._embedded(FLOAT, aligned)
+
+    def probe(self, aligned: Image) -> Floats:
+        """The embedding of somebody at the door: by the int8 encoder where the bundle has one."""
+        return self._embedded(self._prober, aligned)
+
+    def _embedded(self, encoder: str, aligned: Image) -> Floats:
+        out = self._run(encoder, aligned)
+        return preprocess.to_embedding(out[self.bundle.model(encoder).outputs[0]])
+
+    def curve(self) -> DetCurve:
+        """The DET curve of float templates against the probes made here. Raises BundleError."""
+        return self.bundle.curve(self._comparison)
+
+    def head(self) -> tuple[Verifier, DetCurve]:
+        """The logistic head and its DET curve, over logits, for the same comparison.
+
+        Raises BundleError where the bundle has none, or none that was judged with such probes.
+        """
+        file = self.bundle.head()
+        return file.head(), file.curve(self._comparison)
+
+    @property
+    def _comparison(self) -> Comparison:
+        return "float_int8" if self._prober == INT8 else "float_float"
+
+    def live(self, image: Image, face: Face) -> float:
+        """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
+        around = geometry.surroundings(image, face.box_px, self._models.pad.box_factor)
+        out = self._run("pad", around)
+        logits = out[self._models.pad.outputs[0]].reshape(-1)
+        return float(preprocess.softmax(logits)[0])
+
+    def close(self) -> None:
+        """Give the models' memory back."""
+        for runner in self._runners.values():
+            runner.close()
+
+    def _run(self, name: str, image: Image) -> dict[str, Floats]:
+        model = self.bundle.model(name)
+        return self._runners[name].infer({model.input: preprocess.to_tensor(image, model.spec)})
+
+
+def open_pipeline(
+    bundle: Bundle,
+    backend: str = "auto",
+    threads: int = 1,
+    cache: Path | None = None,
+    precision: str = "int8",
+    engines: Path | None = None,
+) -> Pipeline:
+    """A pipeline on the first backend that the golden vectors prove. Raises BackendError.
+
+    TensorRT is tried with the engines of a folder. With `precision` "float" probes are embedded in
+    float also where the bundle has int8.
+    """
+    chosen = bundle if precision == "int8" else bundle.in_float()
+    return Pipeline(chosen, golden.prove(chosen, backend, threads, cache, engines))

@@ -1,0 +1,1 @@
+"""Whether a quantized ONNX file is legal for TensorRT, and how it will be read."""

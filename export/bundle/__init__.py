@@ -1,0 +1,1 @@
+"""A bundle is built, measured, signed and packed."""

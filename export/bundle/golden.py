@@ -1,0 +1,90 @@
+"""Golden vectors: what every backend must reproduce before it may answer at a door."""
+
+from __future__ import annotations
+
+import io
+from importlib import resources
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ostiary.edge.core.faces import geometry
+from ostiary.edge.core.types import Face, Image
+from ostiary.edge.errors import BundleError
+from ostiary.edge.runtime import golden
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
+from ostiary.edge.vision.pipeline import Pipeline
+
+TOLERANCE = {
+    "detector": 0.06,
+    "landmarks": 0.002,
+    "pad": 0.3,
+    "encoder": 0.015,
+    "encoder_int8": 0.03,
+}
+"""Largest difference of any output value. Two float32 backends differ by less than 1e-5 here; a
+CPU with bfloat16 matrix units, where OpenVINO uses them, by up to .038, .0006, .12 and .0076,
+at the same TAR; red and blue swapped by .19, .0036, 2.4 and .046 or more."""
+
+
+def make(bundle: Bundle) -> bytes:
+    """`golden.npz` of a bundle whose models are in place, computed by ONNX Runtime in float.
+
+    Holds `<model>.images` (n, h, w, 3) uint8 BGR, `<model>.outputs` (n, values) float32,
+    `<model>.tolerance`, and `portrait`, the bytes of a 640x480 JPEG with one face.
+    """
+    backend = OnnxRuntimeBackend(threads=1)
+    runners = {
+        name: backend.load(bundle.path / model.file, model)
+        for name, model in bundle.manifest.models.items().items()
+    }
+    encoded = (resources.files("ostiary.export") / "assets" / "portrait.jpg").read_bytes()
+    portrait = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))
+    pipeline = Pipeline(bundle, golden.Proven(backend.name, dict(runners), ()))
+    faces = pipeline.find(portrait)
+    if not faces:
+        raise BundleError(
+            "the detector finds no face in the portrait that every bundle is tried on"
+        )
+    arrays: dict[str, NDArray[np.generic]] = {"portrait": np.frombuffer(encoded, np.uint8)}
+    inputs = _inputs(pipeline, portrait, faces[0])
+    for name, model in bundle.manifest.models.items().items():
+        image = inputs[name]
+        images = _variants(_sized(image, model.size_px))
+        arrays[f"{name}.images"] = images
+        arrays[f"{name}.outputs"] = golden.outputs(runners[name], name, model, images)
+        arrays[f"{name}.tolerance"] = np.array(TOLERANCE[name])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _inputs(pipeline: Pipeline, portrait: Image, face: Face) -> dict[str, Image]:
+    factor = pipeline.bundle.model("pad").box_factor
+    return {
+        "detector": portrait,
+        "landmarks": geometry.crop(portrait, face.box_px),
+        "pad": geometry.surroundings(portrait, face.box_px, factor),
+        "encoder": pipeline.align(portrait, face),
+        "encoder_int8": pipeline.align(portrait, face),
+    }
+
+
+def _sized(image: Image, size_px: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(image, (size_px[1], size_px[0])), np.uint8)
+
+
+def _variants(image: Image) -> NDArray[np.uint8]:
+    """The image, its mirror, a darker, a blurred and a noisy one."""
+    noise = np.random.default_rng(0).normal(0, 12, image.shape)
+    return np.stack(
+        [
+            image,
+            image[:, ::-1],
+            (image * 0.5).astype(np.uint8),
+            np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5), np.uint8),
+            np.clip(image + noise, 0, 255).astype(np.uint8),
+        ]
+    )

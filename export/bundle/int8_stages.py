@@ -1,0 +1,171 @@
+"""The int8 stages of a build: table, rounding, verdict, each layer's cost, and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from ostiary.edge.errors import BundleError, PhotoError
+from ostiary.edge.runtime.bundle import INT8_FILE, sha256
+from ostiary.edge.runtime.det import DetFile
+from ostiary.export.audit.check import audit
+from ostiary.export.bundle.memo import Memo
+from ostiary.export.faces import learned
+from ostiary.export.faces.crops import Crops, data_set_name
+from ostiary.export.graphs import normal_form
+from ostiary.export.int8 import calibrate, quantize, sensitivity
+from ostiary.export.judge import input_readings
+from ostiary.export.judge.gate import Encoders, measure
+from ostiary.export.plan.options import Options
+from ostiary.export.plan.recipe import Plan
+from ostiary.export.records import calibration_table as tables
+from ostiary.export.records.calibration_table import Table
+from ostiary.export.records.results import Gate, Layers
+
+Say = Callable[[str], None]
+Read = Callable[[Path], Crops]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The gate and the curves it was read from, as one stage's result."""
+
+    gate: Gate
+    det: DetFile
+
+
+class Rounding:
+    """The stages for one float encoder; each says what it does, and long ones are kept."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: Options,
+        encoder_id: str,
+        left_out: list[str],
+        read: Read,
+        say: Say,
+    ) -> None:
+        """`left_out` are photos something else was fitted on; `read` gives a folder's crops."""
+        self._plan, self._options, self._id = plan, options, encoder_id
+        self._left_out, self._read, self._say = left_out, read, say
+        self._memo = Memo(say)
+
+    def table(self, model: onnx.ModelProto) -> Table:
+        folder, recorded = self._options.calibrate, self._plan.recorded.table
+        if folder is None:
+            if recorded is not None and recorded.encoder_id == self._id:
+                self._say(f"calibration: the recorded table, {recorded.images} faces")
+                return recorded
+            raise PhotoError(
+                "int8 needs faces to calibrate on", "give --calibrate DIR, or --float for none"
+            )
+        found = self._read(folder)
+
+        def make() -> Table:
+            table = calibrate.calibrate(
+                model,
+                self._plan.spec,
+                found,
+                data_set_name(folder, self._options.data_set),
+                self._options.method,
+                self._options.insist,
+                self._say,
+            )
+            photos = sorted({*table.photos, *self._left_out})
+            return msgspec.structs.replace(table, photos=photos)
+
+        inputs = [self._id, self._options.method, *found.photos, *self._left_out]
+        return self._memo.get("calibration", [*inputs, str(self._options.insist)], Table, make)
+
+    def rounded(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+        self._say(f"int8: {len(table.ranges)} ranges, {len(table.floats)} layers left in float")
+        made = quantize.quantize(model, table)
+        found = audit(made, INT8_FILE)
+        if not found.passed:
+            first = found.violations[0]
+            raise BundleError(
+                f"the int8 encoder is not what TensorRT reads: {first.node}: {first.problem}",
+                first.cure,
+            )
+        return made
+
+    def verdict(
+        self, model: onnx.ModelProto, rounded: onnx.ModelProto, table: Table
+    ) -> Verdict | None:
+        folder = self._options.judged_on
+        data = normal_form.to_bytes(rounded)
+        if folder is None:
+            recorded = self._plan.recorded
+            known = recorded.gate is not None and recorded.gate.int8_sha256 == sha256(data)
+            if recorded.gate is None or recorded.curve is None or not known:
+                self._say("gate: nothing recorded of these bytes, and no --faces to measure on")
+                return None
+            self._say(f"gate: the recorded verdict, {recorded.gate.images} faces")
+            return Verdict(recorded.gate, recorded.curve)
+        found = self._read(folder)
+        photos = self._plan.learned
+        encoders = Encoders(normal_form.to_bytes(model), data, self._plan.spec, table, photos)
+        name = data_set_name(folder, self._options.data_set)
+
+        def make() -> Verdict:
+            return Verdict(*measure(encoders, found, name, self._options.limits, self._say))
+
+        limits = msgspec.json.encode(self._options.limits)
+        inputs: list[str | bytes] = [self._id, data, tables.to_text(table), limits, name]
+        inputs.append(learned.to_text(photos))
+        return self._memo.get("gate", [*inputs, *found.photos], Verdict, make)
+
+    def layers(self, model: onnx.ModelProto, table: Table) -> Layers | None:
+        folder = self._options.judged_on
+        if folder is None:
+            recorded = self._plan.recorded.layers
+            known = recorded is not None and recorded.encoder_id == self._id
+            return recorded if known else None
+        found = learned.strangers(self._read(folder), self._plan.learned, self._say)
+
+        def layer(at: int, total: int) -> None:
+            self._say(f"sensitivity, layer {at} of {total}")
+
+        return self._memo.get(
+            "sensitivity",
+            [self._id, tables.to_text(table), *found.photos],
+            Layers,
+            lambda: sensitivity.measure(model, table, found, self._plan.spec, layer),
+        )
+
+    def search(
+        self,
+        model: onnx.ModelProto,
+        table: Table,
+        failed: Verdict,
+        layers: Layers,
+    ) -> tuple[Table, Verdict]:
+        """The fewest layers in float that pass; where none do, what had failed stands."""
+        self._say(f"the gate fails: {failed.gate.failures[0]}")
+        folder = self._options.calibrate
+        if folder is None:
+            self._say("to search for layers to leave in float, give --calibrate DIR")
+            return table, failed
+        if input_readings.better(failed.gate.readings):
+            self._say("no layer is to blame for an input that is read the wrong way")
+            return table, failed
+        verdicts: dict[int, Verdict] = {}
+
+        def passes(candidate: Table) -> bool:
+            found = self.verdict(model, self.rounded(model, candidate), candidate)
+            assert found is not None
+            verdicts[len(candidate.floats)] = found
+            return found.gate.passed
+
+        calibrated = self._read(folder)
+        try:
+            chosen = sensitivity.search(
+                model, table, calibrated, self._plan.spec, layers, passes, self._say
+            )
+        except BundleError as error:
+            self._say(error.message)
+            return table, failed
+        return chosen, verdicts[len(chosen.floats)]

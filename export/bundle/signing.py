@@ -1,0 +1,103 @@
+"""The signer's side: makes key pairs, keeps the secret half to its owner, signs bundles."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from nacl.signing import SigningKey
+
+from ostiary.edge.errors import BundleError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.keyfile import PUBLIC, SECRET, create, read_key
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.signature import SIGNATURE, SUFFIX
+
+SHOWN = 16
+
+
+def keygen(path: Path) -> str:
+    """Make a key pair, the secret half at `path` and the public half beside it as `.pub`.
+
+    Returns the public key as hex. Raises BundleError, and leaves nothing, where it can not:
+    a key is never overwritten, since what it signed could then not be signed again.
+    """
+    if not path.name:
+        raise BundleError(f"{path} is no file name")
+    public = path.with_suffix(SUFFIX)
+    if public == path:
+        raise BundleError(f"{path} is a public key's name", "give the secret half another")
+    seed = secrets.token_bytes(32)
+    key = SigningKey(seed).verify_key.encode().hex()
+    try:
+        create([(path, seed.hex(), SECRET), (public, key, PUBLIC)])
+    except OSError as error:
+        raise _unwritable(error, path) from error
+    return key
+
+
+def read_seed(path: Path) -> bytes:
+    """The 32 bytes of a secret key. Raises BundleError, as ssh does, where others may read it."""
+    if not path.is_file():
+        raise BundleError(f"there is no key {path}", "ostiary-export keygen makes one")
+    exposed = ", or make another if somebody may have it"
+    return read_key(path, BundleError, "may you read it?", exposed)
+
+
+def default_key() -> Path:
+    """The key that this user signs with where none is named."""
+    return signature.user_folder() / "signing.key"
+
+
+def ensure_default_key(say: Callable[[str], None]) -> Path:
+    """This user's own key, made at first use and then trusted by their own `ostiary`."""
+    path = default_key()
+    if path.exists():
+        return path
+    trusted = signature.user_folder() / "keys" / f"{path.stem}{SUFFIX}"
+    if trusted.exists():
+        raise BundleError(
+            f"{trusted} is trusted, but its secret half {path} is gone",
+            "put the secret half back, or give the old public one another name",
+        )
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        trusted.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error, path) from error
+    key = keygen(path)
+    try:
+        write_atomically(trusted, path.with_suffix(SUFFIX).read_bytes())
+    except OSError as error:
+        # Left there, the key would sign what this user's own ostiary then refuses.
+        for half in (path, path.with_suffix(SUFFIX)):
+            half.unlink(missing_ok=True)
+        raise _unwritable(error, trusted) from error
+    say(f"made the signing key {path}; this user's ostiary now trusts it: {key[:SHOWN]}...")
+    return path
+
+
+def sign_bundle(folder: Path, seed: bytes) -> str:
+    """Sign a bundle whose every file has the hash its manifest names; returns the public key.
+
+    The caller has seen that it passed its gate: a bundle that failed is not signed.
+    """
+    bundles.read(folder)
+    text = signature.sign((folder / MANIFEST).read_bytes(), seed)
+    try:
+        write_atomically(folder / SIGNATURE, text.encode("ascii"))
+    except OSError as error:
+        raise BundleError(f"can not write {folder / SIGNATURE}: {error.strerror}") from error
+    return SigningKey(seed).verify_key.encode().hex()
+
+
+def _unwritable(error: OSError, path: Path) -> BundleError:
+    if isinstance(error, FileExistsError):
+        return BundleError(
+            f"{error.filename} is already there and is not overwritten",
+            "choose another name, or move both halves of the old pair away",
+        )
+    return BundleError(f"can not write the key {error.filename or path}: {error.strerror}")

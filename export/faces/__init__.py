@@ -1,0 +1,1 @@
+"""The faces that encoders are measured on: crops, pairs, open-set identification."""

@@ -1,0 +1,123 @@
+"""A folder of people as the encoder sees them: found, aligned and cut by the device's own code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostiary.edge.adapters.photos import SUFFIXES, is_photo
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.files import as_text
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.vision.batch import NO_FACE, crop_photo, each_photo
+
+ID_DIGITS = 16
+OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")
+"""Files that Windows leaves in folders of photos, hidden there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """Every photo with a face: `images` (n, h, w, 3) uint8 BGR, `person` (n,) and the photo's id.
+
+    `names` are the folders; `missing` counts what was left out and `refused` what a door would
+    have refused for its quality, by name of the failure. Where they were read from files, `paths`
+    are those of the photos, and `left_out` are the others, each with its problem.
+    """
+
+    images: NDArray[np.uint8]
+    person: NDArray[np.int64]
+    photos: list[str]
+    names: list[str]
+    missing: dict[str, int]
+    refused: dict[str, int]
+    paths: list[Path] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def people(self) -> int:
+        return len(np.unique(self.person))
+
+    def only(self, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Crops:
+        """Some of them."""
+        rows = np.arange(len(self))[kept]
+        return replace(
+            self,
+            images=self.images[rows],
+            person=self.person[rows],
+            photos=[self.photos[i] for i in rows],
+            paths=[self.paths[i] for i in rows] if self.paths else [],
+        )
+
+    def without(self, photos: list[str]) -> Crops:
+        """All but the photos of some ids."""
+        left_out = set(photos)
+        return self.only(np.array([photo not in left_out for photo in self.photos], bool))
+
+
+def read_crops(
+    bundle: Bundle, faces: Path, backend: str, done: Callable[[int, int], None]
+) -> Crops:
+    """The crops of a folder with one folder of photos a person; what is no photo is passed over.
+
+    Raises PhotoError where it holds too little, or no face.
+    """
+    if not faces.is_dir():
+        raise PhotoError(f"no folder {faces}", "a folder with one folder of photos a person")
+    found = [p for p in inside(faces) if is_photo(p)]
+    folders = sorted({p.parent.name for p in found})
+    if len(folders) < 2:
+        raise PhotoError(
+            f"{faces} holds photos of {len(folders)} people",
+            f"one folder of photos a person, of two people or more: {', '.join(SUFFIXES)}",
+        )
+    results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
+    kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
+    left_out = [(path, r.problem) for path, r in zip(found, results, strict=True) if r.problem]
+    if not kept:
+        unread = sum(problem != NO_FACE for _, problem in left_out)
+        raise PhotoError(
+            f"no face in any of the {len(found)} photos of {faces}; {unread} can not be read",
+            "give photos of faces",
+        )
+    refused = Counter(name for r in results for name in r.failures)
+    refused["any"] = sum(1 for r in results if r.failures)
+    number = {name: i for i, name in enumerate(folders)}
+    return Crops(
+        np.stack([r.image for _, r in kept if r.image is not None]),
+        np.array([number[path.parent.name] for path, _ in kept]),
+        [_id(path) for path, _ in kept],
+        folders,
+        dict(Counter(problem for _, problem in left_out)),
+        dict(refused),
+        [path for path, _ in kept],
+        left_out,
+    )
+
+
+def inside(faces: Path) -> list[Path]:
+    """What the folders of a folder hold, in order, photos and others; nothing that is hidden."""
+    return sorted(p for p in faces.glob("*/*") if not (is_hidden(p) or is_hidden(p.parent)))
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether people are not meant to see a file or folder, as its name says."""
+    return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
+
+
+def data_set_name(faces: Path, given: str) -> str:
+    """What files call a data set: the name given, or the folder's, whose bytes may be no UTF-8."""
+    return as_text(given or faces.name)
+
+
+def _id(photo: Path) -> str:
+    return sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS]

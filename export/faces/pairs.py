@@ -1,0 +1,58 @@
+"""Every pair of images as scores, and what they say: TAR rows and DET counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostiary.edge.core.scores.calibration import count_scores
+from ostiary.edge.core.scores.metrics import Pairs, tar_interval, tau_at_fmr
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.det import Counts
+from ostiary.export.records.results import TarRow
+
+GRID = np.round(np.arange(-0.2, 1.0001, 0.002), 3)
+TAIL_FMR = 0.02
+FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
+LEAST_IMPOSTORS = 10
+"""Impostor pairs that must be above a threshold before a TAR at it is worth telling."""
+
+
+def all_pairs(
+    templates: Floats, probes: Floats, person: NDArray[np.int64]
+) -> tuple[Floats, Floats, Pairs]:
+    """(genuine, impostor) scores of every two images, and both with the people they are of.
+
+    Where the probes are other embeddings than the templates, the earlier image is the template: the
+    other way round says nearly the same again, and counted it would look like twice the evidence.
+    Raises PhotoError where there is no pair of one of the kinds: nothing to measure.
+    """
+    first, second = np.triu_indices(len(person), 1)
+    scores = np.empty(len(first), np.float32)
+    for start in range(0, len(first), 1 << 18):
+        rows = slice(start, start + (1 << 18))
+        scores[rows] = np.einsum("ij,ij->i", templates[first[rows]], probes[second[rows]])
+    same = person[first] == person[second]
+    genuine, impostor = scores[same], scores[~same]
+    if not len(genuine) or not len(impostor):
+        raise PhotoError("no pair of the same person, or none of two people", "give more photos")
+    kept = max(int(TAIL_FMR * len(impostor)), 1)
+    order = np.argsort(-impostor)[:kept]
+    people = np.stack([person[first[~same]][order], person[second[~same]][order]], axis=1)
+    pairs = Pairs(
+        genuine, person[first[same]], impostor[order], people, len(impostor), np.bincount(person)
+    )
+    return genuine, impostor, pairs
+
+
+def counts(genuine: Floats, impostor: Floats) -> Counts:
+    """The DET counts of some scores, over GRID."""
+    below, above = count_scores(genuine, impostor, GRID)
+    return Counts(len(impostor), len(genuine), above.tolist(), below.tolist())
+
+
+def tar_rows(pairs: Pairs) -> list[TarRow]:
+    """TAR at the usual FMRs that the number of pairs can show."""
+    reachable = [fmr for fmr in FMRS if fmr * pairs.impostors >= LEAST_IMPOSTORS]
+    return [TarRow(f, tau_at_fmr(pairs, f), tar_interval(pairs, f)) for f in reachable]

@@ -1,0 +1,1 @@
+"""ONNX graphs: read, brought to one form, and run."""

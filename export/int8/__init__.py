@@ -1,0 +1,1 @@
+"""A float graph becomes an int8 one with explicit Q/DQ pairs."""

@@ -1,0 +1,88 @@
+"""Channels before a depthwise Conv brought to one range, by powers of two: nothing is rounded.
+
+A depthwise Conv reads each channel by itself, but int8 has one scale for the whole tensor: where
+one channel spans 200 and another 1, the small one is left with a bit or two. Scaling channel c by s
+in the Conv that writes it and by 1/s in the depthwise Conv that reads it changes nothing (PReLU
+between them is homogeneous), since weights have a scale a channel anyway. It is cross-layer
+equalisation (Nagel et al., Data-free quantization, 2019) by measured activations instead of
+weights; powers of two keep every float product exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BundleError
+from ostiary.export.graphs import normal_form
+
+HOMOGENEOUS = {"PRelu", "Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
+"""f(s*x) = s*f(x) for s > 0, channel by channel."""
+
+
+def targets(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, onnx.NodeProto]]:
+    """By the tensor between them: the Conv that writes and the depthwise Conv that reads it.
+
+    Only where nothing else reads what lies between: it would see the scaled values.
+    """
+    held = normal_form.weights(model)
+    made = {name: node for node in model.graph.node for name in node.output}
+    readers: dict[str, int] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name] = readers.get(name, 0) + 1
+    found = {}
+    for node in model.graph.node:
+        if normal_form.is_depthwise(node, held):
+            writer = _writer(node.input[0], made, readers)
+            if writer is not None and writer.input[1] in held:
+                found[node.input[0]] = (writer, node)
+    return found
+
+
+def _writer(
+    name: str, made: dict[str, onnx.NodeProto], readers: dict[str, int]
+) -> onnx.NodeProto | None:
+    """The Conv behind a tensor with only homogeneous operators between."""
+    node = made.get(name)
+    while node is not None and readers.get(name) == 1:
+        if node.op_type == "Conv":
+            return node
+        if node.op_type not in HOMOGENEOUS:
+            return None
+        name = node.input[0]
+        node = made.get(name)
+    return None
+
+
+def exponents(spans: Floats) -> list[int]:
+    """For each channel's span the power of two that brings it nearest to the tensor's mean.
+
+    A channel that never fires, or hardly, is left as it is: noise must not fill the range.
+    """
+    alive = spans > spans.max() * 1e-6
+    level = np.log2(np.where(alive, spans, 1).astype(np.float64))
+    middle = level[alive].mean() if alive.any() else 0.0
+    wanted = np.where(alive, np.round(middle - level), 0.0)
+    return [int(e) for e in np.clip(wanted, -20, 20)]
+
+
+def apply(model: onnx.ModelProto, chosen: dict[str, list[int]]) -> onnx.ModelProto:
+    """The model with scaled channels: it gives the same embeddings. Raises BundleError."""
+    made = normal_form.copy(model)
+    held = normal_form.weights(made)
+    pairs = targets(made)
+    for name, powers in chosen.items():
+        if name not in pairs:
+            raise BundleError(f"{name} does not enter a depthwise Conv", "calibrate again")
+        writer, reader = pairs[name]
+        scale: Floats = np.exp2(np.array(powers, np.float32)).reshape(-1, 1, 1, 1)
+        if len(scale) != len(held[reader.input[1]]):
+            raise BundleError(f"{name} has not {len(scale)} channels", "calibrate again")
+        held[writer.input[1]] = np.asarray(held[writer.input[1]] * scale, np.float32)
+        if len(writer.input) > 2:
+            held[writer.input[2]] = held[writer.input[2]] * scale.reshape(-1)
+        held[reader.input[1]] = np.asarray(held[reader.input[1]] / scale, np.float32)
+    normal_form.put_weights(made, held)
+    return made

@@ -1,0 +1,220 @@
+"""The gate: does int8 recognise whom float recognises? On real faces, or there is no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.core.scores.metrics import Pairs, tar_loss
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import BackendError, BundleError, PhotoError
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.edge.runtime.det import COMPARISONS, MIN_IMPOSTORS, Comparison, DetFile
+from ostiary.export.faces import learned
+from ostiary.export.faces.crops import Crops
+from ostiary.export.faces.open_set import People, open_set
+from ostiary.export.faces.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
+from ostiary.export.graphs import run
+from ostiary.export.judge import diagnose
+from ostiary.export.judge import input_readings as reading
+from ostiary.export.records.calibration_table import Table
+from ostiary.export.records.results import Compared, Cosines, Gate, Limits, Loss, Pair
+
+BACKENDS = ("openvino", "onnxruntime")
+SIZES, FPIR, DRAWS = (100, 300), 0.01, 10
+WORST = 10
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoders:
+    """The two files that are compared, what they take, and the table between them if known.
+
+    `learned` are the photos that the float one learned from.
+    """
+
+    in_float: bytes
+    in_int8: bytes
+    spec: InputSpec
+    table: Table | None
+    learned: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    people: People
+    genuine: Floats
+    impostor: Floats
+    pairs: Pairs
+
+
+def measure(
+    encoders: Encoders, crops: Crops, data_set: str, limits: Limits, say: Say
+) -> tuple[Gate, DetFile]:
+    """The verdict on an int8 encoder and its DET curves.
+
+    Photos it was calibrated on do not count, nor people it learned from. Raises PhotoError where
+    too few pairs are left to judge by: comparing nothing is no pass.
+    """
+    unknown = learned.strangers(crops, encoders.learned, say)
+    of_learned = len(crops) - len(unknown)
+    kept = unknown.without(encoders.table.photos) if encoders.table else unknown
+    left_out = len(unknown) - len(kept)
+    _refuse_too_few(kept, data_set, left_out, of_learned)
+    say(f"embedding {len(kept)} faces in float")
+    base = run.embed(encoders.in_float, kept.images, encoders.spec)
+    by_backend: dict[str, Floats] = {}
+    for backend in BACKENDS:
+        say(f"embedding {len(kept)} faces in int8 on {backend}")
+        try:
+            by_backend[backend] = run.embed(encoders.in_int8, kept.images, encoders.spec, backend)
+        except (ImportError, BackendError) as error:
+            say(f"{backend} can not judge: {error}")
+    if not by_backend:
+        raise BundleError("no backend here runs the int8 encoder", "pip install 'ostiary[cpu]'")
+    first = next(iter(by_backend))
+    rounded = by_backend[first]
+    say("scoring every pair, three ways")
+    scored = {name: _score(name, base, rounded, kept.person) for name in COMPARISONS}
+    losses = _losses(scored, limits)
+    cosine = _cosines(base, rounded)
+    agreement = _cosines(*by_backend.values()) if len(by_backend) == 2 else None
+    failures = _failures(losses, cosine, limits)
+    say("reading the input in other ways")
+    readings = reading.of_people(encoders.in_float, kept, encoders.spec)
+    misread = reading.better(readings)
+    if failures:
+        say("finding what is wrong")
+        failures += diagnose.find(
+            onnx.load_from_string(encoders.in_float),
+            onnx.load_from_string(encoders.in_int8),
+            encoders.table,
+            kept.images,
+            encoders.spec,
+        )
+    agreed = agreement is not None and agreement.least >= limits.backends_agree
+    gate = Gate(
+        encoder_id=sha256(encoders.in_float),
+        int8_sha256=sha256(encoders.in_int8),
+        passed=not failures and not misread,
+        failures=[*failures, misread] if misread else failures,
+        data_set=data_set,
+        images=len(kept),
+        people=kept.people,
+        calibration_left_out=left_out,
+        learned_left_out=of_learned,
+        genuines=len(scored["float_float"].genuine),
+        impostors=len(scored["float_float"].impostor),
+        backend=first,
+        limits=limits,
+        cosine=cosine,
+        agreement=agreement,
+        proven_on=sorted(by_backend) if agreed else [first],
+        compared=[_compared(name, item) for name, item in scored.items()],
+        losses=losses,
+        worst=_worst(base, rounded, kept.person),
+        readings=readings,
+    )
+    return gate, _det(gate, scored)
+
+
+def _refuse_too_few(crops: Crops, data_set: str, left_out: int, of_learned: int) -> None:
+    photos = np.bincount(crops.person) if len(crops) else np.zeros(1, np.int64)
+    impostors = int((len(crops) ** 2 - int((photos**2).sum())) // 2)
+    genuines = int((photos * (photos - 1) // 2).sum())
+    if impostors < MIN_IMPOSTORS or not genuines:
+        aside = f", {left_out} photos of the calibration left out" if left_out else ""
+        if of_learned:
+            aside += f", {of_learned} photos of people whom the encoder learned from left out"
+        raise PhotoError(
+            f"{data_set} gives {genuines} genuine and {impostors} impostor pairs{aside}:"
+            f" too few for a verdict, which needs {MIN_IMPOSTORS} impostor pairs",
+            f"{learned.HINT}, some 250 photos, most of them of people with several"
+            if of_learned
+            else "give some 250 photos, most of them of people with several",
+        )
+
+
+def _score(name: Comparison, base: Floats, rounded: Floats, person: NDArray[np.int64]) -> _Scored:
+    templates = rounded if name == "int8_int8" else base
+    probes = base if name == "float_float" else rounded
+    people = People(templates, probes, person)
+    return _Scored(people, *all_pairs(templates, probes, person))
+
+
+def _losses(scored: dict[Comparison, _Scored], limits: Limits) -> list[Loss]:
+    before = scored["float_float"].pairs
+    bounds: dict[Comparison, float] = {
+        "int8_int8": limits.int8_int8,
+        "float_int8": limits.float_int8,
+    }
+    found = []
+    for comparison, bound in bounds.items():
+        for fmr in sorted({*FMRS, *limits.fmrs}, reverse=True):
+            if fmr * before.impostors >= LEAST_IMPOSTORS:
+                loss = tar_loss(before, scored[comparison].pairs, fmr)
+                found.append(Loss(comparison, fmr, loss, bound if fmr in limits.fmrs else None))
+    return found
+
+
+def _failures(losses: list[Loss], cosine: Cosines, limits: Limits) -> list[str]:
+    found = []
+    if not any(item.limit is not None for item in losses):
+        found.append("too few pairs to show a TAR at any FMR that has a limit")
+    for item in losses:
+        if item.limit is not None and not item.loss.value <= item.limit:
+            found.append(
+                f"{item.comparison} loses {item.loss.value:.4f} of TAR at FMR {item.fmr:.0e},"
+                f" {item.limit} is allowed"
+            )
+    if not cosine.median >= limits.median_cosine:
+        found.append(
+            f"the median cosine of int8 to float is {cosine.median:.4f},"
+            f" {limits.median_cosine} is the least"
+        )
+    return found
+
+
+def _cosines(a: Floats, b: Floats) -> Cosines:
+    cosines = np.einsum("ij,ij->i", a, b)
+    median, p05, p01, least = (float(q) for q in np.quantile(cosines, [0.5, 0.05, 0.01, 0]))
+    return Cosines(median, p05, p01, least)
+
+
+def _compared(name: Comparison, scored: _Scored) -> Compared:
+    opened = open_set(scored.people, list(SIZES), FPIR, DRAWS)
+    return Compared(name, tar_rows(scored.pairs), opened)
+
+
+def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[Pair]:
+    """The genuine pairs that fell the most and the impostor pairs that rose the most."""
+    before, after = base @ base.T, rounded @ rounded.T
+    rows, columns = np.triu_indices(len(person), 1)
+    moved = (after - before)[rows, columns]
+    same = person[rows] == person[columns]
+    fell = np.flatnonzero(same)[np.argsort(moved[same])[:WORST]]
+    rose = np.flatnonzero(~same)[np.argsort(-moved[~same])[:WORST]]
+    found = []
+    for place in (*fell, *rose):
+        a, b = int(rows[place]), int(columns[place])
+        kind: Literal["genuine", "impostor"] = "genuine" if same[place] else "impostor"
+        found.append(Pair(kind, a, b, float(before[a, b]), float(after[a, b])))
+    return found
+
+
+def _det(gate: Gate, scored: dict[Comparison, _Scored]) -> DetFile:
+    return DetFile(
+        encoder_id=gate.encoder_id,
+        data_set=gate.data_set,
+        people=gate.people,
+        images=gate.images,
+        scores=GRID.tolist(),
+        int8_sha256=gate.int8_sha256,
+        **{name: counts(item.genuine, item.impostor) for name, item in scored.items()},
+    )

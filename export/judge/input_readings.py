@@ -1,0 +1,104 @@
+"""What an encoder makes of faces under each plausible reading of its input.
+
+A wrong channel order or range is the classic silent error: nothing crashes, people are merely
+recognised less. Read rightly, an encoder tells people apart best.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.core.types import Floats, Image
+from ostiary.export.faces.crops import Crops
+from ostiary.export.graphs import run
+from ostiary.export.records.results import Reading
+
+IMAGES = 600
+RANGES = ((127.5, 128.0), (0.0, 255.0), (0.0, 1.0))
+"""(value - mean) / scale: about -1 to 1, 0 to 1, and the raw pixel values."""
+CLEARLY = 0.15
+"""Between two readings' d' before one is called better; rounding and chance make less."""
+
+
+def plausible(spec: InputSpec) -> list[InputSpec]:
+    """The declared reading first, then the others."""
+    orders = ["gray"] if spec.channels == "gray" else ["rgb", "bgr"]
+    others = [
+        dataclasses.replace(spec, channels=order, mean=mean, scale=scale)
+        for order in orders
+        for mean, scale in ((spec.mean, spec.scale), *RANGES)
+        if not (order == spec.channels and _alike((mean, scale), (spec.mean, spec.scale)))
+    ]
+    kept: list[InputSpec] = []
+    for item in others:
+        same = (k for k in kept if k.channels == item.channels)
+        if not any(_alike((k.mean, k.scale), (item.mean, item.scale)) for k in same):
+            kept.append(item)
+    return [spec, *kept]
+
+
+def _alike(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two ranges differ by less than an encoder would notice: 127 and 127.5, say."""
+    ends = [((p - mean) / scale) for mean, scale in (a, b) for p in (0, 255)]
+    return abs(ends[0] - ends[2]) < 0.02 and abs(ends[1] - ends[3]) < 0.02
+
+
+def told(spec: InputSpec) -> str:
+    """A reading in words: `rgb, (value - 127.5) / 128`."""
+    return f"{spec.channels}, (value - {spec.mean:g}) / {spec.scale:g}"
+
+
+def of_people(model: bytes, crops: Crops, spec: InputSpec) -> list[Reading]:
+    """How well each reading tells people apart; the declared one first.
+
+    d' = (mean genuine - mean impostor score) / their joint standard deviation.
+    """
+    several = np.flatnonzero(np.bincount(crops.person)[crops.person] > 1)[:IMAGES]
+    chosen = crops.only(several)
+    rows, columns = np.triu_indices(len(chosen), 1)
+    same = chosen.person[rows] == chosen.person[columns]
+    found = []
+    for reading in plausible(spec):
+        embeddings = run.embed(model, chosen.images, reading)
+        scores = (embeddings @ embeddings.T)[rows, columns]
+        found.append(Reading(told(reading), _d_prime(scores[same], scores[~same])))
+    return found
+
+
+def of_a_face(model: bytes, aligned: Image, spec: InputSpec) -> list[tuple[str, float, float]]:
+    """Each reading with the mean score of a face with darker, blurred and mirrored copies of
+    itself, and with itself upside down, which is no face; higher and lower are better."""
+    import cv2
+
+    copies = [
+        aligned,
+        np.asarray(aligned[:, ::-1]),
+        (aligned * 0.5).astype(np.uint8),
+        np.asarray(cv2.GaussianBlur(aligned, (0, 0), aligned.shape[0] / 75), np.uint8),
+        np.asarray(aligned[::-1]),
+    ]
+    found = []
+    for reading in plausible(spec):
+        rows = run.embed(model, np.stack(copies), reading, "onnxruntime")
+        scores = rows[1:] @ rows[0]
+        found.append((told(reading), float(scores[:3].mean()), float(scores[3])))
+    return found
+
+
+def better(readings: list[Reading]) -> str:
+    """A sentence where a reading is clearly better than the declared one, else nothing."""
+    declared, best = readings[0], max(readings, key=lambda item: item.d_prime)
+    if best.d_prime < declared.d_prime + CLEARLY:
+        return ""
+    return (
+        f"the encoder is said to take {declared.reading}, but it tells people apart better"
+        f" reading {best.reading}: d' {best.d_prime:.2f} against {declared.d_prime:.2f}"
+    )
+
+
+def _d_prime(genuine: Floats, impostor: Floats) -> float:
+    spread = np.sqrt((genuine.var() + impostor.var()) / 2)
+    return float((genuine.mean() - impostor.mean()) / max(float(spread), 1e-12))

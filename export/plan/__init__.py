@@ -1,0 +1,1 @@
+"""What is to be built, from which sources, with which options."""

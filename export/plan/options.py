@@ -1,0 +1,30 @@
+"""How a bundle is to be built, and the stages' common needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ostiary.export.records.calibration_table import Method
+from ostiary.export.records.results import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to build. Without faces a recipe's recorded table and verdict are used."""
+
+    weights: Path | None = None
+    faces: Path | None = None
+    calibrate: Path | None = None
+    data_set: str = ""
+    method: Method = "mse"
+    insist: bool = False
+    int8: bool = True
+    dim: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    key: Path | None = None
+
+    @property
+    def judged_on(self) -> Path | None:
+        """The faces that the gate and each layer's cost are measured on."""
+        return self.faces or self.calibrate

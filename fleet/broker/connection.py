@@ -1,0 +1,227 @@
+"""One connection to the broker: paho in its own thread, which only fills queues."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ostiary.edge.adapters.mqtt.link import Received, secure, without_delay
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.broker.problems import BrokerError, ended, explained, refused, unreachable
+
+WINDOW = 500
+"""Messages on their way at once. paho refuses more than 65,535, and keeps each of them in memory
+until it is acknowledged."""
+CONNECT_S, ANSWER_S = 10.0, 20.0
+"""A broker that says nothing for so long is taken for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The broker's answer to a subscription, or to its end."""
+
+    mid: int
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """The connection is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The broker's answer to a publish; 0x80 and above are refusals."""
+
+    mid: int
+    code: int
+    reason: str
+
+
+def at_once(connection: Any) -> None:
+    """Let the kernel acknowledge what came without waiting for more: a broker that collects small
+    packets, as Mosquitto does by default, waits for that, 40 ms each time. It forgets; say it
+    often."""
+    quick = getattr(socket, "TCP_QUICKACK", None)
+    if quick is not None and connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, quick, 1)
+
+
+C = TypeVar("C", bound="Connection")
+
+
+class Connection:
+    """A `with` block, for one thread. It is not made anew when it is lost: raises BrokerError."""
+
+    def __init__(self, settings: Mqtt) -> None:
+        self._settings = settings
+        self.where = f"{settings.host}:{settings.port}"
+        # paho calls back while it holds its own locks, so callbacks do no more than fill these.
+        self._events: queue.SimpleQueue[Received | Granted | _Lost] = queue.SimpleQueue()
+        self._taken: queue.SimpleQueue[Taken] = queue.SimpleQueue()
+        self._fate: queue.SimpleQueue[BrokerError | None] = queue.SimpleQueue()
+        self._lost = ""
+        self.window = WINDOW
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            # Of its own: two with one name would throw each other off the broker.
+            client_id=f"ostiary-fleet-{secrets.token_hex(6)}",
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_granted
+        client.on_unsubscribe = self._on_granted
+        client.on_message = self._on_message
+        client.on_socket_open = without_delay
+        client.connect_timeout = CONNECT_S
+        client.max_inflight_messages_set(WINDOW)
+
+    def __enter__(self: C) -> C:
+        settings = self._settings
+        try:
+            secure(self._client, settings)
+        except (OSError, ValueError) as error:
+            raise BrokerError(
+                f"the credentials for the broker can not be used: {error}",
+                "fleet.toml names ca, cert, key and password_file",
+            ) from error
+        try:
+            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+        except (OSError, ValueError) as error:
+            problem = unreachable(settings, error)
+            if isinstance(error, ssl.SSLError):
+                problem = explained(settings, problem)
+            raise problem from error
+        self._client.loop_start()
+        try:
+            fate = self._fate.get(timeout=CONNECT_S)
+        except queue.Empty:
+            fate = BrokerError(
+                f"{self.where} took the connection and says nothing",
+                "is it an MQTT broker, and is the port the one for TLS or the one without?",
+            )
+        if fate is not None:
+            self.__exit__()
+            raise explained(settings, fate)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def send(self, topic: str, payload: bytes, retain: bool, said: Properties | None = None) -> int:
+        """Publish at QoS 1; the number that its answer will carry."""
+        return self._client.publish(topic, payload, 1, retain, said).mid
+
+    def answer(self) -> Taken:
+        """The next answer to a publish."""
+        try:
+            taken = self._taken.get(timeout=ANSWER_S)
+        except queue.Empty:
+            raise self.silent() from None
+        if self._lost:
+            raise self._gone()
+        return taken
+
+    def subscribe(self, filters: Sequence[str], qos: int, replay: bool) -> int:
+        """Ask for some filters; the number that `Granted` will carry."""
+        always, never = (
+            SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE,
+            SubscribeOptions.RETAIN_DO_NOT_SEND,
+        )
+        options = SubscribeOptions(qos, retainHandling=always if replay else never)
+        _, mid = self._client.subscribe([(name, options) for name in filters])
+        if mid is None:
+            raise self._gone()
+        return mid
+
+    def unsubscribe(self, filters: Sequence[str]) -> int:
+        """Ask no longer; the number that `Granted` will carry."""
+        _, mid = self._client.unsubscribe(list(filters))
+        if mid is None:
+            raise self._gone()
+        return mid
+
+    def event(self, timeout_s: float) -> Received | Granted | None:
+        """What came next; None where nothing did in time."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(event, _Lost):
+            raise self._gone()
+        if isinstance(event, Granted) and event.refusal:
+            raise BrokerError(
+                f"the broker refused a subscription: {event.refusal}",
+                "its access list must let the operator read the site",
+            )
+        return event
+
+    def silent(self) -> BrokerError:
+        return BrokerError(f"{self.where} does not answer any more", "run it again")
+
+    def _gone(self) -> BrokerError:
+        self._events.put(_Lost())  # whoever asks next is told as well
+        return BrokerError(
+            f"the connection to {self.where} was lost: {self._lost or 'not connected'}",
+            "run it again: what the broker has taken stays",
+        )
+
+    # Called by the client's thread.
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        if reason.is_failure:
+            self._fate.put(refused(self.where, str(reason)))
+            return
+        # paho does not look at what the broker is ready to take.
+        self.window = max(1, min(getattr(props, "ReceiveMaximum", WINDOW), WINDOW))
+        self._fate.put(None)
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
+        self._lost = self._lost or str(reason)
+        self._fate.put(ended(self.where, self._lost))
+        self._taken.put(Taken(0, 0, ""))
+        self._events.put(_Lost())
+
+    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, props: Any) -> None:
+        at_once(client.socket())
+        self._taken.put(Taken(mid, reason.value, str(reason)))
+
+    def _on_granted(self, client: Any, data: Any, mid: int, reasons: Any, props: Any) -> None:
+        refusals = [str(reason) for reason in reasons if reason.is_failure]
+        self._events.put(Granted(mid, refusals[0] if refusals else ""))
+
+    def _on_message(self, client: Any, data: Any, message: paho.MQTTMessage) -> None:
+        said = message.properties
+        answer_on = getattr(said, "ResponseTopic", None)
+        correlation = getattr(said, "CorrelationData", None)
+        payload = bytes(message.payload)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # Raised further, it would end paho's thread without a word.
+            self._lost = "it sent a topic that is no text"
+            self._taken.put(Taken(0, 0, ""))
+            self._events.put(_Lost())
+            return
+        self._events.put(Received(topic, payload, message.retain, answer_on, correlation))

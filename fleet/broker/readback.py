@@ -1,0 +1,80 @@
+"""Read what the broker keeps, in windows that fit its queue: a default broker drops the rest."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
+"""Messages asked for at once: the first fits a broker that queues 100, the largest one that queues
+1,000, as Mosquitto's defaults are by version."""
+DOUBTS = 5
+"""How often it is asked again for what did not come. Taking what is there for missing costs no more
+than to send it again."""
+QUIET_S, SHORT_S = 0.5, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A filter, and the topics that it should bring."""
+
+    name: str
+    expected: frozenset[str]
+
+
+class Reads(Protocol):
+    """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
+
+    def read(
+        self, filters: Sequence[str], expected: Collection[str] = (), quiet_s: float = QUIET_S
+    ) -> dict[str, bytes]: ...
+
+
+def exact(topics: Collection[str]) -> list[Ask]:
+    """Topics asked for by name."""
+    return [Ask(topic, frozenset([topic])) for topic in topics]
+
+
+class Readback:
+    """Windows grow while they come whole, and shrink for good where the broker drops."""
+
+    def __init__(self, broker: Reads) -> None:
+        self._broker = broker
+        self._window, self._most, self._doubts = FIRST_WINDOW, LARGEST_WINDOW, DOUBTS
+
+    def read(self, asks: Collection[Ask]) -> Iterator[dict[str, bytes]]:
+        """What comes, by topic, a window at a time; a topic may come twice."""
+        waiting = deque(asks)
+        while waiting:
+            batch = self._take(waiting)
+            expected = frozenset(chain.from_iterable(ask.expected for ask in batch))
+            quiet_s = QUIET_S if self._doubts else SHORT_S
+            came = self._broker.read([ask.name for ask in batch], expected, quiet_s)
+            yield came
+            missing = expected - came.keys()
+            if not missing:
+                self._window = min(2 * self._window, self._most)
+            elif self._doubts:
+                self._doubts -= 1
+                sample = sorted(missing)[:LEAST_WINDOW]
+                came = self._broker.read(sample, sample)
+                yield came
+                if came:
+                    self._most = max(LEAST_WINDOW, min(self._window, len(expected)) // 2)
+                    self._window = min(self._window, self._most)
+                    waiting.extendleft(exact(missing - came.keys()))
+
+    def _take(self, waiting: deque[Ask]) -> list[Ask]:
+        # What does not fit any window was seen to be dropped in part: by name, it does.
+        if len(waiting[0].expected) > self._most:
+            waiting.extendleft(exact(waiting.popleft().expected))
+        batch = [waiting.popleft()]
+        room = self._window - len(batch[0].expected)
+        while waiting and len(waiting[0].expected) <= room:
+            batch.append(waiting.popleft())
+            # A filter that should bring nothing may still bring something.
+            room -= max(1, len(batch[-1].expected))
+        return batch

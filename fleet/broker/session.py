@@ -1,0 +1,149 @@
+"""What the operator does at the broker: keep messages there, read them back, ask and be told."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ostiary.edge.adapters.mqtt.link import Received
+from ostiary.edge.config import Mqtt
+from ostiary.fleet.broker.connection import ANSWER_S, Connection, Granted
+from ostiary.fleet.broker.problems import BrokerError
+
+QUIET_S = 0.5
+"""What was asked for and has not come after so long without a message is not there."""
+REFUSED, NOBODY_LISTENS = 0x80, 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What the broker is to keep on a topic; an empty payload clears it."""
+
+    topic: str
+    payload: bytes
+
+
+def untold(count: int) -> None:
+    """Nobody watches."""
+
+
+class Broker(Connection):
+    """Raises BrokerError from all of it; what was published before stays, and everything can be
+    done again."""
+
+    def __init__(self, settings: Mqtt, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(settings)
+        self._clock = clock
+        self._early: deque[Received] = deque()
+
+    def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = untold) -> int:
+        """Let the broker keep these, and return how many they were once all are acknowledged: what
+        is published next is surely later. `told` hears how many are.
+
+        Raises BrokerError where the broker refuses one.
+        """
+        under_way: dict[int, str] = {}
+        count = 0
+        for message in messages:
+            under_way[self.send(message.topic, message.payload, retain=True)] = message.topic
+            count += 1
+            if len(under_way) >= self.window:
+                self._settle(under_way, self.window // 2)
+                told(count - len(under_way))
+        self._settle(under_way, 0)
+        told(count)
+        return count
+
+    def _settle(self, under_way: dict[int, str], most: int) -> None:
+        while len(under_way) > most:
+            taken = self.answer()
+            topic = under_way.pop(taken.mid, None)
+            if topic is not None and taken.code >= REFUSED:
+                raise BrokerError(
+                    f"the broker refused to keep {topic}: {taken.reason}",
+                    "its access list must let the operator write the roster",
+                )
+
+    def read(
+        self, filters: Sequence[str], expected: Collection[str] = (), quiet_s: float = QUIET_S
+    ) -> dict[str, bytes]:
+        """What the broker keeps under some filters, by topic.
+
+        Nothing in MQTT tells when a filter has brought all. So this waits for what is `expected`,
+        and where that does not come, or nothing is, until it has been quiet for `quiet_s`. Ask for
+        no more than fits the broker's queue for a client: it drops the rest.
+        """
+        came: dict[str, bytes] = {}
+        missing = set(expected)
+        asked = self.subscribe(filters, 0, replay=True)
+        granted = False
+        while not granted or missing or not expected:
+            event = self.event(quiet_s if granted else ANSWER_S)
+            if event is None and not granted:
+                raise self.silent()
+            if event is None:
+                break
+            if isinstance(event, Granted):
+                granted = granted or event.mid == asked
+            elif event.retained:
+                came[event.topic] = event.payload
+                missing.discard(event.topic)
+            else:
+                self._early.append(event)  # for who listens at the same time
+        # The answer to this comes behind what the broker had begun to send.
+        for late in self._until(self.unsubscribe(filters)):
+            if late.retained:
+                came[late.topic] = late.payload
+            else:
+                self._early.append(late)
+        return came
+
+    def listen(self, filters: Sequence[str], replay: bool) -> None:
+        """Subscribe for good; `receive` then says what comes."""
+        self._early.extend(self._until(self.subscribe(filters, 1, replay)))
+
+    def receive(self, timeout_s: float) -> Received | None:
+        """The next message that was listened for; None where none came in time."""
+        until = self._clock() + timeout_s
+        while True:
+            if self._early:
+                return self._early.popleft()
+            event = self.event(max(0.0, until - self._clock()))
+            if event is None or isinstance(event, Received):
+                return event
+
+    def command(
+        self, topic: str, payload: bytes, answer_on: str, correlation: bytes, expiry_s: int
+    ) -> bool:
+        """Send a command, never retained; False where nobody is subscribed to it. Listen for the
+        answer before."""
+        said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        said.ResponseTopic, said.CorrelationData = answer_on, correlation
+        said.MessageExpiryInterval = expiry_s
+        mid = self.send(topic, payload, retain=False, said=said)
+        taken = self.answer()
+        while taken.mid != mid:
+            taken = self.answer()
+        if taken.code >= REFUSED:
+            raise BrokerError(
+                f"the broker refused the command: {taken.reason}",
+                "its access list must let the operator write commands",
+            )
+        return taken.code != NOBODY_LISTENS
+
+    def _until(self, mid: int) -> list[Received]:
+        """What comes before the broker's answer to a request."""
+        came: list[Received] = []
+        while True:
+            event = self.event(ANSWER_S)
+            if event is None:
+                raise self.silent()
+            if isinstance(event, Received):
+                came.append(event)
+            elif event.mid == mid:
+                return came

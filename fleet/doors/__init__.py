@@ -1,0 +1,1 @@
+"""The doors of the fleet: who they are, how they are, and what they are told."""

@@ -1,0 +1,141 @@
+"""Ask one device to open, or to look at somebody, and wait for its answer."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from ostiary.edge.config import Mqtt
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.record import Command, encode
+from ostiary.edge.roster.sealing import Site
+from ostiary.edge.wire import Response, Topics, decode
+from ostiary.fleet.broker.session import Broker
+from ostiary.fleet.doors.devices import Said, read_known
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.site.fleet import Fleet
+from ostiary.fleet.terminal import plain
+
+OPEN_S, CAPTURE_S = 10.0, 60.0
+NONCE_BYTES = 16
+UNIT_TOLERANCE = 1e-3
+
+
+class CommandError(FleetError):
+    """The device did not do it, or did not say so; `reason` is its own word where it gave one."""
+
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
+        super().__init__(plain(message), hint)
+        self.reason = reason
+
+
+HINTS = {
+    "busy": "it is at another capture; wait for its end",
+    "attack": "a picture of somebody? the person must stand there alive",
+    "no-face": "look into the camera",
+    "two-faces": "one person at a time",
+    "low-quality": "more light, closer, and face the camera",
+    "timeout": "look into the camera a little longer; --timeout gives more",
+}
+
+
+def ask(
+    fleet: Fleet,
+    device: str,
+    name: str,
+    subject: str | None = None,
+    timeout_s: float = OPEN_S,
+    wall: Callable[[], float] = time.time,
+    connect: Callable[[Mqtt], Broker] = Broker,
+) -> Response:
+    """The device's answer, which may be no. Raises CommandError where none came, BrokerError.
+
+    The command is worth nothing after `timeout_s`: neither broker nor device keeps it longer.
+    """
+    site, topics = fleet.settings.site, Topics(fleet.settings.site, device)
+    command = Command(secrets.token_bytes(NONCE_BYTES), wall() + timeout_s, subject, timeout_s)
+    topic, answer_on = topics.command(name), topics.response(name)
+    payload = fleet.sealer().seal(topic, encode(command))
+    with connect(fleet.mqtt()) as broker:
+        broker.listen([answer_on], replay=False)
+        # The device answers when its own time is up: wait a little longer than that.
+        until = time.monotonic() + timeout_s + 2.0
+        heard = broker.command(topic, payload, answer_on, command.nonce, max(1, int(timeout_s)))
+        while heard and (left := until - time.monotonic()) > 0:
+            message = broker.receive(left)
+            if message is None or message.correlation != command.nonce:
+                continue
+            response = _opened(fleet.site(), answer_on, message.payload)
+            if response is not None and response.nonce == command.nonce.hex():
+                return response
+        said = read_known(broker, site, [device], ["state"])[device]
+    raise CommandError(*_no_answer(device, said, timeout_s, heard=heard))
+
+
+def open_door(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
+    """Let a device open its door once. Raises CommandError where it did not."""
+    response = ask(fleet, device, "open", timeout_s=timeout_s)
+    if not response.ok:
+        raise _refused(device, "did not open", response)
+
+
+def capture(
+    fleet: Fleet, device: str, subject: str, encoder: str, dim: int, timeout_s: float = CAPTURE_S
+) -> Floats:
+    """A (dim,) template of whoever stands at the device. Raises CommandError."""
+    response = ask(fleet, device, "capture", subject, timeout_s)
+    if not response.ok:
+        raise _refused(device, "got no template", response)
+    if response.encoder != encoder:
+        raise CommandError(
+            f"{device} embeds with {response.encoder[:12]}..., this fleet with {encoder[:12]}...",
+            "give both the same bundle",
+        )
+    if len(response.template) != 4 * dim:
+        raise CommandError(f"{device} sent {len(response.template)} bytes, which are no template")
+    template = np.frombuffer(response.template, "<f4").astype(np.float32)
+    norm = float(np.linalg.norm(template))
+    # Written so that NaN is refused.
+    if not abs(norm - 1) < UNIT_TOLERANCE:
+        raise CommandError(f"{device} sent a template of length {norm:.3f} in place of 1")
+    return np.asarray(template / norm, np.float32)
+
+
+def _opened(site: Site, topic: str, payload: bytes) -> Response | None:
+    """What only a member of the site can have answered; None for anything else."""
+    try:
+        return decode(site.open(topic, payload), Response)
+    except (SealError, msgspec.DecodeError):
+        return None
+
+
+def _refused(device: str, what: str, response: Response) -> CommandError:
+    hint = HINTS.get(response.reason, "")
+    return CommandError(f"{device} {what}: {response.reason}", hint, response.reason)
+
+
+def _no_answer(device: str, said: Said, timeout_s: float, heard: bool) -> tuple[str, str]:
+    state = said.state
+    if state is None:
+        return (
+            f"no device {device} ever said anything to this broker",
+            "`ostiary-fleet status` lists those that did",
+        )
+    if not said.online:
+        since = f" since {state.at}" if state.at else ""
+        return f"{device} is {state.status}{since}", "it was not asked; try again when it is back"
+    if not heard:
+        return (
+            f"{device} is online and takes no commands",
+            "its profile needs [roster]: see `ostiary-fleet provision`",
+        )
+    return (
+        f"{device} did not answer within {timeout_s:.0f} s",
+        "does it trust this operator's key, is its clock right, and may it write its response?"
+        " `ostiary-fleet watch` shows what it refuses",
+    )

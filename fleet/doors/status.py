@@ -1,0 +1,112 @@
+"""How every device is, and whether it holds what the registry says."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ostiary.edge.roster.record import EMPTY, SHARDS, total
+from ostiary.fleet.broker.session import Broker
+from ostiary.fleet.doors.devices import ONLINE, Said, read_devices
+from ostiary.fleet.doors.receipts import settle
+from ostiary.fleet.site.fleet import Fleet
+
+
+class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One device. `status` is `online`, `offline`, `lost` or `unseen`.
+
+    `current`: it holds all of the registry, and says the same digest. `lag` counts the changes it
+    has not; below zero, it has a newer roster than this registry.
+    """
+
+    device: str
+    provisioned: bool
+    status: str
+    current: bool
+    seen_at: str | None = None
+    sequence: int | None = None
+    lag: int | None = None
+    digest_equal: bool = False
+    missing: int = 0
+    encoder: str = ""
+    subjects: int = 0
+    usable: int = 0
+    coverage: dict[str, int] = {}
+    camera: str = ""
+
+    @property
+    def online(self) -> bool:
+        """Whether it is connected, as far as the broker knows."""
+        return self.status == ONLINE
+
+
+class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The registry, and every device that is provisioned or has said anything."""
+
+    site: str
+    sequence: int
+    published: int
+    digest: str
+    subjects: int
+    coverage: dict[str, int]
+    pending_erasures: list[int]
+    devices: list[DeviceStatus]
+
+    @property
+    def behind(self) -> list[str]:
+        """The devices of the fleet, and any that is online, that do not hold what the registry
+        says. What is kept of a door that is no more keeps nobody behind."""
+        return [d.device for d in self.devices if not d.current and (d.provisioned or d.online)]
+
+
+def status(fleet: Fleet) -> FleetStatus:
+    """Ask the broker what it keeps of every device. Raises BrokerError."""
+    registry, site = fleet.registry(), fleet.settings.site
+    with registry.snapshot():
+        sequence = registry.sequence
+        sums = registry.head(0).sums if sequence else (EMPTY,) * SHARDS
+        coverage, known = registry.coverage(), registry.devices()
+        subjects = sum(not person.gone for person in registry.people())
+    with Broker(fleet.mqtt()) as broker:
+        said = read_devices(broker, site, known)
+    # The last receipt may have come when nobody waited for it.
+    settle(registry, said)
+    digest = total(sums)
+    return FleetStatus(
+        site=site,
+        sequence=sequence,
+        published=registry.published,
+        digest=digest,
+        subjects=subjects,
+        coverage=coverage,
+        pending_erasures=registry.pending_erasures(),
+        devices=[judge(d, said[d], sequence, digest, known) for d in sorted(said)],
+    )
+
+
+def judge(device: str, said: Said, sequence: int, digest: str, known: list[str]) -> DeviceStatus:
+    """What a device said, against the registry's sequence and digest."""
+    state, roster, telemetry = said.state, said.roster, said.telemetry
+    seen = [m.at for m in (state, roster, telemetry) if m is not None and m.at]
+    common = DeviceStatus(
+        device=device,
+        provisioned=device in known,
+        status=state.status if state is not None else "unseen",
+        current=False,
+        seen_at=max(seen, default=None),
+        camera=state.camera if state is not None else "",
+    )
+    if roster is None:
+        return common
+    equal = roster.digest == digest
+    return msgspec.structs.replace(
+        common,
+        current=roster.complete and equal and roster.sequence == sequence,
+        sequence=roster.sequence,
+        lag=sequence - roster.sequence,
+        digest_equal=equal,
+        missing=roster.missing,
+        encoder=roster.encoder,
+        subjects=roster.subjects,
+        usable=roster.usable,
+        coverage=roster.coverage,
+    )

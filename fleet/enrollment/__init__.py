@@ -1,0 +1,1 @@
+"""People and their photos come into the registry."""

@@ -1,0 +1,148 @@
+"""A CSV of people to enroll: one line a person, each taken or refused by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.fleet.enrollment.patch import NOTHING, Wish, read_wish
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.registry.person import check_subject
+
+REQUIRED = ("subject", "photo")
+OPTIONAL = ("name", "groups", "from", "until", "schedule")
+HINT = f"columns: {', '.join(REQUIRED)}[, {', '.join(OPTIONAL)}]"
+BETWEEN_PHOTOS = ";"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody to enroll from photos of theirs; `line` says where in a table."""
+
+    subject: str
+    photos: tuple[Path, ...]
+    wish: Wish = NOTHING
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Who was not enrolled: a `reason` for machines, a message and a hint for people."""
+
+    subject: str
+    reason: str
+    message: str
+    hint: str = ""
+    line: int = 0
+
+
+def read_table(
+    path: Path, known_groups: Sequence[str], now_s: float
+) -> tuple[list[Request], list[Refusal]]:
+    """The requests of a CSV file and the lines that can be none; photos start at its folder.
+
+    Raises FleetError where the file can not be read or its header is wrong: then nothing of it is
+    to be believed.
+    """
+    header, lines = _lines(path)
+    requests: list[Request] = []
+    refused: list[Refusal] = []
+    first_line: dict[str, int] = {}
+    for number, cells in lines:
+        subject = cells[header.index("subject")].strip() if len(cells) == len(header) else ""
+        try:
+            if len(cells) != len(header):
+                raise FleetError(f"{len(cells)} cells where the header has {len(header)}")
+            row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            if subject in first_line:
+                raise FleetError(
+                    f"{subject} is on line {first_line[subject]} already",
+                    f"several photos go into one cell, {BETWEEN_PHOTOS} between them",
+                )
+            requests.append(_request(row, number, path.parent, known_groups, now_s))
+            first_line[subject] = number
+        except FleetError as error:
+            refused.append(Refusal(subject, "bad-row", error.message, error.hint, number))
+    return requests, refused
+
+
+def write_report(refused: Sequence[Refusal]) -> bytes:
+    """The refused as CSV: line, subject, reason, message.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("line", "subject", "reason", "message"))
+    for refusal in refused:
+        hint = f" ({refusal.hint})" if refusal.hint else ""
+        texts = (refusal.subject, refusal.reason, f"{refusal.message}{hint}")
+        writer.writerow((refusal.line, *map(_harmless, texts)))
+    # A photo's name need not be UTF-8.
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and each line's number and cells; empty lines are left out."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FleetError(f"can not read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FleetError(f"{path} is not UTF-8: {error}", "save it as CSV UTF-8") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines, before = [], 0
+    try:
+        for cells in reader:
+            # A quoted cell may run over lines: the first of them is the one to name.
+            if any(cell.strip() for cell in cells):
+                lines.append((before + 1, cells))
+            before = reader.line_num
+    except csv.Error as error:
+        raise FleetError(f"{path}, line {reader.line_num}: {error}", "is it a CSV file?") from error
+    if not lines:
+        raise FleetError(f"{path} is empty", HINT)
+    return _header(path, lines[0][1]), lines[1:]
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    header = [cell.strip().lower() for cell in cells]
+    unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
+    missing = [name for name in REQUIRED if name not in header]
+    if len(header) == 1 and ";" in header[0]:
+        raise FleetError(f"{path}: the columns are separated by semicolons", "use commas")
+    if unknown:
+        raise FleetError(f"{path}: unknown column {unknown[0]!r}", HINT)
+    if missing:
+        raise FleetError(f"{path}: there is no column {missing[0]!r}", HINT)
+    if len(set(header)) < len(header):
+        raise FleetError(f"{path}: a column is there twice", HINT)
+    return header
+
+
+def _request(
+    row: dict[str, str], line: int, folder: Path, known_groups: Sequence[str], now_s: float
+) -> Request:
+    check_subject(row["subject"])
+    photos = [name.strip() for name in row["photo"].split(BETWEEN_PHOTOS) if name.strip()]
+    if not photos:
+        raise FleetError("no photo is named")
+    # An empty cell leaves things as they are: a table that only names photos takes nothing away.
+    wish = read_wish(
+        known_groups,
+        now_s,
+        name=row.get("name") or None,
+        groups=row.get("groups") or None,
+        valid_from=row.get("from") or None,
+        valid_until=row.get("until") or None,
+        hours=row.get("schedule") or None,
+    )
+    return Request(row["subject"], tuple(folder / name for name in photos), wish, line)

@@ -1,0 +1,79 @@
+"""What an operator asks for a person: each field given or left, checked before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ostiary.edge.roster.record import Hours
+from ostiary.fleet.errors import FleetError
+from ostiary.fleet.registry import dates, schedule
+from ostiary.fleet.registry.person import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """None leaves a field as it is; an empty value takes it away."""
+
+    name: str | None = None
+    groups: tuple[str, ...] | None = None
+    valid_from: tuple[float | None] | None = None
+    valid_until: tuple[float | None] | None = None
+    schedule: tuple[Hours, ...] | None = None
+
+    def of(self, person: Person) -> Person:
+        """A person as wished. Raises FleetError where `until` is then not after `from`."""
+        changes: dict[str, object] = {
+            "name": self.name,
+            "groups": self.groups,
+            "schedule": self.schedule,
+        }
+        given = {field: value for field, value in changes.items() if value is not None}
+        if self.valid_from is not None:
+            given["valid_from_s"] = self.valid_from[0]
+        if self.valid_until is not None:
+            given["valid_until_s"] = self.valid_until[0]
+        wished = msgspec.structs.replace(person, **given)
+        start, end = wished.valid_from_s, wished.valid_until_s
+        if start is not None and end is not None and start >= end:
+            raise FleetError(
+                f"valid from {dates.text_of(start)}, but until {dates.text_of(end)} already"
+            )
+        return wished
+
+
+NOTHING = Wish()
+
+
+def read_wish(
+    known_groups: Sequence[str],
+    now_s: float,
+    name: str | None = None,
+    groups: str | None = None,
+    valid_from: str | None = None,
+    valid_until: str | None = None,
+    hours: str | None = None,
+) -> Wish:
+    """The texts of an operator as a wish. Raises FleetError, naming what is wrong."""
+    return Wish(
+        name,
+        None if groups is None else read_groups(groups, known_groups),
+        None if valid_from is None else (dates.start_of(valid_from, now_s),),
+        None if valid_until is None else (dates.end_of(valid_until, now_s),),
+        None if hours is None else schedule.parse(hours),
+    )
+
+
+def read_groups(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Groups between commas. Raises FleetError for one that the fleet does not know."""
+    named = dict.fromkeys(re.split(r"[,;\s]+", text.strip())) if text.strip() else {}
+    for group in named:
+        if group not in known:
+            raise FleetError(
+                f"unknown group {group!r}; known: {', '.join(sorted(known)) or 'none'}",
+                "`ostiary-fleet group add` makes one",
+            )
+    return tuple(named)

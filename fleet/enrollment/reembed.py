@@ -1,0 +1,206 @@
+"""Templates for a new encoder from kept photos, and the end of the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ostiary.edge.core.faces.quality import Limits
+from ostiary.edge.core.types import Floats
+from ostiary.edge.errors import EnrollmentRefused, PhotoError
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.vision.batch import Done, each_photo
+from ostiary.edge.vision.enrollment import enroll
+from ostiary.edge.vision.pipeline import Pipeline
+from ostiary.fleet.enrollment.album import Album
+from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.terminal import plain
+
+CHUNK = 500
+"""People whose templates are written, and published, at once: what an online device takes in."""
+MOST_TRIES = 3
+SHOWN = 5
+CHANGED = "changed while their photos were read; run it again"
+
+Clock = Callable[[], float]
+Publish = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of everybody who is not revoked; `covered` have a template of the encoder now."""
+
+    encoder: str
+    people: int
+    covered: int
+    added: int
+    without_photos: tuple[str, ...]
+    refused: dict[str, str]
+
+    @property
+    def complete(self) -> bool:
+        return self.covered == self.people
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One person's template, or why there is none; neither where there were no photos."""
+
+    subject: str
+    template: Floats | None = None
+    problem: str = ""
+
+
+class Reembedding:
+    """One run. What an earlier one has done is kept: only who lacks a template is looked at."""
+
+    def __init__(
+        self, registry: Registry, album: Album, bundle: Bundle, wall: Clock, publish: Publish
+    ) -> None:
+        """`publish` makes the broker follow the registry; it is called after each chunk."""
+        self._registry, self._album, self._bundle = registry, album, bundle
+        self._wall, self._publish = wall, publish
+        self._added = 0
+        self._refused: dict[str, str] = {}
+        self._without: list[str] = []
+
+    def run(self, done: Done, backend: str = "auto") -> Report:
+        """Make what can be made. `done(n, total)` is called as people are finished."""
+        encoder = self._bundle.encoder_id
+        lacking = self._registry.lacking(encoder)
+        for start in range(0, len(lacking), CHUNK):
+            chunk = lacking[start : start + CHUNK]
+            self._do(chunk, backend, _after(done, start, len(lacking)))
+        # Also what an earlier run has written and could not publish.
+        if self._registry.published < self._registry.sequence:
+            self._publish()
+        people = sum(1 for person in self._registry.people() if not person.gone)
+        covered = people - len(self._registry.lacking(encoder))
+        return Report(
+            encoder, people, covered, self._added, tuple(self._without), dict(self._refused)
+        )
+
+    def _do(self, chunk: Sequence[str], backend: str, done: Done) -> None:
+        seen = self._registry.sequence
+        made = each_photo(self._bundle.in_float(), chunk, self._make, backend, done)
+        self._without += [m.subject for m in made if m.template is None and not m.problem]
+        self._refused.update((m.subject, m.problem) for m in made if m.problem)
+        ready = {m.subject: m.template for m in made if m.template is not None}
+        if ready:
+            self._write(ready, seen)
+            self._publish()
+
+    def _make(self, pipeline: Pipeline, subject: str) -> _Made:
+        """One person's template; in a thread of its own, so nothing of the registry's here."""
+        try:
+            photos = self._album.open(subject)
+            if not photos:
+                return _Made(subject)
+            return _Made(subject, enroll(pipeline, subject, photos, Limits()).embedding)
+        except (EnrollmentRefused, PhotoError, FleetError) as error:
+            return _Made(subject, problem=error.message)
+
+    def _write(self, ready: Mapping[str, Floats], seen: int) -> None:
+        """Add templates, but for people that somebody has changed since their photos were read.
+
+        Who is enrolled anew because the photos were another's must not get a template of these.
+        """
+        registry, encoder = self._registry, self._bundle.encoder_id
+        for tries in range(1, MOST_TRIES + 1):
+            with registry.snapshot():
+                now = registry.sequence
+                changed = set(registry.changed_since(seen))
+                lacking = set(registry.lacking(encoder))
+            chosen = [s for s in ready if s in lacking and s not in changed]
+            items = [(subject, {encoder: ready[subject]}) for subject in chosen]
+            try:
+                registry.add_many(items, self._wall(), now)
+            except ChangedMeanwhile:
+                # Somebody was faster; whom they changed is seen in the next round.
+                if tries == MOST_TRIES:
+                    raise
+                continue
+            self._added += len(items)
+            self._refused.update((s, CHANGED) for s in ready if s in lacking and s in changed)
+            return
+
+
+def _after(done: Done, before: int, total: int) -> Done:
+    """Progress of a part as progress of the whole."""
+    return lambda number, _: done(before + number, total)
+
+
+def retire(
+    registry: Registry,
+    old: str,
+    new: str,
+    devices: Mapping[str, str | None],
+    wall: Clock,
+    publish: Publish,
+    done: Done,
+) -> int:
+    """Remove the templates of an encoder that no device uses any more; how many there were.
+
+    `devices` are the encoders in use, None where a device has never said. Raises FleetError, with
+    everything as it was, where a device or a person would lose by it.
+    """
+    _check_nobody_loses(registry, old, new, devices)
+    having = [person for person in registry.people() if old in person.encoders]
+    for start in range(0, len(having), CHUNK):
+        chunk = having[start : start + CHUNK]
+        with registry.snapshot():
+            now = registry.sequence
+            records = list(registry.records(person.subject for person in chunk))
+            people = [registry.person(person.subject) for person in chunk]
+        items = [
+            (person, {e: _floats(raw) for e, raw in record.templates.items() if e != old})
+            for person, record in zip(people, records, strict=True)
+            if person is not None and new in record.templates and old in record.templates
+        ]
+        registry.put_many(items, wall(), now)
+        publish()
+        done(start + len(chunk), len(having))
+    return len(having)
+
+
+def _check_nobody_loses(
+    registry: Registry, old: str, new: str, devices: Mapping[str, str | None]
+) -> None:
+    if old == new:
+        raise FleetError("that is the encoder of the bundle given", "name the one it replaces")
+    behind = {d: e for d, e in devices.items() if e != new}
+    if behind:
+        said = [
+            f"{d} uses {plain(e[:12])}" if e else f"{d} has not said" for d, e in behind.items()
+        ]
+        raise FleetError(
+            f"{len(behind)} devices have not changed over: {_some(said)}",
+            "`ostiary-fleet status` shows them",
+        )
+    lacking = set(registry.lacking(new))
+    losing = [p.subject for p in registry.people() if old in p.encoders and p.subject in lacking]
+    if losing:
+        raise FleetError(
+            f"{len(losing)} people have no template of the new encoder: {_some(losing)}",
+            "enroll them again, or revoke them",
+        )
+
+
+def chosen_encoder(registry: Registry, given: str) -> str:
+    """The one encoder of the registry's templates that begins as given. Raises FleetError."""
+    found = [encoder for encoder in registry.coverage() if given and encoder.startswith(given)]
+    if len(found) != 1:
+        known = ", ".join(encoder[:12] for encoder in sorted(registry.coverage())) or "none"
+        raise FleetError(f"{given!r} names {len(found) or 'no'} encoders", f"there are: {known}")
+    return found[0]
+
+
+def _floats(raw: bytes) -> Floats:
+    return np.frombuffer(raw, "<f4").astype(np.float32)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

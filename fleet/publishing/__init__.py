@@ -1,0 +1,1 @@
+"""The registry's roster goes to the broker."""

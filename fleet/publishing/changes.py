@@ -1,0 +1,160 @@
+"""Send what was changed since the last time, in pieces that online devices take as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ostiary.edge.roster.record import Head, Index, Record, shard_of, sum_of
+from ostiary.fleet.broker.readback import Readback, Reads, exact
+from ostiary.fleet.broker.session import Retained
+from ostiary.fleet.publishing.sealed import Voice
+from ostiary.fleet.registry.writer import Registry
+
+CHUNK = 500
+"""Records in front of a head of their own. A device keeps 64 a shard without a proof, and there
+are 256 shards: more at once, and it would have to ask for what it was sent already."""
+
+Entries = dict[str, dict[str, int]]
+"""Revision by subject, by shard."""
+
+
+class NotOurs(Exception):
+    """The broker has not what was published last: everything must be compared."""
+
+
+class Writes(Reads, Protocol):
+    """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
+
+    def publish(self, messages: Iterable[Retained]) -> int: ...
+
+
+@dataclass(slots=True)
+class Sent:
+    """How many of each; the head, where there was a new one."""
+
+    records: int = 0
+    indexes: int = 0
+    cleared: int = 0
+    head: Head | None = None
+
+
+def send_changes(
+    registry: Registry,
+    voice: Voice,
+    broker: Writes,
+    last: Head | None,
+    now_s: float,
+) -> Sent:
+    """Publish what the registry has beyond the head `last`. Run it in its `snapshot()`.
+
+    Raises NotOurs where that is not the broker's head, before anything was published.
+    """
+    return _Changes(registry, voice, broker, last).send(now_s)
+
+
+class _Changes:
+    def __init__(self, registry: Registry, voice: Voice, broker: Writes, last: Head | None) -> None:
+        self._registry, self._voice, self._broker = registry, voice, broker
+        self._sequence = registry.sequence
+        self._reading = Readback(broker)
+        topic = voice.topics.head
+        head = voice.opened(topic, self._came([topic]).get(topic), Head)
+        # A registry restored from a backup published another number last than the folder says.
+        if last is None or head is None or last.sequence != registry.published:
+            raise NotOurs
+        if (head.sequence, head.sums) != (last.sequence, last.sums):
+            raise NotOurs
+        self._last = head
+        self._shards = registry.changed_shards(head.sequence)
+        self._new = {name: dict(registry.index(name).entries) for name in self._shards}
+        self._old = self._published()
+        self._wanted = registry.head(0).sums
+        if _with(head, self._new).sums != self._wanted:
+            raise NotOurs
+
+    def send(self, now_s: float) -> Sent:
+        sent = Sent()
+        if self._shards:
+            self._registry.attempt(self._sequence)
+        changed = self._registry.changed_since(self._last.sequence)
+        erased = {
+            subject: name for name in self._shards for subject in self._old[name].keys()
+            - self._new[name].keys()
+        }  # fmt: skip
+        for subject, name in erased.items():
+            del self._old[name][subject]
+        head, dirty = self._last, set(erased.values())
+        chunks = [changed[start : start + CHUNK] for start in range(0, len(changed), CHUNK)]
+        for number, chunk in enumerate(chunks or [[]] * bool(self._shards), 1):
+            for subject in chunk:
+                name = shard_of(subject)
+                self._old[name][subject] = self._new[name][subject]
+                dirty.add(name)
+            final = number >= len(chunks)
+            at = self._sequence if final else self._new[shard_of(chunk[-1])][chunk[-1]]
+            if not final:
+                dirty |= self._leave_out(changed[number * CHUNK :], at)
+            # Who was erased leaves by a tombstone first: online devices act on it at once.
+            gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
+            sent.records += self._broker.publish(
+                self._voice.record(r) for r in (*gone, *self._registry.records(chunk))
+            ) - len(gone)
+            names = self._shards if final else sorted(dirty)
+            sent.indexes += self._broker.publish(
+                self._voice.index(self._index(name, at)) for name in names
+            )
+            head = _with(head, {name: self._old[name] for name in names})
+            sent.head = Head(at, now_s, head.sums)
+            self._broker.publish([self._voice.head(sent.head)])
+            dirty.clear()
+        sent.cleared = self._broker.publish(
+            Retained(self._voice.topic_of(subject), b"") for subject in erased
+        )
+        return sent
+
+    def _leave_out(self, later: list[str], at: int) -> set[str]:
+        """Take out who was changed by then and comes in a later piece; the shards they were in.
+
+        What the broker lists of them was untrue by then: a suspension has ended since, say, and a
+        head that lists it would let them in with what came before it.
+        """
+        untrue = self._registry.touched(self._last.sequence, at).intersection(later)
+        listed = {s for s in untrue if s in self._old[shard_of(s)]}
+        for subject in listed:
+            del self._old[shard_of(subject)][subject]
+        return {shard_of(subject) for subject in listed}
+
+    def _index(self, name: str, at: int) -> Index:
+        final = self._registry.index(name)
+        entries = tuple(sorted(self._old[name].items()))
+        return final if final.entries == entries else Index(name, at, entries)
+
+    def _published(self) -> Entries:
+        """The changed shards as the broker's indexes list them, which `last` sums up."""
+        topics = {self._voice.topics.index(name): name for name in self._shards}
+        # A shard that was empty may never have had an index: it is not waited for.
+        came = self._came([t for t, name in topics.items() if self._last.sum_of(name).count])
+        found: Entries = {}
+        for topic, name in topics.items():
+            index = self._voice.opened(topic, came.get(topic), Index)
+            entries = dict(index.entries) if index is not None else {}
+            if sum_of(entries) != self._last.sum_of(name):
+                raise NotOurs
+            found[name] = entries
+        return found
+
+    def _came(self, topics: list[str]) -> dict[str, bytes]:
+        came: dict[str, bytes] = {}
+        for window in self._reading.read(exact(topics)):
+            came.update(window)
+        return came
+
+
+def _with(head: Head, shards: Entries) -> Head:
+    """A head with some shards summed up anew."""
+    sums = list(head.sums)
+    for name, entries in shards.items():
+        sums[int(name, 16)] = sum_of(entries)
+    return Head(head.sequence, head.issued_at_s, tuple(sums))

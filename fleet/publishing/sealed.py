@@ -1,0 +1,56 @@
+"""What the operator says, sealed to its topic, and what of it is found again at the broker."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ostiary.edge.errors import SealError
+from ostiary.edge.roster.record import Body, Head, Index, Record, decode, encode, shard_of
+from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.wire import RosterTopics
+from ostiary.fleet.broker.session import Retained
+from ostiary.fleet.site.fleet import Fleet
+
+B = TypeVar("B", bound=Body)
+
+
+class Voice:
+    """Of this operator: what another one signed counts as damaged, and is said anew."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.topics = RosterTopics(fleet.settings.site)
+        self._sealer = fleet.sealer()
+        self._opener = Opener(fleet.site(), [self._sealer.public])
+
+    def record(self, record: Record) -> Retained:
+        return self._sealed(self.topic_of(record.subject), record)
+
+    def index(self, index: Index) -> Retained:
+        return self._sealed(self.topics.index(index.shard), index)
+
+    def head(self, head: Head) -> Retained:
+        return self._sealed(self.topics.head, head)
+
+    def topic_of(self, subject: str) -> str:
+        return self.topics.subject(shard_of(subject), subject)
+
+    def opened(self, topic: str, payload: bytes | None, kind: type[B]) -> B | None:
+        """What a payload says; None where it is not genuine, or there is none."""
+        if payload is None:
+            return None
+        try:
+            return decode(self._opener.open(topic, payload), kind)
+        except SealError:
+            return None
+
+    def foreign(self, topic: str, payload: bytes | None) -> bool:
+        """Whether somebody else's fleet sealed it, and it is no garbage and none of our own words
+        that were moved."""
+        try:
+            self._opener.open(topic, payload or b"")
+        except SealError as error:
+            return error.reason in ("other-site", "unknown-operator")
+        return False
+
+    def _sealed(self, topic: str, body: Body) -> Retained:
+        return Retained(topic, self._sealer.seal(topic, encode(body)))

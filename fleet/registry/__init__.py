@@ -1,0 +1,1 @@
+"""The operator's registry: who is enrolled where and when."""

@@ -1,0 +1,114 @@
+"""One edit of the registry: numbers what changes, and keeps each shard's sum with it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from ostiary.edge.roster.record import shard_of, sum_of
+from ostiary.fleet.registry.person import Blobs, Person, row_of
+
+UPSERT = """
+    INSERT INTO person (subject, name, groups, valid_from, valid_until, schedule, suspended,
+        revision, gone, enrolled_at, shard)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (subject) DO UPDATE SET name = excluded.name, groups = excluded.groups,
+        valid_from = excluded.valid_from, valid_until = excluded.valid_until,
+        schedule = excluded.schedule, suspended = excluded.suspended,
+        revision = excluded.revision, gone = excluded.gone, enrolled_at = excluded.enrolled_at
+"""
+
+
+class Edit:
+    """Inside of a transaction that somebody else begins and ends; `finish` comes last."""
+
+    def __init__(self, database: sqlite3.Connection, now_s: float, who: str) -> None:
+        self.now_s = now_s
+        self._database, self._who = database, who
+        counters = dict(database.execute("SELECT name, value FROM counter").fetchall())
+        self.sequence, self.attempted = int(counters["sequence"]), int(counters["attempted"])
+        self._touched: set[str] = set()
+
+    def next(self, subject: str) -> int:
+        """The next sequence number, which a subject's change takes."""
+        self.sequence += 1
+        self._touched.add(shard_of(subject))
+        return self.sequence
+
+    def write(self, person: Person, what: str) -> int:
+        """Write a person at a new revision, which is returned."""
+        revision = self.next(person.subject)
+        row = row_of(msgspec.structs.replace(person, revision=revision))
+        self._database.execute(UPSERT, (*row, shard_of(person.subject)))
+        self.note(what, person.subject)
+        return revision
+
+    def templates(self, subject: str, blobs: Blobs) -> None:
+        """Make these the only templates of a subject."""
+        self._database.execute("DELETE FROM template WHERE subject = ?", (subject,))
+        rows = [(subject, encoder, blob) for encoder, blob in blobs.items()]
+        self._database.executemany("INSERT INTO template VALUES (?, ?, ?)", rows)
+
+    def erase(self, subject: str) -> int:
+        """Delete every row that names a subject; the sequence of its erasure."""
+        self._database.execute("DELETE FROM person WHERE subject = ?", (subject,))
+        self._database.execute("DELETE FROM audit WHERE subject = ?", (subject,))
+        sequence = self.next(subject)
+        self._database.execute("INSERT INTO erasure VALUES (?, ?)", (sequence, shard_of(subject)))
+        self.note("erased", None)
+        return sequence
+
+    def renumber(self, above: int) -> None:
+        """Give every subject a revision above a number, in the order they have; and every erasure
+        that waits, which a device with a newer roster than ours seems to hold already.
+
+        All up to the number is known to be at the broker.
+        """
+        self.attempted = max(self.attempted, above)
+        self.sequence = max(self.sequence, above)
+        for old, shard in self._erasures():
+            self.sequence += 1
+            self._database.execute("DELETE FROM erasure WHERE sequence = ?", (old,))
+            self._database.execute("INSERT INTO erasure VALUES (?, ?)", (self.sequence, shard))
+        rows = self._database.execute("SELECT subject FROM person ORDER BY revision").fetchall()
+        numbered = [(self.next(subject), subject) for (subject,) in rows]
+        self._database.executemany("UPDATE person SET revision = ? WHERE subject = ?", numbered)
+        if not numbered:
+            self.sequence += 1
+        # Also those that are empty by now: every index is published anew.
+        self._touched |= {row[0] for row in self._database.execute("SELECT name FROM shard")}
+        self.note("renumbered", None)
+
+    def restore(self, person: Person, blobs: Blobs) -> None:
+        """Write a person as they were, at the revision they had."""
+        self._touched.add(shard_of(person.subject))
+        self._database.execute(UPSERT, (*row_of(person), shard_of(person.subject)))
+        if blobs:
+            self.templates(person.subject, blobs)
+
+    def note(self, what: str, subject: str | None) -> None:
+        """A line in the trail."""
+        self._database.execute(
+            "INSERT INTO audit (at, who, what, subject, sequence) VALUES (?, ?, ?, ?, ?)",
+            (self.now_s, self._who, what, subject, self.sequence),
+        )
+
+    def finish(self) -> None:
+        """Sum up the shards that were touched, and keep the sequence."""
+        for shard in sorted(self._touched):
+            entries = dict(
+                self._database.execute(
+                    "SELECT subject, revision FROM person WHERE shard = ?", (shard,)
+                ).fetchall()
+            )
+            summed = sum_of(entries)
+            self._database.execute(
+                "UPDATE shard SET sequence = ?, count = ?, digest = ? WHERE name = ?",
+                (self.sequence, summed.count, summed.digest, shard),
+            )
+        counters = [(self.sequence, "sequence"), (self.attempted, "attempted")]
+        self._database.executemany("UPDATE counter SET value = ? WHERE name = ?", counters)
+
+    def _erasures(self) -> list[tuple[int, str]]:
+        return self._database.execute("SELECT * FROM erasure ORDER BY sequence").fetchall()

@@ -1,0 +1,1 @@
+"""The operator's folder of one site: keys, certificates, profiles, provisioning."""

@@ -1,0 +1,94 @@
+"""The gallery follows the store, also through a read that fails."""
+
+from dataclasses import dataclass, field
+
+from ostiary.edge.access.local import PATIENCE_S, Follower
+from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.errors import StoreError
+from tests.support.fakes import unit
+
+
+class FakeStore:
+    """Subjects, and whether the disk fails."""
+
+    def __init__(self) -> None:
+        self.subjects = ["alice", "bob"]
+        self.fails = False
+        self.changes = 0
+
+    def version(self) -> int:
+        return self.changes
+
+    def templates(self, _encoder: str, _dim: int):
+        if self.fails:
+            raise StoreError("disk I/O error")
+        return [(s, unit([[1.0, 0.0]])) for s in self.subjects], []
+
+    def unusable(self, _encoder: str) -> list[str]:
+        return []
+
+
+class FakeObserver:
+    """Knows whom it was told to search."""
+
+    def __init__(self) -> None:
+        self.gallery: list[str] = []
+        self.tau = Threshold(0.5, 2, 0.01, 0.01, True)
+
+    def load(self, templates: list) -> None:
+        self.gallery = [subject for subject, _ in templates]
+
+
+@dataclass
+class FakeReporter:
+    events: list[str] = field(default_factory=list)
+
+    def event(self, name: str, _detail: str = "") -> None:
+        self.events.append(name)
+
+    def threshold(self, _tau: object) -> None:
+        """Not looked at."""
+
+
+class FakeBundle:
+    encoder_id, dim = "e", 2
+
+
+def made() -> tuple[FakeStore, FakeObserver, FakeReporter, Follower]:
+    parts = FakeStore(), FakeObserver(), FakeReporter()
+    return (*parts, Follower(*parts, FakeBundle()))
+
+
+def test_a_revocation_is_not_missed_when_a_read_fails() -> None:
+    store, observer, reporter, follower = made()
+    follower.follow(0.0)
+    assert observer.gallery == ["alice", "bob"]
+    store.subjects, store.changes, store.fails = ["alice"], 1, True
+    follower.follow(1.0)
+    assert reporter.events == ["store-failed"]
+    store.fails = False
+    follower.follow(2.0)
+    assert observer.gallery == ["alice"]
+
+
+def test_a_store_that_stays_unreadable_lets_nobody_in() -> None:
+    store, observer, reporter, follower = made()
+    follower.follow(0.0)
+    store.changes, store.fails = 1, True
+    follower.follow(1.0)
+    follower.follow(PATIENCE_S)
+    assert observer.gallery == ["alice", "bob"]
+    follower.follow(PATIENCE_S + 2.0)
+    assert observer.gallery == []
+    assert reporter.events == ["store-failed", "gallery-emptied"]
+    store.fails = False
+    follower.follow(PATIENCE_S + 3.0)
+    assert observer.gallery == ["alice", "bob"]
+
+
+def test_an_unchanged_store_is_not_read_again() -> None:
+    store, observer, _, follower = made()
+    follower.follow(0.0)
+    store.subjects = []
+    follower.follow(1.0)
+    assert observer.gallery == ["alice", "bob"]

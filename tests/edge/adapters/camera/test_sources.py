@@ -1,0 +1,195 @@
+"""Real sources: folders, a video file, GStreamer pipelines in place of a sensor."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ostiary.edge.adapters.camera.sources import open_source
+from ostiary.edge.config import Camera
+from ostiary.edge.errors import CameraError
+from tests.support.fakes import image
+from tests.support.places import write_png
+
+needs_gstreamer = pytest.mark.skipif(
+    shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
+)
+
+
+def camera(url: str, **settings) -> Camera:
+    return Camera(url=url, **settings)
+
+
+def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:
+    for name, grey in (("b.png", 20), ("a.png", 10), ("notes.txt", 0)):
+        if name.endswith("png"):
+            write_png(tmp_path / name, image(grey))
+        else:
+            (tmp_path / name).write_text("not a photo")
+    source = open_source(camera(f"folder:{tmp_path}", hold_frames=2))
+    seen = [source.read() for _ in range(5)]
+    assert [None if s is None else int(s[0, 0, 0]) for s in seen] == [10, 10, 20, 20, None]
+    assert not source.live
+
+
+def test_a_folder_can_loop(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", image(10))
+    write_png(tmp_path / "b.png", image(20))
+    source = open_source(camera(str(tmp_path), loop=True, hold_frames=1))
+    assert [int(source.read()[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="holds no photos"):
+        open_source(camera(f"folder:{tmp_path}"))
+
+
+@pytest.mark.parametrize("url", ["nowhere.mp4", "folder:/does/not/exist", "ftp://x/y"])
+def test_what_is_no_source_is_refused_with_the_forms(url: str) -> None:
+    with pytest.raises(CameraError, match="no camera at") as caught:
+        open_source(camera(url))
+    assert "v4l2:" in str(caught.value)
+
+
+def test_a_missing_device_is_refused() -> None:
+    with pytest.raises(CameraError, match="can not open /dev/video97"):
+        open_source(camera("v4l2:/dev/video97"))
+
+
+def test_a_video_file_is_read_to_its_end_and_looped(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
+    for grey in (10, 120, 240):
+        writer.write(image(grey))
+    writer.release()
+    source = open_source(camera(str(path)))
+    greys = []
+    while (frame := source.read()) is not None:
+        greys.append(int(frame.mean()))
+    assert greys == pytest.approx([10, 120, 240], abs=3)
+    source.close()
+    looped = open_source(camera(str(path), loop=True))
+    assert [int(looped.read().mean()) > 200 for _ in range(6)] == [False, False, True] * 2
+    looped.close()
+
+
+@needs_gstreamer
+def test_a_pipeline_gives_bgr_of_the_asked_size() -> None:
+    source = open_source(camera("gst:videotestsrc pattern=blue is-live=true", width=64, height=48))
+    frame = source.read()
+    source.close()
+    assert frame.shape == (48, 64, 3)
+    assert np.abs(frame.reshape(-1, 3).mean(0) - [255, 0, 0]).max() < 6
+
+
+@needs_gstreamer
+def test_a_pipeline_that_ends_or_is_wrong_says_why() -> None:
+    ended = open_source(camera("gst:videotestsrc num-buffers=2", width=64, height=48))
+    assert ended.read() is not None
+    assert ended.read() is not None
+    with pytest.raises(CameraError, match="pipeline ended"):
+        ended.read()
+    ended.close()
+    wrong = open_source(camera("gst:nosuchsource", width=64, height=48))
+    with pytest.raises(CameraError, match="nosuchsource"):
+        wrong.read()
+    wrong.close()
+
+
+@needs_gstreamer
+def test_what_a_pipeline_prints_shifts_no_frame() -> None:
+    noisy = "videotestsrc pattern=blue ! tee name=t t. ! queue ! fakesink dump=true t. ! queue"
+    source = open_source(camera(f"gst:{noisy}", width=64, height=48))
+    for _ in range(40):
+        frame = source.read()
+    source.close()
+    assert np.abs(frame.reshape(-1, 3) - np.array([255, 0, 0])).max() < 6
+
+
+@needs_gstreamer
+def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
+    source = open_source(
+        camera("gst:videotestsrc num-buffers=1 ! identity sleep-time=60000000", width=64, height=48)
+    )
+    began = time.monotonic()
+    source.interrupt()
+    with pytest.raises(CameraError):
+        source.read()
+    source.close()
+    assert time.monotonic() - began < 30
+
+
+@needs_gstreamer
+def test_a_pipeline_whose_size_changes_goes_on_in_the_asked_size_and_tells() -> None:
+    small = "videotestsrc pattern=blue num-buffers=5 ! video/x-raw,width=64,height=48"
+    large = "videotestsrc pattern=red ! video/x-raw,width=640,height=360"
+    both = f"{small} ! concat name=both {large} ! both. both."
+    source = open_source(camera(f"gst:{both}", width=128, height=96))
+    frames, sizes = [], []
+    for _ in range(10):
+        frames.append(source.read())
+        sizes.append(source.size_px)
+    source.close()
+    assert sizes[0] == (64, 48)
+    assert sizes[-1] == (640, 360)
+    assert {frame.shape for frame in frames} == {(96, 128, 3)}
+    middles = [frame[30:66, 40:88].reshape(-1, 3).mean(0) for frame in frames]
+    assert np.abs(middles[4] - [255, 0, 0]).max() < 6
+    assert np.abs(middles[5] - [0, 0, 255]).max() < 6
+
+
+def test_a_video_whose_size_changes_goes_on_in_its_first_size(tmp_path: Path) -> None:
+    pictures = [image(20, 64, 64)] * 3 + [image(200, 96, 128)] * 3
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(b"".join(cv2.imencode(".jpg", p)[1].tobytes() for p in pictures))
+    source = open_source(camera(str(path)))
+    frames = [source.read() for _ in range(6)]
+    source.close()
+    assert [(frame.shape[:2], int(frame.mean()) > 100) for frame in frames] == [
+        ((64, 64), False)
+    ] * 3 + [((64, 64), True)] * 3
+
+
+def test_what_opencv_raises_is_the_cameras_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+        def read(self):
+            raise cv2.error("corrupt")
+
+    (tmp_path / "a.avi").write_bytes(b"")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Broken())
+    with pytest.raises(CameraError, match="gives no pictures: corrupt"):
+        open_source(camera(str(tmp_path / "a.avi"))).read()
+
+
+CHATTERBOX = """#!/bin/bash
+fd="${!#}"
+while true; do yes "a warning" | head -c 50000 >&2; head -c 9216 /dev/zero >&"${fd#fd=}"; done
+"""
+
+
+def test_a_pipeline_that_warns_at_every_frame_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "gst-launch-1.0"
+    program.write_text(CHATTERBOX)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    source = open_source(camera("gst:any", width=64, height=48))
+    for _ in range(40):
+        source.read()
+        assert os.fstat(source._said.fileno()).st_size < 400_000
+    source.close()
+
+
+def test_a_width_with_padded_rows_is_refused() -> None:
+    with pytest.raises(CameraError, match="divides by 4"):
+        open_source(camera("gst:videotestsrc", width=62, height=48))

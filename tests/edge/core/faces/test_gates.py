@@ -1,0 +1,115 @@
+"""Quality, PAD and raw detections."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostiary.edge.core.faces import detection, quality
+from ostiary.edge.core.faces.pad import PadRules, Presentation, judge
+from ostiary.edge.core.faces.quality import Limits, Quality
+from ostiary.edge.core.types import Face
+from tests.support.fakes import face_at
+
+GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"eye_distance_px": 15.0}, "too-small"),
+        ({"turn": 0.9}, "turned"),
+        ({"tilt_deg": 60.0}, "tilted"),
+        ({"sharpness": 1.0}, "blurred"),
+        ({"brightness": 10.0}, "too-dark"),
+        ({"brightness": 250.0}, "too-bright"),
+        ({"contrast": 2.0}, "flat"),
+    ],
+)
+def test_each_limit_has_a_name(change: dict[str, float], name: str) -> None:
+    assert quality.failures(GOOD, Limits()) == ()
+    assert quality.failures(replace(GOOD, **change), Limits()) == (name,)
+
+
+def test_turn_is_zero_frontal_and_grows_as_the_nose_leaves_the_middle() -> None:
+    points = face_at(0, 0).points_px
+    assert quality.turn_of(points) == pytest.approx(0.0, abs=1e-6)
+    aside = points.copy()
+    aside[2, 0] = points[1, 0]
+    assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
+    aside[2, 0] = points[0, 0]
+    assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_blur_dark_and_tilt_are_measured(portrait, pipeline) -> None:
+    face = pipeline.find(portrait)[0]
+    aligned = pipeline.align(portrait, face)
+    sharp = quality.measure(face, aligned)
+    soft = quality.measure(face, np.asarray(cv2.GaussianBlur(aligned, (0, 0), 4)))
+    dark = quality.measure(face, (aligned * 0.2).astype(np.uint8))
+    assert quality.failures(sharp, Limits()) == ()
+    assert soft.sharpness < sharp.sharpness / 5
+    assert dark.brightness < sharp.brightness / 3
+    for side in (0.6, -0.6):
+        leaning = face.points_px @ np.array([[0.8, side], [-side, 0.8]], np.float32)
+        assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
+
+
+RULES = PadRules(frames=3, min_live=0.5)
+
+
+@pytest.mark.parametrize(
+    ("live", "verdict"),
+    [
+        ([], Presentation.UNDECIDED),
+        ([1.0, 1.0], Presentation.UNDECIDED),
+        ([1.0, 0.4, 1.0], Presentation.BONA_FIDE),
+        ([1.0, 1.0, 0.4], Presentation.UNDECIDED),
+        ([0.0, 0.0, 1.0], Presentation.ATTACK),
+        ([1.0, 1.0, 1.0, 0.1, 0.1, 0.1], Presentation.ATTACK),
+        ([0.5, 0.5, 0.5], Presentation.BONA_FIDE),
+    ],
+)
+def test_pad_is_judged_over_the_newest_frames(live: list[float], verdict: Presentation) -> None:
+    assert judge(live, RULES) is verdict
+
+
+def test_a_broken_liveness_figure_is_no_bona_fide() -> None:
+    assert judge([float("nan")] * 3, RULES) is Presentation.ATTACK
+
+
+def test_a_live_face_lends_nothing_to_the_photo_held_up_next() -> None:
+    verdicts = [judge([0.9] * 5 + [0.05] * n, PadRules(5, 0.5)) for n in range(1, 6)]
+    assert Presentation.BONA_FIDE not in verdicts
+
+
+def test_a_measure_that_is_no_number_breaks_its_limit() -> None:
+    nan = float("nan")
+    broken = quality.failures(Quality(nan, nan, nan, nan, nan, nan), Limits())
+    assert len(broken) == 7
+
+
+def test_boxes_are_suppressed_scaled_and_sorted() -> None:
+    corners = np.array(
+        [[[0.1, 0.1, 0.3, 0.4], [0.11, 0.1, 0.31, 0.4], [0.6, 0.5, 0.8, 0.9], [0, 0, 1, 1]]]
+    ).astype(np.float32)
+    face = np.array([0.8, 0.95, 0.9, 0.2])
+    scores = np.stack([1 - face, face], axis=1)[None].astype(np.float32)
+    found = detection.boxes(scores, corners, (200, 100), 0.65, 0.4)
+    assert [round(score, 2) for _, score in found] == [0.95, 0.9]
+    assert found[0][0].tolist() == pytest.approx([11, 20, 31, 80])
+    assert detection.boxes(scores, corners, (200, 100), 0.99, 0.4) == []
+
+
+@given(st.integers(0, 1000))
+def test_five_points_are_the_means_of_their_groups(seed: int) -> None:
+    points = np.random.default_rng(seed).random((68, 2)).astype(np.float32)
+    box = np.array([10.7, 20.2, 110.9, 220.1], np.float32)
+    got = detection.five_points(points.reshape(1, 136), box)
+    placed = points * [100, 200] + [10, 20]
+    groups = [[37, 38, 40, 41], [43, 44, 46, 47], [30], [48, 60], [54, 64]]
+    expected = [np.mean([placed[i] for i in group], axis=0) for group in groups]
+    assert np.allclose(got, expected, atol=1e-3)

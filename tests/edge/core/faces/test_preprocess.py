@@ -1,0 +1,47 @@
+"""Tensors against the arithmetic they stand for."""
+
+import numpy as np
+import pytest
+
+from ostiary.edge.core.faces.preprocess import InputSpec, softmax, to_embedding, to_tensor
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr", "gray"])
+def test_tensor_is_value_minus_mean_over_scale(channels: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    spec = InputSpec((24, 32), channels, 127.5, 128.0)
+    got = to_tensor(image, spec)
+    assert got.shape == spec.shape
+    assert got.dtype == np.float32
+    if channels == "gray":
+        planes = np.rint(image @ [0.114, 0.587, 0.299])[None]
+        assert np.abs(got[0] * 128 + 127.5 - planes).max() <= 1
+        return
+    order = image[..., ::-1] if channels == "rgb" else image
+    assert np.allclose(got[0], (order.transpose(2, 0, 1) - 127.5) / 128, atol=1e-6)
+
+
+def test_tensor_takes_any_size_and_returns_its_own_memory() -> None:
+    spec = InputSpec((28, 28), "gray", 0.0, 255.0)
+    first = to_tensor(np.full((100, 50, 3), 255, np.uint8), spec)
+    second = to_tensor(np.zeros((10, 90, 3), np.uint8), spec)
+    assert first.shape == (1, 1, 28, 28)
+    assert (first == 1).all()
+    assert (second == 0).all()
+
+
+def test_embedding_is_of_unit_length() -> None:
+    got = to_embedding(np.array([[3.0, 4.0]], np.float32))
+    assert got.dtype == np.float32
+    assert got.tolist() == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize("raw", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_an_output_without_direction_is_refused(raw: list[float]) -> None:
+    with pytest.raises(ValueError, match="no direction"):
+        to_embedding(np.array(raw, np.float32))
+
+
+def test_softmax_sums_to_one_also_for_large_logits() -> None:
+    got = softmax(np.array([1000.0, 1000.0, 0.0], np.float32))
+    assert got.tolist() == pytest.approx([0.5, 0.5, 0.0])

@@ -1,0 +1,253 @@
+"""Two bundles side by side: the door changes over when nobody loses by it, and never half-way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.errors import BundleError
+from ostiary.edge.models import choose
+from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.choose import Chosen, choose_models
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
+from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
+from tests.support import tiny_bundle
+
+OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
+AWAITED = Succession(OLD, NEW)
+
+
+@given(st.lists(st.sets(st.sampled_from([OLD, NEW, THIRD])), max_size=6))
+def test_it_is_due_when_nobody_who_passes_would_be_shut_out(people: list[set[str]]) -> None:
+    passing = {n for n, own in enumerate(people) if OLD in own}
+    will_pass = {n for n, own in enumerate(people) if NEW in own}
+    wanted = bool(will_pass) and passing <= will_pass
+    assert AWAITED.complete(people) == wanted
+    coverage = {encoder: sum(encoder in own for own in people) for encoder in (OLD, NEW, THIRD)}
+    assert AWAITED.due(coverage, AWAITED.needed(people)) == wanted
+
+
+def test_it_is_never_due_without_a_bundle_to_come_or_anybody_enrolled() -> None:
+    assert not Succession().due({NEW: 3, "": 3}, 3)
+    assert not Succession(OLD).complete([{OLD, NEW}])
+    assert not AWAITED.due({}, 0)
+    assert not AWAITED.due({OLD: 2}, 2)
+
+
+class Two:
+    """A profile with two tiny bundles, and whose templates the door holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now, self.after = (with_curve(folder / name, n) for n, name in enumerate(("a", "b")))
+        keys = folder / "keys"
+        keys.mkdir()
+        (keys / "factory.pub").write_text(next(iter(tiny_bundle.KEYS.trusted)))
+        choice = BundleChoice(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
+        self.config = Config(
+            device=Device(site="hq", id="door"),
+            bundle=choice,
+            camera=Camera(url="v4l2:"),
+            state=State(path=folder / "state"),
+        )
+        self.config.state.path.mkdir()
+        self.old, self.new = (bundles.read(p).encoder_id for p in (self.now, self.after))
+        self.people: list[set[str]] = [{self.old, self.new}, {self.old, self.new}]
+
+    def start(self, following: Path | None = None) -> Chosen:
+        """What the door runs from a start on."""
+        choice = msgspec.structs.replace(self.config.bundle, next=following or self.after)
+        return self._chosen(msgspec.structs.replace(self.config, bundle=choice))
+
+    def start_without_next(self) -> Chosen:
+        choice = msgspec.structs.replace(self.config.bundle, next=None)
+        return self._chosen(msgspec.structs.replace(self.config, bundle=choice))
+
+    def _chosen(self, config: Config) -> Chosen:
+        chosen = choose_models(config, lambda: self.people)
+        chosen.pipeline.close()
+        return chosen
+
+    def stays(self, chosen: Chosen) -> None:
+        assert chosen.pipeline.bundle.encoder_id == self.old
+
+    def has_changed(self, chosen: Chosen) -> None:
+        assert chosen.pipeline.bundle.encoder_id == self.new
+        assert chosen.succession == Succession()
+
+
+def with_curve(folder: Path, seed: int) -> Path:
+    """A tiny bundle from which a threshold can be derived."""
+    tiny_bundle.make(folder, seed)
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    counts = Counts(40_000, 10, [40_000, 4000, 40], [0, 1, 5])
+    curve = DetFile(manifest.encoder_id, "made up", 1, 1, [0.0, 0.2, 0.4], counts)
+    (folder / DET_CURVE).write_bytes(msgspec.json.encode(curve))
+    rewrite(folder, [*manifest.files, DET_CURVE])
+    return folder
+
+
+def rewrite(folder: Path, names: Iterable[str]) -> None:
+    """Sign the files of a bundle as they are now."""
+    tiny_bundle.write_manifest(folder, {name: (folder / name).read_bytes() for name in names})
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Two:
+    return Two(tmp_path)
+
+
+def test_the_next_bundle_is_used_once_everybody_has_its_templates(site: Two) -> None:
+    site.people.append({site.old})
+    chosen = site.start()
+    site.stays(chosen)
+    assert chosen.refused == ()
+    assert chosen.succession == Succession(site.old, site.new)
+    site.people[-1].add(site.new)
+    assert chosen.succession.complete(site.people)
+    site.has_changed(site.start())
+
+
+def test_a_door_that_knows_nobody_yet_stays(site: Two) -> None:
+    site.people = []
+    site.stays(site.start())
+
+
+def test_it_goes_back_when_next_is_taken_away(site: Two) -> None:
+    site.has_changed(site.start())
+    site.stays(site.start_without_next())
+    shutil.rmtree(site.after)
+    chosen = site.start()
+    site.stays(chosen)
+    assert (chosen.succession, chosen.refused) == (Succession(), ())
+
+
+def test_old_templates_that_are_retired_do_not_bring_the_old_bundle_back(site: Two) -> None:
+    site.people = [{site.new}, {site.new}]
+    site.has_changed(site.start())
+
+
+def test_the_same_encoder_twice_is_nothing_to_wait_for(site: Two) -> None:
+    chosen = site.start(shutil.copytree(site.now, site.now.with_name("copy")))
+    assert chosen.pipeline.bundle.path == site.now
+    assert (chosen.succession, chosen.refused) == (Succession(), ())
+
+
+def unsigned(folder: Path) -> None:
+    (folder / "SIGNATURE").unlink()
+
+
+def changed(folder: Path) -> None:
+    (folder / "pad.onnx").write_bytes(b"another")
+
+
+def wrong_golden(folder: Path) -> None:
+    with np.load(folder / GOLDEN) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    found["encoder.outputs"] = -found["encoder.outputs"]
+    (folder / GOLDEN).write_bytes(tiny_bundle.golden(found))
+    rewrite(folder, msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest).files)
+
+
+def without_curve(folder: Path) -> None:
+    files = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest).files
+    rewrite(folder, [name for name in files if name != DET_CURVE])
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+BROKEN = {
+    unsigned: "not signed",
+    changed: "not the file",
+    wrong_golden: "golden vectors",
+    without_curve: "no threshold",
+    empty: "no readable manifest",
+}
+
+
+@pytest.mark.parametrize("harm", BROKEN)
+def test_a_broken_next_is_refused_by_name_and_not_awaited(
+    site: Two, harm: Callable[[Path], None]
+) -> None:
+    harm(site.after)
+    chosen = site.start()
+    site.stays(chosen)
+    (refused,) = chosen.refused
+    assert BROKEN[harm] in refused
+    assert str(site.after) in refused
+    # Or the daemon would begin anew for it, and again, and again.
+    assert not chosen.succession.complete(site.people)
+
+
+def test_a_next_that_is_not_due_is_not_run(site: Two) -> None:
+    site.people.append({site.old})
+    wrong_golden(site.after)
+    chosen = site.start()
+    site.stays(chosen)
+    assert chosen.refused == ()
+
+
+@pytest.mark.parametrize("harm", [unsigned, changed, wrong_golden, without_curve])
+def test_where_the_old_bundle_is_broken_the_next_stands_in(
+    site: Two, harm: Callable[[Path], None]
+) -> None:
+    site.people.append({site.old})
+    harm(site.now)
+    chosen = site.start()
+    site.has_changed(chosen)
+    assert str(site.now) in chosen.refused[0] or "golden" in chosen.refused[0]
+
+
+def test_where_both_are_broken_it_says_what_is_wrong_with_the_first(site: Two) -> None:
+    unsigned(site.now)
+    wrong_golden(site.after)
+    with pytest.raises(BundleError, match="not signed"):
+        site.start()
+
+
+def test_a_next_that_ended_the_process_twice_is_left_alone_until_installed_again(
+    site: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit  # and nothing after it is done, as after a kill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(choose, "open_pipeline", killed)
+        for _ in range(choose.MOST_TRIES):
+            with pytest.raises(SystemExit):
+                site.start()
+    chosen = site.start()
+    site.stays(chosen)
+    assert "did not come to their end" in chosen.refused[0]
+    (site.after / MANIFEST).rename(site.after / "old")
+    shutil.copy(site.after / "old", site.after / MANIFEST)
+    site.has_changed(site.start())
+    assert not (site.config.state.path / choose.TRYING).exists()
+
+
+def test_one_start_that_was_cut_short_is_no_reason(site: Two) -> None:
+    mark = site.config.state.path / choose.TRYING
+    mark.write_text("damaged")
+    site.has_changed(site.start())
+    assert not mark.exists()
+
+
+def test_next_starts_at_the_profiles_folder(tmp_path: Path) -> None:
+    path = tmp_path / "door.toml"
+    path.write_text(
+        '[device]\nsite = "hq"\nid = "door"\n[bundle]\npath = "a"\nnext = "b"\n'
+        '[camera]\nurl = "v4l2:"\n[state]\npath = "state"\n'
+    )
+    assert load_config(path).bundle.next == tmp_path / "b"

@@ -1,0 +1,227 @@
+"""The look-alike guard, and what becomes of somebody who is enrolled, revoked or known already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from ostiary.edge.core.scores.calibration import DetCurve, threshold
+from ostiary.edge.core.types import Floats
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.fleet.enrollment.admit import Enrolling, Ready, Rules
+from ostiary.fleet.enrollment.csv_table import Request
+from ostiary.fleet.enrollment.lookalike import Guard
+from ostiary.fleet.enrollment.patch import NOTHING, Wish
+from ostiary.fleet.errors import ChangedMeanwhile
+from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.site.fleet import Fleet
+from tests.support.fakes import curve, unit
+
+DIM = 16
+ENCODER = "e" * 64
+PLAIN = Rules()
+
+
+class FakeBundle:
+    """What enrolling needs of a bundle once the templates are made."""
+
+    encoder_id, dim = ENCODER, DIM
+
+    def curve(self, comparison: str) -> DetCurve:
+        assert comparison == "float_float"
+        return curve()
+
+
+def axis(number: int) -> Floats:
+    """Templates of different numbers are as unlike as can be."""
+    return unit(np.eye(DIM)[number])
+
+
+def near(number: int, score: float, other: int = 15) -> Floats:
+    """A template with this score against `axis(number)`."""
+    return unit(score * np.eye(DIM)[number] + (1 - score**2) ** 0.5 * np.eye(DIM)[other])
+
+
+def ready(subject: str, template: Floats, wish: Wish = NOTHING, line: int = 0) -> Ready:
+    return Ready(Request(subject, (), wish, line), template)
+
+
+def enrolling(fleet: Fleet, rules: Rules = PLAIN) -> Enrolling:
+    return Enrolling(fleet, cast(Bundle, FakeBundle()), rules, lambda: 100.0)
+
+
+def tau(k: int, fpir: float = 0.01) -> float:
+    return threshold(curve(), fpir, k).tau
+
+
+@pytest.mark.parametrize("k", [1, 10, 500])
+def test_too_close_is_what_tau_says_at_the_fleets_k(k: int) -> None:
+    coming = [f"p-{n}" for n in range(k)]
+    guard = Guard(curve(), 0.01, DIM, [("alice", axis(0)[None])], coming)
+    assert guard.nearest("p-0", near(0, tau(k) - 0.001)) is None
+    found = guard.nearest("p-0", near(0, tau(k) + 0.001))
+    assert found is not None
+    assert (found.subject, found.tau, found.k, found.same) == ("alice", tau(k), k, False)
+    assert "look-alike of alice" in found.text()
+
+
+def test_closer_than_any_two_strangers_is_the_same_person() -> None:
+    guard = Guard(curve(), 0.01, DIM, [("alice", axis(0)[None])], [])
+    strictest = float(curve().scores[curve().impostor_at_or_above == 0][0])
+    assert strictest > tau(1000)
+    below, above = (guard.nearest("bob", near(0, strictest + d)) for d in (-0.001, 0.001))
+    assert below is not None
+    assert above is not None
+    assert (below.same, above.same) == (False, True)
+    assert "same person who is enrolled as alice" in above.text()
+
+
+def test_nobody_is_their_own_look_alike_and_the_closest_other_is_named() -> None:
+    held = [
+        ("alice", axis(0)[None]),
+        ("bob", near(0, 0.9, 1)[None]),
+        ("carol", near(0, 0.8, 2)[None]),
+    ]
+    guard = Guard(curve(), 0.01, DIM, held, [])
+    found = guard.nearest("alice", axis(0))
+    assert found is not None
+    assert found.subject == "bob"
+    guard.add("dave", near(0, 0.95, 3))
+    found = guard.nearest("alice", axis(0))
+    assert found is not None
+    assert (found.subject, found.k) == ("dave", 2)
+
+
+def test_an_empty_fleet_has_no_look_alikes() -> None:
+    assert Guard(curve(), 0.01, DIM, [], ["alice"]).nearest("alice", axis(0)) is None
+
+
+def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> None:
+    enrolling(fleet).admit([ready("alice", axis(0))])
+    twin = ready("bob", near(0, tau(1) + 0.05), line=7)
+    (refusal,) = enrolling(fleet).admit([twin]).refused
+    assert (refusal.subject, refusal.reason, refusal.line) == ("bob", "look-alike", 7)
+    assert "bob: this is a look-alike of alice: score" in refusal.message
+    assert fleet.registry().person("bob") is None
+    (enrolled,) = enrolling(fleet, Rules(force=True)).admit([twin]).enrolled
+    assert enrolled.look_alike is not None
+    assert enrolled.look_alike.subject == "alice"
+    assert fleet.registry().person("bob") is not None
+
+
+def test_rows_of_one_table_are_compared_with_each_other(fleet: Fleet) -> None:
+    outcome = enrolling(fleet).admit(
+        [
+            ready("a", axis(0), line=2),
+            ready("b", axis(1), line=3),
+            ready("c", near(0, 0.99), line=4),
+        ]
+    )
+    assert [e.subject for e in outcome.enrolled] == ["a", "b"]
+    (refusal,) = outcome.refused
+    assert (refusal.subject, refusal.reason, refusal.line) == ("c", "duplicate", 4)
+    assert "enrolled as a" in refusal.message
+
+
+def test_the_guard_asks_for_no_more_of_the_first_line_than_of_the_last(fleet: Fleet) -> None:
+    """tau rises with K: by the fleet so far, a look-alike in lines 2 and 3 of many would be
+    refused that is let in at the end."""
+    strangers = [
+        ready(f"s-{n}", unit(np.random.default_rng(n).standard_normal(DIM))) for n in range(400)
+    ]
+    score = (tau(1) + tau(400)) / 2
+    pair = [ready("first", axis(0)), ready("second", near(0, score))]
+    outcome = enrolling(fleet).admit([*pair, *strangers])
+    assert {"first", "second"} <= {e.subject for e in outcome.enrolled}
+
+
+def test_templates_of_another_encoder_are_not_compared(fleet: Fleet) -> None:
+    fleet.registry().put(Person(subject="alice"), {"f" * 64: axis(0)}, 1.0)
+    assert enrolling(fleet).admit([ready("bob", axis(0))]).refused == []
+
+
+def test_who_is_enrolled_gets_the_new_template_and_keeps_what_is_not_named(fleet: Fleet) -> None:
+    registry = fleet.registry()
+    old = Person(subject="alice", name="Alice", groups=("staff",), valid_until_s=5e9)
+    registry.put(old, {ENCODER: axis(0), "f" * 64: axis(0)}, 1.0)
+    registry.suspend("alice", 2.0)
+    outcome = enrolling(fleet).admit([ready("alice", axis(1), Wish(groups=("cleaners",)))])
+    assert outcome.enrolled[0].was_enrolled
+    person = registry.person("alice")
+    assert person is not None
+    assert (person.name, person.groups, person.valid_until_s) == ("Alice", ("cleaners",), 5e9)
+    assert person.suspended
+    assert registry.record("alice").templates == {ENCODER: axis(1).tobytes()}
+
+
+def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) -> None:
+    registry = fleet.registry()
+    registry.put(Person(subject="alice", name="Alice", groups=("staff",)), {ENCODER: axis(0)}, 1.0)
+    registry.suspend("alice", 2.0)
+    registry.revoke("alice", 3.0)
+    (refusal,) = enrolling(fleet).admit([ready("alice", axis(0))]).refused
+    assert (refusal.reason, refusal.message) == ("revoked", "alice was revoked")
+    assert registry.sequence == 3
+    (enrolled,) = enrolling(fleet, Rules(again=True)).admit([ready("alice", axis(0))]).enrolled
+    assert (enrolled.revision, enrolled.was_enrolled) == (4, False)
+    person = registry.person("alice")
+    assert person is not None
+    assert (person.name, person.groups, person.suspended, person.gone) == (
+        "Alice",
+        (),
+        False,
+        False,
+    )
+
+
+def test_until_before_a_from_of_earlier_is_refused_as_a_row(fleet: Fleet) -> None:
+    fleet.registry().put(Person(subject="alice", valid_from_s=5e9), {ENCODER: axis(0)}, 1.0)
+    wish = Wish(valid_until=(4e9,))
+    (refusal,) = enrolling(fleet).admit([ready("alice", axis(0), wish, 9)]).refused
+    assert (refusal.reason, refusal.line) == ("bad-row", 9)
+
+
+class Racing(Registry):
+    """A registry that another operator writes to just before each of the first writes here."""
+
+    def __init__(self, path: Path, rivals: list[tuple[str, Floats]]) -> None:
+        super().__init__(path)
+        self.rivals = rivals
+        self._other = Registry(path, who="rival")
+
+    def put_many(self, items, now_s, seen=None):  # type: ignore[no-untyped-def]
+        if self.rivals:
+            subject, template = self.rivals.pop(0)
+            self._other.put(Person(subject=subject), {ENCODER: template}, now_s)
+        return super().put_many(items, now_s, seen)
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
+
+
+def raced(fleet: Fleet, rivals: list[tuple[str, Floats]]) -> Racing:
+    fleet.close()
+    registry = Racing(fleet.folder / "registry.db", rivals)
+    fleet._registry = registry
+    return registry
+
+
+def test_a_rival_who_was_faster_is_compared_with(fleet: Fleet) -> None:
+    registry = raced(fleet, [("rival", axis(0))])
+    (refusal,) = enrolling(fleet).admit([ready("bob", near(0, 0.99))]).refused
+    assert "enrolled as rival" in refusal.message
+    assert registry.entries().keys() == {"rival"}
+
+
+def test_rivals_who_never_stop_are_an_error_and_nothing_is_lost(fleet: Fleet) -> None:
+    rivals = [(f"r-{n}", axis(n)) for n in range(9)]
+    registry = raced(fleet, rivals)
+    with pytest.raises(ChangedMeanwhile, match="nothing was written"):
+        enrolling(fleet).admit([ready("bob", axis(12))])
+    assert "bob" not in registry.entries()
+    assert all(subject.startswith("r-") for subject in registry.entries())

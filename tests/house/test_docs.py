@@ -1,0 +1,54 @@
+"""The pages of docs/ are true: every key of a profile, every field and event on the wire."""
+
+import json
+import re
+
+import msgspec
+
+from ostiary.edge.config import Config
+from ostiary.edge.remote import commands
+from ostiary.edge.wire import (
+    DecisionMessage,
+    EventMessage,
+    Response,
+    RosterMessage,
+    StateMessage,
+    TelemetryMessage,
+)
+from tests.support.places import ROOT
+
+PROFILE = (ROOT / "docs" / "profile.md").read_text()
+MQTT = (ROOT / "docs" / "mqtt.md").read_text()
+
+
+def test_every_key_of_the_profile_is_explained() -> None:
+    for table in msgspec.structs.fields(Config):
+        rows = PROFILE.split(f"| `[{table.name}]` |")[1].split("| `[")[0]
+        kind = table.type if isinstance(table.type, type) else table.type.__args__[0]
+        named = set(re.findall(r"`([a-z_]+)`", rows))
+        for key in msgspec.structs.fields(kind):
+            assert key.name in named, f"{table.name}.{key.name}"
+
+
+def test_the_examples_are_the_messages() -> None:
+    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", MQTT, re.S)]
+    kinds = (
+        DecisionMessage,
+        StateMessage,
+        EventMessage,
+        TelemetryMessage,
+        RosterMessage,
+        Response,
+    )
+    for example, kind in zip(examples, kinds, strict=True):
+        assert set(example) == {field.name for field in msgspec.structs.fields(kind)}
+        msgspec.convert(example, kind)
+
+
+def test_every_event_is_named() -> None:
+    code = "\n".join(p.read_text() for p in (ROOT / "edge").rglob("*.py"))
+    raised = set(re.findall(r'(?:\.event\(|CameraEvent\(|says\()\s*"([a-z-]+)"', code))
+    raised |= {"claims-lost", "claims-back", commands.REFUSED}
+    assert raised == set(
+        re.findall(r"`([a-z]+-[a-z]+)`", MQTT.split("Events: ")[1].split("```")[0])
+    )

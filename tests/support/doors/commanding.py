@@ -1,0 +1,141 @@
+"""A door that takes commands and an operator who gives them, with and without a broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ostiary.edge import wire
+from ostiary.edge.adapters.mqtt.link import Received
+from ostiary.edge.adapters.storage.journal import Journal
+from ostiary.edge.adapters.storage.nonces import Nonces
+from ostiary.edge.core.types import Template
+from ostiary.edge.effects.recorder import Recorder
+from ostiary.edge.effects.reporter import Reporter
+from ostiary.edge.effects.throttle import Refusals
+from ostiary.edge.errors import DoorError
+from ostiary.edge.remote.commands import Commander
+from ostiary.edge.roster.record import Command, encode
+from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.vision.capture import Captured
+from ostiary.edge.wire import DecisionMessage, Response, StateMessage, Topics
+
+SITE_KEY, OPERATOR_SEED = bytes(range(32)), bytes(range(32, 64))
+ENCODER = "e" * 64
+
+
+class FakeDoor:
+    """Counts how often it was opened."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.broken = False
+
+    def open(self) -> None:
+        if self.broken:
+            raise DoorError("the relay is stuck")
+        self.opened += 1
+
+
+class ScriptedCapture:
+    """Begins when asked; ends when the test says so."""
+
+    encoder = ENCODER
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, float]] = []
+        self.active = False
+        self.done: Captured | None = None
+
+    def begin(self, subject: str, timeout_s: float) -> bool:
+        if self.active:
+            return False
+        self.begun.append((subject, timeout_s))
+        self.active = True
+        return True
+
+    def end(self, reason: str = "") -> None:
+        self.active = False
+        template = Template("alice", ENCODER, np.array([0.6, 0.8], np.float32))
+        self.done = Captured(None if reason else template, reason, "5 good")
+
+    def result(self) -> Captured | None:
+        done, self.done = self.done, None
+        return done
+
+
+class Heard(Reporter):
+    """Keeps its events for the test."""
+
+    def __init__(self, topics: Topics) -> None:
+        super().__init__(topics, StateMessage(status="online", session=0), lambda: 0)
+        self.events: list[tuple[str, str]] = []
+
+    def event(self, name: str, detail: str = "") -> None:
+        self.events.append((name, detail))
+
+
+class House:
+    """Everything of one door that a command reaches, on a folder of its own."""
+
+    def __init__(self, folder: Path, *, unrecorded: bool = False) -> None:
+        self.topics, self.site = Topics("hq", "north"), Site(SITE_KEY)
+        self.now = 1_800_000_000.0
+        self.door, self.capture = FakeDoor(), ScriptedCapture()
+        self.journal = Journal(folder / "journal.db")
+        self.nonces = Nonces(folder / "commands.db")
+        self.reporter = Heard(self.topics)
+        recorder = Recorder(self.journal, self.door, self.reporter, self.wall, unrecorded)
+        self.commander = Commander(
+            self.topics,
+            self.site,
+            Opener(self.site, [Sealer(self.site, OPERATOR_SEED).public]),
+            self.nonces,
+            recorder,
+            self.capture,  # type: ignore[arg-type]
+            self.reporter,
+            Refusals(self.reporter, lambda: 0.0),
+            self.wall,
+        )
+
+    def wall(self) -> float:
+        return self.now
+
+    @property
+    def refused(self) -> list[str]:
+        """The reasons of the refusals."""
+        said = [detail for name, detail in self.reporter.events if name == "command-refused"]
+        return [detail.partition(":")[0] for detail in said]
+
+    def decisions(self) -> list[DecisionMessage]:
+        return [wire.decode(e.payload, DecisionMessage) for e in self.journal.entries()]
+
+    def answer(self, name: str, payload: bytes) -> Response:
+        """What an answer says to who has the site's key."""
+        return wire.decode(self.site.open(self.topics.response(name), payload), Response)
+
+    def close(self) -> None:
+        self.journal.close()
+        self.nonces.close()
+
+
+def command(
+    topic: str,
+    expires_at_s: float,
+    *,
+    seed: bytes = OPERATOR_SEED,
+    site_key: bytes = SITE_KEY,
+    nonce: bytes | None = None,
+    **more: object,
+) -> bytes:
+    """The payload of a command, by the operator unless said otherwise."""
+    body = Command(nonce=nonce or os.urandom(16), expires_at_s=expires_at_s, **more)  # type: ignore[arg-type]
+    return Sealer(Site(site_key), seed).seal(topic, encode(body))
+
+
+def came(topic: str, payload: bytes, answer_to: str | None, **more: object) -> Received:
+    """A message as the link hands it over."""
+    said = {"retained": False, "correlation": b"c", **more}
+    return Received(topic, payload, response_topic=answer_to, **said)  # type: ignore[arg-type]

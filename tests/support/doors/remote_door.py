@@ -1,0 +1,100 @@
+"""A door that belongs to a fleet, without models, camera and network; time is set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+from ostiary.edge.clock import WallClock
+from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.core.rules.access import Rights
+from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.core.types import Floats
+from ostiary.edge.remote.client import Remote
+from tests.support.roster.operator import DIM, ENCODER, SITE, SITE_KEY, Operator
+from tests.support.roster.wire import FakeBroker
+
+NOW_S = 1_790_000_000.0
+NEXT = "cd" * 32
+
+
+class FakeObserver:
+    """A gallery of names."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.stale = False
+        self.tau = Threshold(0.4, 1, 0.01, 0.01, True)
+
+    def change(
+        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+    ) -> None:
+        self.names |= {subject for subject, _, _ in put}
+        self.names -= set(removed)
+
+
+class FakeReporter:
+    link = None
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, name: str, detail: str = "") -> None:
+        self.events.append(f"{name}: {detail}")
+
+    def threshold(self, tau: Threshold) -> None:
+        """Not looked at."""
+
+
+class Door:
+    """A remote without models, camera and network; time is set by hand."""
+
+    def __init__(self, folder: Path, operator: Operator, stale_after_s: float) -> None:
+        (folder / "operators").mkdir()
+        (folder / "operators" / "one.pub").write_text(operator.sealer.public.hex())
+        key = folder / "site-key"
+        key.write_text(SITE_KEY.hex())
+        key.chmod(0o600)
+        self.roster = Roster(
+            operators=folder / "operators", site_key=key, stale_after_s=stale_after_s
+        )
+        self.config = Config(
+            device=Device(site=SITE, id="door"),
+            bundle=BundleChoice(path=folder),
+            camera=Camera(url=""),
+            state=State(path=folder / "state"),
+            mqtt=Mqtt(host="none"),
+            roster=self.roster,
+        )
+        self.wall_s, self.now_s = NOW_S, 0.0
+        self.moment = WallClock("UTC", lambda: self.wall_s, lambda: self.now_s)
+        self.reporter = FakeReporter()
+        self.broker: FakeBroker | None = None
+        self.start()
+
+    def start(self) -> None:
+        self.observer = FakeObserver()
+        bundle = SimpleNamespace(encoder_id=ENCODER, dim=DIM)
+        self.remote = Remote(
+            self.config,
+            self.roster,
+            SimpleNamespace(bundle=bundle),
+            self.observer,
+            self.moment,
+            None,
+            self.reporter,
+            lambda: self.wall_s,
+            lambda: self.now_s,
+        )
+        box = SimpleNamespace(put=self.remote.inbox)
+        if self.broker is None:
+            self.broker = FakeBroker(box)
+        else:
+            self.broker.join(box)
+
+    def turns(self, seconds: float = 0.0) -> None:
+        """Time passes on both clocks, and the loop turns."""
+        self.wall_s, self.now_s = self.wall_s + seconds, self.now_s + seconds
+        for _ in range(5):
+            self.remote.turn(self.broker)

@@ -1,0 +1,79 @@
+"""A device that is not there: a fake TensorRT and GPU, and orders carried out in this process."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.export.engine import child
+from ostiary.export.engine.make import Made, Wish, make
+from ostiary.export.engine.order import (
+    TENSORRT,
+    Answer,
+    Build,
+    Built,
+    Here,
+    Order,
+    Probe,
+    Prove,
+    Proven,
+)
+from ostiary.export.engine.workshop import Heard
+from tests.support.tensorrt import fake_trt
+from tests.support.tensorrt.fake_cuda import CUDA_PYTHON
+from tests.support.tensorrt.fake_gpu import Gpu
+
+
+class Bench:
+    """A workshop without another process; `steps` are the progress that was heard."""
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.steps: list[Answer] = []
+
+    def probe(self, order: Probe) -> Here:
+        return self._carry_out(order)
+
+    def build(self, order: Build, heard: Heard) -> Built:
+        return self._carry_out(order)
+
+    def prove(self, order: Prove) -> Proven:
+        return self._carry_out(order)
+
+    def _carry_out(self, order: Order) -> Any:
+        self.orders.append(order)
+        answers: list[Answer] = []
+        child.carry_out(order, answers.append)
+        self.steps += answers[:-1]
+        return answers[-1]
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(order, kind) for order in self.orders)
+
+
+class Device:
+    """What `sys.modules` of a Jetson would hold, put into this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def become(
+        self, version: str, binding: str = CUDA_PYTHON, full: str | None = None, **gpu: Any
+    ) -> "Device":
+        """Another TensorRT, another GPU."""
+        self.gpu = Gpu(**gpu)
+        modules = fake_trt.modules(version, self.gpu, binding)
+        if full is not None:
+            modules["tensorrt"] = fake_trt.module(version, self.gpu, full)
+        for name, module in modules.items():
+            self._monkeypatch.setitem(sys.modules, name, module)
+        self.trt: Any = modules["tensorrt"]
+        return self
+
+
+def build(bundle: Bundle, folder: Path, again: bool = False, bench: Bench | None = None) -> Made:
+    """All engines of a bundle, on the device there is."""
+    wish = Wish(TENSORRT, again=again)
+    return make(bundle, folder, bench or Bench(), wish, lambda text, step: None)

@@ -1,0 +1,1 @@
+"""The photos that an encoder learns from."""

@@ -1,0 +1,275 @@
+"""A folder of people to learn from: what can be used of it, what can not and why, in parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ostiary.edge.errors import PhotoError
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.vision.batch import NO_FACE, Done
+from ostiary.export.faces.crops import Crops, is_hidden, read_crops
+from ostiary.export.graphs.run import Images
+from ostiary.training.data import duplicates, listing
+from ostiary.training.data.duplicates import Twins
+
+MOST_UNREADABLE = 0.05
+MIN_IMAGES = 2
+LEAST_PEOPLE = 2
+NAMED = 5
+
+
+class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two files of one photo, whose hashes differ by `bits` of `duplicates.BITS`."""
+
+    first: str
+    second: str
+    bits: int
+
+    def __str__(self) -> str:
+        return f"{self.first} = {self.second}"
+
+
+class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a folder is not used. Files are named as `person/photo`.
+
+    `unreadable` has each file's problem; `shared` are photos under two people's names, of which
+    neither is used; of `repeats` the second is not; `few` has how many faces a person has.
+    `elsewhere` is what can be nobody's photo: files beside the people's folders, and in them
+    folders, which are not looked into, and what is no picture.
+    """
+
+    unreadable: dict[str, str] = {}
+    faceless: list[str] = []
+    shared: list[Pair] = []
+    repeats: list[Pair] = []
+    few: dict[str, int] = {}
+    elsewhere: list[str] = []
+
+    def counts(self) -> dict[str, int]:
+        """How many photos are not used, by reason; reasons that none has are not there.
+
+        A folder that is not looked into counts as one.
+        """
+        found = {
+            "unreadable": len(self.unreadable),
+            "no face": len(self.faceless),
+            "under two people": len({name for p in self.shared for name in (p.first, p.second)}),
+            "twice": len(self.repeats),
+            "too few of a person": sum(self.few.values()),
+            "not looked into": len(self.elsewhere),
+        }
+        return {reason: count for reason, count in found.items() if count}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Aligned faces of two people or more, numbered from 0 in the order of `names`."""
+
+    crops: Crops
+    left_out: LeftOut
+    barred: frozenset[str] = frozenset()
+    """Names of people who can be learned from, but neither choose nor judge: the encoder learned
+    from them before, or they share a photo with another name and may be that person."""
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def images(self) -> Images:
+        return self.crops.images
+
+    @property
+    def names(self) -> list[str]:
+        return self.crops.names
+
+    @property
+    def may_judge(self) -> NDArray[np.bool_]:
+        """Of each person (n,), whether they are not barred."""
+        return np.array([name not in self.barred for name in self.names], bool)
+
+    def judges(self) -> Crops:
+        """The photos of those who may judge, numbered as they are."""
+        return self.crops.only(self.may_judge[self.crops.person])
+
+
+def read_faces(
+    bundle: Bundle,
+    folder: Path,
+    say: Callable[[str], None],
+    done: Done = lambda done, total: None,
+    *,
+    most_unreadable: float = MOST_UNREADABLE,
+    min_images: int = MIN_IMAGES,
+    learned: Collection[str] = (),
+    backend: str = "auto",
+) -> Faces:
+    """The faces of a folder with one folder of photos a person, aligned as a door would.
+
+    `most_unreadable` is the share of the photos that may be, files of other formats among them; a
+    person with fewer than `min_images` faces is left out. Of whom the encoder learned is known by
+    `learned`, the ids of photos. `say` is told what is not used. Raises PhotoError where too much
+    can not be read, or fewer than two people remain.
+    """
+    photos = listing.photos_of(folder)
+    unreadable = listing.of_other_formats(photos, folder)
+    # Before the faces are looked for: that takes minutes.
+    _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
+    crops = read_crops(bundle, folder, backend, done)
+    names = {path: str(path.relative_to(folder)) for path, _ in crops.left_out}
+    unreadable |= {names[path]: why for path, why in crops.left_out if why != NO_FACE}
+    _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
+    # Of all their photos: one that is left out below tells as well whom the encoder knows.
+    known = _known(crops, learned)
+    crops, shares, repeats = _without_twins(crops, folder)
+    crops, few = _without_few(_with_all_folders(crops, folder), folder, min_images)
+    faceless = [names[path] for path, why in crops.left_out if why == NO_FACE]
+    left_out = LeftOut(unreadable, faceless, shares, repeats, few, listing.elsewhere(folder))
+    faces = Faces(crops, left_out, frozenset(known | _linked(shares)))
+    if known:
+        say(f"{len(known)} people whom the encoder learned from choose and judge nothing")
+    for line in told(faces, min_images):
+        say(line)
+    return faces
+
+
+def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
+    """The people in parts that have nobody in common: the rest, then one part for each share.
+
+    A function of the seed and the people's names alone: they are put in the order of a hash of
+    both, so that a person who joins moves at most one other over each border between the parts.
+    Who is barred is in the rest; where that leaves too few for the shares these shrink alike.
+    Raises PhotoError where a part would have fewer than two people.
+    """
+    drawn = sorted(set(faces.names) - faces.barred, key=lambda name: _place(seed, name))
+    wanted = [max(round(share * len(faces.names)), LEAST_PEOPLE) for share in shares]
+    scale = min(1.0, len(drawn) / sum(wanted))
+    sizes = [max(int(scale * size), LEAST_PEOPLE) for size in wanted]
+    rest = len(faces.names) - sum(sizes)
+    if rest < LEAST_PEOPLE or sum(sizes) > len(drawn):
+        barred = len(faces.names) - len(drawn)
+        aside = f", of whom {barred} may judge nothing," if barred else ""
+        raise PhotoError(
+            f"{len(faces.names)} people{aside} are too few for {len(shares) + 1} parts,"
+            f" which leave {max(rest, 0)} to learn from",
+            "give photos of more people, or keep fewer apart",
+        )
+    borders = np.cumsum([0, *sizes])
+    apart = [drawn[a:b] for a, b in pairwise(borders)]
+    learning = set(faces.names).difference(*apart)
+    return [by_names(faces, names) for names in (learning, *apart)]
+
+
+def _place(seed: int, name: str) -> bytes:
+    # A folder's name need not be UTF-8.
+    return sha256(f"{seed} ".encode() + os.fsencode(name)).digest()
+
+
+def _known(crops: Crops, learned: Collection[str]) -> set[str]:
+    """The people of whom some photo was learned from."""
+    ids = set(learned)
+    photos = zip(crops.photos, crops.person, strict=True)
+    return {crops.names[person] for photo, person in photos if photo in ids}
+
+
+def _linked(shares: list[Pair]) -> set[str]:
+    """The names that may be one person with another."""
+    return {str(Path(photo).parent) for pair in shares for photo in (pair.first, pair.second)}
+
+
+def by_names(faces: Faces, names: Iterable[str]) -> Crops:
+    """The photos of some people, numbered from 0 in the folder's order.
+
+    Raises PhotoError for a name that is not there.
+    """
+    wanted = set(names)
+    if unknown := wanted - set(faces.names):
+        raise PhotoError(f"no usable photos of {_some(sorted(unknown))}", "see what was left out")
+    return _people(faces.crops, [i for i, name in enumerate(faces.names) if name in wanted])
+
+
+def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
+    """What was read and what is not used, a line a reason."""
+    left = faces.left_out
+    unread, pairs = [*left.unreadable], ([*map(str, left.shared)], [*map(str, left.repeats)])
+    few = f"with fewer than {min_images} faces, so left out"
+    lines = [
+        f"{len(faces)} faces of {len(faces.names)} people",
+        unread and f"{len(unread)} photos can not be read: {_some(unread)}",
+        left.faceless and f"{len(left.faceless)} photos show no face: {_some(left.faceless)}",
+        pairs[0] and f"{len(pairs[0])} photos alike under two names, look at: {_some(pairs[0])}",
+        pairs[1] and f"{len(pairs[1])} photos there twice: {_some(pairs[1])}",
+        left.few and f"{len(left.few)} people {few}: {_some([*left.few])}",
+        left.elsewhere and f"{len(left.elsewhere)} not looked into: {_some(left.elsewhere)}",
+    ]
+    return [str(line) for line in lines if line]
+
+
+def _with_all_folders(crops: Crops, folder: Path) -> Crops:
+    """Also the people without a photo, after the others."""
+    people = (path.name for path in folder.glob("*") if path.is_dir() and not is_hidden(path))
+    return replace(crops, names=[*crops.names, *sorted(set(people) - set(crops.names))])
+
+
+def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, most: float) -> None:
+    if len(unreadable) > most * total:
+        raise PhotoError(
+            f"{len(unreadable)} of the {total} photos of {folder} can not be read,"
+            f" more than {most:.0%}: {_some([*unreadable])}",
+            "copy them again, convert or remove them; the first: "
+            + next(iter(unreadable.values())),
+        )
+
+
+def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[Pair], list[Pair]]:
+    """What is left, the photos of two people and those that a person has twice."""
+    found = duplicates.find(crops.images, crops.person)
+    of_two = [twins for twins in found if crops.person[twins.first] != crops.person[twins.second]]
+    clashing = {row for twins in of_two for row in (twins.first, twins.second)}
+    again = duplicates.repeats([t for t in found if not clashing & {t.first, t.second}])
+    gone = clashing | {twins.second for twins in again}
+    kept = np.array([row for row in range(len(crops)) if row not in gone], np.int64)
+
+    def named(twins: Twins) -> Pair:
+        first, second = (str(crops.paths[row].relative_to(folder)) for row in twins[:2])
+        return Pair(first, second, twins.bits)
+
+    return crops.only(kept), [*map(named, of_two)], [*map(named, again)]
+
+
+def _without_few(crops: Crops, folder: Path, least: int) -> tuple[Crops, dict[str, int]]:
+    """The people with enough faces, numbered anew, and how many the others have."""
+    count = np.bincount(crops.person, minlength=len(crops.names))
+    few = {crops.names[i]: int(count[i]) for i in np.flatnonzero(count < least)}
+    enough = np.flatnonzero(count >= least)
+    if len(enough) < LEAST_PEOPLE:
+        raise PhotoError(
+            f"{len(enough)} of the {len(count)} people of {folder} have {least} different photos"
+            f" with a face, {LEAST_PEOPLE} people are needed; too few have {_some([*few])}",
+            f"give {least} photos or more of each person: the encoder learns from pairs",
+        )
+    return _people(crops, [int(i) for i in enough]), few
+
+
+def _people(crops: Crops, numbers: list[int]) -> Crops:
+    """Some people, numbered from 0 in the order given, which rises."""
+    kept = crops.only(np.isin(crops.person, numbers))
+    return replace(
+        kept,
+        person=np.searchsorted(numbers, kept.person).astype(np.int64),
+        names=[crops.names[i] for i in numbers],
+    )
+
+
+def _some(names: list[str]) -> str:
+    """The first few."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

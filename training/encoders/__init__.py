@@ -1,0 +1,1 @@
+"""Encoders that can be trained, and how they are saved for export."""

@@ -1,0 +1,161 @@
+"""An encoder that rounds as its int8 file does, and whose weights learn in steps of that file.
+
+Rounding has no gradient; it is passed straight through (Bengio et al., Estimating or Propagating
+Gradients Through Stochastic Neurons, 2013; Jacob et al., Quantization and Training of Neural
+Networks for Efficient Integer-Arithmetic-Only Inference, 2018). A learned weight is held in int8
+steps, so that one learning rate suits filters that differ by powers of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.core.types import Floats
+from ostiary.export.graphs import normal_form
+from ostiary.export.int8 import equalise, quantize
+from ostiary.export.records import calibration_table as tables
+from ostiary.export.records.calibration_table import Table
+from ostiary.training.encoders.onnx_encoder import OnnxEncoder
+
+LEAST, MOST = -128, quantize.MOST
+"""Of an activation's codes; a weight's are -127 to 127."""
+INSIDE = 0.499
+"""A weight this near to a code rounds to it, whatever the last bit of its scale."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """A Conv or Gemm in int8: its weight's codes in the file, and their scale per output channel
+    in the weight's shape. One step of the learned bias is `bias`: what moves a channel as much as
+    a step does one weight where the input is at the end of its range."""
+
+    codes: Tensor
+    scale: Tensor
+    bias: Tensor
+
+
+class FakeInt8(OnnxEncoder):
+    """The int8 encoder of a table, learnable: it computes what the Q/DQ file does, in float.
+
+    Weights and biases of the layers in int8 learn; PReLU's slopes and all ranges stay.
+    """
+
+    def __init__(self, model: onnx.ModelProto, table: Table, spec: InputSpec) -> None:
+        """`model` is the float encoder of the table. Raises BundleError where they do not fit."""
+        prepared = quantize.correct(equalise.apply(model, table.exponents), table.biases)
+        super().__init__(prepared, spec)
+        self.requires_grad_(requires_grad=False)
+        self._table, self._float = table, model
+        file = quantize.insert(prepared, table)
+        self._given, self._layers = _given(file), _layers(file)
+        self._inputs = {n.name: list(n.input) for n in prepared.graph.node}
+        self._biases: dict[str, Tensor] = {}
+        for name, layer in self._layers.items():
+            self._begin(name, layer)
+        self.change = self._rounded
+
+    def _begin(self, node: str, layer: _Layer) -> None:
+        """Its weight and bias in steps from here on: the former where it rounds to the file's."""
+        weight, *bias = (self.weight(name) for name in self._inputs[node][1:])
+        beside = weight.data / layer.scale - layer.codes
+        weight.data = layer.codes + beside.clamp(-INSIDE, INSIDE)
+        weight.requires_grad_()
+        for held in bias:
+            self._biases[node] = held.data
+            held.data = torch.zeros_like(held)
+            held.requires_grad_()
+
+    def _rounded(self, node: onnx.NodeProto, inputs: list[Tensor]) -> list[Tensor]:
+        """What a node of the file gets: a residual Add too reads what was rounded for a Conv."""
+        made = [
+            value if scale is None else rounded(value, scale)
+            for value, scale in zip(inputs, self._given[node.name], strict=True)
+        ]
+        layer = self._layers.get(node.name)
+        if layer is not None:
+            made[1] = rounded(made[1], 1.0, -MOST) * layer.scale
+        if layer is not None and node.name in self._biases:
+            made[2] = self._biases[node.name] + made[2] * layer.bias
+        return made
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """The Q/DQ file, with what was learned."""
+        return quantize.quantize(self._float, self.taught())
+
+    def taught(self) -> Table:
+        """The table with what was learned: it makes the file that computes what this does."""
+        steps, biases = dict(self._table.steps), dict(self._table.biases)
+        for name, layer in self._layers.items():
+            weight, *bias = (self.weight(name).data for name in self._inputs[name][1:])
+            learned = (weight.clamp(-MOST, MOST).round() - layer.codes).numpy()
+            if name in steps:
+                learned += tables.unpacked(steps[name], learned.shape, name)
+            steps[name] = tables.packed(learned)
+            for held in bias:
+                added = (held * layer.bias).numpy()
+                biases[name] = _short(added + np.array(biases.get(name, 0 * added)))
+        return msgspec.structs.replace(self._table, steps=steps, biases=biases)
+
+
+class _Rounded(torch.autograd.Function):
+    """Torch's own fake quantization takes three times as long on a CPU, and multiplies by 1/scale
+    where ONNX divides by the scale: another code for a value between two."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: float, least: int) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.range = (least - 0.5) * scale, (MOST + 0.5) * scale
+        return (values / scale).round_().clamp_(least, MOST).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (values,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, values, *ctx.range), None, None
+
+
+def rounded(values: Tensor, scale: float, least: int = LEAST) -> Tensor:
+    """Values as int8 holds them: half to even, clipped to `least`..127 steps of `scale`.
+
+    The gradient is that of clipping alone.
+    """
+    made: Tensor = _Rounded.apply(values, scale, least)  # type: ignore[no-untyped-call]
+    return made
+
+
+def _short(values: Floats) -> list[float]:
+    """As in a measured table: five digits are a thousandth of what one step of int8 is."""
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
+    """By node, the scale that each of its inputs was rounded by, if any."""
+    held = normal_form.weights(file)
+    scales = {
+        node.output[0]: float(held[node.input[1]])
+        for node in file.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] not in held
+    }
+    return {node.name: [scales.get(name) for name in node.input] for node in file.graph.node}
+
+
+def _layers(file: onnx.ModelProto) -> dict[str, _Layer]:
+    """The layers in int8 by node, as the file holds them: no formula is computed twice."""
+    held, made = normal_form.weights(file), {name: n for n in file.graph.node for name in n.output}
+    given, found = _given(file), {}
+    for node, codes in quantize.codes_of(file).items():
+        source = next(n for n in made.values() if codes in n.input)
+        per_channel = torch.from_numpy(held[source.input[1]])
+        shape = [1] * held[codes].ndim
+        shape[normal_form.attribute(source, "axis", 1)] = -1
+        reach = (given[node][0] or 0.0) * MOST
+        start = torch.from_numpy(held[codes].astype(np.float32))
+        found[node] = _Layer(start, per_channel.reshape(shape), per_channel * reach)
+    return found

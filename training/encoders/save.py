@@ -1,0 +1,76 @@
+"""A trained encoder as ONNX, and the description that `ostiary-export build` takes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+import onnx
+
+from ostiary.edge.core.faces.preprocess import InputSpec
+from ostiary.edge.files import write_atomically
+from ostiary.export.faces import learned
+from ostiary.export.graphs import normal_form
+from ostiary.export.sources import torch_forms
+from ostiary.export.sources.load import load_source
+from ostiary.export.sources.spec import EncoderSource
+from ostiary.training.encoders.architectures import Encoder, Stack
+from ostiary.training.encoders.onnx_encoder import OnnxEncoder
+
+ENCODER, DESCRIPTION = "encoder.onnx", "encoder.toml"
+
+
+def to_onnx(encoder: Encoder) -> onnx.ModelProto:
+    """The encoder in the form of every bundle: what the door runs, and its id is this file's hash.
+
+    An encoder that came as ONNX keeps its graph. Raises BundleError where the graph does not
+    compute what the encoder does.
+    """
+    if isinstance(encoder, OnnxEncoder):
+        return encoder.to_onnx()
+    was = encoder.training
+    # Without the division by the length, which is written there in a form that TensorRT reads.
+    raw = encoder.layers if isinstance(encoder, Stack) else encoder
+    try:
+        made = torch_forms.of_module(raw, described(encoder.spec))
+    finally:
+        encoder.train(was)
+    return normal_form.normalise(made, encoder.spec)
+
+
+def described(
+    spec: InputSpec, licence: str = "not stated", photos: str | None = None
+) -> EncoderSource:
+    """What the export must know of an encoder trained here; `photos` lists what it learned from."""
+    return EncoderSource(
+        source=ENCODER,
+        size_px=spec.size_px,
+        channels=spec.channels,  # type: ignore[arg-type]
+        mean=spec.mean,
+        scale=spec.scale,
+        licence=licence,
+        learned=photos,
+    )
+
+
+def write(
+    encoder: Encoder, folder: Path, licence: str = "not stated", photos: Collection[str] = ()
+) -> Path:
+    """Write `encoder.onnx` and `encoder.toml` into a folder; the latter's path.
+
+    `photos` are those it learned from, as `learn.learned_from` gives them: they are listed in
+    `learned.json`, so that the export judges it by nobody on them. The encoder is as the export
+    will write it again, so that its id is known here already. Raises BundleError.
+    """
+    spec = described(encoder.spec, licence, learned.FILE if photos else None)
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / ENCODER).write_bytes(normal_form.to_bytes(to_onnx(encoder)))
+        settled = normal_form.normalise(load_source(spec, Path(name)), encoder.spec)
+    write_atomically(folder / ENCODER, normal_form.to_bytes(settled))
+    if photos:
+        write_atomically(folder / learned.FILE, learned.to_text(photos))
+    fields = {k: v for k, v in msgspec.to_builtins(spec).items() if v is not None}
+    write_atomically(folder / DESCRIPTION, msgspec.toml.encode(fields))
+    return folder / DESCRIPTION

@@ -1,0 +1,1 @@
+"""What a trained encoder is worth, on people it has never seen."""

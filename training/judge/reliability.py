@@ -1,0 +1,138 @@
+"""How well probabilities of pairs rank and how true they are: AUC, calibration error, diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostiary.edge.core.scores.metrics import Rate
+from ostiary.edge.runtime.verifier_file import FMR, Bin
+from ostiary.export.report import charts
+from ostiary.export.report.charts import Chart, Plot
+
+BINS = 15
+DRAWS = 200
+Values = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class Ranking:
+    """The area under the ROC curve of some pairs, also where the pairs have weights.
+
+    AUC is the chance that a genuine pair is above an impostor pair, a tie counting half (Hanley,
+    McNeil 1982). `genuine` (g,) and `impostor` (i,) are higher for who is nearer.
+    """
+
+    def __init__(self, genuine: Values, impostor: Values) -> None:
+        self._order = np.argsort(impostor)
+        ranked = impostor[self._order]
+        self._below = np.searchsorted(ranked, genuine, side="left")
+        self._upto = np.searchsorted(ranked, genuine, side="right")
+
+    def auc(self, genuine: NDArray[np.number], impostor: NDArray[np.number]) -> float:
+        """The area where each pair counts by its weight, (g,) and (i,)."""
+        mass = np.concatenate([[0.0], np.cumsum(impostor[self._order])])
+        beaten = (mass[self._below] + mass[self._upto]) / 2
+        return float((genuine * beaten).sum() / (genuine.sum() * mass[-1]))
+
+
+def areas(
+    head: tuple[Values, Values],
+    plain: tuple[Values, Values],
+    people: tuple[Rows, Rows],
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[Rate, Rate, Rate]:
+    """The AUC of a head, that of the plain distance, and the gain, each with its 95 % interval.
+
+    `head` and `plain` are (genuine, impostor) values of the same pairs; `people` is whose they are:
+    (g,) and (i, 2). The intervals are over people, not pairs, and the gain's over the same draws of
+    them for both (Bolle, Ratha, Pankanti 2004).
+    """
+    own, two = people
+    both = [Ranking(*values) for values in (head, plain)]
+    rng, most = np.random.default_rng(seed), int(max(own.max(), two.max())) + 1
+    present = np.unique(two)
+    drawn = []
+    for _ in range(draws):
+        weight = np.bincount(rng.choice(present, len(present)), minlength=most)
+        pairs = weight[own], weight[two[:, 0]] * weight[two[:, 1]]
+        if pairs[0].any() and pairs[1].any():
+            drawn.append([ranking.auc(*pairs) for ranking in both])
+    once = np.ones(len(own)), np.ones(len(two))
+    first, second = (ranking.auc(*once) for ranking in both)
+    found = np.array(drawn)
+    gains = found[:, 0] - found[:, 1]
+    return _rate(first, found[:, 0]), _rate(second, found[:, 1]), _rate(first - second, gains)
+
+
+def _rate(value: float, drawn: Values) -> Rate:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Rate(value, float(low), float(high))
+
+
+def fnmr(genuine: Values, impostor: Values) -> float:
+    """The share of genuine pairs below a threshold that 1 in 1000 impostor pairs reach."""
+    allowed = int(FMR * len(impostor))
+    highest = np.partition(impostor, len(impostor) - allowed - 1)[len(impostor) - allowed - 1]
+    return float((genuine <= highest).mean())
+
+
+def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BINS) -> list[Bin]:
+    """The points of the reliability diagram: probabilities (0..1) in bins of equal width.
+
+    Genuine pairs weigh `prior` together and impostor pairs the rest, however many there are: the
+    claims that the probabilities are for. Empty bins are left out.
+    """
+    said = np.concatenate([genuine, impostor])
+    weight = np.concatenate(
+        [
+            np.full(len(genuine), prior / len(genuine)),
+            np.full(len(impostor), (1 - prior) / len(impostor)),
+        ]
+    )
+    same = np.arange(len(said)) < len(genuine)
+    place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    found = []
+    for number in range(bins):
+        inside = place == number
+        mass = float(weight[inside].sum())
+        if mass > 0:
+            mean = float((weight * said)[inside].sum() / mass)
+            met = float(weight[inside & same].sum() / mass)
+            counted = int((inside & same).sum()), int((inside & ~same).sum())
+            found.append(Bin(min(mean, 1.0), min(met, 1.0), min(mass, 1.0), *counted))
+    return found
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """The expected calibration error: sum over bins of weight * |met - said|.
+
+    Guo et al., On calibration of modern neural networks, 2017, equation 5; of the probability that
+    it is the same person, not of the likelier answer.
+    """
+    return sum(item.weight * abs(item.met - item.said) for item in bins)
+
+
+def diagram(bins: Sequence[Bin], title: str) -> Chart:
+    """The reliability diagram: what was said against what was met; on the dashed line all is true.
+
+    What stands behind a point is told where it is pointed at.
+    """
+    x = charts.linear("mean probability said", 0, 1)
+    y = charts.linear("share that is the same person", 0, 1)
+    plot = Plot(title, x, y)
+    plot.guide((0, 0), (1, 1))
+    plot.line([(item.said, item.met) for item in bins], 0)
+    for item in bins:
+        note = (
+            f"{item.weight:.2%} of the weight, {item.genuines} genuine and {item.impostors}"
+            f" impostor pairs: said {item.said:.3f}, met {item.met:.3f}"
+        )
+        plot.dots([(item.said, item.met)], 0, note)
+    return Chart(
+        [plot.svg()],
+        [(charts.key("line", 0), "the head"), (charts.key("mark weak"), "as true as can be")],
+    )

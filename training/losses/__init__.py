@@ -1,0 +1,1 @@
+"""The losses of the literature, and the choice of hard triplets."""

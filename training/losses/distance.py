@@ -1,0 +1,284 @@
+"""What a batch of embeddings is blamed for: each loss a formula of the literature, by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ostiary.edge.errors import ConfigError
+from ostiary.training.losses.mining import Mining, Triplets, choose
+
+LEAST_SQUARED = 1e-12
+"""Below it a distance is taken as its root, 1e-6: the gradient of a root at zero is infinite."""
+
+
+class Step(NamedTuple):
+    """A batch's loss, a scalar, and which share of its triplets still has any (None: no triplets).
+
+    The value has a gradient and is finite also where the batch has no pair or triplet: it is 0.
+    """
+
+    value: Tensor
+    active: float | None
+
+
+class Loss(nn.Module):
+    """The loss of a whole batch; what it learns itself, as people's centres, are its parameters."""
+
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+        """Of embeddings (n, dim) of unit length and whose they are, (n,) int64."""
+        raise NotImplementedError
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """||a - b||^2 of rows (n, dim): (n,). Of unit vectors it is 2 - 2 * score, at most 4."""
+    return (a - b).square().sum(-1)
+
+
+def triplet(to_positive: Tensor, to_negative: Tensor, alpha: float) -> Tensor:
+    """max(||f(A) - f(P)||^2 - ||f(A) - f(N)||^2 + alpha, 0), by the squared distances (n,).
+
+    Schroff, Kalenichenko and Philbin, FaceNet: A unified embedding for face recognition and
+    clustering, 2015. Without alpha all faces at one point would be a minimum.
+    """
+    return torch.relu(to_positive - to_negative + alpha)
+
+
+def contrastive(squared: Tensor, genuine: Tensor, margin: float) -> Tensor:
+    """D^2 / 2 of a genuine pair, max(margin - D, 0)^2 / 2 of an impostor pair: (n,) of D^2 (n,).
+
+    Hadsell, Chopra and LeCun, Dimensionality reduction by learning an invariant mapping, 2006.
+    """
+    distance = squared.clamp_min(LEAST_SQUARED).sqrt()
+    return torch.where(genuine, squared, torch.relu(margin - distance).square()) / 2
+
+
+def pair_logit(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """sum_k w_k |a_k - b_k| + b of rows (n, dim): (n,); its sigma is P(same person).
+
+    Taigman et al., DeepFace, 2014 (the weighted L1 Siamese metric); Koch, Zemel and Salakhutdinov,
+    Siamese neural networks for one-shot image recognition, 2015.
+    """
+    return (a - b).abs() @ weight + bias
+
+
+def distances(embeddings: Tensor) -> Tensor:
+    """All squared distances (n, n) without a gradient, symmetric and exact for equal rows."""
+    given = embeddings.detach()
+    return torch.cdist(given, given, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+
+def _rows(embeddings: Tensor, chosen: Tensor) -> Tensor:
+    """embeddings[chosen], with a gradient that is summed in one order: that of plain indexing is
+    not the same bits twice on several threads, and a resumed training would drift."""
+    return embeddings.index_select(0, chosen)
+
+
+class TripletLoss(Loss):
+    """The mean of `triplet` over the triplets that mining chooses."""
+
+    def __init__(self, alpha: float, mining: Mining) -> None:
+        super().__init__()
+        self.alpha, self.mining = alpha, mining
+
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+        chosen = choose(distances(embeddings), person, self.mining, self.alpha, rng)
+        if not len(chosen.anchor):
+            return Step(embeddings.sum() * 0, 0.0)
+        losses = self.of(embeddings, person, chosen)
+        return Step(losses.mean(), float((losses > 0).double().mean()))
+
+    def of(self, embeddings: Tensor, person: Tensor, chosen: Triplets) -> Tensor:
+        """The loss (m,) of each triplet chosen."""
+        a, p, n = (_rows(embeddings, rows) for rows in chosen)
+        return triplet(squared_distance(a, p), squared_distance(a, n), self.alpha)
+
+
+class CosineTripletLoss(TripletLoss):
+    """The mean of `cosine_triplet` over the triplets that mining chooses.
+
+    Of unit vectors it is half of `triplet` with twice this alpha: the same minima.
+    """
+
+    def __init__(self, alpha: float, mining: Mining) -> None:
+        super().__init__(2 * alpha, mining)
+        from ostiary.training.losses.angular import cosine_triplet
+
+        self.formula = cosine_triplet(alpha)
+
+    def of(self, embeddings: Tensor, person: Tensor, chosen: Triplets) -> Tensor:
+        losses: Tensor = self.formula(embeddings, person, chosen)["loss"]["losses"]
+        return losses
+
+
+class PairLoss(Loss):
+    """A loss over every pair of the batch, genuine and impostor pairs counting half each.
+
+    All pairs, since they cost little once the embeddings are there. Balanced, since of P x K images
+    only (K - 1) in (P * K - 1) pairs are genuine: to call everybody a stranger would be nearly the
+    best answer, and a genuine pair would weigh less the larger the batch. Memory grows with the
+    square of the batch: about four rows a pair, of 192 numbers 1.5 GB for 1000 images and
+    25 GB for 4096.
+    """
+
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+        n = len(person)
+        first, second = torch.triu_indices(n, n, 1, device=embeddings.device)
+        genuine = person[first] == person[second]
+        losses = self.of(_rows(embeddings, first), _rows(embeddings, second), genuine)
+        kinds = [losses @ kind.to(losses) / kind.sum().clamp_min(1) for kind in (genuine, ~genuine)]
+        return Step((kinds[0] + kinds[1]) / 2, None)
+
+    def of(self, a: Tensor, b: Tensor, genuine: Tensor) -> Tensor:
+        """The loss (n,) of pairs of rows (n, dim)."""
+        raise NotImplementedError
+
+
+class ContrastiveLoss(PairLoss):
+    """`contrastive` over every pair."""
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def of(self, a: Tensor, b: Tensor, genuine: Tensor) -> Tensor:
+        return contrastive(squared_distance(a, b), genuine, self.margin)
+
+
+class LogisticLoss(PairLoss):
+    """Binary cross-entropy on sigma of `pair_logit` over every pair; w and b are learnt with it.
+
+    They start so that equal embeddings are one person (logit 2) and orthogonal ones two (about
+    -2.5, since a sum of dim differences of random unit vectors is near 1.13 * sqrt(dim)).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((dim,), -4 / math.sqrt(dim)))
+        self.bias = nn.Parameter(torch.tensor(2.0))
+
+    def of(self, a: Tensor, b: Tensor, genuine: Tensor) -> Tensor:
+        logit = pair_logit(a, b, self.weight, self.bias)
+        return functional.binary_cross_entropy_with_logits(
+            logit, genuine.to(logit.dtype), reduction="none"
+        )
+
+
+class AngularLoss(Loss):
+    """`angular` over the genuine pairs of the batch, each against everybody else in it."""
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        from ostiary.training.losses.angular import angular
+
+        self.formula = angular(alpha)
+
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+        return Step(self.formula(embeddings, person), None)
+
+
+class ClassLoss(Loss):
+    """Softmax over the people trained on, each with a learnt centre, its own made harder.
+
+    It knows the people by number: `person` must lie in 0..people-1. Raises ConfigError otherwise.
+    """
+
+    def __init__(self, formula: nn.Module, people: int) -> None:
+        super().__init__()
+        self.formula, self.people = formula, people
+
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+        low, high = int(person.min()), int(person.max())
+        if low < 0 or high >= self.people:
+            raise ConfigError(
+                f"people {low} to {high} in a batch, but the loss has centres for {self.people}",
+                "number the people trained on from 0",
+            )
+        return Step(self.formula(embeddings, person), None)
+
+
+class Asked(NamedTuple):
+    """What a loss is made of: `alpha` in the loss's own unit, `scale` s of the class losses."""
+
+    dim: int
+    people: int
+    alpha: float
+    mining: Mining
+    scale: float
+    seed: int
+
+
+class Kind(NamedTuple):
+    """A loss by name: a line that says what it is, its usual alpha, and what alpha is below."""
+
+    says: str
+    alpha: float
+    below: float
+    build: Callable[[Asked], Loss]
+
+
+def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[Asked], Loss]:
+    def build(asked: Asked) -> Loss:
+        # Where it is asked for: pytorch-metric-learning brings all of SciPy's statistics along.
+        from ostiary.training.losses import angular as angular_losses
+
+        formula = angular_losses.cosface if name == "cosface" else angular_losses.arcface
+        made = formula(asked.alpha, asked.scale, asked.dim, asked.people, asked.seed)
+        return ClassLoss(made, asked.people)
+
+    return build
+
+
+LOSSES = {
+    "triplet": Kind(
+        "alpha a squared distance", 0.2, 4, lambda asked: TripletLoss(asked.alpha, asked.mining)
+    ),
+    "contrastive": Kind(
+        "all pairs; alpha a distance", 1, 2, lambda asked: ContrastiveLoss(asked.alpha)
+    ),
+    "logistic": Kind(
+        "all pairs, their differences weighted", 0, 0, lambda asked: LogisticLoss(asked.dim)
+    ),
+    "cosine-triplet": Kind(
+        "alpha a cosine", 0.1, 2, lambda asked: CosineTripletLoss(asked.alpha, asked.mining)
+    ),
+    "angular": Kind(
+        "genuine pairs; alpha an angle in degrees", 40, 90, lambda asked: AngularLoss(asked.alpha)
+    ),
+    "cosface": Kind("a centre a person; alpha a cosine", 0.35, 2, _of_centres("cosface")),
+    "arcface": Kind(
+        "a centre a person; alpha an angle in radians", 0.5, math.pi / 2, _of_centres("arcface")
+    ),
+}
+
+
+def make(
+    name: str,
+    dim: int,
+    people: int,
+    *,
+    alpha: float | None = None,
+    mining: Mining = "semi-hard",
+    scale: float = 64.0,
+    seed: int = 0,
+) -> Loss:
+    """A loss of LOSSES for embeddings of `dim` numbers and `people` people to train on.
+
+    `alpha`, the margin, is in the unit that its Kind says, None its usual one; `mining` is read by
+    the triplet losses, `scale`, `people` and `seed` by those with a centre a person. Raises
+    ConfigError for an unknown name, or an alpha out of the loss's range.
+    """
+    kind = LOSSES.get(name)
+    if kind is None:
+        raise ConfigError(f"no loss {name!r}", f"one of {', '.join(LOSSES)}")
+    if alpha is not None and not 0 <= alpha < kind.below:
+        hint = f"from 0, below {kind.below:g}" if kind.below else "it has none: leave it out"
+        raise ConfigError(f"loss {name}: alpha {alpha:g}", f"{kind.says}; {hint}")
+    taken = kind.alpha if alpha is None else alpha
+    return kind.build(Asked(dim, people, taken, mining, scale, seed))

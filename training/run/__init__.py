@@ -1,0 +1,1 @@
+"""A run: its settings, batches, loop, checkpoints and log."""

@@ -1,0 +1,291 @@
+"""The loop: seeded steps, checkpoints it resumes from exactly, epochs judged, an early end.
+
+What is learned is a `Task`; training, fine-tuning and distillation are three of them. No state
+but weights and the optimiser's lasts from step to step: batches, augmentation and mining are
+functions of (seed, epoch, step), so a resumed run needs no more than where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ostiary.edge.errors import ConfigError
+from ostiary.training.losses.distance import Step
+from ostiary.training.run import checkpoint, log
+from ostiary.training.run.checkpoint import BEST, FOLDER, LAST, Place, State, Tensors
+from ostiary.training.run.distributed import ALONE, Team
+from ostiary.training.run.log import EpochLine, Line, StepLine
+from ostiary.training.run.sampling import Rows
+from ostiary.training.run.settings import Plan
+
+Key = tuple[int, int, int]
+"""(seed, epoch, step of the epoch): what all chance of a step is drawn from."""
+Objective = Callable[[Rows, Key], Step]
+"""The loss of a batch, given the rows of it."""
+Watcher = Callable[[Line], None]
+
+
+class Verdict(NamedTuple):
+    """How good the encoder is now: the epoch with the lowest `figure` is the best.
+
+    The rest is for the log: see `ostiary.training.run.log.EpochLine`.
+    """
+
+    figure: float
+    eer: float
+    tar: float | None = None
+    guard: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is learned.
+
+    `batches(epoch)` are the rows of an epoch's batches; `objective` is lowered over them, `judge`
+    asked after each epoch. `head` holds parameters that belong to the loss, such as ArcFace's
+    centres: every process has their whole gradient (see `ostiary.training.run.distributed`).
+    """
+
+    encoder: nn.Module
+    batches: Callable[[int], Sequence[Rows]]
+    objective: Objective
+    judge: Callable[[], Verdict]
+    head: nn.Module = field(default_factory=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: after its last epoch, or with `patience` epochs that were no better."""
+
+    epochs: int
+    steps: int
+    best: float
+    best_epoch: int
+    ended: Literal["epochs", "patience"]
+
+
+def fit(
+    task: Task,
+    plan: Plan,
+    folder: Path,
+    made_with: dict[str, str],
+    resume: bool = False,
+    watchers: Sequence[Watcher] = (),
+    team: Team = ALONE,
+) -> Outcome:
+    """Learn a task in a run's folder; the encoder then holds the weights of the best epoch.
+
+    `made_with` are digests of what a resumed run must share with the one it goes on with, by name.
+    With `resume` and no checkpoint yet it begins at the beginning. Raises ConfigError for a loss
+    or weights that are not finite and for a checkpoint of another run, StoreError for one that
+    can not be written or is damaged.
+    """
+    run = _Run(task, plan, folder, made_with, watchers, team)
+    with _deterministic():
+        run.begin(resume)
+        while not run.over:
+            run.epoch()
+    task.encoder.load_state_dict(team.told(lambda: run.saved(BEST)).encoder)
+    return run.outcome
+
+
+class _Run:
+    """A task under way."""
+
+    def __init__(
+        self,
+        task: Task,
+        plan: Plan,
+        folder: Path,
+        made_with: dict[str, str],
+        watchers: Sequence[Watcher],
+        team: Team,
+    ) -> None:
+        self._task, self._plan, self._team = task, plan, team
+        self._folder, self._made_with, self._watchers = folder, made_with, watchers
+        self._optimiser = _optimiser(task, plan)
+        self._place = Place()
+
+    @property
+    def over(self) -> bool:
+        return self._place.epoch > self._plan.optimiser.epochs or self._stale
+
+    @property
+    def _stale(self) -> bool:
+        return 0 < self._plan.stop.patience <= self._place.stale
+
+    @property
+    def outcome(self) -> Outcome:
+        place = self._place
+        ended: Literal["epochs", "patience"] = "patience" if self._stale else "epochs"
+        return Outcome(place.epoch - 1, place.steps, place.best, place.best_epoch, ended)
+
+    def begin(self, resume: bool) -> None:
+        """Go to where the run was, or judge the encoder as it is, which is epoch 0."""
+        firsts = self._team.told(lambda: self._made_with)
+        self._team.together(lambda: checkpoint.check("the first process", firsts, self._made_with))
+        state = self._team.told(lambda: self._found() if resume else None)
+        if state is not None:
+            self._restore(state)
+            return
+        # What a killed run wrote before its first checkpoint counts for nothing.
+        self._cut_log()
+        encoder, head = self._team.told(self._weights)
+        self._load(encoder, head)
+        self._judge(0)
+
+    def _found(self) -> State | None:
+        """The run's last state, where there is one, made with the same."""
+        if not checkpoint.begun(self._folder):
+            return None
+        state = self.saved(LAST)
+        checkpoint.check(str(self._path(LAST)), state.made_with, self._made_with)
+        return state
+
+    def _restore(self, state: State) -> None:
+        self._load(state.encoder, state.head)
+        self._optimiser.load_state_dict(state.optimiser)
+        self._place = state.place
+        self._cut_log()
+
+    def _cut_log(self) -> None:
+        self._team.told(lambda: log.cut(self._folder, self._place.epoch, self._place.steps))
+
+    def epoch(self) -> None:
+        """The rest of the epoch that the run is in, and its verdict."""
+        number = self._place.epoch
+        batches = self._task.batches(number)
+        if not batches:
+            raise ConfigError("the photos make no batch", "fewer people or images a batch")
+        self._task.encoder.train()
+        for index in range(self._place.done, len(batches)):
+            line = self._step(batches[index], index, len(batches))
+            self._place = replace(self._place, done=index + 1, steps=line.step)
+            self._tell(line)
+            if line.step % self._plan.checkpoint.steps == 0 and index + 1 < len(batches):
+                self._save(LAST)
+        self._judge(number)
+
+    def _step(self, rows: Rows, index: int, count: int) -> StepLine:
+        epoch, began = self._place.epoch, time.perf_counter()
+        key = (self._plan.seed, epoch, index)
+        rate = self._plan.optimiser.at(epoch - 1 + (index + 0.5) / count)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        with _torch_seeded(key):
+            made = self._task.objective(rows, key)
+        loss = float(made.value.detach())
+        if not np.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}")
+        self._optimiser.zero_grad()
+        made.value.backward()  # type: ignore[no-untyped-call]
+        self._team.add(self._task.encoder.parameters())
+        self._optimiser.step()
+        images_s = len(rows) / (time.perf_counter() - began)
+        return StepLine(epoch, self._place.steps + 1, loss, made.active, images_s, rate)
+
+    def _judge(self, epoch: int) -> None:
+        """Ask how good the encoder is after an epoch, keep it if it is the best, go on."""
+        self._check_weights()
+        self._task.encoder.eval()
+        # One process asks, for batch norm may let the others' encoders differ a little.
+        verdict = self._team.told(self._task.judge)
+        place = replace(self._place, epoch=epoch + 1, done=0, stale=self._place.stale + 1)
+        better = epoch == 0 or verdict.figure < place.best
+        if better:
+            place = replace(place, best=verdict.figure, best_epoch=epoch, stale=0)
+        self._place = place
+        if better:
+            self._save(BEST)
+        self._tell(EpochLine(epoch, verdict.eer, verdict.tar, better, verdict.guard))
+        self._save(LAST)
+
+    def _tell(self, line: Line) -> None:
+        self._team.told(lambda: log.append(self._folder, line))
+        if self._team.first:
+            for watcher in self._watchers:
+                watcher(line)
+
+    def _save(self, name: str) -> None:
+        self._check_weights()
+        self._team.told(lambda: self._write(name))
+
+    def _write(self, name: str) -> None:
+        encoder, head = self._weights()
+        optimiser = self._optimiser.state_dict()
+        # A checkpoint that outlives a power cut must find all that was logged before it.
+        log.sync(self._folder)
+        state = State(self._made_with, self._place, encoder, head, optimiser)
+        checkpoint.write(self._path(name), state)
+
+    def _weights(self) -> tuple[Tensors, Tensors]:
+        return self._task.encoder.state_dict(), self._task.head.state_dict()
+
+    def _load(self, encoder: Tensors, head: Tensors) -> None:
+        self._task.encoder.load_state_dict(encoder)
+        self._task.head.load_state_dict(head)
+
+    def _check_weights(self) -> None:
+        """So that no checkpoint ever holds weights that nobody could go on from."""
+        for held in (value for weights in self._weights() for value in weights.values()):
+            if held.is_floating_point() and not held.isfinite().all():
+                raise self._diverged("a weight is not finite")
+
+    def _diverged(self, problem: str) -> ConfigError:
+        return ConfigError(
+            f"{problem} in epoch {self._place.epoch}, after step {self._place.steps}: stopped",
+            f"lower optimiser.rate, raise optimiser.warm_up, or mend the photos, and begin a run"
+            f" in another folder: this one goes on only as it was begun;"
+            f" {self._path(LAST)} is from before",
+        )
+
+    def _path(self, name: str) -> Path:
+        return self._folder / FOLDER / name
+
+    def saved(self, name: str) -> State:
+        return checkpoint.read(self._path(name))
+
+
+def _optimiser(task: Task, plan: Plan) -> torch.optim.Optimizer:
+    learned = [p for m in (task.encoder, task.head) for p in m.parameters() if p.requires_grad]
+    groups = [
+        {
+            "params": [p for p in learned if _is_matrix(p)],
+            "weight_decay": plan.optimiser.weight_decay,
+        },
+        {"params": [p for p in learned if not _is_matrix(p)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=plan.optimiser.rate)
+
+
+def _is_matrix(weights: Tensor) -> bool:
+    """Or a kernel; slopes of ONNX are (c, 1, 1)."""
+    return sum(size > 1 for size in weights.shape) > 1
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Sums in a fixed order, whatever the number of threads: torch's own are not always."""
+    was = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=was)
+
+
+@contextmanager
+def _torch_seeded(key: Key) -> Iterator[None]:
+    """Torch's own chance, dropout's say, from a step's key; its state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        yield

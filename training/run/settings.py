@@ -1,0 +1,178 @@
+"""A run's settings: one TOML file into one frozen Settings; unknown keys are refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from ostiary.edge.errors import ConfigError
+from ostiary.training.losses.mining import Mining
+
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
+MOST_IN_BATCH = 4096
+"""Photos: losses over all pairs need memory by its square."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the settings."""
+
+
+class Optimiser(Section, frozen=True):
+    """AdamW (Loshchilov and Hutter, 2019), and how its learning rate runs over the epochs.
+
+    The rate rises over `warm_up` epochs from 0 to `rate`; then it stays there, or falls to 0 by
+    half a cosine. Biases, norms and slopes are not decayed.
+    """
+
+    rate: Positive = 1e-3
+    weight_decay: NotNegative = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: NotNegative = 0.5
+    epochs: Count = 30
+
+    def __post_init__(self) -> None:
+        if self.warm_up >= self.epochs:
+            raise ValueError(f"warm_up {self.warm_up:g} leaves nothing of {self.epochs} epochs")
+
+    def at(self, epochs: float) -> float:
+        """The learning rate after so many epochs, a fraction of one included."""
+        if epochs < self.warm_up:
+            return self.rate * epochs / self.warm_up
+        if self.schedule == "constant":
+            return self.rate
+        gone = (epochs - self.warm_up) / (self.epochs - self.warm_up)
+        return self.rate * (1 + math.cos(math.pi * gone)) / 2
+
+
+class Stop(Section, frozen=True):
+    """A run ends early after `patience` epochs without a better one; 0: never."""
+
+    patience: Annotated[int, Meta(ge=0, le=100_000)] = 8
+
+
+class Checkpoint(Section, frozen=True):
+    """How many steps may be lost: each epoch is kept anyway."""
+
+    steps: Count = 100
+
+
+class Plan(Section, frozen=True):
+    """What the loop needs to know, whatever is learned: settings of any kind of run begin here."""
+
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    optimiser: Optimiser = Optimiser()
+    stop: Stop = Stop()
+    checkpoint: Checkpoint = Checkpoint()
+
+
+class Start(Section, frozen=True):
+    """A new encoder of an `architecture`, or the float encoder of a `bundle`: one of the two."""
+
+    architecture: str | None = None
+    bundle: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.architecture is None) == (self.bundle is None):
+            raise ValueError('needs either architecture = "small-28", say, or bundle = "PATH"')
+
+
+class Data(Section, frozen=True):
+    """Shares of the people who are kept apart and never learned.
+
+    Those of `choosing` judge every epoch and so choose the best; those of `judging` judge only
+    what came out, since the best epoch of many looks better than it is on who chose it.
+    """
+
+    choosing: Share = 0.15
+    judging: Share = 0.15
+
+    def __post_init__(self) -> None:
+        if self.choosing + self.judging >= 1:
+            raise ValueError("choosing and judging leave nobody to learn from")
+
+
+class LossChoice(Section, frozen=True):
+    """Which loss, and what it takes: `ostiary-train losses` lists them.
+
+    `alpha` is the margin, in the loss's own unit; where it is not given, the usual one. `mining`
+    chooses the triplets of a batch, for losses that have any; `scale` is s of the losses with a
+    centre a person.
+    """
+
+    name: str = "triplet"
+    alpha: NotNegative | None = None
+    mining: Mining = "semi-hard"
+    scale: Positive = 64.0
+
+
+class Batches(Section, frozen=True):
+    """A batch is `images` photos of each of `people` people."""
+
+    people: Annotated[int, Meta(ge=2, le=1000)] = 10
+    images: Annotated[int, Meta(ge=2, le=1000)] = 4
+
+    def __post_init__(self) -> None:
+        if (photos := self.people * self.images) > MOST_IN_BATCH:
+            raise ValueError(f"a batch of {photos} photos, more than {MOST_IN_BATCH}")
+
+
+class Augment(Section, frozen=True):
+    """The kind of camera that photos are made to look like: see `training.data.augment.DOMAINS`."""
+
+    domain: str = "none"
+
+
+class Settings(Plan, frozen=True, kw_only=True):
+    """The whole file."""
+
+    encoder: Start
+    data: Data = Data()
+    loss: LossChoice = LossChoice()
+    batches: Batches = Batches()
+    augment: Augment = Augment()
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Of each process; the last bits of weights depend on it."""
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
+def raw(path: Path) -> bytes:
+    """A file of settings as it is. Raises ConfigError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"can not read {path}: {error.strerror}") from error
+
+
+def parse(held: bytes, path: Path, kind: type[AnyPlan]) -> AnyPlan:
+    """Check what a file holds of a kind. Raises ConfigError with the file and the field's path."""
+    hint = "`ostiary-train fit --help` shows one"
+    try:
+        return msgspec.toml.decode(held, type=kind, dec_hook=_path_of)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", hint) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: brackets within brackets, too many of them", hint) from error
+
+
+def parse_settings(held: bytes, path: Path) -> Settings:
+    """The settings of `fit`; a relative bundle starts at the file's own folder."""
+    found = parse(held, path, Settings)
+    if found.encoder.bundle is None:
+        return found
+    start = Start(bundle=path.resolve().parent / found.encoder.bundle)
+    return msgspec.structs.replace(found, encoder=start)
+
+
+def _path_of(kind: type, value: object) -> object:
+    if kind is not Path or not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a path")
+    return Path(value)

@@ -1,0 +1,1 @@
+"""What can be trained: an encoder, its fine-tuning, its int8 form, a logistic head."""

@@ -1,0 +1,215 @@
+"""Losses side by side: each trained anew on other people, judged on people never seen."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from ostiary.edge.errors import BackendError, ConfigError
+from ostiary.export.faces.crops import Crops
+from ostiary.training.data.photos import Faces
+from ostiary.training.run import loop
+from ostiary.training.run.distributed import ALONE
+from ostiary.training.run.loop import Verdict
+from ostiary.training.run.settings import (
+    Augment,
+    Batches,
+    Checkpoint,
+    LossChoice,
+    Optimiser,
+    Settings,
+    Start,
+    Stop,
+)
+from ostiary.training.tasks import fit
+
+UNTRAINED, RANDOM, HARDEST = "untrained", "triplet, random", "triplet, hardest"
+LOSSES = {
+    RANDOM: LossChoice(name="triplet", mining="random"),
+    "triplet, semi-hard": LossChoice(name="triplet", mining="semi-hard"),
+    HARDEST: LossChoice(name="triplet", mining="hardest"),
+    "contrastive": LossChoice(name="contrastive"),
+    "logistic": LossChoice(name="logistic"),
+    # With .1 it would be the triplet above once more, halved.
+    "cosine triplet, hardest": LossChoice(name="cosine-triplet", mining="hardest", alpha=0.2),
+    "angular": LossChoice(name="angular"),
+    "large-margin cosine": LossChoice(name="cosface", scale=16.0),
+    "ArcFace": LossChoice(name="arcface", scale=16.0),
+}
+"""By the name of its row. A scale of 64 is for the thousands of people of the papers."""
+HALF = 0.5
+FIRST_SEED = 100
+"""Batches, rate and epochs were chosen with seeds below it, which set other people aside."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A loss's EERs on the people never seen, one a seed."""
+
+    name: str
+    eers: list[float]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.eers))
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation over the seeds (n - 1); 0 for one seed."""
+        return float(np.std(self.eers, ddof=1)) if len(self.eers) > 1 else 0.0
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The table: on what, and a row a loss, the untrained encoder first."""
+
+    architecture: str
+    people: int
+    unseen: int
+    images: int
+    epochs: int
+    rows: list[Row]
+
+    def findings(self) -> list[tuple[bool, str]]:
+        """What the literature promises of hard triplets, and whether it holds here."""
+        untrained, random, hardest = (
+            np.array(next(row.eers for row in self.rows if row.name == name))
+            for name in (UNTRAINED, RANDOM, HARDEST)
+        )
+        half, mean = HALF * float(untrained.mean()), float(hardest.mean())
+        better = int((hardest < random).sum())
+        return [
+            (mean <= half, f"hardest triplets {mean:.4f}, half of untrained {half:.4f}"),
+            (
+                mean < float(random.mean()),
+                f"hardest triplets {mean:.4f}, random triplets {random.mean():.4f}: lower with"
+                f" {better} of {len(hardest)} seeds",
+            ),
+        ]
+
+
+def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> Settings:
+    """What every loss is trained with: only the loss and the seed differ."""
+    return Settings(
+        encoder=Start(architecture=architecture),
+        loss=loss,
+        seed=seed,
+        # Of many people the hardest triplets are photos that show little of a face: few at a time.
+        batches=Batches(people=8, images=2),
+        optimiser=Optimiser(rate=1e-3, epochs=epochs, warm_up=1.0),
+        augment=Augment(domain="door"),
+        stop=Stop(patience=0),
+        checkpoint=Checkpoint(steps=100_000),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """What every training has in common: photos, encoder, people set aside, epochs.
+
+    Names that share a photo may be one person: they are learned from and never set aside.
+    """
+
+    faces: Faces
+    architecture: str
+    unseen: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where too few people can be set aside, or are left to train on."""
+        if self.learned < 2 or self.faces.may_judge.sum() < self.unseen:
+            raise ConfigError(
+                f"{len(self.faces.names)} people, {self.unseen} of them set aside: that leaves"
+                f" fewer than two to train on, or too few may judge ({self.faces.may_judge.sum()})",
+                "set fewer aside, or give photos of more people",
+            )
+
+    @property
+    def learned(self) -> int:
+        """How many people every training learns from."""
+        return len(self.faces.names) - self.unseen
+
+    def eer(self, name: str, seed: int) -> float:
+        """Of a loss's encoder on people never seen, before the first epoch or after the last: to
+        choose the best by the very people who judge would flatter."""
+        learned, judging = self.set_aside(seed)
+        loss = LOSSES.get(name, LossChoice())
+        settings = settings_of(self.architecture, loss, seed, self.epochs)
+        encoder = fit.encoder_of(settings.encoder, seed)
+        task = fit.task_of(settings, encoder, fit.Parts(learned, judging, judging), ALONE)
+        if name != UNTRAINED:
+            epoch = iter(range(0, -self.epochs - 1, -1))
+            last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
+            with tempfile.TemporaryDirectory() as folder:
+                loop.fit(last, settings, Path(folder), {})
+        return fit.verdict(encoder, judging).eer
+
+    def set_aside(self, seed: int) -> tuple[Crops, Crops]:
+        """The people to learn from, and `unseen` others that a seed chooses."""
+        crops, eligible = self.faces.crops, np.flatnonzero(self.faces.may_judge)
+        chosen = np.random.default_rng(seed).choice(eligible, self.unseen, replace=False)
+        apart = np.isin(crops.person, chosen)
+        return crops.only(~apart), crops.only(apart)
+
+
+def compare(
+    contest: Contest,
+    seeds: Sequence[int],
+    processes: int,
+    done: Callable[[int, int], None],
+    names: Sequence[str] = (UNTRAINED, *LOSSES),
+) -> Comparison:
+    """Train each loss with each seed, which sets other people aside and begins with other weights.
+
+    `done(n, total)` is called as the trainings finish. Raises BackendError where one is killed.
+    """
+    wanted = [(name, seed) for seed in seeds for name in names]
+    found: dict[str, list[float]] = {name: [] for name in names}
+    trained = zip(wanted, _trained(contest, wanted, processes), strict=True)
+    for at, ((name, _), eer) in enumerate(trained, 1):
+        found[name].append(eer)
+        done(at, len(wanted))
+    return Comparison(
+        contest.architecture,
+        contest.learned,
+        contest.unseen,
+        len(contest.faces),
+        contest.epochs,
+        [Row(name, eers) for name, eers in found.items()],
+    )
+
+
+def _trained(
+    contest: Contest, wanted: Sequence[tuple[str, int]], processes: int
+) -> Iterator[float]:
+    """The EER of each loss and seed, in their order."""
+    # Not forked: torch's threads do not survive that.
+    spawned = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
+            yield from pool.map(_one, wanted)
+    except BrokenProcessPool as error:
+        raise BackendError(
+            "a training was killed, probably for want of memory",
+            "--processes 1, a smaller --architecture, or fewer photos",
+        ) from error
+
+
+_HELD: list[Contest] = []
+"""A worker's: the photos are sent once, not with each training."""
+
+
+def _begin(contest: Contest) -> None:
+    torch.set_num_threads(1)
+    _HELD.append(contest)
+
+
+def _one(wanted: tuple[str, int]) -> float:
+    return _HELD[-1].eer(*wanted)

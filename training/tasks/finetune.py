@@ -1,0 +1,229 @@
+"""An encoder taught to see a photo in a camera's domain as it saw it before, as it is.
+
+The encoder is both: the teacher, which stays as it was and sees each photo as it is, and the
+student, which begins as its copy and sees the photo as the camera would. Nobody's name is needed,
+so people with one photo teach as well. A share of the photos is shown to the student as it is
+too: that holds what it can do already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from ostiary.edge.core.scores.metrics import tar_at_fmr
+from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.files import write_atomically
+from ostiary.edge.runtime.det import Sha256
+from ostiary.export.graphs.run import Images
+from ostiary.training.data import photos as data
+from ostiary.training.data.augment import DOMAINS, Augmentation
+from ostiary.training.data.photos import Faces
+from ostiary.training.encoders import save
+from ostiary.training.encoders.architectures import Encoder
+from ostiary.training.judge import evaluation, guard
+from ostiary.training.judge.bootstrap import LEAST_PEOPLE
+from ostiary.training.judge.embed import embed
+from ostiary.training.judge.evaluation import Evaluation
+from ostiary.training.judge.guard import FMR, Change, Guard, Seen, Views
+from ostiary.training.losses.distance import Step
+from ostiary.training.run import checkpoint
+from ostiary.training.run.batches import Photos
+from ostiary.training.run.loop import Key, Task
+from ostiary.training.run.sampling import Rows, batches
+from ostiary.training.run.settings import Count, Optimiser, Plan, Share, Stop
+from ostiary.training.tasks.fit import Parts
+
+RESULT = "finetuning.json"
+AS_THEY_ARE = "as they are"
+CHOOSING, JUDGING = 1, 2
+"""Added to the run's seed, they draw how the domain shows the photos of people kept apart."""
+
+
+class Finetuning(Plan, frozen=True):
+    """How to fine-tune. `plain` is the share of each batch of `images` that is shown as it is, and
+    `max_loss` the TAR that photos as they are may lose at an FMR of 1e-3. `choosing` and `judging`
+    are shares of the people with several photos, who are kept apart to choose the epoch and to
+    judge what came out."""
+
+    domain: str = "night"
+    choosing: Share = 0.15
+    judging: Share = 0.45
+    images: Annotated[int, Meta(ge=2, le=4096)] = 32
+    plain: Share = 0.5
+    max_loss: Annotated[float, Meta(ge=0, le=1)] = guard.MAX_LOSS
+    optimiser: Optimiser = Optimiser(rate=1e-4, epochs=4, warm_up=0.5)
+    stop: Stop = Stop(patience=3)
+    threads: Count = 1
+
+
+class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What came of it, by people who did nothing but judge.
+
+    `encoder_id` is None where the encoder is not worth a new id; `objections` then say why.
+    """
+
+    domain: str
+    begun_with: Sha256
+    encoder_id: Sha256 | None
+    epoch: int
+    """The one that was kept; 0 is the encoder as it was."""
+    max_loss: float
+    objections: list[str]
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """1 - cos(student(x'), teacher(x)), the mean over a batch: x' is the photo x as the domain
+    shows it, or as it is for a `plain` share of the batch.
+
+    `wanted` (n, dim) is what the teacher makes of the photos. Ge et al., Low-resolution Face
+    Recognition in the Wild via Selective Knowledge Distillation, 2019, without the selection.
+    """
+
+    encoder: Encoder
+    images: Images
+    how: Augmentation
+    wanted: Tensor
+    plain: float
+
+    def __call__(self, rows: Rows, key: Key) -> Step:
+        cut = round(self.plain * len(rows))
+        places = np.arange(len(rows))
+        shown = [
+            Photos(self.images, self.encoder.spec, how).tensor(rows[part], key, places[part])
+            for how, part in ((None, slice(cut)), (self.how, slice(cut, None)))
+            if len(rows[part])
+        ]
+        made = self.encoder(torch.cat(shown))
+        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """A fine-tuning before its first step: `before` is what the encoder then made of `judged`."""
+
+    settings: Finetuning
+    encoder: Encoder
+    encoder_id: str
+    task: Task
+    judged: Views
+    before: Seen
+    made_with: dict[str, str]
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs, if none is spared."""
+        return self.settings.optimiser.epochs * len(self.task.batches(1))
+
+
+def domain_of(name: str) -> Augmentation:
+    """What a camera's domain does to photos. Raises ConfigError where there is none of a name."""
+    known = {name: how for name, how in DOMAINS.items() if how != Augmentation()}
+    if name not in known:
+        raise ConfigError(f"no domain {name!r} to teach", f"one of {', '.join(known)}")
+    return known[name]
+
+
+def parts(settings: Finetuning, faces: Faces) -> Parts:
+    """The people in three parts: who has one photo can teach, but neither choose nor judge.
+
+    Raises PhotoError where a part would have fewer than two people.
+    """
+    count = np.bincount(faces.crops.person, minlength=len(faces.names))
+    several = [name for name, photos in zip(faces.names, count, strict=True) if photos > 1]
+    shares = (settings.choosing, settings.judging)
+    paired = replace(faces, crops=data.by_names(faces, several))
+    _, choosing, judging = data.split(paired, shares, settings.seed)
+    apart = {*choosing.names, *judging.names}
+    return Parts(data.by_names(faces, set(faces.names) - apart), choosing, judging)
+
+
+def begin(
+    settings: Finetuning, encoder: Encoder, encoder_id: str, photos: Parts, how: Augmentation
+) -> Lesson:
+    """The encoder as it is now becomes the teacher.
+
+    Raises PhotoError where those who choose the epoch or judge are too few for that.
+    """
+    seed, choosing, judging = settings.seed, photos.choosing, photos.judging
+    if judging.people < LEAST_PEOPLE:
+        raise PhotoError(
+            f"{judging.people} people judge: of fewer than {LEAST_PEOPLE} no interval can be told",
+            "give several photos of more people",
+        )
+    judged = guard.views(judging.images, judging.person, how, seed + JUDGING)
+    watched = guard.views(choosing.images, choosing.person, how, seed + CHOOSING)
+    start = tar_at_fmr(guard.look(encoder, watched).pairs("plain_plain"), FMR)
+    images = photos.training.images
+    taught = Taught(encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain)
+    before = guard.look(encoder, judged)
+    # A Conv's gradient is faster in this order of values in memory.
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = Task(
+        encoder,
+        lambda epoch: batches(len(images), settings.images, seed, epoch),
+        taught,
+        Guard(encoder, watched, start, settings.max_loss),
+    )
+    made_with = _made_with(settings, encoder_id, photos)
+    return Lesson(settings, encoder, encoder_id, task, judged, before, made_with)
+
+
+def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
+    """Digests of what must be the same in a resumed run, by what a person calls it."""
+    return {
+        "settings": checkpoint.digest([msgspec.json.encode(settings)]),
+        "encoder to begin with": encoder_id,
+        "photos": photos.digest(),
+    }
+
+
+def end(
+    lesson: Lesson, epoch: int, folder: Path, licence: str, photos: Collection[str]
+) -> tuple[Finetuned, Seen]:
+    """Judge the encoder as it was after an epoch; written into the run's folder, with the ids of
+    the photos that it learned from, where it is worth its new id. Also what it makes of the photos
+    of those who judge."""
+    settings = lesson.settings
+    after = guard.look(lesson.encoder, lesson.judged)
+    changes = guard.changes(lesson.before, after)
+    objections = guard.objections(changes, settings.max_loss)
+    if epoch == 0:
+        objections = ["no epoch was better without losing too much on photos as they are"]
+    made = Finetuned(
+        domain=settings.domain,
+        begun_with=lesson.encoder_id,
+        encoder_id=None if objections else _written(lesson.encoder, folder, licence, photos),
+        epoch=epoch,
+        max_loss=settings.max_loss,
+        objections=objections,
+        changes=changes,
+    )
+    write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(made)))
+    return made, after
+
+
+def _written(encoder: Encoder, folder: Path, licence: str, photos: Collection[str]) -> str:
+    """The new encoder's id."""
+    save.write(encoder, folder, licence, photos)
+    return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
+
+
+def evaluations(domain: str, before: Seen, after: Seen) -> list[Evaluation]:
+    """All there is to tell of both encoders: in the domain, and on the photos as they are."""
+    return [
+        evaluation.measure(name, rows, seen.person, data_set)
+        for data_set in (domain, AS_THEY_ARE)
+        for name, seen in (("before", before), ("after", after))
+        for rows in (seen.domain if data_set == domain else seen.plain,)
+    ]
