@@ -4,12 +4,17 @@ from __future__ import annotations
 
 
 class OstiaryError(Exception):
-    """A failure somebody can mend: what is wrong and where, and what to do about it."""
+    """A failure somebody can mend: what is wrong and where, and what to do about it.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    `option` names the argument of the caller that would allow it or decide otherwise, in the words
+    of the function that was called (`take_over`); a command line shows it as a flag.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, option: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.option = option
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -26,8 +31,8 @@ class PhotoError(OstiaryError):
 class EnrollmentRefused(OstiaryError):
     """The photos are readable but nobody can be enrolled from them; `reason` names why."""
 
-    def __init__(self, reason: str, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
+    def __init__(self, reason: str, message: str, hint: str = "", *, option: str = "") -> None:
+        super().__init__(message, hint, option=option)
         self.reason = reason
 
 

@@ -67,7 +67,7 @@ def run(app: typer.Typer) -> NoReturn:
     try:
         app()
     except OstiaryError as error:
-        _fail(error.message, error.hint)
+        _fail(error.message, advice(error))
     except OSError as error:
         hint = "free some space" if error.errno == errno.ENOSPC else ""
         where = f"{error.filename}: " if error.filename else ""
@@ -77,10 +77,16 @@ def run(app: typer.Typer) -> NoReturn:
     sys.exit(0)
 
 
+def advice(error: OstiaryError) -> str:
+    """What a person at a command line can do: the error's hint, and its option as a flag."""
+    flag = f"--{error.option.replace('_', '-')}" if error.option else ""
+    return ": ".join(part for part in (error.hint, flag) if part)
+
+
 def _fail(message: str, hint: str) -> NoReturn:
-    advice = f" [dim]({escape(hint)})[/]" if hint else ""
+    shown = f" [dim]({escape(hint)})[/]" if hint else ""
     with _or_nowhere(sys.stderr):
-        err.print(f"[bold red]error:[/] {escape(message)}{advice}")
+        err.print(f"[bold red]error:[/] {escape(message)}{shown}")
     with _or_nowhere(sys.stdout):
         if JSON in sys.argv:
             print_json({"error": message, "hint": hint})

@@ -31,6 +31,9 @@ def shown(json: bool = False) -> None:
 def wrong(json: bool = False) -> None:
     raise ConfigError("it is wrong", "mend it")
 @app.command()
+def refused(json: bool = False) -> None:
+    raise ConfigError("it is newer", "overwrite it", option="take_over")
+@app.command()
 def failed(json: bool = False) -> None:
     print_json([])
     raise typer.Exit(1)
@@ -107,3 +110,15 @@ def test_nobody_is_told_of_a_reader_who_went_away(
         assert ended([command, "--json"], writing, unbuffered, subprocess.PIPE) == told
     finally:
         os.close(writing)
+
+
+def test_the_option_of_an_error_is_shown_as_a_flag() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "refused", "--json"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: it is newer (overwrite it: --take-over)\n",
+    )
+    assert json.loads(done.stdout) == {"error": "it is newer", "hint": "overwrite it: --take-over"}
