@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from ostiary.edge.core.faces.pad import PadRules
 from ostiary.edge.core.faces.quality import Limits
-from ostiary.edge.core.rules.policy import Mode, Rules
+from ostiary.edge.core.rules.evidence import Mode
+from ostiary.edge.core.rules.policy import Rules
 from ostiary.edge.errors import ConfigError
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]

@@ -30,7 +30,8 @@ from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.core.rules import access, policy
 from ostiary.edge.core.rules.access import Kinds, Moment, Rights
-from ostiary.edge.core.rules.policy import Evidence, Rules, State
+from ostiary.edge.core.rules.evidence import Evidence
+from ostiary.edge.core.rules.policy import Rules, State
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.types import Floats
 from ostiary.edge.remote.mailbox import Mailbox

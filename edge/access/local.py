@@ -1,37 +1,39 @@
-"""The gallery follows the store: what another process enrolls or forgets, the door knows."""
+"""A door that stands alone: what another process enrolls or forgets, the gallery takes over."""
 
 from __future__ import annotations
 
 import logging
 
+from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import StoreError
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.edge.vision.observer import Observer
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
+"""An unreadable store may keep the gallery as it is for this long."""
 NAMED = 5
+"""Subjects that an event names at most."""
 
 
-class Follower:
-    """Reads the store again whenever it has changed."""
+class StoreFollower:
+    """Reads the door's own store again whenever it has changed."""
 
     def __init__(
-        self, store: Store, observer: Observer, reporter: Reporter, bundle: Bundle
+        self, store: Store, enrolled: Enrolled, reporter: Reporter, bundle: Bundle
     ) -> None:
-        self._store, self._observer, self._reporter = store, observer, reporter
+        self._store, self._enrolled, self._reporter = store, enrolled, reporter
         self._bundle = bundle
         self._version = -1
         self._failed_s: float | None = None
 
     def follow(self, now: float) -> None:
-        """Take over the newest templates, with the tau for how many they are.
+        """Load the store's templates if it has changed; `now` is monotonic seconds.
 
-        With a store that stays unreadable the gallery is emptied: whom it holds may have been
-        forgotten, and nobody could tell.
+        If the store stays unreadable the gallery is emptied: somebody in it may have been
+        forgotten in the meantime, and the door could not tell.
         """
         try:
             self._load()
@@ -40,9 +42,9 @@ class Follower:
             if self._failed_s is None:
                 self._failed_s = now
                 self._reporter.event("store-failed", error.message)
-            elif now - self._failed_s > PATIENCE_S and len(self._observer.gallery):
-                self._observer.load([])
-                self._reporter.event("gallery-emptied", "the store can not be read")
+            elif now - self._failed_s > PATIENCE_S and len(self._enrolled.gallery):
+                self._enrolled.load([])
+                self._reporter.event("gallery-emptied", "the store cannot be read")
 
     def _load(self) -> None:
         version = self._store.version()
@@ -51,10 +53,10 @@ class Follower:
         encoder = self._bundle.encoder_id
         templates, damaged = self._store.templates(encoder, self._bundle.dim)
         unusable = self._store.unusable(encoder)
-        self._observer.load(templates)
-        # Only now: a read that failed is tried again, or a revocation would be missed for good.
+        self._enrolled.load(templates)
+        # Set last: if a read fails it is tried again, or a revocation would be missed for good.
         self._version = version
-        log.info("%d templates are searched", len(self._observer.gallery))
+        log.info("searching %d templates", len(self._enrolled.gallery))
         self._report(damaged, unusable)
 
     def _report(self, damaged: list[str], unusable: list[str]) -> None:
@@ -63,4 +65,4 @@ class Follower:
         if unusable:
             detail = f"{len(unusable)} subjects have templates of another encoder only"
             self._reporter.event("templates-unusable", detail)
-        self._reporter.threshold(self._observer.tau)
+        self._reporter.threshold(self._enrolled.tau)

@@ -19,8 +19,8 @@ from ostiary.edge.adapters.door.base import make_door
 from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json
 from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.types import Decision, Frame
-from ostiary.edge.daemon.loop import Daemon
-from ostiary.edge.daemon.shutdown import Stopping
+from ostiary.edge.daemon.assemble import assemble
+from ostiary.edge.daemon.shutdown import Shutdown
 from ostiary.edge.errors import OstiaryError
 from ostiary.edge.vision import picture
 from ostiary.edge.vision.observer import Sighting
@@ -70,23 +70,23 @@ def run(
     again = True
     while again:
         # One a life: it keeps the deadline that the last one had to close.
-        stopping = Stopping(service)
-        stopping.listen()
+        shutdown = Shutdown(service)
+        shutdown.listen()
         profile = profile or load_config(config)
-        again = _watch(profile, service, stopping, pictures) and not managed
+        again = _watch(profile, service, shutdown, pictures) and not managed
 
 
 def _watch(
-    profile: Config, service: systemd.Notifier, stopping: Stopping, pictures: Path | None
+    profile: Config, service: systemd.Notifier, shutdown: Shutdown, pictures: Path | None
 ) -> bool:
     """One life of the daemon; whether it wants another, as for a bundle to come."""
     service.status("loading and proving the models")
-    daemon = Daemon(profile, service, stopping, _painter(pictures) if pictures else None)
+    daemon = assemble(profile, service, shutdown, _painter(pictures) if pictures else None)
     if not daemon.run():
         log.warning("the camera hangs; leaving without it")
         logging.shutdown()
         os._exit(0)
-    return daemon.restart_wanted and not stopping.wanted
+    return daemon.restart_wanted and not shutdown.wanted
 
 
 def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], None]:

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.adapters.storage.state_dir import STORE
 from ostiary.edge.adapters.storage.store import Store
@@ -19,12 +20,13 @@ from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.faces import quality
 from ostiary.edge.core.faces.pad import Presentation
 from ostiary.edge.core.rules import policy
+from ostiary.edge.core.rules.evidence import Evidence, Mode
 from ostiary.edge.core.types import SUBJECT
 from ostiary.edge.errors import ConfigError, PhotoError, StoreError
 from ostiary.edge.models.choose import open_models
-from ostiary.edge.remote import client
+from ostiary.edge.remote import stored
 from ostiary.edge.vision.enrollment import enroll as make_template
-from ostiary.edge.vision.observer import Observer
+from ostiary.edge.vision.observer import open_enrolled
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.edge.wire import utc
 
@@ -85,7 +87,7 @@ def subjects(config: Profile, json: Json = False) -> None:
 
 def _roster_subjects(profile: Config, json: bool) -> None:
     """Who the roster lets in: by whom and when is the operator's to say."""
-    held = [sealed.record for sealed in client.stored(profile) if not sealed.record.gone]
+    held = [sealed.record for sealed in stored.stored(profile) if not sealed.record.gone]
     held.sort(key=lambda record: record.subject)
     if json:
         rows = [
@@ -135,18 +137,18 @@ def identify(
     profile = load_config(config)
     profile = _identifying(profile)
     pipeline = open_models(profile)
-    observer = Observer(pipeline, profile)
-    _load(observer, pipeline, profile)
+    enrolled = open_enrolled(pipeline, profile)
+    _load(enrolled, pipeline, profile)
     image = read_photo(photo)
     faces = pipeline.find(image)
     if not faces:
         raise PhotoError(f"{photo}: no face was found")
     aligned = pipeline.align(image, faces[0])
     failed = quality.failures(pipeline.quality(faces[0], aligned), profile.limits())
-    candidates = observer.gallery.identify(pipeline.probe(aligned), top=SHOWN)
-    tau = observer.tau
-    live, barred = Presentation.BONA_FIDE, observer.barred(candidates)
-    evidence = policy.Evidence(0, tau.tau, tau.k, failed, live, candidates, barred)
+    candidates = enrolled.gallery.identify(pipeline.probe(aligned), top=SHOWN)
+    tau = enrolled.tau
+    live, barred = Presentation.BONA_FIDE, enrolled.barred(candidates)
+    evidence = Evidence(0, tau.tau, tau.k, failed, live, candidates, barred)
     decision = policy.judge(profile.rules(), evidence)
     if json:
         print_json({"decision": decision, "tau": tau, "failures": failed, "candidates": candidates})
@@ -178,15 +180,15 @@ def _of_its_own(profile: Config) -> Config:
 
 def _identifying(profile: Config) -> Config:
     usual = profile.recognition
-    wanted = msgspec.structs.replace(usual, mode=policy.Mode.IDENTIFY, verifier=False)
+    wanted = msgspec.structs.replace(usual, mode=Mode.IDENTIFY, verifier=False)
     return msgspec.structs.replace(profile, recognition=wanted)
 
 
-def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
+def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config) -> None:
     bundle = pipeline.bundle
     if profile.roster is not None:
-        client.load(profile, observer, bundle)
-        if not len(observer.gallery):
+        stored.load(profile, enrolled, bundle)
+        if not len(enrolled.gallery):
             raise StoreError("the roster on this device holds nobody", "has the daemon run?")
         return
     store = _store(profile)
@@ -203,7 +205,7 @@ def _load(observer: Observer, pipeline: Pipeline, profile: Config) -> None:
         err.print(escape(f"damaged, enroll again: {', '.join(damaged)}"))
     if not found:
         raise StoreError("nobody is enrolled", "`ostiary enroll` first")
-    observer.load(found)
+    enrolled.load(found)
 
 
 def _check_subject(subject: str) -> None:

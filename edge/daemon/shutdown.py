@@ -27,7 +27,7 @@ HUNG = 1
 """The exit code where the loop hangs and nothing could be closed."""
 
 
-class Stopping:
+class Shutdown:
     """Waits for signals in a thread of its own, since the loop may hang when one comes.
 
     The thread decides nothing: it tells systemd, keeps the deadline, and ends what overruns it.

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ostiary.edge.access.local import Follower
+from ostiary.edge.access.local import StoreFollower
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.config import Config
 from ostiary.edge.effects.reporter import Reporter
@@ -19,14 +19,14 @@ EVERY_S, TRIM_S = 1.0, 3600.0
 Clock = Callable[[], float]
 
 
-class Housekeeper:
+class Upkeep:
     """Called at every turn of the loop; does something about once a second."""
 
     def __init__(
         self,
         config: Config,
         journal: Journal,
-        follower: Follower | None,
+        follower: StoreFollower | None,
         reporter: Reporter,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,

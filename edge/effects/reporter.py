@@ -31,12 +31,12 @@ class Reporter:
         self._head_supported = True
         self._events: deque[EventMessage] = deque(maxlen=EVENTS_KEPT)
         self._frame_ms: deque[float] = deque(maxlen=300)
-        self.link: Link | None = None
+        self._link: Link | None = None
         self.frames = 0
 
-    def will(self, session: int) -> bytes:
-        """What the broker says for us when we vanish."""
-        return wire.encode(StateMessage(status="lost", session=session))
+    def connect(self, link: Link) -> None:
+        """Publish over this link from now on; before, only the log hears."""
+        self._link = link
 
     def change(self, **fields: object) -> None:
         """Set fields of the state message."""
@@ -76,7 +76,7 @@ class Reporter:
     def summary(self) -> str:
         """The state in a line, for who asks systemd how the service is."""
         state = self._state
-        broker = "none" if self.link is None else "connected" if self.link.connected else "away"
+        broker = "none" if self._link is None else "connected" if self._link.connected else "away"
         return (
             f"{state.mode} on {state.backend} ({state.precision}), K {state.k},"
             f" camera {state.camera}, journal {state.journal}, broker {broker}"
@@ -84,7 +84,7 @@ class Reporter:
 
     def flush(self, fresh: bool) -> None:
         """Send what is new; everything that is retained where the connection is."""
-        link = self.link
+        link = self._link
         if link is None or not link.connected:
             return
         if fresh:
@@ -101,7 +101,7 @@ class Reporter:
 
     def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:
         """Publish how the device is doing."""
-        if self.link is None:
+        if self._link is None:
             return
         spent = np.array(self._frame_ms or [0.0])
         message = TelemetryMessage(
@@ -116,16 +116,21 @@ class Reporter:
             pending=pending,
             k=self._state.k,
         )
-        self.link.publish(self._topics.telemetry, wire.encode(message), qos=0, retain=True)
+        self._link.publish(self._topics.telemetry, wire.encode(message), qos=0, retain=True)
 
     def goodbye(self) -> bytes:
         """The state of a clean stop."""
-        session = self.link.session if self.link is not None else 0
+        session = self._link.session if self._link is not None else 0
         return wire.encode(
             msgspec.structs.replace(
                 self._state, status="offline", session=session, at=wire.utc(self._wall())
             )
         )
+
+
+def lost(session: int) -> bytes:
+    """The will: the state that the broker publishes when a device vanishes."""
+    return wire.encode(StateMessage(status="lost", session=session))
 
 
 def memory_mb() -> float:

@@ -1,4 +1,4 @@
-"""Refusals as events, at most one a reason in a while: who floods the door floods nobody else."""
+"""Refusals become events, at most one for each reason in ten seconds, so that floods stay here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ostiary.edge.effects.reporter import Reporter
 
 EVERY_S = 10.0
 MOST_REASONS = 50
-"""Reasons are our own words, and few; this is for a mistake in them."""
+"""There are few reasons; this bound is for a mistake in them."""
 ABOUT_CHARACTERS = 120
 
 
@@ -20,9 +20,8 @@ class _Told:
     more: int = 0
 
 
-class Refusals:
-    """The first of a reason is told at once; those within the next seconds are counted, and told
-    as one by `flush`."""
+class EventThrottle:
+    """Reports the first refusal of a reason at once; `flush` reports the next ones as a count."""
 
     def __init__(self, reporter: Reporter, clock: Callable[[], float]) -> None:
         """`clock` is monotonic."""
@@ -30,7 +29,7 @@ class Refusals:
         self._told: dict[tuple[str, str], _Told] = {}
 
     def say(self, event: str, reason: str, about: str) -> None:
-        """Refuse something, for a reason that is a word of ours; `about` may be anybody's."""
+        """Count a refusal; `reason` is one of our words, `about` may be a stranger's text."""
         about = _harmless(about)
         told = self._told.get((event, reason))
         if told is not None:
@@ -41,7 +40,7 @@ class Refusals:
             self._reporter.event(event, f"{reason}: {about}" if about else reason)
 
     def flush(self) -> None:
-        """Tell what was counted, where its time has come; call it now and then."""
+        """Report the counts that are ten seconds old; call it at every turn."""
         now = self._clock()
         for (event, reason), told in list(self._told.items()):
             if now - told.at_s < EVERY_S:
@@ -55,5 +54,5 @@ class Refusals:
 
 
 def _harmless(text: str) -> str:
-    """One short line, whatever a stranger wrote."""
+    """A stranger's text as one short printable line."""
     return "".join(c if c.isprintable() else "?" for c in text[:ABOUT_CHARACTERS])

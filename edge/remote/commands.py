@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from ostiary.edge.adapters.storage.nonces import Nonces
 from ostiary.edge.core.types import Template
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
-from ostiary.edge.effects.throttle import Refusals
+from ostiary.edge.effects.throttle import EventThrottle
 from ostiary.edge.errors import SealError, StoreError
 from ostiary.edge.roster.record import Command, decode
 from ostiary.edge.roster.sealing import Opener, Site
@@ -40,6 +41,19 @@ class Asked:
     correlation: bytes | None
 
 
+class Answering(Protocol):
+    """The part of the link that answers go over."""
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> bool: ...
+
+
 class Commander:
     """`put` is for the client's thread; the rest for the loop's, which calls `work` each turn."""
 
@@ -52,12 +66,13 @@ class Commander:
         recorder: Recorder,
         capture: Capture,
         reporter: Reporter,
-        refusals: Refusals,
+        refusals: EventThrottle,
         wall: Callable[[], float],
     ) -> None:
         self._topics, self._site, self._opener, self._nonces = topics, site, opener, nonces
         self._recorder, self._capture, self._reporter = recorder, capture, reporter
         self._refusals, self._wall = refusals, wall
+        self._link: Answering | None = None
         self._waiting: deque[Received] = deque()
         self._lost = self._told_lost = 0
         self._capturing: Asked | None = None
@@ -77,8 +92,9 @@ class Commander:
         # One byte too many still shows that it is too long.
         self._waiting.append(replace(message, payload=message.payload[: MAX_BYTES + 1]))
 
-    def work(self) -> None:
-        """Do what has come, and answer what is done."""
+    def work(self, link: Answering | None) -> None:
+        """Do what has come, and answer over `link` what is done; without one answers are lost."""
+        self._link = link
         for _ in range(min(AT_ONCE, len(self._waiting))):
             # One act a turn: two doors' programs that hang would outlast the watchdog.
             if self._take(self._waiting.popleft()):
@@ -158,5 +174,5 @@ class Commander:
             said = msgspec.structs.replace(said, encoder=template.encoder, template=raw)
         topic = self._topics.response(asked.name)
         payload = self._site.close(topic, wire.encode(said))
-        if self._reporter.link is not None:
-            self._reporter.link.publish(topic, payload, correlation=asked.correlation)
+        if self._link is not None:
+            self._link.publish(topic, payload, correlation=asked.correlation)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ostiary.edge.adapters import photos
 from ostiary.edge.config import Quality
-from ostiary.edge.core.rules.policy import Mode
+from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.types import Floats, Frame
 from ostiary.edge.errors import BackendError, BundleError
 from ostiary.edge.runtime import bundle as bundles
@@ -24,7 +24,7 @@ from ostiary.edge.selftest import state, thermal, versions
 from ostiary.edge.selftest.door import Door
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
 from ostiary.edge.selftest.thermal import Thermal
-from ostiary.edge.vision.observer import Observer
+from ostiary.edge.vision.observer import Observer, open_enrolled
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 BUNDLE, GOLDEN, LATENCY = "bundle", "golden vectors", "latency"
@@ -115,10 +115,11 @@ def check_latency(door: Door, root: Path = Path("/")) -> Check:
         pipeline = pipeline_of(door, bundle)
         # The portrait is fit for any camera's limits but a profile's own, which are not the matter.
         config = msgspec.structs.replace(door.config(), quality=Quality())
-        observer = Observer(pipeline, config)
+        enrolled = open_enrolled(pipeline, config)
     except (BackendError, BundleError) as error:
         return fail(LATENCY, error.message, error.hint)
-    observer.load(_strangers(bundle.dim))
+    enrolled.load(_strangers(bundle.dim))
+    observer = Observer(pipeline, config, enrolled)
     portrait = photos.decode(bundle.golden()["portrait"].tobytes(), "the bundle's portrait")
     claim = "subject-0" if config.recognition.mode is Mode.VERIFY else None
 

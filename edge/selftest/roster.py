@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostiary.edge.remote.client import open_keys
+from ostiary.edge.remote.stored import open_keys
 from ostiary.edge.runtime.signature import read_keys
 from ostiary.edge.selftest.door import Door
 from ostiary.edge.selftest.report import Check, ok, skipped

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.config import load_config
-from ostiary.edge.core.rules.policy import Mode
+from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import ConfigError
 
 GOOD = """

@@ -122,13 +122,14 @@ def runs(pid: int, program: str) -> bool:
 BROKEN = """
 import sys
 sys.path.insert(0, {root!r})
-from ostiary.edge import daemon, observer
+from ostiary.edge.daemon import faults
+from ostiary.edge.vision import observer
 from ostiary.edge.__main__ import main
 
 def fail(*_):
     raise RuntimeError("an illegal memory access was encountered")
 
-daemon.GIVE_UP_S = 0.5
+faults.GIVE_UP_S = 0.5
 observer.Observer.observe = fail
 main()
 """

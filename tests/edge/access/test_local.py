@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ostiary.edge.access.local import PATIENCE_S, Follower
+from ostiary.edge.access.local import PATIENCE_S, StoreFollower
 from ostiary.edge.core.scores.calibration import Threshold
 from ostiary.edge.errors import StoreError
 from tests.support.fakes import unit
@@ -28,7 +28,7 @@ class FakeStore:
         return []
 
 
-class FakeObserver:
+class FakeEnrolled:
     """Knows whom it was told to search."""
 
     def __init__(self) -> None:
@@ -54,41 +54,41 @@ class FakeBundle:
     encoder_id, dim = "e", 2
 
 
-def made() -> tuple[FakeStore, FakeObserver, FakeReporter, Follower]:
-    parts = FakeStore(), FakeObserver(), FakeReporter()
-    return (*parts, Follower(*parts, FakeBundle()))
+def made() -> tuple[FakeStore, FakeEnrolled, FakeReporter, StoreFollower]:
+    parts = FakeStore(), FakeEnrolled(), FakeReporter()
+    return (*parts, StoreFollower(*parts, FakeBundle()))
 
 
 def test_a_revocation_is_not_missed_when_a_read_fails() -> None:
-    store, observer, reporter, follower = made()
+    store, enrolled, reporter, follower = made()
     follower.follow(0.0)
-    assert observer.gallery == ["alice", "bob"]
+    assert enrolled.gallery == ["alice", "bob"]
     store.subjects, store.changes, store.fails = ["alice"], 1, True
     follower.follow(1.0)
     assert reporter.events == ["store-failed"]
     store.fails = False
     follower.follow(2.0)
-    assert observer.gallery == ["alice"]
+    assert enrolled.gallery == ["alice"]
 
 
 def test_a_store_that_stays_unreadable_lets_nobody_in() -> None:
-    store, observer, reporter, follower = made()
+    store, enrolled, reporter, follower = made()
     follower.follow(0.0)
     store.changes, store.fails = 1, True
     follower.follow(1.0)
     follower.follow(PATIENCE_S)
-    assert observer.gallery == ["alice", "bob"]
+    assert enrolled.gallery == ["alice", "bob"]
     follower.follow(PATIENCE_S + 2.0)
-    assert observer.gallery == []
+    assert enrolled.gallery == []
     assert reporter.events == ["store-failed", "gallery-emptied"]
     store.fails = False
     follower.follow(PATIENCE_S + 3.0)
-    assert observer.gallery == ["alice", "bob"]
+    assert enrolled.gallery == ["alice", "bob"]
 
 
 def test_an_unchanged_store_is_not_read_again() -> None:
-    store, observer, _, follower = made()
+    store, enrolled, _, follower = made()
     follower.follow(0.0)
     store.subjects = []
     follower.follow(1.0)
-    assert observer.gallery == ["alice", "bob"]
+    assert enrolled.gallery == ["alice", "bob"]

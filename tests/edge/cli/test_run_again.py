@@ -32,7 +32,7 @@ class Lives:
 
 
 class Quiet:
-    """Stopping without signals."""
+    """Shutdown without signals."""
 
     def __init__(self, service: object) -> None:
         self.wanted = False
@@ -48,12 +48,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lives], No
         '[device]\nsite = "hq"\nid = "door"\n[bundle]\npath = "a"\n'
         '[camera]\nurl = "v4l2:"\n[state]\npath = "state"\n'
     )
-    monkeypatch.setattr(door, "Stopping", Quiet)
+    monkeypatch.setattr(door, "Shutdown", Quiet)
     monkeypatch.setattr(door.logs, "set_up", lambda level: None)
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     def live(lives: Lives) -> None:
-        monkeypatch.setattr(door, "Daemon", lives)
+        monkeypatch.setattr(door, "assemble", lives)
         door.run(profile)
 
     return live

@@ -1,7 +1,7 @@
-"""Refusals as events: the first at once, the rest counted."""
+"""Refusals as events: the first at once, the next ones counted."""
 
 from ostiary.edge.effects.reporter import Reporter
-from ostiary.edge.effects.throttle import EVERY_S, MOST_REASONS, Refusals
+from ostiary.edge.effects.throttle import EVERY_S, MOST_REASONS, EventThrottle
 from ostiary.edge.wire import StateMessage, Topics
 from tests.support.fakes import FakeClock
 
@@ -17,9 +17,9 @@ class Heard(Reporter):
         self.events.append((name, detail))
 
 
-def made() -> tuple[Heard, FakeClock, Refusals]:
+def made() -> tuple[Heard, FakeClock, EventThrottle]:
     reporter, clock = Heard(), FakeClock()
-    return reporter, clock, Refusals(reporter, clock)
+    return reporter, clock, EventThrottle(reporter, clock)
 
 
 def test_a_flood_is_one_event_and_then_a_count() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ostiary.edge.config import Recognition
-from ostiary.edge.core.rules.policy import Mode
+from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models.changeover import Succession
 from ostiary.edge.runtime import verifier_file

@@ -10,7 +10,7 @@ import pytest
 
 from ostiary.edge.errors import ConfigError
 from ostiary.edge.models.changeover import Succession
-from ostiary.edge.remote.client import enrolled, stored
+from ostiary.edge.remote.stored import encoders, stored
 from tests.support.doors.remote_door import NEXT, NOW_S, Door
 from tests.support.roster.operator import ENCODER, Operator
 
@@ -30,17 +30,17 @@ def door(tmp_path: Path, operator: Operator) -> Iterator[Door]:
 def test_a_head_that_is_too_old_makes_the_roster_stale_until_it_is_signed_anew(
     door: Door, operator: Operator
 ) -> None:
-    assert door.observer.stale, "nobody ever confirmed it"
+    assert door.enrolled.stale, "nobody ever confirmed it"
     operator.enroll("alice", 1)
     door.broker.keep(operator.everything())
     door.turns()
-    assert (door.observer.names, door.observer.stale) == ({"alice"}, False)
+    assert (door.enrolled.names, door.enrolled.stale) == ({"alice"}, False)
     door.turns(101.0)
-    assert door.observer.stale
+    assert door.enrolled.stale
     operator._wall = lambda: door.wall_s
     door.broker.keep([operator.head()])
     door.turns()
-    assert not door.observer.stale
+    assert not door.enrolled.stale
 
 
 def test_a_fresh_head_whose_records_are_kept_back_is_stale_in_the_end(
@@ -59,8 +59,8 @@ def test_a_fresh_head_whose_records_are_kept_back_is_stale_in_the_end(
         door.broker.keep(operator.everything())
         door.broker.replay(operator.topics.head)
         door.turns(20.0)
-    assert door.observer.names == {"alice"}
-    assert door.observer.stale
+    assert door.enrolled.names == {"alice"}
+    assert door.enrolled.stale
 
 
 def test_the_clock_on_the_wall_is_never_earlier_than_the_head(
@@ -90,7 +90,7 @@ def test_the_bundle_to_come_is_due_when_the_operator_has_said_it_for_everybody(
     door.turns()
     assert door.remote.may_succeed(succession)
     assert not door.remote.may_succeed(Succession())
-    assert Counter(e for each in enrolled(door.config, None) for e in each) == {ENCODER: 1, NEXT: 1}
+    assert Counter(e for each in encoders(door.config, None) for e in each) == {ENCODER: 1, NEXT: 1}
 
 
 def test_what_is_stored_is_read_without_a_broker_and_needs_its_head(
@@ -108,7 +108,7 @@ def test_what_is_stored_is_read_without_a_broker_and_needs_its_head(
     }
     door.remote.close()
     door.start()
-    assert door.observer.names == {"alice"}
+    assert door.enrolled.names == {"alice"}
 
 
 def test_keys_that_others_may_read_are_refused(tmp_path: Path, operator: Operator) -> None:

@@ -43,7 +43,7 @@ class FakeLink:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path)
-    made.reporter.link = FakeLink()
+    made.link = FakeLink()
     yield made
     made.close()
 
@@ -58,7 +58,7 @@ def asks(house: House, name: str = "open", **more: object) -> Received:
 def given(house: House, *messages: Received) -> None:
     for message in messages:
         house.commander.put(message)
-        house.commander.work()
+        house.work()
 
 
 def test_open_is_journaled_then_done_then_answered(house: House) -> None:
@@ -68,7 +68,7 @@ def test_open_is_journaled_then_done_then_answered(house: House) -> None:
     (decision,) = house.decisions()
     assert (decision.outcome, decision.reason) == (Outcome.GRANTED, Reason.COMMANDED)
     assert (decision.mode, decision.subject, decision.encoder) == ("command", None, ENCODER)
-    ((topic, payload, correlation),) = house.reporter.link.published
+    ((topic, payload, correlation),) = house.link.published
     assert (topic, correlation) == ("ostiary/1/hq/device/north/response/open", b"c")
     answer = house.answer("open", payload)
     assert (answer.nonce, answer.ok, answer.reason) == (nonce.hex(), True, "")
@@ -79,7 +79,7 @@ def test_open_is_journaled_then_done_then_answered(house: House) -> None:
 def test_a_door_that_fails_is_answered_so(house: House) -> None:
     house.door.broken = True
     given(house, asks(house))
-    answer = house.answer("open", house.reporter.link.published[0][1])
+    answer = house.answer("open", house.link.published[0][1])
     assert (answer.ok, answer.reason) == (False, "door-failed")
     assert house.reporter.events == [("door-failed", "the relay is stuck")]
 
@@ -89,11 +89,11 @@ def test_what_can_not_be_journaled_opens_only_where_the_profile_says_so(
     tmp_path: Path, unrecorded: bool
 ) -> None:
     house = House(tmp_path, unrecorded=unrecorded)
-    house.reporter.link = FakeLink()
+    house.link = FakeLink()
     broken(tmp_path / "journal.db", "decision")
     given(house, asks(house))
     assert house.door.opened == int(unrecorded)
-    answer = house.answer("open", house.reporter.link.published[0][1])
+    answer = house.answer("open", house.link.published[0][1])
     assert answer.reason == ("" if unrecorded else "not-recorded")
     house.close()
 
@@ -151,7 +151,7 @@ def test_what_is_refused_does_nothing_and_is_an_event(house: House, reason: str)
     given(house, refusable(house)[reason])
     assert house.refused == [reason]
     assert (house.door.opened, house.decisions(), house.capture.begun) == (0, [], [])
-    assert house.reporter.link.published == []
+    assert house.link.published == []
     assert len(house.nonces) == 0
 
 
@@ -218,10 +218,10 @@ def test_a_flood_is_one_event_and_leaves_room_for_a_command(house: House) -> Non
     bad = refusable(house)["unknown-operator"]
     for _ in range(MOST_WAITING + 10):
         house.commander.put(bad)
-    house.commander.work()
+    house.work()
     assert house.refused == ["unknown-operator", "too-many"]
     for _ in range(MOST_WAITING // AT_ONCE):
-        house.commander.work()
+        house.work()
     given(house, asks(house))
     assert house.door.opened == 1
 
@@ -231,7 +231,7 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
         house.commander.put(asks(house))
     opened = []
     for _ in range(4):
-        house.commander.work()
+        house.work()
         opened.append(house.door.opened)
     assert opened == [1, 2, 3, 3]
 
@@ -240,7 +240,9 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
 def test_what_is_no_command_is_left_to_others_whatever_the_site_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
 ) -> None:
-    monkeypatch.setattr("commanding.Topics", lambda _site, device: Topics(site, device))
+    monkeypatch.setattr(
+        "tests.support.doors.commanding.Topics", lambda _site, device: Topics(site, device)
+    )
     house, roster = House(tmp_path), RosterTopics(site)
     for topic in (roster.head, roster.index("ab"), roster.subject("ab", "command")):
         given(house, came(topic, b"sealed", None))
@@ -254,11 +256,11 @@ def test_capture_is_answered_when_it_is_done(house: House) -> None:
     nonce = bytes(16)
     given(house, asks(house, "capture", nonce=nonce, subject="alice", timeout_s=12.0))
     assert house.capture.begun == [("alice", 12.0)]
-    assert house.reporter.link.published == []
-    house.commander.work()
+    assert house.link.published == []
+    house.work()
     house.capture.end()
-    house.commander.work()
-    ((topic, payload, correlation),) = house.reporter.link.published
+    house.work()
+    ((topic, payload, correlation),) = house.link.published
     assert (topic, correlation) == (house.topics.response("capture"), b"c")
     answer = house.answer("capture", payload)
     assert (answer.nonce, answer.ok, answer.encoder) == (nonce.hex(), True, ENCODER)
@@ -270,8 +272,8 @@ def test_capture_is_answered_when_it_is_done(house: House) -> None:
 def test_a_capture_that_failed_says_why_and_gives_nothing(house: House) -> None:
     given(house, asks(house, "capture"))
     house.capture.end("two-faces")
-    house.commander.work()
-    answer = house.answer("capture", house.reporter.link.published[0][1])
+    house.work()
+    answer = house.answer("capture", house.link.published[0][1])
     assert (answer.ok, answer.reason, answer.template) == (False, "two-faces", b"")
     assert house.reporter.events[-1] == ("capture-ended", "two-faces: 5 good")
 
@@ -280,13 +282,13 @@ def test_a_second_capture_is_told_to_wait_and_the_first_goes_on(house: House) ->
     first, second = bytes([1] * 16), bytes([2] * 16)
     given(house, asks(house, "capture", nonce=first), asks(house, "capture", nonce=second))
     house.capture.end()
-    house.commander.work()
-    answers = [house.answer("capture", payload) for _, payload, _ in house.reporter.link.published]
+    house.work()
+    answers = [house.answer("capture", payload) for _, payload, _ in house.link.published]
     assert [(a.nonce, a.reason) for a in answers] == [(second.hex(), "busy"), (first.hex(), "")]
 
 
 def test_without_a_connection_it_is_done_and_the_answer_is_lost(house: House) -> None:
-    house.reporter.link = None
+    house.link = None
     given(house, asks(house))
     assert house.door.opened == 1
 

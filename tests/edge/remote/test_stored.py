@@ -13,7 +13,7 @@ from ostiary.edge import wire
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import ROSTER
 from ostiary.edge.errors import StoreError
-from ostiary.edge.remote.client import enrolled, stored
+from ostiary.edge.remote.stored import encoders, stored
 from ostiary.edge.wire import RosterMessage
 from tests.support.doors.remote_door import NOW_S, Door
 from tests.support.roster.operator import Operator
@@ -46,10 +46,10 @@ def test_a_damaged_file_is_replaced_and_the_roster_comes_from_the_broker(
     raw[where:] = b"x" * (len(raw) - where)
     path.write_bytes(raw)
     door.start()
-    assert door.observer.names == set()
+    assert door.enrolled.names == set()
     for _ in range(5):
         door.turns()
-    assert len(door.observer.names) == 40
+    assert len(door.enrolled.names) == 40
     left = {p.name.removeprefix(ROSTER) for p in path.parent.glob(f"{ROSTER}*")}
     assert left <= {"", "-wal", "-shm"}, "no copy, for it would keep who is erased later"
 
@@ -59,19 +59,19 @@ def test_who_has_no_right_time_knows_no_age(door: Door, operator: Operator) -> N
     operator.enroll("alice", 1)
     door.broker.keep(operator.everything())
     door.turns()
-    assert not door.observer.stale
+    assert not door.enrolled.stale
     door.wall_s = 5.0
     door.turns()
-    assert door.observer.stale
+    assert door.enrolled.stale
     assert door.moment().at_s >= NOW_S
     door.remote.close()
     door.broker.connected = False
     door.start()
     door.turns(50.0)
-    assert door.observer.stale
+    assert door.enrolled.stale
     door.wall_s = NOW_S + 50
     door.turns()
-    assert not door.observer.stale, "the clock is right again, and the head young"
+    assert not door.enrolled.stale, "the clock is right again, and the head young"
 
 
 def test_a_store_that_can_not_be_written_lets_nobody_in_after_a_while(
@@ -90,13 +90,13 @@ def test_a_store_that_can_not_be_written_lets_nobody_in_after_a_while(
         operator.enroll("alice", 1, groups=("cleaners",))
         door.broker.keep(operator.everything())
         door.turns()
-        assert door.observer.names == {"bob"}, "what could not be stored may be what took"
-        assert not door.observer.stale
+        assert door.enrolled.names == {"bob"}, "what could not be stored may be what took"
+        assert not door.enrolled.stale
         door.turns(11.0)
-        assert door.observer.stale
+        assert door.enrolled.stale
     door.turns(6.0)
     door.turns(1.0)
-    assert (door.observer.names, door.observer.stale) == ({"alice", "bob"}, False)
+    assert (door.enrolled.names, door.enrolled.stale) == ({"alice", "bob"}, False)
 
 
 def test_damage_that_shows_when_it_is_written_is_mended_from_the_broker(
@@ -117,10 +117,10 @@ def test_damage_that_shows_when_it_is_written_is_mended_from_the_broker(
         operator.enroll("bob", 2)
         door.broker.keep(operator.everything())
         door.turns()
-        assert door.observer.names == set()
+        assert door.enrolled.names == set()
     door.turns(6.0)
     door.turns(1.0)
-    assert door.observer.names == {"alice", "bob"}
+    assert door.enrolled.names == {"alice", "bob"}
 
 
 def test_what_the_stored_head_has_outdated_is_not_let_in_again(
@@ -139,12 +139,12 @@ def test_what_the_stored_head_has_outdated_is_not_let_in_again(
     door.broker.lost |= {topic, index}
     door.broker.replay(operator.topics.head)
     door.turns()
-    assert door.observer.names == {"alice", "bob"}, "nobody knows yet whom it is about"
+    assert door.enrolled.names == {"alice", "bob"}, "nobody knows yet whom it is about"
     door.remote.close()
     door.broker.connected = False
     door.start()
-    assert door.observer.names == {"bob"}
-    assert list(enrolled(door.config, None)) == []
+    assert door.enrolled.names == {"bob"}
+    assert list(encoders(door.config, None)) == []
 
 
 def test_an_erasure_is_confirmed_when_it_is_gone_from_the_disk(

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ostiary.edge.config import BundleChoice, Recognition
-from ostiary.edge.core.rules.policy import Mode
+from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines as files
 from ostiary.edge.runtime import golden

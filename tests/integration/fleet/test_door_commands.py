@@ -29,7 +29,7 @@ class Connected:
         self.link = Link(mqtt, "north", state, lambda session: b"lost", inbox=self._take)
         self.link.start(1)
         self.until(lambda: self.link.connected)
-        self.house.reporter.link = self.link
+        self.house.link = self.link
         # What this connection says after it has subscribed comes back only once it has.
         marker = f"{state}/marker"
         assert self.link.subscribe([*self.house.commander.filters(), Filter(marker)])
@@ -44,7 +44,7 @@ class Connected:
         end = time.monotonic() + PATIENCE_S
         while not met():
             assert time.monotonic() < end, (self.link.problem, self.house.reporter.events)
-            self.house.commander.work()
+            self.house.work()
             time.sleep(0.002)
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ from ostiary.edge.adapters.storage.nonces import Nonces
 from ostiary.edge.core.types import Template
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
-from ostiary.edge.effects.throttle import Refusals
+from ostiary.edge.effects.throttle import EventThrottle
 from ostiary.edge.errors import DoorError
-from ostiary.edge.remote.commands import Commander
+from ostiary.edge.remote.commands import Answering, Commander
 from ostiary.edge.roster.record import Command, encode
 from ostiary.edge.roster.sealing import Opener, Sealer, Site
 from ostiary.edge.vision.capture import Captured
@@ -87,6 +87,7 @@ class House:
         self.journal = Journal(folder / "journal.db")
         self.nonces = Nonces(folder / "commands.db")
         self.reporter = Heard(self.topics)
+        self.link: Answering | None = None
         recorder = Recorder(self.journal, self.door, self.reporter, self.wall, unrecorded)
         self.commander = Commander(
             self.topics,
@@ -96,9 +97,13 @@ class House:
             recorder,
             self.capture,  # type: ignore[arg-type]
             self.reporter,
-            Refusals(self.reporter, lambda: 0.0),
+            EventThrottle(self.reporter, lambda: 0.0),
             self.wall,
         )
+
+    def work(self) -> None:
+        """One turn of the loop, with the link that the house has now."""
+        self.commander.work(self.link)
 
     def wall(self) -> float:
         return self.now

@@ -19,7 +19,7 @@ NOW_S = 1_790_000_000.0
 NEXT = "cd" * 32
 
 
-class FakeObserver:
+class FakeEnrolled:
     """A gallery of names."""
 
     def __init__(self) -> None:
@@ -74,13 +74,13 @@ class Door:
         self.start()
 
     def start(self) -> None:
-        self.observer = FakeObserver()
+        self.enrolled = FakeEnrolled()
         bundle = SimpleNamespace(encoder_id=ENCODER, dim=DIM)
         self.remote = Remote(
             self.config,
             self.roster,
             SimpleNamespace(bundle=bundle),
-            self.observer,
+            self.enrolled,
             self.moment,
             None,
             self.reporter,

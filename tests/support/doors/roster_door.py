@@ -16,7 +16,8 @@ from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.config import Mqtt
 from ostiary.edge.core.rules import access, policy
 from ostiary.edge.core.rules.access import Moment, Rights
-from ostiary.edge.core.rules.policy import Evidence, Rules
+from ostiary.edge.core.rules.evidence import Evidence
+from ostiary.edge.core.rules.policy import Rules
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.types import Decision, Floats, Reason
 from ostiary.edge.remote.mailbox import Mailbox

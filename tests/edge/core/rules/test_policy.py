@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ostiary.edge.core.faces.pad import Presentation
-from ostiary.edge.core.rules.policy import Claim, Evidence, Mode, Rules, State, Tick, judge, step
+from ostiary.edge.core.rules.evidence import Claim, Evidence, Mode, Tick
+from ostiary.edge.core.rules.policy import Rules, State, judge, step
 from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason
 
 TAU, K = 0.5, 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostiary.edge.core.rules.policy import Evidence
+from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.types import Candidate
 from tests.edge.core.rules.test_policy import CARD, TAU, VERIFY, K, outcomes, run
 

@@ -1,0 +1,137 @@
+"""Builds a daemon from a profile: models first, then who is enrolled, then the outside world."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ostiary import __version__
+from ostiary.edge.access.enrolled import Enrolled
+from ostiary.edge.access.local import StoreFollower
+from ostiary.edge.adapters.camera.reader import CameraReader
+from ostiary.edge.adapters.camera.sources import check_url, open_source
+from ostiary.edge.adapters.claims import ClaimSource
+from ostiary.edge.adapters.door.base import make_door
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.adapters.storage.journal import Journal
+from ostiary.edge.adapters.storage.state_dir import JOURNAL, STORE, only_one
+from ostiary.edge.adapters.storage.store import Store
+from ostiary.edge.adapters.systemd import Notifier
+from ostiary.edge.clock import WallClock
+from ostiary.edge.config import Config
+from ostiary.edge.daemon.claims import Claims
+from ostiary.edge.daemon.decisions import Decisions, Shown
+from ostiary.edge.daemon.loop import Daemon, Parts
+from ostiary.edge.daemon.publishing import Publishing
+from ostiary.edge.daemon.shutdown import Shutdown
+from ostiary.edge.daemon.upkeep import Upkeep
+from ostiary.edge.effects.recorder import Recorder
+from ostiary.edge.effects.reporter import Reporter, lost
+from ostiary.edge.models.choose import choose_models
+from ostiary.edge.remote import stored
+from ostiary.edge.remote.client import Remote
+from ostiary.edge.vision.observer import Observer, open_enrolled
+from ostiary.edge.vision.pipeline import Pipeline
+from ostiary.edge.wire import StateMessage, Topics
+
+log = logging.getLogger(__name__)
+
+
+def assemble(
+    config: Config, service: Notifier, shutdown: Shutdown, shown: Shown | None = None
+) -> Daemon:
+    """The daemon of a profile, its models proven. `shown` gets the frame of every decision.
+
+    Raises OstiaryError if it cannot be built; once it is built it reports what fails and goes on.
+    """
+    began = time.monotonic()
+    check_url(config.camera)
+    folder = config.state.path
+    lock = only_one(folder)
+    store, journal = Store(folder / STORE), Journal(folder / JOURNAL)
+    chosen = choose_models(config, lambda: stored.encoders(config, store))
+    moment = WallClock(config.access.timezone)
+    enrolled = open_enrolled(chosen.pipeline, config, moment)
+    topics = Topics(config.device.site, config.device.id)
+    reporter = Reporter(topics, first_state(config, chosen.pipeline), time.time)
+    for reason in chosen.refused:
+        reporter.event("bundle-refused", reason)
+    reporter.head(enrolled.least_logit)
+    recorder = open_recorder(config, journal, reporter)
+    decisions = Decisions(config.rules(), recorder, chosen.pipeline.bundle.encoder_id, shown)
+    follower = remote = None
+    if config.roster is None:
+        follower = StoreFollower(store, enrolled, reporter, chosen.pipeline.bundle)
+        follower.follow(began)
+    else:
+        eyes = (chosen.pipeline, enrolled, moment)
+        remote = Remote(config, config.roster, *eyes, recorder, reporter)
+    link = open_link(config, topics, remote)
+    if link is not None:
+        reporter.connect(link)
+    camera = CameraReader(config.camera, open_source)
+    parts = Parts(
+        config=config,
+        lock=lock,
+        store=store,
+        journal=journal,
+        pipeline=chosen.pipeline,
+        succession=chosen.succession,
+        enrolled=enrolled,
+        observer=Observer(chosen.pipeline, config, enrolled),
+        camera=camera,
+        reporter=reporter,
+        decisions=decisions,
+        claims=open_claims(config, enrolled, decisions, reporter),
+        remote=remote,
+        link=link,
+        publishing=Publishing(link, journal, topics.decision, camera, reporter),
+        upkeep=Upkeep(config, journal, follower, reporter),
+    )
+    if link is not None:
+        # The high part counts starts, the low part connections, so that a session never falls.
+        link.start(store.count("start") << 20)
+    log.info("assembled in %.2f s", time.monotonic() - began)
+    return Daemon(parts, service, shutdown)
+
+
+def first_state(config: Config, pipeline: Pipeline) -> StateMessage:
+    """The state message before the first frame."""
+    return StateMessage(
+        status="online",
+        session=0,
+        version=__version__,
+        mode=config.recognition.mode.value,
+        backend=pipeline.backend,
+        precision=pipeline.precision,
+        refused_backends=pipeline.refused,
+        encoder=pipeline.bundle.encoder_id,
+        camera="opening",
+        journal="ok",
+    )
+
+
+def open_recorder(config: Config, journal: Journal, reporter: Reporter) -> Recorder:
+    """The recorder, with the door that the profile names. Raises ConfigError for a bad action."""
+    door = make_door(config.door.action, config.door.timeout_s)
+    unrecorded = config.state.without_journal == "open-unrecorded"
+    return Recorder(journal, door, reporter, time.time, unrecorded)
+
+
+def open_claims(
+    config: Config, enrolled: Enrolled, decisions: Decisions, reporter: Reporter
+) -> Claims | None:
+    """The claims of the profile's reader; None without one. Raises ConfigError for a bad source."""
+    if config.claims is None:
+        return None
+    source = ClaimSource(config.claims.source)
+    return Claims(source, config.claims.cards, enrolled, decisions, reporter)
+
+
+def open_link(config: Config, topics: Topics, remote: Remote | None) -> Link | None:
+    """The link to the profile's broker, not started; None without one. Raises ConfigError."""
+    if config.mqtt is None:
+        return None
+    name = f"ostiary-{config.device.site}-{config.device.id}"
+    inbox = None if remote is None else remote.inbox
+    return Link(config.mqtt, name, topics.state, lost, inbox=inbox)
