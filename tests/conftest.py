@@ -35,6 +35,16 @@ settings.register_profile(
 settings.load_profile("ostiary")
 
 
+LONG_S = 1500
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A long test may take longer than the timeout of the others."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_keys(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keys of the session's own, for the commands that tests start as well."""

@@ -68,6 +68,30 @@ def test_no_file_is_too_long_and_each_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(text)), "a module opens with one sentence"
 
 
+ALIKE = {"edge/selftest"}
+"""Rooms of like things, one check a file: they may be longer."""
+
+
+@pytest.mark.parametrize(
+    "room",
+    sorted({p.parent for p in ALL_FILES}),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_a_room_holds_a_dozen_files_at_most(room: Path) -> None:
+    modules = [p for p in room.glob("*.py") if p.stem not in ("__init__", "__main__", "conftest")]
+    name = str(room.relative_to(ROOT))
+    assert len(modules) <= (8 if name == "edge" else 20 if name in ALIKE else 12)
+
+
+def test_a_public_class_name_stands_for_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in (*FILES, *(ROOT / "bench").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module_of(path))
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
 def test_except_exception_stands_once_in_the_daemon() -> None:
     broad = [
         module_of(path)

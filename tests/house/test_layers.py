@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_a_wrong_import_breaks_a_contract(copy: Path, importer: str, imported: s
         file.write(f"\nimport {imported}\n")
     done = lint(copy)
     assert done.returncode == 1, done.stdout
-    assert "1 broken" in done.stdout
+    assert re.search(r"[1-9] broken", done.stdout)
 
 
 def test_a_room_that_no_layer_names_breaks_the_contract(copy: Path) -> None:

@@ -170,7 +170,7 @@ def test_who_judges_a_bundle_later_leaves_them_out_too(
         raise Judged(len(left))
 
     for room, name in (
-        (judging.gates, "measure"), (sensitivity, "measure"), (judging.running, "embed"),
+        (judging.gates, "measure"), (sensitivity, "measure"), (judging.run, "embed"),
     ):  # fmt: skip
         monkeypatch.setattr(room, name, measure)
     asked = {"verify": judging.verify, "sensitivity": judging.per_layer}
