@@ -15,7 +15,7 @@ from ostiary.edge.errors import StoreError
 log = logging.getLogger(__name__)
 
 GOODBYE_S, SPARE_S = 1.5, 0.5
-"""Of the time to close: what the goodbye needs, and what is spared of it for its last step."""
+"""Of the seconds to close: what the goodbye needs, and what is kept back for disconnecting."""
 
 
 class Publishing:

@@ -1,4 +1,4 @@
-"""The end: a signal is answered at once, and by one deadline the process is gone, hung or not."""
+"""Shutdown: a signal is answered at once, and the process ends by one deadline, hung or not."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLOSED_S = 4.0
-"""After the signal: what is open is closed by then."""
+"""Seconds after the signal by which everything is closed."""
 ASK_S, KILL_S, LEAVE_S = 1.5, 3.0, 4.5
-"""Children that the door or the camera still waits for are asked to end, and killed; and the
-process leaves as it is."""
+"""Seconds after the signal: child processes are asked to end, are killed, and the process ends in
+whatever state it is."""
 LAST_WORDS_S = 0.3
 HUNG = 1
-"""The exit code where the loop hangs and nothing could be closed."""
+"""The exit code if the loop hangs and nothing could be closed."""
 
 
 class Shutdown:
     """Waits for signals in a thread of its own, since the loop may hang when one comes.
 
-    The thread decides nothing: it tells systemd, keeps the deadline, and ends what overruns it.
+    The thread tells systemd, keeps the deadline, and ends what overruns it.
     """
 
     def __init__(self, service: Notifier) -> None:
@@ -39,21 +39,21 @@ class Shutdown:
         self._reading = -1
         self.wanted = False
         self.saved = True
-        """There is nothing to lose: the loop has not begun, or everything is on the disk."""
+        """True while nothing can be lost: before the loop begins, and once all is on the disk."""
 
     def listen(self) -> None:
-        """Answer SIGTERM and SIGINT from now on; from the main thread only."""
+        """Answer SIGTERM and SIGINT from now on; must be called in the main thread."""
         self._reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        # Python calls handlers between two steps of the main thread, so never while it hangs in
-        # a library. What the kernel's own handler writes here comes at once.
+        # Python calls its handlers between two steps of the main thread, so never while that hangs
+        # in a library. The byte that the wakeup descriptor gets arrives at once.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
         threading.Thread(target=self._keep_time, name="stopping", daemon=True).start()
 
     def left_s(self) -> float:
-        """How long closing may still take; without a signal the time begins with the first call."""
+        """Seconds left to close, counted from the signal or, without one, from the first call."""
         self._until = min(self._until, time.monotonic() + CLOSED_S)
         return max(0.0, self._until - time.monotonic())
 
@@ -63,14 +63,14 @@ class Shutdown:
         self.wanted = True
         self.left_s()
 
-    # Called in the thread. It never logs: the loop may hang with the log's lock in its hand.
+    # Called in the thread, which never logs: the loop may hang while it holds the log's lock.
 
     def _keep_time(self) -> None:
         os.read(self._reading, 1)
         began = time.monotonic()
         self._service.stopping()
         if self.saved:
-            # Models that load for long are not waited for.
+            # Do not wait for models that take long to load.
             os._exit(0)
         for after_s, number in ((ASK_S, signal.SIGTERM), (KILL_S, signal.SIGKILL)):
             self._wait(began + after_s)
@@ -80,24 +80,24 @@ class Shutdown:
         self._wait(began + LEAVE_S)
         if self.saved:
             os._exit(0)
-        # Where it hangs is worth knowing. The timer is the kernel's: stderr may be what hangs.
+        # Show where it hangs. The kernel's timer ends the process if stderr is what hangs.
         signal.setitimer(signal.ITIMER_REAL, LAST_WORDS_S)
         faulthandler.dump_traceback(all_threads=True)
         os._exit(HUNG)
 
     def _wait(self, until: float) -> None:
-        """Wait, but leave at once on a second signal."""
+        """Wait until then, but end the process at once on a second signal."""
         left_s = max(0.0, until - time.monotonic())
         if select.select([self._reading], [], [], left_s)[0]:
             os._exit(128 + os.read(self._reading, 1)[0])
 
 
 def children(parent: int) -> list[int]:
-    """The processes that a process has started and that have not ended."""
+    """The ids of the running child processes of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name before it is in brackets and may hold anything, brackets too.
+            # The program's name stands in brackets before these; it may hold brackets too.
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
             if ppid == str(parent) and state != "Z":
                 found.append(int(stat.parent.name))

@@ -1,4 +1,4 @@
-"""A decision becomes an act: journaled first, then the door moves."""
+"""A decision becomes an act: it is journaled first, then the door moves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """The only one who opens the door."""
+    """Journals decisions, and is the only place from which the door is opened."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Recorder:
     def carry_out(
         self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
     ) -> Entry | None:
-        """Journal a decision and act on it; None where it could not be journaled."""
+        """Journal a decision and act on it; None if it could not be journaled."""
         entry = self._journaled(decision, mode, encoder, spent_ms)
         if decision.granted and (entry is not None or self._opens_unrecorded):
             self._open()
         return entry
 
     def command(self, encoder: str) -> str:
-        """Open because an operator says so; why the door did not, or nothing."""
+        """Open because an operator commands it; why the door stayed shut, or an empty string."""
         decision = Decision(Outcome.GRANTED, Reason.COMMANDED)
         entry = self._journaled(decision, "command", encoder, {})
         if entry is None and not self._opens_unrecorded:
@@ -66,7 +66,7 @@ class Recorder:
         return entry
 
     def _unrecorded(self, decision: Decision, error: StoreError) -> None:
-        """Say what becomes of a decision that can not be journaled: the profile has chosen."""
+        """Report a decision that cannot be journaled; the profile says if the door opens."""
         self._reporter.change(journal="failed")
         opens = self._opens_unrecorded and decision.granted
         outcome = "the door opens unrecorded" if opens else "the door stays shut"
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def describe(decision: Decision) -> str:
-    """A decision in a line: outcome, reason, subject, and how sure."""
+    """A decision in one line: outcome, reason, subject, score and tau."""
     words = f"{decision.outcome.value} {decision.reason.value} {decision.subject or '-'}"
     if decision.score is None or decision.tau is None:
         return words
@@ -95,7 +95,7 @@ def describe(decision: Decision) -> str:
 def _fields(
     identity: str, seq: int, decision: Decision, spent_ms: Mapping[str, float]
 ) -> dict[str, object]:
-    """A decision as fields of the journal, to filter by; the subject's id is in the line only."""
+    """Fields to filter systemd's journal by; the subject is in the message only."""
     return {
         "OSTIARY_DECISION": identity,
         "OSTIARY_SEQ": seq,

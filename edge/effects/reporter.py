@@ -1,4 +1,4 @@
-"""What the device says of itself: state, events and telemetry, to the broker and the log."""
+"""What the device reports of itself: state, events and telemetry, to the broker and the log."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Reporter:
         self._state = msgspec.structs.replace(self._state, **fields)
 
     def threshold(self, tau: Threshold) -> None:
-        """Show the threshold in use, and tell where the curve ceases to stand behind it."""
+        """Show the threshold in use; an event reports when the curve no longer reaches its rate."""
         if not tau.supported and (self._state.tau_supported or self._state.tau is None):
             detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
             self.event("tau-unsupported", detail)
@@ -51,7 +51,7 @@ class Reporter:
         self.change(k=tau.k, tau=tau.tau, tau_supported=supported)
 
     def head(self, least_logit: Threshold | None) -> None:
-        """Show what a logistic head must say of a claim, and whether its curve stands behind it."""
+        """Show the least probability of the logistic head, and if its curve reaches that rate."""
         if least_logit is None:
             return
         least = probability(least_logit.tau)
@@ -63,18 +63,18 @@ class Reporter:
         self.change(least_probability=least, tau_supported=supported)
 
     def event(self, name: str, detail: str = "") -> None:
-        """Report something that an operator should know of."""
+        """Report something that an operator should know about."""
         line = f"{name}: {detail}" if detail else name
         log.warning("%s", line, extra={"OSTIARY_EVENT": name})
         self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
 
     def spent(self, frame_ms: float) -> None:
-        """Count a frame and what it took."""
+        """Count a frame, and the milliseconds it took."""
         self.frames += 1
         self._frame_ms.append(frame_ms)
 
     def summary(self) -> str:
-        """The state in a line, for who asks systemd how the service is."""
+        """The state in one line, which `systemctl status` shows."""
         state = self._state
         broker = "none" if self._link is None else "connected" if self._link.connected else "away"
         return (
@@ -83,7 +83,7 @@ class Reporter:
         )
 
     def flush(self, fresh: bool) -> None:
-        """Send what is new; everything that is retained where the connection is."""
+        """Send what is new; on a fresh connection the whole state again."""
         link = self._link
         if link is None or not link.connected:
             return
@@ -100,7 +100,7 @@ class Reporter:
             self._events.popleft()
 
     def telemetry(self, uptime_s: float, fps: float, pending: int) -> None:
-        """Publish how the device is doing."""
+        """Publish uptime, frame rate, latencies, memory, and `pending` entries of the journal."""
         if self._link is None:
             return
         spent = np.array(self._frame_ms or [0.0])
@@ -119,7 +119,7 @@ class Reporter:
         self._link.publish(self._topics.telemetry, wire.encode(message), qos=0, retain=True)
 
     def goodbye(self) -> bytes:
-        """The state of a clean stop."""
+        """The state message of a clean stop."""
         session = self._link.session if self._link is not None else 0
         return wire.encode(
             msgspec.structs.replace(
@@ -134,6 +134,6 @@ def lost(session: int) -> bytes:
 
 
 def memory_mb() -> float:
-    """This process's resident memory."""
+    """This process's resident memory, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return round(pages * 4096 / 1e6, 1)

@@ -1,4 +1,4 @@
-"""Who may pass, where and when: what a subject was given, against one door and one moment."""
+"""Who may pass where and when: the rights of a subject, checked at one door and one moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ostiary.edge.core.types import Reason
 DAY_MIN = 24 * 60
 EVERY_DAY = 0b111_1111
 SPARE = 64
-"""Room for what nobody has any more, before it is let go."""
+"""Unused entries that are kept until a tidy-up is worth its time."""
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -20,9 +20,9 @@ Value = TypeVar("Value", bound=Hashable)
 class Span:
     """Some hours of some days, in the door's local time.
 
-    `days` has a bit a day, Monday the lowest; `start_min` and `end_min` are minutes since
-    midnight, 0 to 1440, half open. A span that does not end after it starts runs into the next
-    day, which need not be one of `days`.
+    `days` has one bit for each day, Monday's is the lowest. `start_min` and `end_min` are minutes
+    since midnight, 0 to 1440, half open. A span that does not end after it starts runs into the
+    next day, which need not be one of `days`.
     """
 
     days: int
@@ -32,7 +32,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a subject was given. No span means always; times are seconds since 1970, half open."""
+    """What the roster gives a subject. Without a span, always; times in seconds since 1970, half
+    open."""
 
     groups: tuple[str, ...] = ()
     valid_from_s: float | None = None
@@ -43,7 +44,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Now: seconds since 1970, and what the door's clock on the wall says. Monday is 0."""
+    """Now: seconds since 1970, and the door's local weekday (Monday is 0) and minute of the day."""
 
     at_s: float
     weekday: int
@@ -51,7 +52,7 @@ class Moment:
 
 
 def barred(rights: Rights, door_groups: Sequence[str], moment: Moment) -> Reason | None:
-    """Why somebody who was recognised may not pass here and now; None where they may.
+    """Why a recognised subject may not pass here and now; None if they may.
 
     A door that names no groups is open to every group.
     """
@@ -79,7 +80,7 @@ def _within(span: Span, moment: Moment) -> bool:
 
 
 class Kinds:
-    """Holds equal rights once: of thousands of people most have the same."""
+    """Stores equal rights once: most of thousands of people have the same."""
 
     def __init__(self) -> None:
         self._held: dict[Hashable, Hashable] = {}
@@ -89,7 +90,7 @@ class Kinds:
         return len(self._held)
 
     def one(self, rights: Rights) -> Rights:
-        """The one object for all rights equal to these, their groups and hours shared too."""
+        """The stored object equal to these rights; equal groups and hours are shared too."""
         held = self._held.get(rights)
         if held is not None:
             return cast(Rights, held)
@@ -97,9 +98,10 @@ class Kinds:
         return self._same(replace(rights, groups=groups, schedule=schedule))
 
     def tidy(self, used: Iterable[Rights]) -> None:
-        """Let go what is not among `used`, which came from here, once that may be half of all.
+        """Drop what is not among `used`, if that may be half of everything that is stored.
 
-        Visitors whose days are over would otherwise stay for as long as the door runs.
+        `used` are objects that `one` gave. Rights of former visitors would otherwise be kept for as
+        long as the door runs.
         """
         if len(self._held) <= self._room:
             return

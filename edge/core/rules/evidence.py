@@ -20,10 +20,10 @@ class Mode(str, Enum):
 class Evidence:
     """What one frame shows of one track.
 
-    `candidates` are best first, from the fused probe (in verify mode the claimed subject only);
-    empty where the frame had `failures` or the gallery is empty. `barred` is why the best of them
-    may not pass here and now, although recognised; see `edge.core.rules.access`. Where the claimed
-    subject must also convince a logistic head, `least_probability` is how much.
+    `candidates` are the subjects closest to the fused probe, best first (in verify mode the claimed
+    one only); empty if the frame had quality `failures` or the gallery is empty. `barred` is why
+    the best candidate may not pass here and now: see `edge.core.rules.access`. If a logistic head
+    is asked too, `least_probability` is the probability that it must give at least.
     """
 
     track: int
@@ -38,9 +38,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A card or keypad says who stands there; `enrolled` is whether the gallery knows them.
+    """A card or keypad names a subject; `enrolled` says if the gallery has them.
 
-    `subject` is None where what was read can be nobody's id.
+    `subject` is None if what was read does not have the form of a subject's id.
     """
 
     subject: str | None
@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passes; nothing else was seen."""
+    """Only time passes."""
 
 
 Event = Evidence | Claim | Tick

@@ -25,17 +25,17 @@ RECOGNISED = frozenset(
         Reason.ROSTER_STALE,
     }
 )
-"""Reasons that are about a subject who was recognised: as certain as a grant, so after `votes`."""
+"""Reasons about a recognised subject: they need `votes`, as a grant does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What it takes to decide.
 
-    `margin` is the lead in score the first subject needs over the second; `votes` and `denials`
-    are consecutive frames that agree before somebody is recognised or denied; `cooldown_s` is the
-    silence after a decision on the same face or subject; `patience_s` is how long a face may stay
-    unusable before that is itself the answer; `claim_s` is how long a claim holds.
+    `margin` is the lead in score that the first subject needs over the second. `votes` and
+    `denials` are the frames in a row that must agree before somebody is recognised or denied. After
+    a decision the same face or subject gets no other for `cooldown_s`. A face that is unusable for
+    `patience_s` is denied as `low-quality`. A claim holds for `claim_s`.
     """
 
     mode: Mode = Mode.IDENTIFY
@@ -50,7 +50,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """Consecutive frames of one track that point to the same reason and subject."""
+    """Frames in a row of one track that point to the same reason and subject."""
 
     reason: Reason
     subject: str | None
@@ -73,7 +73,7 @@ class State:
 
 
 def step(rules: Rules, state: State, event: Event, now: float) -> tuple[State, Decision | None]:
-    """The next state and, where it is time, a decision. `now` is monotonic seconds.
+    """The next state and, if one is due, a decision. `now` is monotonic seconds.
 
     Pure: the same events at the same times always give the same decisions.
     """
@@ -96,7 +96,7 @@ def _expire(rules: Rules, state: State, now: float) -> tuple[State, Decision | N
     )
     if state.claim is None or now < state.claim_until:
         return state, None
-    # A claim is an attempt: where no usable face came, that is said and not swallowed.
+    # A claim is an attempt, so it gets an answer although no usable face came.
     decision = Decision(Outcome.DENIED, Reason.LOW_QUALITY, state.claim)
     return _without_claim(state), decision
 
@@ -111,7 +111,7 @@ def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[Stat
     state = replace(state, claim=claim.subject, claim_until=now + rules.claim_s)
     if before is None or before == claim.subject:
         return state, None
-    # Another card before an answer: the first was an attempt too.
+    # Another card came before an answer: the first card was an attempt too.
     return state, Decision(Outcome.DENIED, Reason.LOW_QUALITY, before)
 
 
@@ -122,7 +122,7 @@ def _seen(
         return state, None
     reason, candidate = _reading(rules, evidence)
     if reason is None:
-        # Votes are in a row: a frame that says nothing ends the row.
+        # Votes must be in a row: a frame without a reading ends the row.
         return replace(state, tallies=_without(state.tallies, evidence.track)), None
     subject = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
     tally = _count(state.tallies.get(evidence.track), reason, subject, now)
@@ -135,7 +135,7 @@ def _seen(
 
 
 def judge(rules: Rules, evidence: Evidence) -> Decision:
-    """What one frame alone would decide, without votes: for a photo at a desk, not for a door."""
+    """What one frame alone would decide, without votes: for `ostiary identify`, not for a door."""
     reason, candidate = _reading(rules, evidence)
     reason = reason or Reason.LOW_QUALITY
     named = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
@@ -159,7 +159,7 @@ def _decision(
 
 
 def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate | None]:
-    """What this frame alone says; None where it says nothing yet."""
+    """The reason and candidate of this frame alone; the reason is None if PAD is undecided."""
     if evidence.failures:
         return Reason.LOW_QUALITY, None
     if rules.require_pad and evidence.presentation is not Presentation.BONA_FIDE:
@@ -177,9 +177,9 @@ def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate
 
 
 def _is_near(best: Candidate, evidence: Evidence) -> bool:
-    """Whether tau is met, and the logistic head agrees where it is asked: it may only refuse.
+    """True if the score reaches tau and, if a logistic head is asked, it agrees.
 
-    Written so that NaN, and a head that said nothing, are refused.
+    Written so that NaN and a missing probability are refused.
     """
     if not best.score >= evidence.tau:
         return False
@@ -202,9 +202,9 @@ def _is_time(rules: Rules, tally: _Tally, now: float) -> bool:
 
 
 def _is_quiet(rules: Rules, state: State, track: int, tally: _Tally) -> bool:
-    """A claim is answered at once; a walk-up is not told the same thing every frame.
+    """True if this was answered a moment ago: a face does not get the same answer at every frame.
 
-    A face that was denied may still be granted: it came nearer or turned to the camera.
+    A claim is always answered. A denied face may still be granted: it may have come nearer.
     """
     if rules.mode is Mode.VERIFY:
         return False
@@ -223,7 +223,7 @@ def _after(rules: Rules, state: State, track: int, decision: Decision, now: floa
 
 
 def _without_claim(state: State) -> State:
-    """No claim, and no votes: those of one claim must not count for the next."""
+    """Drop the claim and all votes: votes for one claim must not count for the next."""
     return replace(state, claim=None, tallies=MappingProxyType({}))
 
 
