@@ -1,6 +1,7 @@
 """Profiles: what is refused names the key; what is legal arrives where it is used."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ MQTT = '[mqtt]\nhost = "h"\n'
 ROSTER = '[roster]\noperators = "keys"\nsite_key = "/run/site-key"\n'
 
 
-def load(folder: Path, text: str):
+def load(folder: Path, text: str) -> Any:
     path = folder / "door.toml"
     path.write_text(text)
     return load_config(path)

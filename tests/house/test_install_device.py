@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ class Device:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def refused(self, *options: object, **environment: str) -> str:
+    def refused(self, *options: object, **environment: Any) -> str:
         done = self.run(*options, **environment)
         assert done.returncode == 2, done.stdout
         assert done.stderr.startswith("error: "), done.stderr

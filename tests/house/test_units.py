@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from ostiary.edge import config
-from ostiary.edge.adapters.door.base import GRACE_S
+from ostiary.edge.adapters.door.program import GRACE_S
 from ostiary.edge.config import load_config
 from tests.support.places import ROOT, ostiary
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -209,7 +210,7 @@ def test_the_broker_may_come_later_and_nothing_is_lost(
     _assert_in_order(listener.decisions, first=1)
 
 
-def _wait_for_entries(door: Door, count: int):
+def _wait_for_entries(door: Door, count: int) -> Any:
     """Until the daemon has journaled so many decisions."""
     assert eventually(lambda: (door.state / "journal.db").exists() and door.running), door.log()
     journal = door.journal()

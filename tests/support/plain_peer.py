@@ -48,7 +48,7 @@ class PlainPeer:
         correlation: bytes | None = None,
         expires_s: int | None = None,
     ) -> None:
-        said = Properties(PacketTypes.PUBLISH)
+        said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if answer_to is not None:
             said.ResponseTopic = answer_to
         if correlation is not None:
@@ -77,4 +77,4 @@ class PlainPeer:
 
     def _on_message(self, client: object, data: object, message: paho.MQTTMessage) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
-        self.heard.put(Heard(message.topic, message.payload, correlation))
+        self.heard.put(Heard(message.topic, bytes(message.payload), correlation))

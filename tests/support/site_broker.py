@@ -142,7 +142,7 @@ class Peer:
         self.client.on_connect_fail = lambda c, d: self._fate.put("gone: can not connect")
         self.client.on_publish = lambda c, d, mid, reason, p: self._answers.put(reason.value)
         self.client.on_subscribe = lambda c, d, mid, codes, p: self._answers.put(codes[0].value)
-        self.client.on_message = lambda c, d, m: self.received.put((m.topic, m.payload))
+        self.client.on_message = lambda c, d, m: self.received.put((m.topic, bytes(m.payload)))
         self.client.connect_async(HOST, broker.port, 30)
         self.client.loop_start()
         self.fate = self._fate.get(timeout=PATIENCE_S)

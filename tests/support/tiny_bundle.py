@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -85,7 +85,7 @@ def entry(name: str) -> ModelEntry:
 
 def golden(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -101,8 +101,8 @@ def model(factors: np.ndarray) -> bytes:
     weights = [numpy_helper.from_array(factors, "factors")]
     graph = helper.make_graph(nodes, "tiny", [taken], [given], weights)
     opset = helper.make_opsetid("", 13)
-    made: onnx.ModelProto = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    return made.SerializeToString()
+    made = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    return bytes(made.SerializeToString())
 
 
 KEYS = keys()
@@ -132,11 +132,11 @@ class Place:
             for entry, data in entries:
                 zipped.writestr(entry, data, method)
 
-    def refused(self, message: str, **how: object) -> None:
+    def refused(self, message: str, **how: Any) -> None:
         """Nothing changed in the device's folder nor, but for the archive, anywhere else."""
         around = {path.name for path in self.folder.iterdir()}
         with pytest.raises(OstiaryError, match=message) as caught:
-            install(self.archive, self.target, **{"keys": KEYS, "prove": trusting} | how)
+            install(self.archive, self.target, **dict[str, Any](keys=KEYS, prove=trusting) | how)
         assert ".bundle.new" not in str(caught.value)
         assert state(self.folder / "device") == self.before
         assert {path.name for path in self.folder.iterdir()} == around

@@ -11,10 +11,10 @@ import pytest
 from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.config import Config
 from ostiary.edge.core.rules.access import Moment, Rights, Span
-from ostiary.edge.core.scores.calibration import threshold
+from ostiary.edge.core.scores.calibration import Threshold, threshold
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.scores.verifier import Verifier, probability
-from ostiary.edge.core.types import Candidate, Reason
+from ostiary.edge.core.types import Candidate, Floats, Reason
 from tests.support import made_verifier
 from tests.support.fakes import curve, unit
 
@@ -32,7 +32,7 @@ class Asked:
     barred: Reason | None
 
 
-def profile(mode: str, verifier: bool = False, **access: object) -> Config:
+def profile(mode: str, access: dict[str, object], verifier: bool = False) -> Config:
     raw = {
         "device": {"site": "hq", "id": "door"}, "bundle": {"path": "b"}, "camera": {"url": "v4l2:"},
         "state": {"path": "s"}, "access": access,
@@ -42,7 +42,7 @@ def profile(mode: str, verifier: bool = False, **access: object) -> Config:
 
 
 def made(moment: Moment = MONDAY_NOON, mode: str = "identify", **access: object) -> Enrolled:
-    return Enrolled(DIM, curve(), profile(mode, **access), lambda: moment)
+    return Enrolled(DIM, curve(), profile(mode, access), lambda: moment)
 
 
 def seen(enrolled: Enrolled, claim: str | None = None) -> Asked:
@@ -60,17 +60,26 @@ def test_changes_are_taken_over_and_tau_follows() -> None:
     assert enrolled.tau.tau > empty.tau
     enrolled.change([("dave", DAVE, FREE), ("alice", BOB, FREE)], ["bob", "nobody"])
     assert enrolled.gallery.subjects == sorted(enrolled.rights) == ["alice", "dave"]
-    assert enrolled.gallery.verify(BOB[0], "alice").score == pytest.approx(1)
+    found = enrolled.gallery.verify(BOB[0], "alice")
+    assert found is not None
+    assert found.score == pytest.approx(1)
     enrolled.change([], ["alice", "dave"])
     assert (len(enrolled.gallery), enrolled.rights, enrolled.tau) == (0, {}, empty)
 
 
-def test_tau_is_derived_once_and_the_gallery_is_not_built_anew() -> None:
+def test_tau_is_derived_once_and_the_gallery_is_not_built_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     enrolled = made()
     gallery = enrolled.gallery
-    derived = []
+    derived: list[int] = []
     whole = enrolled._tau
-    enrolled._tau = lambda: derived.append(1) or whole()
+
+    def derive() -> Threshold:
+        derived.append(1)
+        return whole()
+
+    monkeypatch.setattr(enrolled, "_tau", derive)
     enrolled.change([("alice", ALICE, FREE), ("bob", BOB, FREE)], ["carol", "dave"])
     assert enrolled.gallery is gallery
     assert derived == [1]
@@ -167,9 +176,11 @@ def test_equal_rights_of_many_take_the_room_of_one() -> None:
 
 def test_any_history_ends_as_if_built_at_once() -> None:
     rng = np.random.default_rng(3)
-    enrolled, held = made(), {}
+    enrolled = made()
+    held: dict[str, Floats] = {}
     for _ in range(60):
-        put, gone = [], []
+        put: list[tuple[str, Floats | None, Rights]] = []
+        gone: list[str] = []
         for number in rng.permutation(40)[: rng.integers(1, 12)]:
             name, kind = f"s{number}", rng.random()
             held.pop(name, None)
@@ -193,7 +204,7 @@ def test_any_history_ends_as_if_built_at_once() -> None:
 def with_head() -> Enrolled:
     """Verify mode with a logistic head; unit vectors in other directions are two apart in L1."""
     head = Verifier(np.full(DIM, -8.0), 8.0), made_verifier.made("e" * 64, DIM).curve()
-    return Enrolled(DIM, curve(), profile("verify", True), lambda: MONDAY_NOON, head)
+    return Enrolled(DIM, curve(), profile("verify", {}, True), lambda: MONDAY_NOON, head)
 
 
 def test_a_claim_must_convince_the_head_too() -> None:

@@ -1,9 +1,11 @@
 """The gallery follows the store, also through a read that fails."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ostiary.edge.access.local import PATIENCE_S, StoreFollower
 from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import StoreError
 from tests.support.fakes import unit
 
@@ -19,7 +21,7 @@ class FakeStore:
     def version(self) -> int:
         return self.changes
 
-    def templates(self, _encoder: str, _dim: int):
+    def templates(self, _encoder: str, _dim: int) -> tuple[list[tuple[str, Floats]], list[str]]:
         if self.fails:
             raise StoreError("disk I/O error")
         return [(s, unit([[1.0, 0.0]])) for s in self.subjects], []
@@ -35,7 +37,7 @@ class FakeEnrolled:
         self.gallery: list[str] = []
         self.tau = Threshold(0.5, 2, 0.01, 0.01, True)
 
-    def load(self, templates: list) -> None:
+    def load(self, templates: list[tuple[str, Floats]]) -> None:
         self.gallery = [subject for subject, _ in templates]
 
 
@@ -56,7 +58,8 @@ class FakeBundle:
 
 def made() -> tuple[FakeStore, FakeEnrolled, FakeReporter, StoreFollower]:
     parts = FakeStore(), FakeEnrolled(), FakeReporter()
-    return (*parts, StoreFollower(*parts, FakeBundle()))
+    given: tuple[Any, ...] = (*parts, FakeBundle())
+    return (*parts, StoreFollower(*given))
 
 
 def test_a_revocation_is_not_missed_when_a_read_fails() -> None:

@@ -61,7 +61,7 @@ def test_telemetry_knows_the_slowest_frames(reporter: Reporter) -> None:
             sent.append(payload)
             return True
 
-    reporter.connect(Link())  # type: ignore[assignment]
+    reporter.connect(Link())  # type: ignore[arg-type]
     for milliseconds in range(1, 101):
         reporter.spent(float(milliseconds))
     reporter.telemetry(10.0, 10.0, 0)

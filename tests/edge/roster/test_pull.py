@@ -146,7 +146,7 @@ def test_a_new_head_or_connection_ends_all_patience() -> None:
             device.now += 0.1
         assert device.pull.stuck()
         assert device.next() == []
-        again()
+        again()  # type: ignore[no-untyped-call]
         assert len(device.next()) == 1
         assert device.pull.stuck() == 0
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -78,7 +79,7 @@ def sign(copy: Path) -> None:
         ({"files": {}}, "has no hash of"),
     ],
 )
-def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict, message: str) -> None:
+def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict[str, Any], message: str) -> None:
     rewrite(copy, **changes)
     with pytest.raises(BundleError, match=message):
         bundles.load(copy)
@@ -108,7 +109,7 @@ def recurve(copy: Path, **changes: object) -> None:
     ],
 )
 def test_a_curve_that_no_tau_can_rest_on_is_refused(
-    copy: Path, changes: dict, message: str
+    copy: Path, changes: dict[str, Any], message: str
 ) -> None:
     recurve(copy, **changes)
     with pytest.raises(BundleError, match=message):

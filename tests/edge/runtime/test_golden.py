@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,7 +33,7 @@ class WrongBackend:
     def __init__(self, real, spoil: Wrong, file: str = "encoder.onnx") -> None:
         self._real, self._spoil, self._file = real, spoil, file
 
-    def load(self, file: Path, model: ModelEntry):
+    def load(self, file: Path, model: ModelEntry) -> Any:
         runner, spoil = self._real.load(file, model), self._spoil
         if model.file != self._file:
             return runner

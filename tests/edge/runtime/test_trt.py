@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_pycuda_serves_the_main_thread_only(bundle: Bundle, device: Device, tmp_
     ("gpu", "said"), [({"libcuda": False}, "CUDA"), ({"devices": 0}, "CUDA|device")]
 )
 def test_without_a_driver_or_gpu_tensorrt_is_not_touched(
-    bundle: Bundle, device: Device, tmp_path: Path, binding: str, gpu: dict, said: str
+    bundle: Bundle, device: Device, tmp_path: Path, binding: str, gpu: dict[str, Any], said: str
 ) -> None:
     device.become("10.3", binding, **gpu)
     with pytest.raises(BackendError, match=said):
@@ -162,7 +163,7 @@ def test_without_a_driver_or_gpu_tensorrt_is_not_touched(
     ],
 )
 def test_engines_of_another_place_leave_the_door_to_the_cpu(
-    bundle: Bundle, orin: Device, tmp_path: Path, change: dict, said: str
+    bundle: Bundle, orin: Device, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     orin.become("10.3", **change)
     proven = golden.prove(bundle, "auto", 1, engines=tmp_path)

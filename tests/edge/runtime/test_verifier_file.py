@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -77,7 +78,7 @@ def test_it_is_under_the_signature(tmp_path: Path, good: VerifierFile) -> None:
     ],
 )
 def test_one_that_can_judge_nobody_is_refused(
-    tmp_path: Path, good: VerifierFile, changes: dict, message: str
+    tmp_path: Path, good: VerifierFile, changes: dict[str, Any], message: str
 ) -> None:
     raw = msgspec.json.encode(msgspec.to_builtins(good) | changes)
     with pytest.raises(BundleError, match=message):

@@ -1,6 +1,7 @@
 """What the self-test reads of a Jetson's own files: board, heat, clocks, power mode, service."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,7 @@ UNIT = {
 }  # fmt: skip
 
 
-def systemd(daemon: dict[str, str], engine: dict[str, str] | None = None):
+def systemd(daemon: dict[str, str], engine: dict[str, str] | None = None) -> Any:
     """`systemctl show` of these two units, and of the manager."""
 
     def asked(command: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -140,7 +141,9 @@ def test_a_slow_board_is_timed_for_seconds_not_for_all_frames() -> None:
         (5.0, (), Thermal({}, {}, ["cpu-throttle-alert"], {}, {}, {}), "cpu-throttle-alert is on"),
     ],
 )
-def test_latency(tmp_path: Path, p95: float, refused: tuple, after: Thermal, part: str) -> None:
+def test_latency(
+    tmp_path: Path, p95: float, refused: tuple[Any, ...], after: Thermal, part: str
+) -> None:
     details = {
         "backend": "openvino", "precision": "int8", "refused_backends": refused,
         "stages_ms": {"frame": {"p50": 4.0, "p95": p95, "p99": 70.0}}, "daemon_beside": False,

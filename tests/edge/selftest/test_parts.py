@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -68,7 +69,9 @@ def test_the_kernel_or_systemd_is_asked_for_the_clock(monkeypatch: pytest.Monkey
 SEEN = {"fps": 15.0, "width": 64, "height": 64, "stall_s": 5.0}
 
 
-def seen_by(script: list, seconds: float = 30.0, live: bool = True, **settings) -> report.Check:
+def seen_by(
+    script: list[Any], seconds: float = 30.0, live: bool = True, **settings
+) -> report.Check:
     """What is said of a camera that gives this script and then fails; time goes by its frames."""
     given = Camera(url="v4l2:x", **(SEEN | settings))
     ticks = itertools.count(0.0, 0.1)
@@ -78,7 +81,7 @@ def seen_by(script: list, seconds: float = 30.0, live: bool = True, **settings) 
     return camera.judge(given, seen, live, "")
 
 
-def pictures(*values: int, size: int = 64) -> list:
+def pictures(*values: int, size: int = 64) -> list[Any]:
     """Pictures with a little noise, since equal ones are a frozen camera's."""
     made = [image(value, size, size) for value in values]
     for number, picture in enumerate(made):

@@ -32,7 +32,8 @@ class OneFace:
     curve = staticmethod(curve)
 
     def __init__(self) -> None:
-        self.seen, self.fitness = ALICE[0], SHARP
+        self.seen: Floats = ALICE[0]
+        self.fitness = SHARP
 
     def boxes(self, _image: Image) -> list[int]:
         return [1]

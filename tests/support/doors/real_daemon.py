@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
+
 from ostiary.edge import wire
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, STORE
@@ -154,7 +156,7 @@ class Listener:
         self._client.loop_start()
         assert subscribed.wait(PATIENCE_S), "the broker does not answer the SUBSCRIBE"
 
-    def _take(self, _client: object, _data: object, message) -> None:
+    def _take(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         if message.topic == TOPICS.decision:
             self.decisions.append(wire.decode(message.payload, DecisionMessage))
         elif message.topic == TOPICS.event:

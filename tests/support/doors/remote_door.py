@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 from ostiary.edge.clock import WallClock
 from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
@@ -70,7 +71,7 @@ class Door:
         self.wall_s, self.now_s = NOW_S, 0.0
         self.moment = WallClock("UTC", lambda: self.wall_s, lambda: self.now_s)
         self.reporter = FakeReporter()
-        self.broker: FakeBroker | None = None
+        self._joined: FakeBroker | None = None
         self.start()
 
     def start(self) -> None:
@@ -79,22 +80,28 @@ class Door:
         self.remote = Remote(
             self.config,
             self.roster,
-            SimpleNamespace(bundle=bundle),
-            self.enrolled,
+            cast(Any, SimpleNamespace(bundle=bundle)),
+            cast(Any, self.enrolled),
             self.moment,
-            None,
-            self.reporter,
+            cast(Any, None),
+            cast(Any, self.reporter),
             lambda: self.wall_s,
             lambda: self.now_s,
         )
-        box = SimpleNamespace(put=self.remote.inbox)
-        if self.broker is None:
-            self.broker = FakeBroker(box)
+        box: Any = SimpleNamespace(put=self.remote.inbox)
+        if self._joined is None:
+            self._joined = FakeBroker(box)
         else:
-            self.broker.join(box)
+            self._joined.join(box)
+
+    @property
+    def broker(self) -> FakeBroker:
+        """The broker that the door joins at each start."""
+        assert self._joined is not None
+        return self._joined
 
     def turns(self, seconds: float = 0.0) -> None:
         """Time passes on both clocks, and the loop turns."""
         self.wall_s, self.now_s = self.wall_s + seconds, self.now_s + seconds
         for _ in range(5):
-            self.remote.turn(self.broker)
+            self.remote.turn(cast(Any, self.broker))

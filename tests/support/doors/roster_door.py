@@ -19,10 +19,11 @@ from ostiary.edge.core.rules.access import Moment, Rights
 from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.rules.policy import Rules
 from ostiary.edge.core.scores.matching import Gallery
-from ostiary.edge.core.types import Decision, Floats, Reason
+from ostiary.edge.core.types import Candidate, Decision, Floats, Reason
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
-from ostiary.edge.remote.syncer import Says, Syncer
+from ostiary.edge.remote.restore import Says
+from ostiary.edge.remote.syncer import Syncer
 from ostiary.edge.roster.record import shard_of, total
 from ostiary.edge.roster.sealing import Opener, Sealer, Site
 from ostiary.edge.wire import RosterTopics, Topics
@@ -96,7 +97,7 @@ class Place:
             1, TAU, len(self.gallery), candidates=candidates, barred=self._barred(candidates)
         )
 
-    def _barred(self, candidates: Sequence[policy.Candidate]) -> Reason | None:
+    def _barred(self, candidates: Sequence[Candidate]) -> Reason | None:
         if not candidates:
             return None
         now = datetime.fromtimestamp(self.wall(), timezone.utc)

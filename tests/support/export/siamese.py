@@ -158,7 +158,7 @@ def train(folder: Path) -> Pair:
         nearest = distances.masked_fill(alike, 9).amin(1)
         loss = torch.relu(farthest - nearest + 0.3).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return net.eval()
 
@@ -185,6 +185,6 @@ def write_all(net: nn.Module, name: str, images: int, folder: Path) -> None:
         torch.export.save(torch.export.export(net, single), folder / f"{name}_one.pt2")
         torch.onnx.export(program, f=folder / f"{name}.onnx", dynamo=True, verbose=False)
         torch.onnx.export(net, single, folder / f"{name}_one.onnx", dynamo=False, opset_version=11)
-        torch.jit.trace(net, double).save(folder / f"{name}.pt")
-        torch.jit.script(net).save(folder / f"{name}.ts")
+        torch.jit.trace(net, double).save(folder / f"{name}.pt")  # type: ignore[no-untyped-call]
+        torch.jit.script(net).save(folder / f"{name}.ts")  # type: ignore[no-untyped-call]
     torch.save(net.state_dict(), folder / f"{name}_state.pt")

@@ -93,7 +93,7 @@ class FakeDoor:
         if self.answer is None:
             return
         answer = msgspec.structs.replace(self.answer, nonce=command.nonce.hex())
-        back = Properties(PacketTypes.PUBLISH)
+        back = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         back.CorrelationData = said.CorrelationData
         topic = self.topics.response(name)
         payload = self._fleet.site().close(topic, wire.encode(answer))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def template(seed: int, dim: int = 8) -> Floats:
     return row / np.linalg.norm(row)
 
 
-def enroll(fleet: Fleet, *subjects: str, **rights: object) -> None:
+def enroll(fleet: Fleet, *subjects: str, **rights: Any) -> None:
     """Put people into the registry, one after another."""
     for subject in subjects:
         seed = int.from_bytes(subject.encode(), "big") % 2**32

@@ -1,6 +1,7 @@
 """The camera's thread: newest frame, back-off, stalls, freezes; with scripted sources."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +31,11 @@ def picture(value: int, side: int = 64) -> Image:
     return made
 
 
-def reader(sources: list, **settings) -> CameraReader:
+def reader(sources: list[Any], **settings) -> CameraReader:
     """A reader that opens these sources one after another."""
     left = list(sources)
 
-    def open_next(_camera: Camera):
+    def open_next(_camera: Camera) -> Any:
         if not left:
             raise CameraError("no camera any more")
         source = left.pop(0)
@@ -114,7 +115,7 @@ def test_a_source_that_hangs_while_opening_is_given_up_too() -> None:
     hung = threading.Event()
     calls = []
 
-    def open_hanging(_camera: Camera):
+    def open_hanging(_camera: Camera) -> Any:
         calls.append(1)
         if len(calls) == 1:
             hung.wait(30)
@@ -130,7 +131,7 @@ def test_a_source_that_hangs_while_opening_is_given_up_too() -> None:
 
 def test_a_live_picture_that_never_changes_has_frozen() -> None:
     made = reader([FakeSource([picture(7)] * 100_000)], frozen_s=0.1)
-    found: list = []
+    found: list[Any] = []
     while not found:
         made.next(0.02)
         found = made.events()

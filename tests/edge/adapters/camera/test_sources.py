@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -161,7 +162,7 @@ def test_what_opencv_raises_is_the_cameras_fault(
         def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
             return True
 
-        def read(self):
+        def read(self) -> Any:
             raise cv2.error("corrupt")
 
     (tmp_path / "a.avi").write_bytes(b"")

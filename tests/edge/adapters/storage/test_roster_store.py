@@ -105,7 +105,7 @@ def test_every_call_names_a_disk_that_fails(path: Path) -> None:
     ]
     for call in calls:
         with pytest.raises(StoreError, match=r"roster\.db"):
-            call()
+            call()  # type: ignore[no-untyped-call]
     store.close()
     with pytest.raises(StoreError):
         store.scrub()

@@ -1,6 +1,7 @@
 """The policy as lists of timed events: people walk up, hold cards, wear masks and lose patience."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ BLURRED = Evidence(1, TAU, K, failures=("blurred",))
 CARD = Claim("alice", enrolled=True)
 
 
-def run(rules: Rules, events: list, start: float = 100.0) -> list[tuple[float, Decision]]:
+def run(rules: Rules, events: list[Any], start: float = 100.0) -> list[tuple[float, Decision]]:
     """The decisions of one event a tenth of a second, with the time after the start."""
     state, decisions = State(), []
     for number, event in enumerate(events):
@@ -41,7 +42,7 @@ def run(rules: Rules, events: list, start: float = 100.0) -> list[tuple[float, D
     return decisions
 
 
-def outcomes(rules: Rules, events: list) -> list[tuple[str, str, str | None]]:
+def outcomes(rules: Rules, events: list[Any]) -> list[tuple[str, str, str | None]]:
     return [(d.outcome.value, d.reason.value, d.subject) for _, d in run(rules, events)]
 
 
