@@ -24,12 +24,12 @@ from ostiary.export.engine.order import (
     RTX,
     Answer,
     Build,
+    BuildRefusal,
     Here,
     Order,
-    Probe,
+    PlaceQuery,
     Prove,
-    Proven,
-    Refusal,
+    ProvenPlan,
 )
 
 _PR_SET_PDEATHSIG = 1
@@ -45,14 +45,14 @@ def main() -> None:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
         carry_out(order, lambda answer: _write(answers.fileno(), answer))
     except OstiaryError as error:
-        _write(answers.fileno(), Refusal(error.message, error.hint))
+        _write(answers.fileno(), BuildRefusal(error.message, error.hint))
     except OSError as error:
-        _write(answers.fileno(), Refusal(str(error), passing=True))
+        _write(answers.fileno(), BuildRefusal(str(error), passing=True))
 
 
 def carry_out(order: Order, say: Say) -> None:
     """Do what is asked. Raises OstiaryError."""
-    if isinstance(order, Probe):
+    if isinstance(order, PlaceQuery):
         return say(_probe(_library(order.library), order.compute))
     if isinstance(order, Prove):
         return say(_prove(order))
@@ -93,7 +93,7 @@ def _build(order: Build, say: Say) -> Answer:
         raise BackendError(f"it needs more than the {order.memory_mb} MB it may have") from None
 
 
-def _prove(order: Prove) -> Proven:
+def _prove(order: Prove) -> ProvenPlan:
     backend = TensorRtBackend(Path(order.plan).parent)
     runner = backend.open(Path(order.plan).read_bytes(), order.model, order.precision)
     with np.load(order.golden, allow_pickle=False) as arrays:
@@ -101,7 +101,7 @@ def _prove(order: Prove) -> Proven:
     worst, tolerance = golden.check(order.name, order.model, runner, wanted)
     layers = inspect.layers_of(backend.library, runner.engine)
     runner.close()
-    return Proven(Proof(worst, tolerance), layers)
+    return ProvenPlan(Proof(worst, tolerance), layers)
 
 
 def _write(descriptor: int, answer: Answer) -> None:

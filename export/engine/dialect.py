@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ostiary.edge.runtime.engines import Precision
-from ostiary.export.engine.order import Step
+from ostiary.export.engine.order import BuildStep
 
 if TYPE_CHECKING:
     import tensorrt
 
 WITHOUT_INT8 = ("sm_50", "sm_52", "sm_53", "sm_60", "sm_62")
 """GPUs without integer dot products: the first Jetson Nano is sm_53, the TX2 sm_62."""
-Heard = Callable[[Step], None]
+Heard = Callable[[BuildStep], None]
 
 
 def network_flags(trt: Any) -> int:
@@ -61,14 +61,14 @@ def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
 
         def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
             self.totals[phase_name] = num_steps
-            heard(Step(phase_name, 0, num_steps))
+            heard(BuildStep(phase_name, 0, num_steps))
 
         def phase_finish(self, phase_name: str) -> None:
             total = self.totals.get(phase_name, 0)
-            heard(Step(phase_name, total, total))
+            heard(BuildStep(phase_name, total, total))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            heard(Step(phase_name, step + 1, self.totals.get(phase_name, 0)))
+            heard(BuildStep(phase_name, step + 1, self.totals.get(phase_name, 0)))
             return True
 
     config.progress_monitor = Monitor()

@@ -16,16 +16,16 @@ from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
 from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
-from ostiary.export.engine.order import Build, Here, Probe, Prove, Proven, Step
+from ostiary.export.engine.order import Build, BuildStep, Here, PlaceQuery, Prove, ProvenPlan
 from ostiary.export.engine.workshop import PassingError, Workshop
 
 PLAN = ".plan"
 """What a build in progress writes; a file of this ending is nothing that counts."""
-Say = Callable[[str, Step | None], None]
+Say = Callable[[str, BuildStep | None], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class EngineOptions:
     """How engines are to be built; `compute` is the GPU that RTX builds for, as sm86."""
 
     library: str
@@ -44,18 +44,20 @@ class Made:
     did: dict[str, str] = field(default_factory=dict)
 
 
-def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say) -> Made:
+def make(
+    bundle: Bundle, folder: Path, workshop: Workshop, options: EngineOptions, say: Say
+) -> Made:
     """Bring the engines of a bundle up to date.
 
     Raises OstiaryError where nothing can be built here at all, or somebody else is at it. A
     model that can not be built is no error: it is in the report, with the reason.
     """
-    here = workshop.probe(Probe(wish.library, wish.compute))
+    here = workshop.probe(PlaceQuery(options.library, options.compute))
     folder.mkdir(parents=True, exist_ok=True)
     busy = BackendError(f"engines are being built in {folder} already", "wait for it")
     with alone(folder, busy):
         _clear(folder)
-        shop = _Shop(bundle, folder, here, workshop, wish, say, _before(folder))
+        shop = _Shop(bundle, folder, here, workshop, options, say, _before(folder))
         did = {
             name: _Model(shop, name, model).bring()
             for name, model in bundle.manifest.models.items().items()
@@ -108,7 +110,7 @@ class _Shop:
     folder: Path
     here: Here
     workshop: Workshop
-    wish: Wish
+    options: EngineOptions
     say: Say
     entries: dict[str, Entry]
     """By model, as the last run left them and this one goes on to write them."""
@@ -134,7 +136,7 @@ class _Model:
             wanted = _fingerprint(self._shop.here, self._onnx, self._model, precision)
             file = engines.engine_file(self._shop.folder, self._onnx, precision)
             last = before.failed.get(wanted.key) if before is not None else None
-            if not self._shop.wish.again:
+            if not self._shop.options.again:
                 if last is not None and last.final:
                     failed[wanted.key] = last
                     self._tell(f"not tried again without --again: {last.reason}")
@@ -142,7 +144,7 @@ class _Model:
                 if _holds(self._shop.folder, wanted, self._shop.here):
                     self._tell(f"{precision}: there already")
                     return self._done("hit", file.name, precision, failed)
-            tries = 1 if last is None or self._shop.wish.again else last.tries + 1
+            tries = 1 if last is None or self._shop.options.again else last.tries + 1
             begun = Failure(f"{precision}: the build was ended before its end", tries, passing=True)
             self._done("", None, None, {**failed, wanted.key: begun})
             try:
@@ -169,12 +171,12 @@ class _Model:
         place = hashlib.sha256(msgspec.json.encode(wanted.place)).hexdigest()[:16]
         timings = self._shop.folder / f"{place}.timing"
         order = Build(
-            library=self._shop.wish.library,
+            library=self._shop.options.library,
             onnx=str(self._shop.bundle.path / self._model.file),
             plan=str(plan),
             flags=wanted.flags,
-            compute=self._shop.wish.compute,
-            memory_mb=self._shop.wish.memory_mb,
+            compute=self._shop.options.compute,
+            memory_mb=self._shop.options.memory_mb,
             # RTX keeps none: what it times, it times when it loads.
             timing_cache=str(timings) if self._shop.here.runs else None,
         )
@@ -197,7 +199,7 @@ class _Model:
         write_atomically(file, engines.pack(header, data))
         engines.read(file)  # what can not be read back would be built anew at every start
 
-    def _prove(self, precision: Precision, plan: Path) -> Proven | None:
+    def _prove(self, precision: Precision, plan: Path) -> ProvenPlan | None:
         if not self._shop.here.runs:
             return None
         self._tell(f"{precision}: golden vectors")

@@ -10,7 +10,7 @@ from ostiary.edge.runtime.engines import Layers, Place, Precision, Proof
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 
 
-class Probe(msgspec.Struct, frozen=True, tag=True):
+class PlaceQuery(msgspec.Struct, frozen=True, tag=True):
     """Asks what there is: the library, and for RTX the GPU to build for, as sm86."""
 
     library: str
@@ -68,14 +68,14 @@ class Built(msgspec.Struct, frozen=True, tag=True):
     """The warnings."""
 
 
-class Proven(msgspec.Struct, frozen=True, tag=True):
+class ProvenPlan(msgspec.Struct, frozen=True, tag=True):
     """The plan ran; how far it is off, and in which types its layers compute."""
 
     proof: Proof
     layers: Layers
 
 
-class Step(msgspec.Struct, frozen=True, tag=True):
+class BuildStep(msgspec.Struct, frozen=True, tag=True):
     """A phase of TensorRT's has come so far."""
 
     phase: str
@@ -83,7 +83,7 @@ class Step(msgspec.Struct, frozen=True, tag=True):
     total: int
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class BuildRefusal(msgspec.Struct, frozen=True, tag=True):
     """It can not be done; an OstiaryError of the other process."""
 
     message: str
@@ -92,5 +92,5 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     """The disk or the machine refused, not TensorRT."""
 
 
-Order = Probe | Build | Prove
-Answer = Here | Built | Proven | Step | Refusal
+Order = PlaceQuery | Build | Prove
+Answer = Here | Built | ProvenPlan | BuildStep | BuildRefusal

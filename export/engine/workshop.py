@@ -17,14 +17,14 @@ from ostiary.edge.errors import BackendError, BundleError
 from ostiary.export.engine.order import (
     Answer,
     Build,
+    BuildRefusal,
+    BuildStep,
     Built,
     Here,
     Order,
-    Probe,
+    PlaceQuery,
     Prove,
-    Proven,
-    Refusal,
-    Step,
+    ProvenPlan,
 )
 
 CHILD = (
@@ -32,10 +32,10 @@ CHILD = (
     " from ostiary.export.engine.child import main; main()"
 )
 """It imports what its parent does, and nothing from the current directory."""
-LONGEST_S = {Probe: 120.0, Build: 1800.0, Prove: 300.0}
+LONGEST_S = {PlaceQuery: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
-Heard = Callable[[Step], None]
-A = TypeVar("A", Here, Built, Proven)
+Heard = Callable[[BuildStep], None]
+A = TypeVar("A", Here, Built, ProvenPlan)
 
 
 class PassingError(BackendError):
@@ -45,7 +45,7 @@ class PassingError(BackendError):
 class Workshop(Protocol):
     """Where orders are carried out. Each raises an OstiaryError where it can not be done."""
 
-    def probe(self, order: Probe) -> Here:
+    def probe(self, order: PlaceQuery) -> Here:
         """What can be built here."""
         ...
 
@@ -53,7 +53,7 @@ class Workshop(Protocol):
         """Write a plan, reporting progress."""
         ...
 
-    def prove(self, order: Prove) -> Proven:
+    def prove(self, order: Prove) -> ProvenPlan:
         """Run a plan against the golden vectors."""
         ...
 
@@ -61,17 +61,17 @@ class Workshop(Protocol):
 class Apart:
     """A workshop in a process of its own for each order."""
 
-    def probe(self, order: Probe) -> Here:
+    def probe(self, order: PlaceQuery) -> Here:
         return _ask(order, Here, _deaf)
 
     def build(self, order: Build, heard: Heard) -> Built:
         return _ask(order, Built, heard)
 
-    def prove(self, order: Prove) -> Proven:
-        return _ask(order, Proven, _deaf)
+    def prove(self, order: Prove) -> ProvenPlan:
+        return _ask(order, ProvenPlan, _deaf)
 
 
-def _deaf(step: Step) -> None:
+def _deaf(step: BuildStep) -> None:
     """Nobody asked for progress."""
 
 
@@ -93,7 +93,7 @@ def _ask(order: Order, kind: type[A], heard: Heard) -> A:
                 late.cancel()
         said.seek(0)
         last_words = said.read()[-LAST_WORDS:].decode("utf-8", "replace").strip()
-    if isinstance(found, Refusal):
+    if isinstance(found, BuildRefusal):
         raise (PassingError if found.passing else BundleError)(found.message, found.hint)
     if not isinstance(found, kind):
         raise PassingError(_death(child.returncode, last_words, limit_s))
@@ -112,7 +112,7 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
         return None
     for line in child.stdout:
         answer: Answer = msgspec.json.decode(line, type=Answer)
-        if isinstance(answer, Step):
+        if isinstance(answer, BuildStep):
             heard(answer)
         else:
             found = answer

@@ -23,7 +23,7 @@ SMALLEST = 1e-8
 
 
 @dataclass
-class Histogram:
+class ActivationHistogram:
     """Counts of |x| in BINS equal bins up to `top`, a power of two that doubles as needed."""
 
     top: float = SMALLEST
@@ -73,19 +73,19 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def minmax(histogram: Histogram) -> float:
+def minmax(histogram: ActivationHistogram) -> float:
     """Nothing is clipped."""
     return histogram.reach
 
 
-def percentile(histogram: Histogram) -> float:
+def percentile(histogram: ActivationHistogram) -> float:
     """99.99 % of values are within."""
     summed = np.cumsum(histogram.counts)
     bin_ = int(np.searchsorted(summed, summed[-1] * PERCENTILE / 100))
     return min((bin_ + 1) * histogram.top / BINS, histogram.reach)
 
 
-def least_squares(histogram: Histogram) -> float:
+def least_squares(histogram: ActivationHistogram) -> float:
     """The threshold with the least squared error of rounding and clipping together."""
     middles = (np.arange(BINS) + 0.5) * histogram.top / BINS
     weights = histogram.counts.astype(np.float64)
@@ -97,7 +97,7 @@ def least_squares(histogram: Histogram) -> float:
     return best[1]
 
 
-def entropy(histogram: Histogram) -> float:
+def entropy(histogram: ActivationHistogram) -> float:
     """The threshold that ONNX Runtime's calibrator finds by Kullback-Leibler divergence."""
     from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -132,11 +132,13 @@ def inputs_of(model: onnx.ModelProto) -> list[str]:
     return list(found)
 
 
-def histograms(model: onnx.ModelProto, images: Images, spec: InputSpec) -> dict[str, Histogram]:
+def histograms(
+    model: onnx.ModelProto, images: Images, spec: InputSpec
+) -> dict[str, ActivationHistogram]:
     """One histogram a tensor that enters a Conv or a Gemm, over all images."""
     names = inputs_of(model)
     peek = run.Peek(model, names)
-    found = {name: Histogram() for name in names}
+    found = {name: ActivationHistogram() for name in names}
     for batch in run.batches(images, spec):
         for name, values in peek(batch).items():
             found[name].add(values)

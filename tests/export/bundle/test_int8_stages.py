@@ -8,7 +8,7 @@ from ostiary.edge.errors import BundleError
 from ostiary.export.audit.check import audit
 from ostiary.export.graphs import normal_form, run
 from ostiary.export.int8 import bias_correction, calibrate, equalise, quantize, ranges
-from ostiary.export.int8.ranges import Histogram
+from ostiary.export.int8.ranges import ActivationHistogram
 from ostiary.export.records.calibration_table import Table, parse, to_text
 from tests.support.export.made_up import SPEC, crops, normalised
 
@@ -136,7 +136,7 @@ def test_a_text_that_is_no_table_is_refused(text: bytes) -> None:
 
 def test_a_histogram_counts_as_a_naive_loop_does() -> None:
     rng = np.random.default_rng(0)
-    histogram = Histogram()
+    histogram = ActivationHistogram()
     values = [rng.normal(0, size, 5000).astype(np.float32) for size in (0.1, 3, 1)]
     for part in values:
         histogram.add(part)
@@ -152,7 +152,7 @@ def test_a_histogram_counts_as_a_naive_loop_does() -> None:
 def test_each_method_clips_as_it_says() -> None:
     rng = np.random.default_rng(1)
     sample = np.append(rng.normal(0, 1, 200_000), [40.0]).astype(np.float32)
-    histogram = Histogram()
+    histogram = ActivationHistogram()
     histogram.add(sample)
     found = {method: histogram.range(method) for method in ranges.THRESHOLDS}
     assert found["minmax"].threshold == 40

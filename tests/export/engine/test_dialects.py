@@ -12,7 +12,7 @@ from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.engine import child
 from ostiary.export.engine.make import Made, needed
-from ostiary.export.engine.order import TENSORRT, Build, Built, Here, Probe, Prove, Step
+from ostiary.export.engine.order import TENSORRT, Build, BuildStep, Built, Here, PlaceQuery, Prove
 from ostiary.export.engine.workshop import Heard, PassingError
 from tests.support.tensorrt import benchwork
 from tests.support.tensorrt.benchwork import Bench, Device
@@ -72,7 +72,7 @@ def test_progress_is_heard_where_there_is_a_monitor(
     benchwork.build(bundle, tmp_path, bench=bench)
     assert bool(bench.steps) == (version != "8.6")
     for step in bench.steps:
-        assert isinstance(step, Step)
+        assert isinstance(step, BuildStep)
         assert 0 <= step.done <= step.total
 
 
@@ -111,7 +111,7 @@ def test_on_another_place_all_is_built_anew(
     device.become("10.3")
     benchwork.build(bundle, tmp_path)
     device.become("10.3", **change)
-    here = Bench().probe(Probe(TENSORRT))
+    here = Bench().probe(PlaceQuery(TENSORRT))
     assert needed(bundle, tmp_path, here) == MODELS
     assert benchwork.build(bundle, tmp_path).did == dict.fromkeys(MODELS, "built")
 
@@ -184,7 +184,7 @@ def test_who_is_ended_in_mid_build_twice_is_not_asked_a_third_time(
             raise KeyboardInterrupt
 
     device.become("10.3")
-    here = Bench().probe(Probe(TENSORRT))
+    here = Bench().probe(PlaceQuery(TENSORRT))
     for _ in range(2):
         assert "detector" in needed(bundle, tmp_path, here)
         with pytest.raises(KeyboardInterrupt):
@@ -245,13 +245,13 @@ def test_without_any_binding_it_says_what_to_install(
     device.become("10.3")
     monkeypatch.setitem(sys.modules, CUDA_PYTHON, None)
     with pytest.raises(OstiaryError, match="no CUDA binding") as caught:
-        Bench().probe(Probe(TENSORRT))
+        Bench().probe(PlaceQuery(TENSORRT))
     assert "ostiary[jetson]" in caught.value.hint
 
 
 def test_what_is_here_tells_place_and_flags(device: Device) -> None:
     device.become("10.3", sm=(8, 7), name="Orin", driver=12060)
-    here: Here = Bench().probe(Probe(TENSORRT))
+    here: Here = Bench().probe(PlaceQuery(TENSORRT))
     assert here.place == engines.Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
     assert here.runs
     assert here.flags == {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}

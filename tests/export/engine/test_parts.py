@@ -5,7 +5,7 @@ import pytest
 
 from ostiary.edge.errors import BackendError
 from ostiary.export.engine import inspect, target
-from ostiary.export.engine.order import Answer, Build, Built, Order, Refusal, Step
+from ostiary.export.engine.order import Answer, Build, BuildRefusal, BuildStep, Built, Order
 
 LAYERS = """{"Layers": [
 {"Name": "Reformatting CopyNode for Input Tensor 0", "LayerType": "Reformat",
@@ -65,7 +65,7 @@ def test_an_engine_for_another_gpu_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [Step("Building", 3, 9), Refusal("no", "so"), Built("10", 1, 2, 0.5, [])]
+    "said", [BuildStep("Building", 3, 9), BuildRefusal("no", "so"), Built("10", 1, 2, 0.5, [])]
 )
 def test_answers_keep_their_kind_across_the_pipe(said: Answer) -> None:
     assert msgspec.json.decode(msgspec.json.encode(said), type=Answer) == said

@@ -17,7 +17,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import engines
 from ostiary.export.audit import rtx
 from ostiary.export.engine.make import needed
-from ostiary.export.engine.order import RTX, Probe
+from ostiary.export.engine.order import RTX, PlaceQuery
 from ostiary.export.engine.workshop import Apart
 from tests.support.places import ROOT, ostiary_export, refused
 
@@ -85,7 +85,7 @@ def test_an_engine_of_which_anything_differs_is_built_anew(
     plan = was.plan[:-1] if part == "plan" else was.plan
     header = msgspec.structs.replace(was.header, fingerprint=fingerprint)
     file.write_bytes(engines.pack(header, plan))
-    here = Apart().probe(Probe(RTX, "sm86"))
+    here = Apart().probe(PlaceQuery(RTX, "sm86"))
     assert needed(bundles.load(bundle_dir), out, here) == ["landmarks"]
     assert did(engine(bundle_dir, out)) == {**dict.fromkeys(MODELS, "hit"), "landmarks": "built"}
     assert engines.read(file).header.fingerprint == was.header.fingerprint
