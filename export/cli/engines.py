@@ -93,6 +93,7 @@ def engine(
     else:
         _show(made, site.folder)
     if "failed" in made.did.values():
+        err.print("a model that failed for good is tried again only with --again")
         raise typer.Exit(FAILED)
     return None
 

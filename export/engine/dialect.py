@@ -1,4 +1,4 @@
-"""Where TensorRT 8.6, 10 and 11 differ: found by what is there, never by a version's number."""
+"""Differences between TensorRT 8.6, 10 and 11, found by feature, never by version number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Heard = Callable[[BuildStep], None]
 
 
 def network_flags(trt: Any) -> int:
-    """8.6 parses ONNX into a network of explicit batch only; 11 knows no other kind."""
+    """The flags of a new network: 8.6 needs EXPLICIT_BATCH for ONNX, 11 has no such flag."""
     known = trt.NetworkDefinitionCreationFlag
     return 1 << int(known.EXPLICIT_BATCH) if hasattr(known, "EXPLICIT_BATCH") else 0
 
@@ -27,8 +27,8 @@ def precisions(
 ) -> tuple[dict[Precision, list[str]], str]:
     """The builder flags of each precision that can be built, and why one is missing.
 
-    Up to 10 a graph with Q/DQ pairs needs the flag INT8, and what is not quantized may run in
-    half precision. 11 has neither flag: each layer runs in the type that the ONNX file says.
+    Up to TensorRT 10 a graph with Q/DQ pairs needs the flag INT8, and layers in float may run in
+    half precision. TensorRT 11 has neither flag: each layer runs in its type in the ONNX file.
     """
     known = trt.BuilderFlag
     half = ["FP16"] if hasattr(known, "FP16") else []
@@ -39,7 +39,7 @@ def precisions(
     if fast:
         found["int8"] = ["INT8", *half] if hasattr(known, "INT8") else []
     lacks = [] if fast else [f"{sm} has no int8"]
-    lacks += [] if half else ["this TensorRT has no FP16 flag: what is not quantized runs in fp32"]
+    lacks += [] if half else ["this TensorRT has no FP16 flag: float layers run in fp32"]
     return found, "; ".join(lacks)
 
 
@@ -50,7 +50,7 @@ def set_flags(trt: Any, config: tensorrt.IBuilderConfig, names: list[str]) -> No
 
 
 def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
-    """Report the builder's progress where it can be had: 8.6 has no monitor."""
+    """Report the builder's progress to `heard`; TensorRT 8.6 has no monitor for it."""
     if not hasattr(trt, "IProgressMonitor"):
         return
 

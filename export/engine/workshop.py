@@ -1,4 +1,4 @@
-"""Gives orders to the process that builds, and reads its answers."""
+"""Starts a process for each order to build or prove an engine, and reads its answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from ostiary.export.engine.child import main; main()"
 )
-"""It imports what its parent does, and nothing from the current directory."""
+"""It imports from the paths of its parent, and nothing from the current directory."""
 LONGEST_S = {PlaceQuery: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
 Heard = Callable[[BuildStep], None]
@@ -39,11 +39,11 @@ A = TypeVar("A", Here, Built, ProvenPlan)
 
 
 class PassingError(BackendError):
-    """It failed for a reason that may be gone the next time: the disk, memory, a crash."""
+    """A failure that may be gone at the next try: of the disk, for lack of memory, a crash."""
 
 
 class Workshop(Protocol):
-    """Where orders are carried out. Each raises an OstiaryError where it can not be done."""
+    """Carries out orders; each method raises OstiaryError if the order fails."""
 
     def probe(self, order: PlaceQuery) -> Here:
         """What can be built here."""
@@ -59,7 +59,7 @@ class Workshop(Protocol):
 
 
 class Apart:
-    """A workshop in a process of its own for each order."""
+    """Carries out each order in a new process."""
 
     def probe(self, order: PlaceQuery) -> Here:
         return _ask(order, Here, _deaf)
@@ -72,7 +72,7 @@ class Apart:
 
 
 def _deaf(step: BuildStep) -> None:
-    """Nobody asked for progress."""
+    """Ignore progress."""
 
 
 def _ask(order: Order, kind: type[A], heard: Heard) -> A:
@@ -101,7 +101,7 @@ def _ask(order: Order, kind: type[A], heard: Heard) -> A:
 
 
 def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Answer | None:
-    """The last answer that is no progress."""
+    """Send the order, report progress, and return the final answer; None if there is none."""
     assert child.stdin is not None
     assert child.stdout is not None
     found: Answer | None = None
@@ -120,10 +120,10 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
 
 
 def _death(status: int, last_words: str, limit_s: float) -> str:
-    """Why a process that gave no answer may have ended."""
+    """Say how a process without an answer ended, and the likely reason."""
     name = f"status {status}"
     if status < 0:
         name = signal.Signals(-status).name
     said = f": {last_words.splitlines()[-1]}" if last_words else ""
-    killed = f" (no memory, or no answer in {limit_s:.0f} s)" if name == "SIGKILL" else ""
-    return f"TensorRT's process died of it with {name}{killed}{said}"
+    killed = f" (out of memory, or no answer in {limit_s:.0f} s)" if name == "SIGKILL" else ""
+    return f"TensorRT's process died with {name}{killed}{said}"

@@ -1,4 +1,4 @@
-"""How far an encoder's inner values reach on real faces, and where to clip them for int8."""
+"""Measures how far an encoder's inner values reach on faces, and where int8 may clip them."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def _short(value: float) -> float:
 
 
 def minmax(histogram: ActivationHistogram) -> float:
-    """Nothing is clipped."""
+    """The largest |x|, so that nothing is clipped."""
     return histogram.reach
 
 
 def percentile(histogram: ActivationHistogram) -> float:
-    """99.99 % of values are within."""
+    """The threshold that 99.99 % of |x| do not exceed."""
     summed = np.cumsum(histogram.counts)
     bin_ = int(np.searchsorted(summed, summed[-1] * PERCENTILE / 100))
     return min((bin_ + 1) * histogram.top / BINS, histogram.reach)
@@ -135,7 +135,7 @@ def inputs_of(model: onnx.ModelProto) -> list[str]:
 def histograms(
     model: onnx.ModelProto, images: Images, spec: InputSpec
 ) -> dict[str, ActivationHistogram]:
-    """One histogram a tensor that enters a Conv or a Gemm, over all images."""
+    """One histogram per tensor that enters a Conv or a Gemm, over all images."""
     names = inputs_of(model)
     peek = run.Peek(model, names)
     found = {name: ActivationHistogram() for name in names}
@@ -148,9 +148,9 @@ def histograms(
 def channel_spans(
     model: onnx.ModelProto, names: list[str], images: Images, spec: InputSpec
 ) -> dict[str, Floats]:
-    """|x| that all but one in 10,000 values of each channel stay below, by tensor: (channels,).
+    """The 0.9999 quantile of |x| in each channel, by tensor: (channels,).
 
-    The mean over batches of a batch's own quantile: exact enough to choose a power of two.
+    It is the mean of the quantiles of all batches: exact enough to choose a power of two.
     """
     if not names:
         return {}

@@ -64,7 +64,7 @@ def test_where_something_else_reads_a_tensor_it_is_left_alone() -> None:
     assert equalise.targets(reader) == {}
     with pytest.raises(BundleError, match="does not enter a depthwise Conv"):
         equalise.apply(reader, {name: [0] * 16})
-    with pytest.raises(BundleError, match="has not 3 channels"):
+    with pytest.raises(BundleError, match="does not have 3 channels"):
         equalise.apply(model, {name: [0] * 3})
 
 
@@ -119,8 +119,8 @@ def test_the_same_table_gives_the_same_bytes_and_survives_its_text(table: Table)
     ("change", "message"),
     [
         ({"ranges": {}}, "no range of"),
-        ({"biases": {"Conv_0": [1.0]}}, "corrects Conv_0"),
-        ({"biases": {"Conv_99": [1.0]}}, "corrects Conv_99"),
+        ({"biases": {"Conv_0": [1.0]}}, "bias of Conv_0 does not fit"),
+        ({"biases": {"Conv_99": [1.0]}}, "bias of Conv_99 does not fit"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(table: Table, change: dict, message: str) -> None:

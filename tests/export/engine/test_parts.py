@@ -23,7 +23,7 @@ LAYERS = """{"Layers": [
 ], "Bindings": ["input", "embedding"]}"""  # noqa: E501
 
 
-def test_the_inspector_tells_which_layers_compute_in_int8() -> None:
+def test_the_inspectors_report_tells_which_layers_compute_in_int8() -> None:
     found = inspect.parse(LAYERS)
     assert found.counts == {"int8": 1, "fp16": 1, "unknown": 1, "fp32": 1}
     assert found.names == {
@@ -43,7 +43,7 @@ def test_the_inspector_tells_which_layers_compute_in_int8() -> None:
         ("no JSON", {}),
     ],
 )
-def test_an_inspector_that_says_less_is_no_error(text: str, counts: dict[str, int]) -> None:
+def test_a_report_with_less_in_it_is_accepted(text: str, counts: dict[str, int]) -> None:
     assert inspect.parse(text).counts == counts
 
 
@@ -55,7 +55,7 @@ def test_an_engine_for_this_very_gpu_is_built(board: str, sm: str) -> None:
     target.check(board, sm, "a GPU")
 
 
-def test_an_engine_for_another_gpu_is_not() -> None:
+def test_an_engine_for_another_gpu_is_refused() -> None:
     with pytest.raises(BackendError, match=r"jetson-agx-thor \(sm_110\).*\(Orin, sm_87\)"):
         target.check("jetson-agx-thor", "sm_87", "Orin")
     with pytest.raises(BackendError, match="no GPU"):
