@@ -131,7 +131,7 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
     quantized = len(weighted) - len(floating)
     found += [*_edges(view), *_unused(view), *_doubles(view)]
     if not any(violation.rule == "format" for violation in found):
-        # Beside QOperators every Q/DQ pair is incomplete: its findings would only repeat this one.
+        # Beside QOperators no Q/DQ pair is whole: findings on pairs would only repeat this one.
         found += quantization(view)
     if expect_int8 and not quantized:
         cure = "quantize the inputs and weights of every Conv and Gemm"
@@ -181,7 +181,7 @@ def _broken(model: onnx.ModelProto, opset: int) -> list[Violation]:
     copy.CopyFrom(model)
     for node in copy.graph.node:
         if node.domain in DOMAINS and not _known(node.op_type, opset):
-            # _operators reports it; in its own domain the checker skips it and checks the others.
+            # _operators reports this node; in a domain of its own the checker passes over it.
             node.domain = "unknown"
     copy.opset_import.append(onnx.helper.make_opsetid("unknown", 1))
     try:

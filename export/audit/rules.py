@@ -181,7 +181,7 @@ def _paired(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
 
 
 def _same(view: View, quantize: onnx.NodeProto, node: onnx.NodeProto) -> Iterator[Violation]:
-    """Require one scale and zero point in both nodes of a pair; _quantize checks their values."""
+    """Require equal scales and zero points in a pair; _quantize checks the values themselves."""
     for at, what in ((1, "scale"), (2, "zero point")):
         one, two = (view.value(argument(n, at)) for n in (quantize, node))
         if at == 2 and two is None and not argument(node, at):
@@ -214,7 +214,7 @@ def _placement(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
 
 
 def _weight(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.TensorProto] | None:
-    """The DequantizeLinear of a node's constant weight and the constant; None without them."""
+    """The DequantizeLinear of a node's constant weight and the constant, or None."""
     dequantize = view.producer(argument(node, 1), "DequantizeLinear")
     weight = None if dequantize is None else view.weight_of(dequantize)
     if dequantize is None or weight is None or not weight.dims:

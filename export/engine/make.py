@@ -20,7 +20,7 @@ from ostiary.export.engine.order import Build, BuildStep, Here, PlaceQuery, Prov
 from ostiary.export.engine.workshop import PassingError, Workshop
 
 PLAN = ".plan"
-"""Ending of the file that a build in progress writes; nobody ever runs such a file."""
+"""Ending of the file that a build in progress writes; such a file is never run."""
 Say = Callable[[str, BuildStep | None], None]
 
 

@@ -31,7 +31,7 @@ CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from ostiary.export.engine.child import main; main()"
 )
-"""It imports from the paths of its parent, and nothing from the current directory."""
+"""The process's program, which imports what its parent can, not from the current folder."""
 LONGEST_S = {PlaceQuery: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
 Heard = Callable[[BuildStep], None]
@@ -39,7 +39,7 @@ A = TypeVar("A", Here, Built, ProvenPlan)
 
 
 class PassingError(BackendError):
-    """A failure that may be gone at the next try: of the disk, for lack of memory, a crash."""
+    """A failure that may be gone at the next try: a full disk, too little memory, a crash."""
 
 
 class Workshop(Protocol):

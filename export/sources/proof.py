@@ -16,7 +16,7 @@ from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference of two runtimes for outputs up to 1; for larger ones, the fraction."""
+"""Largest difference between two runtimes, relative to the largest output or to 1."""
 BLOCKS_PX = (1, 4, 16)
 
 Array = NDArray[Any]
