@@ -265,10 +265,7 @@ def test_a_program_with_code_is_not_loaded(says: str, folder: Path, tmp_path: Pa
 
 
 def test_files_that_are_not_from_pytorch_are_refused(folder: Path, tmp_path: Path) -> None:
-    for form, says in (
-        ("pt", "is not a TorchScript file"),
-        ("pt2", "is not a torch.export program"),
-    ):
+    for form, says in (("pt", "not a TorchScript file"), ("pt2", "not a torch.export program")):
         whole = (folder / f"Branch.{form}").read_bytes()
         for raw in (b"", b"garbage", whole[: len(whole) // 2]):
             (tmp_path / f"net.{form}").write_bytes(raw)
