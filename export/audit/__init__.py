@@ -1,1 +1,1 @@
-"""Whether a quantized ONNX file is legal for TensorRT, and how it will be read."""
+"""Checks whether a quantized ONNX file is legal for TensorRT, and which layers run in int8."""

@@ -1,8 +1,8 @@
-"""Whether TensorRT will read an ONNX file as it is meant: opset, operators, shapes, Q/DQ.
+"""Checks that TensorRT will read an ONNX file as intended: opset, operators, shapes, Q/DQ.
 
-It needs no TensorRT and no GPU. The operators are an explicit list, of those that face encoders
-are made of and TensorRT 8.6 reads: what is not on it is refused by name, not in a log on the
-device. `trtcheck` was weighed and not taken: its table lacks Flatten, and it knows no Q/DQ rule.
+The audit needs neither TensorRT nor a GPU. OPERATORS lists the operators that face encoders use
+and TensorRT 8.6 reads; any other is refused here by name, before a build on the device fails.
+`trtcheck` was considered and rejected: its table lacks Flatten, and it has no rule on Q/DQ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ostiary.export.audit.view import View, Violation, attribute, named
 __all__ = ["Audit", "Violation", "audit", "audit_file"]
 
 OPSETS = (13, 17)
-"""The first with per-channel Q/DQ; the last that JetPack 6.0's TensorRT 8.6 reads."""
+"""The first with per-channel Q/DQ, and the last that TensorRT 8.6 (JetPack 6.0) reads."""
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 QOPERATORS = (
     "QLinearConv",
@@ -46,7 +46,7 @@ OPERATORS = frozenset(_ENCODERS_USE.split())
 DOMAINS = ("", "ai.onnx")
 MAX_INT32 = 2**31 - 1
 MODEL = "model"
-"""The node of a violation that is the whole file's."""
+"""Stands for the node in a violation that concerns the whole file."""
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -56,12 +56,12 @@ class Audit(msgspec.Struct, frozen=True):
     sha256: str
     opset: int
     quantized: int
-    """How many Conv, Gemm and MatMul multiply int8 by int8."""
+    """Number of Conv, Gemm and MatMul nodes that multiply int8 by int8."""
     floating: list[str]
-    """The Conv, Gemm and MatMul that do not."""
+    """Names of the Conv, Gemm and MatMul nodes that compute in float."""
     violations: list[Violation]
     notes: list[str] = []
-    """What is legal and might be better."""
+    """What is legal but could be more exact."""
 
     @property
     def passed(self) -> bool:
@@ -69,18 +69,18 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 def audit(model: onnx.ModelProto, file: str = "", expect_int8: bool = True) -> Audit:
-    """Hold a model against every rule; a float one passes with `expect_int8` False.
+    """Check a model against every rule; with `expect_int8` False a float model passes.
 
-    An Add may have float inputs, quantized ones, or one of each: see export/audit/rules.py.
+    An Add may have float inputs, quantized inputs, or one of each: see export/audit/rules.py.
     """
     data = model.SerializeToString(deterministic=True)
     return _audit(model, file, hashlib.sha256(data).hexdigest(), expect_int8)
 
 
 def audit_file(path: Path, expect_int8: bool | None = None) -> Audit:
-    """The audit of a file. With None, int8 is expected of a file with any Q/DQ in it.
+    """Audit a file; `expect_int8` None expects int8 if the file has any quantization node.
 
-    Raises BundleError for what can not be read as ONNX, its external data included.
+    Raises BundleError if the file or its external data cannot be read as ONNX.
     """
     try:
         data = path.read_bytes()
@@ -89,17 +89,17 @@ def audit_file(path: Path, expect_int8: bool | None = None) -> Audit:
     except DecodeError as error:
         raise _no_onnx(path, str(error)) from error
     except OSError as error:
-        hint = "an ONNX file and its external data lie side by side"
+        hint = "keep an ONNX file and its external data in one folder"
         where = error.filename or path
-        raise BundleError(f"{where} can not be read: {error.strerror or error}", hint) from error
+        raise BundleError(f"{where} cannot be read: {error.strerror or error}", hint) from error
     except (onnx.checker.ValidationError, ValueError) as error:
-        hint = "copy the external data beside the file"
-        raise BundleError(f"{path} has external data that is not there: {error}", hint) from error
+        hint = "copy the external data into the folder of the file"
+        raise BundleError(f"the external data of {path} is missing: {error}", hint) from error
     if not model.graph.node:
         raise _no_onnx(path, "it has no graph")
     if not all(isinstance(text, str) for text in _names(model)):
-        # The parser hands such a name out as bytes.
-        raise _no_onnx(path, "it has names that are no text")
+        # The parser returns a name that is not valid UTF-8 as bytes.
+        raise _no_onnx(path, "it has names that are not valid UTF-8")
     if expect_int8 is None:
         expect_int8 = any(n.op_type in QDQ + QOPERATORS for n in model.graph.node)
     return _audit(model, str(path), hashlib.sha256(data).hexdigest(), expect_int8)
@@ -115,7 +115,7 @@ def _names(model: onnx.ModelProto) -> Iterator[object]:
 
 
 def _no_onnx(path: Path, why: str) -> BundleError:
-    return BundleError(f"{path} is no ONNX model: {why}", "give the .onnx that was exported")
+    return BundleError(f"{path} is not an ONNX model: {why}", "give the .onnx file of the export")
 
 
 def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) -> Audit:
@@ -123,7 +123,7 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
     found = [*_opset(opset), *_domains(model), *_operators(model, opset)]
     broken = _broken(model, opset)
     if broken:
-        # Nothing can be followed in a graph that is none.
+        # The other rules need a sound graph.
         return Audit(file, sha256, opset, 0, [], found + broken)
     view = View(model)
     weighted = list(view.nodes(*WEIGHTED))
@@ -131,10 +131,10 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
     quantized = len(weighted) - len(floating)
     found += [*_edges(view), *_unused(view), *_doubles(view)]
     if not any(violation.rule == "format" for violation in found):
-        # Around a QOperator no Q/DQ pair is whole: that says nothing more.
+        # Beside QOperators no Q/DQ pair is whole: findings on pairs would only repeat this one.
         found += quantization(view)
     if expect_int8 and not quantized:
-        cure = "quantize the inputs and the weights of its Conv and Gemm"
+        cure = "quantize the inputs and weights of every Conv and Gemm"
         found.append(Violation("quantized", MODEL, "nothing is quantized", cure))
     notes = [f"{name} has one weight scale for all channels" for name in per_tensor(view)]
     return Audit(file, sha256, opset, quantized, floating, found, notes)
@@ -143,7 +143,7 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
 def _opset(opset: int) -> Iterator[Violation]:
     first, last = OPSETS
     if not first <= opset <= last:
-        problem = f"opset {opset}, TensorRT on JetPack 6 and later needs {first} to {last}"
+        problem = f"opset {opset}; TensorRT on JetPack 6 and later needs {first} to {last}"
         yield Violation("opset", MODEL, problem, f"export with opset {first} to {last}")
 
 
@@ -151,24 +151,24 @@ def _domains(model: onnx.ModelProto) -> Iterator[Violation]:
     used = {node.domain for node in model.graph.node}
     for imported in model.opset_import:
         if imported.domain not in DOMAINS and imported.domain not in used:
-            problem = f"the operator set {imported.domain} is imported and not used"
-            yield Violation("domain", MODEL, problem, "strip it")
+            problem = f"the operator set {imported.domain} is imported but not used"
+            yield Violation("domain", MODEL, problem, "remove the import")
 
 
 def _operators(model: onnx.ModelProto, opset: int) -> Iterator[Violation]:
     for node in model.graph.node:
         kind, home = node.op_type, node.domain in DOMAINS
         if kind in QOPERATORS or node.domain == "com.microsoft":
-            problem = f"{node.domain or 'ONNX'}'s {kind} is no Q/DQ"
-            cure = "quantize with quant_format QDQ, at an opset of 13 to 17"
+            problem = f"{kind} of {node.domain or 'ONNX'} is not in Q/DQ format"
+            cure = "quantize with quant_format QDQ at opset 13 to 17"
             yield Violation("format", named(node), problem, cure)
         elif not home or not _known(kind, opset):
             where = f"{node.domain or 'ONNX'} {opset if home else ''}".rstrip()
-            problem = f"{where} has no operator {kind} that is known here"
-            yield Violation("operator", named(node), problem, "export with ONNX's own operators")
+            problem = f"the operator {kind} of {where} is unknown"
+            yield Violation("operator", named(node), problem, "export with standard operators")
         elif kind not in OPERATORS:
-            problem = f"{kind} is not one TensorRT 8.6 is known to read in an encoder"
-            yield Violation("operator", named(node), problem, "export without it")
+            problem = f"{kind} is not among the operators that TensorRT 8.6 is known to read"
+            yield Violation("operator", named(node), problem, "export the encoder without it")
 
 
 def _known(kind: str, opset: int) -> bool:
@@ -176,24 +176,24 @@ def _known(kind: str, opset: int) -> bool:
 
 
 def _broken(model: onnx.ModelProto, opset: int) -> list[Violation]:
-    """What makes a graph no graph: a missing tensor, a cycle, weights cut short."""
+    """Faults that onnx.checker finds: a missing tensor, a cycle, truncated weights."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for node in copy.graph.node:
         if node.domain in DOMAINS and not _known(node.op_type, opset):
-            # Named already; in a domain of its own the checker goes on to the others.
+            # _operators reports this node; in a domain of its own the checker passes over it.
             node.domain = "unknown"
     copy.opset_import.append(onnx.helper.make_opsetid("unknown", 1))
     try:
         onnx.checker.check_model(copy)
     except (onnx.checker.ValidationError, ValueError) as error:
         text = " ".join(str(error).split())
-        return [Violation("graph", MODEL, text, "export it anew: onnx.checker refuses it")]
+        return [Violation("graph", MODEL, text, "export it again: onnx.checker refuses it")]
     return []
 
 
 def _edges(view: View) -> Iterator[Violation]:
-    """One float32 tensor in, one out, of which only the batch axis may vary."""
+    """Require one float32 input and one float32 output, with only the batch axis open."""
     graph = view.model.graph
     inputs = [v for v in graph.input if v.name not in view.tensors]
     for what, values in (("input", inputs), ("output", list(graph.output))):
@@ -210,11 +210,11 @@ def _edge(what: str, value: onnx.ValueInfoProto) -> Iterator[Violation]:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
         yield Violation(what, value.name, f"the {what} is {kind}", "export with float32")
     if len(tensor.shape.dim) < 2:
-        yield Violation("shape", value.name, f"the {what} has no shape", "write down its shape")
+        yield Violation("shape", value.name, f"the {what} has no shape", "export with its shape")
     for axis, dim in enumerate(tensor.shape.dim):
         if axis and dim.dim_value < 1:
-            problem = f"axis {axis} of the {what} is {dim.dim_param or 'open'}"
-            cure = "fix it: only the batch axis, 0, may vary"
+            problem = f"axis {axis} of the {what} has no fixed size: {dim.dim_param or 'open'}"
+            cure = "give it a fixed size: only axis 0, the batch, may vary"
             yield Violation("shape", value.name, problem, cure)
 
 
@@ -222,15 +222,15 @@ def _unused(view: View) -> Iterator[Violation]:
     kept = {value.name for value in view.model.graph.output}
     for tensor in view.model.graph.initializer:
         if tensor.name not in view.consumers and tensor.name not in kept:
-            yield Violation("unused", tensor.name, "no node uses this initialiser", "strip it")
+            yield Violation("unused", tensor.name, "no node uses this initialiser", "remove it")
 
 
 def _doubles(view: View) -> Iterator[Violation]:
-    """TensorRT has no float64; int64 is let pass, for the shapes that Reshape takes."""
+    """Refuse float64, which TensorRT lacks; int64 is allowed, as Reshape needs it for shapes."""
     cure = "export with float32"
     for name, tensor in view.tensors.items():
         if tensor.data_type == TensorProto.DOUBLE:
-            yield Violation("double", name, "float64, which TensorRT has not", cure)
+            yield Violation("double", name, "float64, which TensorRT lacks", cure)
     for node in view.nodes("Cast"):
         if attribute(node, "to") == TensorProto.DOUBLE:
             yield Violation("double", named(node), "a Cast to float64", cure)

@@ -1,6 +1,6 @@
-"""A build with TensorRT for RTX, which needs no GPU: what TensorRT's own parser says of a file.
+"""Builds an ONNX file with TensorRT for RTX, to test it with TensorRT's own parser without a GPU.
 
-It proves that the graph is legal, not that int8 kernels are chosen nor how fast they are.
+The build proves that the graph is legal; it shows neither which kernels run nor how fast.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ BATCHES = (1, 1, 8)
 
 
 def rtx_available() -> str:
-    """Empty where TensorRT for RTX can be used, else why not."""
+    """Say why TensorRT for RTX cannot be used; empty if it can."""
     try:
         load_tensorrt(RTX)
     except ImportError as error:
-        return f"{RTX} can not be loaded: {error}"
+        return f"{RTX} cannot be loaded: {error}"
     return ""
 
 
 def build_for_rtx(model: bytes, compute: str = "sm86") -> Built:
-    """Parse an ONNX model and build it for a GPU this machine need not have.
+    """Parse an ONNX model and build it for the GPU `compute`, which need not be in this machine.
 
-    Raises an OstiaryError, naming the nodes, for what is refused.
+    Raises OstiaryError that names the refused nodes.
     """
     reason = rtx_available()
     if reason:

@@ -1,9 +1,9 @@
-"""What TensorRT asks of an explicit Q/DQ int8 graph, one small rule at a time.
+"""The rules that TensorRT sets for an int8 graph with explicit Q/DQ, one small function each.
 
-Placement follows what stops a build or changes what is computed. NVIDIA's advice beyond that
-(quantize the residual input of an Add, leave the output of the branch's Conv in float) is about
-fusion and so about speed: an Add of two float tensors, of two quantized ones, or of one each is
-built and computed as written. No rule here looks at an Add.
+A placement is a fault if it stops the build or changes the result. NVIDIA's further advice
+(quantize the residual input of an Add, leave the output of the branch's Conv in float) concerns
+fusion and so only speed: TensorRT computes an Add as written, whether its inputs are float,
+quantized, or one of each. No rule here looks at an Add.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ostiary.export.audit.view import View, Violation, argument, attribute, name
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 FOLLOWERS = ("BatchNormalization", "PRelu", "Relu", "LeakyRelu", "Clip")
-"""What TensorRT fuses into the Conv in front, unless a Q/DQ pair stands between."""
+"""Operators that TensorRT fuses into the Conv before them, unless a Q/DQ pair stands between."""
 
 
 def quantization(view: View) -> Iterator[Violation]:
-    """All that is wrong with the Q/DQ nodes of a graph."""
+    """Every fault of the Q/DQ nodes and quantized weights of a graph."""
     for node in view.nodes("QuantizeLinear"):
         yield from _quantize(view, node)
     for node in view.nodes("DequantizeLinear"):
         yield from _dequantize(view, node)
-    # Several nodes may share a weight: what is wrong with it is said once.
+    # Several nodes may share a weight: report its faults once.
     yield from dict.fromkeys(v for n in view.nodes(*WEIGHTED) for v in _weights(view, n))
 
 
@@ -37,7 +37,7 @@ def is_int8(view: View, node: onnx.NodeProto) -> bool:
 
 
 def per_tensor(view: View) -> Iterator[str]:
-    """The nodes whose weights have one scale for all channels: legal, and less exact."""
+    """Names of nodes whose weights have one scale for all channels: legal, but less exact."""
     for node in view.nodes(*WEIGHTED):
         found = _weight(view, node)
         if found is not None and _size(view, found[0]) == 1 < found[1].dims[_channels(node)]:
@@ -56,7 +56,7 @@ def _from_int8(view: View, name: str) -> bool:
 
 
 def _made(view: View, quantize: onnx.NodeProto) -> int:
-    """The type QuantizeLinear makes; without a zero point or `output_dtype` that is uint8."""
+    """The output type of a QuantizeLinear: uint8 if it has no zero point or `output_dtype`."""
     zero_point = view.tensors.get(argument(quantize, 2))
     if zero_point is not None:
         return int(zero_point.data_type)
@@ -66,7 +66,7 @@ def _made(view: View, quantize: onnx.NodeProto) -> int:
 def _quantize(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
     made = _made(view, node)
     if made != TensorProto.INT8:
-        # TensorRT takes a missing zero point as int8 and ONNX Runtime as uint8: two results.
+        # Without a zero point TensorRT assumes int8 and ONNX Runtime uint8: results would differ.
         yield _type(node, made)
     else:
         yield from _zero_point(view, node)
@@ -76,7 +76,7 @@ def _quantize(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
             "activation",
             named(node),
             f"{node.input[0]} is quantized with {_size(view, node)} scales",
-            "one scale per activation tensor; only weights have one per channel",
+            "use one scale per activation tensor; only weights may have one per channel",
         )
     yield from _paired(view, node)
     yield from _placement(view, node)
@@ -98,8 +98,8 @@ def _dequantize(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
         yield Violation(
             "pair",
             named(node),
-            f"{node.input[0]} comes from no QuantizeLinear and is no constant",
-            "put a QuantizeLinear in front, or feed the node from what was quantized",
+            f"{node.input[0]} is neither the output of a QuantizeLinear nor a constant",
+            "put a QuantizeLinear before the node, or feed it a quantized tensor",
         )
     elif stored.data_type != TensorProto.INT8:
         yield _type(node, stored.data_type)
@@ -122,7 +122,7 @@ def _type(node: onnx.NodeProto, found: int) -> Violation:
         "type",
         named(node),
         f"{node.input[0]} is {TensorProto.DataType.Name(found).lower()}, not int8",
-        "quantize to QInt8, with an int8 zero point that is written down",
+        "quantize to QInt8 and store an int8 zero point",
     )
 
 
@@ -148,14 +148,16 @@ def _scale(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
         wrong = f"is {value.dtype}"
     elif value.ndim > 1:
         wrong = f"has the shape {value.shape}"
-    elif not value.size or not np.all(np.isfinite(value) & (value > 0)):
-        wrong = f"reaches {value.min() if value.size else 'nothing'}"
+    elif not value.size:
+        wrong = "is empty"
+    elif not np.all(np.isfinite(value) & (value > 0)):
+        wrong = f"contains {value[~(np.isfinite(value) & (value > 0))][0]}"
     if wrong:
         yield Violation(
             "scale",
             named(node),
             f"the scale of {node.input[0]} {wrong}",
-            "constant float32 scales above 0, one for all or one per channel",
+            "store constant float32 scales above 0: one for all channels or one per channel",
         )
 
 
@@ -174,12 +176,12 @@ def _paired(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
             "pair",
             named(node),
             f"its output goes to {', '.join(others) or 'nothing'}, not to a DequantizeLinear",
-            "follow each QuantizeLinear by a DequantizeLinear",
+            "follow each QuantizeLinear with a DequantizeLinear",
         )
 
 
 def _same(view: View, quantize: onnx.NodeProto, node: onnx.NodeProto) -> Iterator[Violation]:
-    """The two nodes of a pair must undo each other; each value is judged at the first."""
+    """Require equal scales and zero points in a pair; _quantize checks the values themselves."""
     for at, what in ((1, "scale"), (2, "zero point")):
         one, two = (view.value(argument(n, at)) for n in (quantize, node))
         if at == 2 and two is None and not argument(node, at):
@@ -188,7 +190,7 @@ def _same(view: View, quantize: onnx.NodeProto, node: onnx.NodeProto) -> Iterato
             yield Violation(
                 "pair",
                 named(node),
-                f"its {what} is not that of {named(quantize)}",
+                f"its {what} differs from that of {named(quantize)}",
                 "give both nodes of the pair the same initialisers",
             )
             return
@@ -212,7 +214,7 @@ def _placement(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
 
 
 def _weight(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.TensorProto] | None:
-    """The DequantizeLinear of a node's constant weight, and the constant."""
+    """The DequantizeLinear of a node's constant weight and the constant, or None."""
     dequantize = view.producer(argument(node, 1), "DequantizeLinear")
     weight = None if dequantize is None else view.weight_of(dequantize)
     if dequantize is None or weight is None or not weight.dims:
@@ -238,13 +240,14 @@ def _weights(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
                 "axis",
                 named(dequantize),
                 f"{weight.name} of {named(node)} is quantized along axis {axis}",
-                f"quantize it along axis {wanted}, that of its output channels",
+                f"quantize it along axis {wanted}, its output channels",
             )
             return
     if (scales := _size(view, dequantize)) != weight.dims[wanted]:
         yield Violation(
             "channels",
             named(dequantize),
-            f"{weight.name} of {named(node)} has {weight.dims[wanted]} channels, {scales} scales",
-            "one scale per output channel",
+            f"{weight.name} of {named(node)} has {weight.dims[wanted]} channels"
+            f" but {scales} scales",
+            "give one scale per output channel",
         )

@@ -1,4 +1,4 @@
-"""An ONNX graph as the audit walks it: edges both ways, constants by name."""
+"""An ONNX graph for the audit: producer and consumers of each tensor, constants by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Values = NDArray[Any]
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """What is wrong, at which node, initialiser or tensor, and what mends it."""
+    """A broken rule: the node, initialiser or tensor at fault, the problem, and its cure."""
 
     rule: str
     node: str
@@ -25,17 +25,17 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 def named(node: onnx.NodeProto) -> str:
-    """The node's name; one without is known by what it makes."""
+    """The node's name, or its operator and first output if it has no name."""
     return node.name or f"{node.op_type} of {node.output[0] if node.output else 'nothing'}"
 
 
 @dataclass(slots=True)
 class View:
-    """A graph with its edges walkable both ways."""
+    """A graph that can be walked in both directions."""
 
     model: onnx.ModelProto
     tensors: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    """Initialisers, and what Constant nodes hold."""
+    """Initialisers and the values of Constant nodes, by name."""
     producers: dict[str, onnx.NodeProto] = field(default_factory=dict)
     consumers: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
 
@@ -50,34 +50,34 @@ class View:
                 self.tensors[node.output[0]] = tensor
 
     def nodes(self, *operators: str) -> Iterator[onnx.NodeProto]:
-        """Every node, or those of the operators named."""
+        """Every node, or only those of the given operators."""
         return (n for n in self.model.graph.node if not operators or n.op_type in operators)
 
     def producer(self, name: str, operator: str) -> onnx.NodeProto | None:
-        """The node a tensor comes from, if it is of this operator."""
+        """The node that makes the tensor `name`, if its operator is `operator`; else None."""
         node = self.producers.get(name)
         return node if node is not None and node.op_type == operator else None
 
     def value(self, name: str) -> Values | None:
-        """A tensor known before the graph runs."""
+        """A constant tensor's value; None for a tensor that is computed at run time."""
         tensor = self.tensors.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def weight_of(self, dequantize: onnx.NodeProto) -> onnx.TensorProto | None:
-        """The constant behind DequantizeLinear, or behind QuantizeLinear and it."""
+        """The constant that a DequantizeLinear reads, directly or through a QuantizeLinear."""
         name = dequantize.input[0]
         quantize = self.producer(name, "QuantizeLinear")
         return self.tensors.get(quantize.input[0] if quantize is not None else name)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """An attribute's value."""
+    """The value of a node's attribute, or `default` if it is not set."""
     found = next((a for a in node.attribute if a.name == name), None)
     return default if found is None else helper.get_attribute_value(found)
 
 
 def argument(node: onnx.NodeProto, at: int) -> str:
-    """An input's name, empty where an optional one is left out."""
+    """The name of input number `at`; empty if that optional input is left out."""
     return str(node.input[at]) if len(node.input) > at else ""
 
 

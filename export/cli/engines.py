@@ -20,8 +20,8 @@ from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.engines import Header
 from ostiary.edge.runtime.signature import read_keys
 from ostiary.export.engine import target as boards
-from ostiary.export.engine.make import Made, Wish, make, needed
-from ostiary.export.engine.order import RTX, TENSORRT, Probe, Step
+from ostiary.export.engine.make import EngineOptions, Made, make, needed
+from ostiary.export.engine.order import RTX, TENSORRT, BuildStep, PlaceQuery
 from ostiary.export.engine.workshop import Apart
 
 FAILED, NOT_NEEDED = 1, 3
@@ -81,18 +81,19 @@ def engine(
     """
     site = _site(bundle, config, out_dir, keys)
     workshop = Apart()
-    probe = Probe(RTX if rtx else TENSORRT, rtx or None)
+    probe = PlaceQuery(RTX if rtx else TENSORRT, rtx or None)
     if only_needed:
         return _say_needed(site, workshop, probe, json)
     if target:
         _check_target(workshop, probe, target)
-    wish = Wish(probe.library, probe.compute, memory_mb or _most_memory_mb(), again)
-    made = make(site.bundle, site.folder, workshop, wish, _Progress())
+    options = EngineOptions(probe.library, probe.compute, memory_mb or _most_memory_mb(), again)
+    made = make(site.bundle, site.folder, workshop, options, _Progress())
     if json:
         print_json(_document(made, site.folder))
     else:
         _show(made, site.folder)
     if "failed" in made.did.values():
+        err.print("a model that failed for good is tried again only with --again")
         raise typer.Exit(FAILED)
     return None
 
@@ -114,7 +115,7 @@ def _site(
     return _Site(bundles.load(path, read_keys(keys)), folder, backend)
 
 
-def _check_target(workshop: Apart, probe: Probe, target: str) -> None:
+def _check_target(workshop: Apart, probe: PlaceQuery, target: str) -> None:
     sm, device = "none", "none"
     try:
         here = workshop.probe(probe)
@@ -124,7 +125,7 @@ def _check_target(workshop: Apart, probe: Probe, target: str) -> None:
     boards.check(target, sm, device)
 
 
-def _say_needed(site: _Site, workshop: Apart, probe: Probe, json: bool) -> None:
+def _say_needed(site: _Site, workshop: Apart, probe: PlaceQuery, json: bool) -> None:
     """For the unit that builds before the daemon starts: whether to start at all."""
     found: list[str] = []
     why = f"the profile's backend is {site.backend}"
@@ -153,7 +154,7 @@ def _most_memory_mb() -> int:
 class _Progress:
     """A line a stage; within one, TensorRT's phases where somebody watches."""
 
-    def __call__(self, text: str, step: Step | None) -> None:
+    def __call__(self, text: str, step: BuildStep | None) -> None:
         if step is None:
             err.print(f"{CLEAR if err.is_terminal else ''}{escape(text)}")
         elif err.is_terminal and step.total:

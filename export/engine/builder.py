@@ -1,4 +1,4 @@
-"""From an ONNX file to a plan, with whichever TensorRT is given."""
+"""Builds an ONNX file into a plan, with any version of TensorRT."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ostiary.export.engine.order import Build, Built
 if TYPE_CHECKING:
     import tensorrt
 
-HINT = "ostiary-export audit names the rule that is broken"
+HINT = "run ostiary-export audit on the file: it names the broken rule"
 MAX_ERRORS = 3
-"""One wrong node makes others fail after it: the first few say all."""
+"""Parser errors in a message; later ones mostly follow from the first."""
 
 
 def build(trt: Any, order: Build, heard: Heard) -> Built:
-    """Parse, build, write the plan. Raises BundleError, naming the nodes, for what is refused."""
+    """Parse a model, build its plan, write it. Raises BundleError that names refused nodes."""
     began = time.monotonic()
     logger = make_logger(trt)
     builder: tensorrt.Builder = trt.Builder(logger)
@@ -34,7 +34,7 @@ def build(trt: Any, order: Build, heard: Heard) -> Built:
         _aim(trt, config, order.compute)
     pool = trt.MemoryPoolType.WORKSPACE
     config.set_memory_pool_limit(pool, order.workspace_mb << 20)
-    # Without it the inspector can name the layers but not what they compute in.
+    # At lower verbosity the inspector does not tell in which type a layer computes.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _shape(builder, network, config, order.batches)
     dialect.watch(trt, config, heard)
@@ -43,7 +43,7 @@ def build(trt: Any, order: Build, heard: Heard) -> Built:
         _recall(config, cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BundleError(f"{trt.__name__} can not build the model: {logger.last()}", HINT)
+        raise BundleError(f"{trt.__name__} cannot build the model: {logger.last()}", HINT)
     if cache is not None:
         write_atomically(cache, bytes(config.get_timing_cache().serialize()))
     data = bytes(plan)
@@ -62,21 +62,21 @@ def _parse(trt: Any, parser: tensorrt.OnnxParser, model: bytes, logger: Any) -> 
 
 def _told(error: tensorrt.ParserError) -> str:
     try:
-        # 8.6 knows the node's number only.
+        # TensorRT 8.6 tells only the node's number.
         if not hasattr(error, "node_operator"):
             return f"node {error.node()}: {error.desc()}"
         where = f"{error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
         return f"{where}{error.desc()}"
     except UnicodeDecodeError:
-        return "a node whose name is no text"
+        return "a node whose name is not valid UTF-8"
 
 
 def _aim(trt: Any, config: Any, compute: str) -> None:
-    """Build for a GPU that is not here; TensorRT for RTX alone can."""
+    """Build for the GPU `compute`, which need not be here; only TensorRT for RTX can do this."""
     known = trt.ComputeCapability.__members__
     if compute.upper() not in known:
         names = ", ".join(sorted(name.lower() for name in known if name.startswith("SM")))
-        raise BackendError(f"TensorRT for RTX builds nothing for {compute}", f"one of {names}")
+        raise BackendError(f"TensorRT for RTX cannot build for {compute}", f"give one of {names}")
     config.num_compute_capabilities = 1
     config.set_compute_capability(known[compute.upper()], 0)
 
@@ -87,7 +87,7 @@ def _shape(
     config: tensorrt.IBuilderConfig,
     batches: tuple[int, int, int],
 ) -> None:
-    """The batch an open axis is built for: one at a door, so that its runs fit in a graph."""
+    """Set the sizes of an open batch axis; a door has 1, so that its runs fit a CUDA graph."""
     profile = builder.create_optimization_profile()
     opened = False
     for at in range(network.num_inputs):
@@ -96,7 +96,7 @@ def _shape(
         if min(dims[1:], default=1) < 0:
             raise BundleError(
                 f"the input {entry.name} has the open shape {tuple(dims)}",
-                "only the batch axis may vary",
+                "export it with no open axis but the batch",
             )
         if dims[0] < 0:
             opened = True
@@ -107,7 +107,7 @@ def _shape(
 
 
 def _recall(config: tensorrt.IBuilderConfig, cache: Path) -> None:
-    """Take over earlier timings; a cache of another device or version is started over."""
+    """Load earlier timings; a cache of another device or version is replaced by an empty one."""
     try:
         earlier = cache.read_bytes()
     except OSError:

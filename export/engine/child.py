@@ -1,4 +1,4 @@
-"""The other process: TensorRT can end it, by memory or by a fault, and not what asked for it."""
+"""The process that runs TensorRT: a crash or lack of memory ends it and not its parent."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ostiary.export.engine.order import (
     RTX,
     Answer,
     Build,
+    BuildRefusal,
     Here,
     Order,
-    Probe,
+    PlaceQuery,
     Prove,
-    Proven,
-    Refusal,
+    ProvenPlan,
 )
 
 _PR_SET_PDEATHSIG = 1
@@ -37,22 +37,22 @@ Say = Callable[[Answer], None]
 
 
 def main() -> None:
-    """An order in JSON on standard input, answers as lines of JSON on standard output."""
+    """Read an order in JSON from standard input; write answers as lines of JSON to the output."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # What a library prints must not stand in the JSON.
+    os.dup2(2, 1)  # What a library prints goes to standard error: it would spoil the JSON.
     _die_with_parent()
     try:
         order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
         carry_out(order, lambda answer: _write(answers.fileno(), answer))
     except OstiaryError as error:
-        _write(answers.fileno(), Refusal(error.message, error.hint))
+        _write(answers.fileno(), BuildRefusal(error.message, error.hint))
     except OSError as error:
-        _write(answers.fileno(), Refusal(str(error), passing=True))
+        _write(answers.fileno(), BuildRefusal(str(error), passing=True))
 
 
 def carry_out(order: Order, say: Say) -> None:
-    """Do what is asked. Raises OstiaryError."""
-    if isinstance(order, Probe):
+    """Carry out an order and hand its answers to `say`. Raises OstiaryError."""
+    if isinstance(order, PlaceQuery):
         return say(_probe(_library(order.library), order.compute))
     if isinstance(order, Prove):
         return say(_prove(order))
@@ -64,8 +64,8 @@ def _library(name: str) -> Any:
         return load_tensorrt(name)
     except ImportError as error:
         raise BackendError(
-            f"{name} is not here: {error}",
-            "on a Jetson: apt install python3-libnvinfer, and a venv with --system-site-packages",
+            f"{name} cannot be loaded: {error}",
+            "on a Jetson, apt install python3-libnvinfer and use a venv that sees system packages",
         ) from error
 
 
@@ -82,18 +82,18 @@ def _probe(trt: Any, compute: str | None) -> Here:
 def _build(order: Build, say: Say) -> Answer:
     trt = _library(order.library)
     if order.compute is None:
-        open_cuda()  # A builder without a driver ends the process.
+        open_cuda()  # raises here: without a driver, the builder would end the process
     if order.memory_mb is not None:
-        # Data, not address space: CUDA reserves much more of that than it ever uses.
+        # Limits data, not address space: CUDA reserves far more addresses than it ever uses.
         limit = order.memory_mb << 20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
         return builder.build(trt, order, say)
     except MemoryError:
-        raise BackendError(f"it needs more than the {order.memory_mb} MB it may have") from None
+        raise BackendError(f"the build needs more than its {order.memory_mb} MB") from None
 
 
-def _prove(order: Prove) -> Proven:
+def _prove(order: Prove) -> ProvenPlan:
     backend = TensorRtBackend(Path(order.plan).parent)
     runner = backend.open(Path(order.plan).read_bytes(), order.model, order.precision)
     with np.load(order.golden, allow_pickle=False) as arrays:
@@ -101,7 +101,7 @@ def _prove(order: Prove) -> Proven:
     worst, tolerance = golden.check(order.name, order.model, runner, wanted)
     layers = inspect.layers_of(backend.library, runner.engine)
     runner.close()
-    return Proven(Proof(worst, tolerance), layers)
+    return ProvenPlan(Proof(worst, tolerance), layers)
 
 
 def _write(descriptor: int, answer: Answer) -> None:
@@ -109,5 +109,5 @@ def _write(descriptor: int, answer: Answer) -> None:
 
 
 def _die_with_parent() -> None:
-    """Nobody would read the plan; and an hour of building would go on beside the next one."""
+    """End this process with its parent; a long build would run on beside the next one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

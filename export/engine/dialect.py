@@ -1,4 +1,4 @@
-"""Where TensorRT 8.6, 10 and 11 differ: found by what is there, never by a version's number."""
+"""Differences between TensorRT 8.6, 10 and 11, found by feature, never by version number."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ostiary.edge.runtime.engines import Precision
-from ostiary.export.engine.order import Step
+from ostiary.export.engine.order import BuildStep
 
 if TYPE_CHECKING:
     import tensorrt
 
 WITHOUT_INT8 = ("sm_50", "sm_52", "sm_53", "sm_60", "sm_62")
 """GPUs without integer dot products: the first Jetson Nano is sm_53, the TX2 sm_62."""
-Heard = Callable[[Step], None]
+Heard = Callable[[BuildStep], None]
 
 
 def network_flags(trt: Any) -> int:
-    """8.6 parses ONNX into a network of explicit batch only; 11 knows no other kind."""
+    """The flags of a new network: 8.6 needs EXPLICIT_BATCH for ONNX, 11 has no such flag."""
     known = trt.NetworkDefinitionCreationFlag
     return 1 << int(known.EXPLICIT_BATCH) if hasattr(known, "EXPLICIT_BATCH") else 0
 
@@ -27,8 +27,8 @@ def precisions(
 ) -> tuple[dict[Precision, list[str]], str]:
     """The builder flags of each precision that can be built, and why one is missing.
 
-    Up to 10 a graph with Q/DQ pairs needs the flag INT8, and what is not quantized may run in
-    half precision. 11 has neither flag: each layer runs in the type that the ONNX file says.
+    Up to TensorRT 10 a graph with Q/DQ pairs needs the flag INT8, and layers in float may run in
+    half precision. TensorRT 11 has neither flag: each layer runs in its type in the ONNX file.
     """
     known = trt.BuilderFlag
     half = ["FP16"] if hasattr(known, "FP16") else []
@@ -39,7 +39,7 @@ def precisions(
     if fast:
         found["int8"] = ["INT8", *half] if hasattr(known, "INT8") else []
     lacks = [] if fast else [f"{sm} has no int8"]
-    lacks += [] if half else ["this TensorRT has no FP16 flag: what is not quantized runs in fp32"]
+    lacks += [] if half else ["this TensorRT has no FP16 flag: float layers run in fp32"]
     return found, "; ".join(lacks)
 
 
@@ -50,7 +50,7 @@ def set_flags(trt: Any, config: tensorrt.IBuilderConfig, names: list[str]) -> No
 
 
 def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
-    """Report the builder's progress where it can be had: 8.6 has no monitor."""
+    """Report the builder's progress to `heard`; TensorRT 8.6 has no monitor for it."""
     if not hasattr(trt, "IProgressMonitor"):
         return
 
@@ -61,14 +61,14 @@ def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
 
         def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
             self.totals[phase_name] = num_steps
-            heard(Step(phase_name, 0, num_steps))
+            heard(BuildStep(phase_name, 0, num_steps))
 
         def phase_finish(self, phase_name: str) -> None:
             total = self.totals.get(phase_name, 0)
-            heard(Step(phase_name, total, total))
+            heard(BuildStep(phase_name, total, total))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            heard(Step(phase_name, step + 1, self.totals.get(phase_name, 0)))
+            heard(BuildStep(phase_name, step + 1, self.totals.get(phase_name, 0)))
             return True
 
     config.progress_monitor = Monitor()

@@ -1,4 +1,4 @@
-"""What TensorRT's inspector says of an engine: which layers really compute in int8."""
+"""Asks TensorRT's inspector which layers of an engine really compute in int8."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _TYPES = (
 )
 UNKNOWN = "unknown"
 LONGEST = 160
-"""Characters kept of a layer's name: a fused one lists all it was made of."""
+"""Characters kept of a layer's name: a fused layer's name lists all its parts."""
 
 
 def layers_of(trt: Any, engine: Any) -> Layers:
-    """Ask an engine that was built with detailed verbosity."""
+    """The layers of an engine, which must have been built with detailed verbosity."""
     inspector = engine.create_engine_inspector()
     return parse(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def parse(text: str) -> Layers:
-    """The inspector's JSON: each layer with the type of its first input, which it computes in."""
+    """Parse the inspector's JSON. A layer computes in the type of its first input."""
     try:
         found = msgspec.json.decode(text, type=dict[str, Any]).get("Layers", [])
     except msgspec.DecodeError:
         found = []
     names: dict[str, str] = {}
     for layer in found:
-        # With less than detailed verbosity a layer is its name only.
+        # At lower verbosity the inspector gives only the names of layers.
         if not isinstance(layer, dict):
             names[str(layer)[:LONGEST]] = UNKNOWN
         elif layer.get("LayerType") not in COPIES:

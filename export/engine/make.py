@@ -1,4 +1,4 @@
-"""All engines of a bundle in a folder: kept where they hold, built, proven, or reported."""
+"""Brings a bundle's engines in a folder up to date: keeps, builds, proves and reports them."""
 
 from __future__ import annotations
 
@@ -16,46 +16,48 @@ from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
 from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
-from ostiary.export.engine.order import Build, Here, Probe, Prove, Proven, Step
+from ostiary.export.engine.order import Build, BuildStep, Here, PlaceQuery, Prove, ProvenPlan
 from ostiary.export.engine.workshop import PassingError, Workshop
 
 PLAN = ".plan"
-"""What a build in progress writes; a file of this ending is nothing that counts."""
-Say = Callable[[str, Step | None], None]
+"""Ending of the file that a build in progress writes; such a file is never run."""
+Say = Callable[[str, BuildStep | None], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class EngineOptions:
     """How engines are to be built; `compute` is the GPU that RTX builds for, as sm86."""
 
     library: str
     compute: str | None = None
     memory_mb: int | None = None
     again: bool = False
-    """Also what is there already, and what failed before."""
+    """Build again what is up to date and what failed before."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """The report, and what this run did: `hit`, `built` or `failed` by model."""
+    """The report, and what this run did by model: `hit` (kept), `built` or `failed`."""
 
     here: Here
     report: Report
     did: dict[str, str] = field(default_factory=dict)
 
 
-def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say) -> Made:
+def make(
+    bundle: Bundle, folder: Path, workshop: Workshop, options: EngineOptions, say: Say
+) -> Made:
     """Bring the engines of a bundle up to date.
 
-    Raises OstiaryError where nothing can be built here at all, or somebody else is at it. A
-    model that can not be built is no error: it is in the report, with the reason.
+    Raises OstiaryError if nothing at all can be built here, or if another process is building in
+    `folder`. A model that cannot be built raises nothing: the report names it and the reason.
     """
-    here = workshop.probe(Probe(wish.library, wish.compute))
+    here = workshop.probe(PlaceQuery(options.library, options.compute))
     folder.mkdir(parents=True, exist_ok=True)
-    busy = BackendError(f"engines are being built in {folder} already", "wait for it")
+    busy = BackendError(f"another process builds engines in {folder}", "wait for its end")
     with alone(folder, busy):
         _clear(folder)
-        shop = _Shop(bundle, folder, here, workshop, wish, say, _before(folder))
+        shop = _Shop(bundle, folder, here, workshop, options, say, _before(folder))
         did = {
             name: _Model(shop, name, model).bring()
             for name, model in bundle.manifest.models.items().items()
@@ -66,7 +68,7 @@ def make(bundle: Bundle, folder: Path, workshop: Workshop, wish: Wish, say: Say)
 
 
 def needed(bundle: Bundle, folder: Path, here: Here) -> list[str]:
-    """The models for which something would be built now."""
+    """Names of the models for which `make` would build an engine now."""
     before = _before(folder)
     found = []
     for name, model in bundle.manifest.models.items().items():
@@ -80,7 +82,7 @@ def needed(bundle: Bundle, folder: Path, here: Here) -> list[str]:
 
 
 def attempts(name: str, here: Here) -> list[Precision]:
-    """What is tried for a model, in this order: the int8 file is int8 or nothing."""
+    """The precisions to try for a model, in order; the int8 file is built in int8 only."""
     order: tuple[Precision, ...] = ("int8",) if name == INT8 else ("fp16", "fp32")
     return [precision for precision in order if precision in here.flags]
 
@@ -91,7 +93,7 @@ def _fingerprint(here: Here, onnx: str, model: ModelEntry, precision: Precision)
 
 
 def _holds(folder: Path, wanted: Fingerprint, here: Here) -> bool:
-    """Whether the engine is there: whole, of this fingerprint, and proven where it can be run."""
+    """Whether a whole engine of this fingerprint is there, proven if engines can run here."""
     try:
         found = engines.read(engines.engine_file(folder, wanted.onnx, wanted.precision))
     except BackendError:
@@ -108,42 +110,42 @@ class _Shop:
     folder: Path
     here: Here
     workshop: Workshop
-    wish: Wish
+    options: EngineOptions
     say: Say
     entries: dict[str, Entry]
-    """By model, as the last run left them and this one goes on to write them."""
+    """Report entries by model: those of the last run, replaced as this run proceeds."""
 
     def note(self, entry: Entry) -> None:
-        """Onto the disk at once: who is ended in mid-build must not begin it at every start."""
+        """Write the entry to disk at once, so that a killed build is not repeated at every boot."""
         self.entries[entry.model] = entry
         _report(self.folder, list(self.entries.values()))
 
 
 class _Model:
-    """One model on its way to an engine."""
+    """Builds or keeps the engine of one model."""
 
     def __init__(self, shop: _Shop, name: str, model: ModelEntry) -> None:
         self._shop, self._name, self._model = shop, name, model
         self._onnx = shop.bundle.manifest.files[model.file]
 
     def bring(self) -> str:
-        """Note what became of the model; what was done for it."""
+        """Bring the engine up to date and note it; returns `hit`, `built` or `failed`."""
         before = self._shop.entries.get(self._name)
         failed: dict[str, Failure] = {}
         for precision in attempts(self._name, self._shop.here):
             wanted = _fingerprint(self._shop.here, self._onnx, self._model, precision)
             file = engines.engine_file(self._shop.folder, self._onnx, precision)
             last = before.failed.get(wanted.key) if before is not None else None
-            if not self._shop.wish.again:
+            if not self._shop.options.again:
                 if last is not None and last.final:
                     failed[wanted.key] = last
-                    self._tell(f"not tried again without --again: {last.reason}")
+                    self._tell(f"not tried again after it failed: {last.reason}")
                     continue
                 if _holds(self._shop.folder, wanted, self._shop.here):
-                    self._tell(f"{precision}: there already")
+                    self._tell(f"{precision}: up to date")
                     return self._done("hit", file.name, precision, failed)
-            tries = 1 if last is None or self._shop.wish.again else last.tries + 1
-            begun = Failure(f"{precision}: the build was ended before its end", tries, passing=True)
+            tries = 1 if last is None or self._shop.options.again else last.tries + 1
+            begun = Failure(f"{precision}: the build was interrupted", tries, passing=True)
             self._done("", None, None, {**failed, wanted.key: begun})
             try:
                 self._build(wanted, file)
@@ -156,7 +158,7 @@ class _Model:
         return self._done("failed", None, None, failed or self._lacks())
 
     def _lacks(self) -> dict[str, Failure]:
-        return {"": Failure(self._shop.here.lacks or "no precision of this file can be built here")}
+        return {"": Failure(self._shop.here.lacks or "no precision of it can be built here")}
 
     def _done(
         self, what: str, file: str | None, precision: Precision | None, failed: dict[str, Failure]
@@ -169,13 +171,13 @@ class _Model:
         place = hashlib.sha256(msgspec.json.encode(wanted.place)).hexdigest()[:16]
         timings = self._shop.folder / f"{place}.timing"
         order = Build(
-            library=self._shop.wish.library,
+            library=self._shop.options.library,
             onnx=str(self._shop.bundle.path / self._model.file),
             plan=str(plan),
             flags=wanted.flags,
-            compute=self._shop.wish.compute,
-            memory_mb=self._shop.wish.memory_mb,
-            # RTX keeps none: what it times, it times when it loads.
+            compute=self._shop.options.compute,
+            memory_mb=self._shop.options.memory_mb,
+            # RTX has no timing cache: it times kernels when it loads an engine.
             timing_cache=str(timings) if self._shop.here.runs else None,
         )
         self._tell(f"{wanted.precision}: building")
@@ -195,12 +197,12 @@ class _Model:
             layers=proven.layers if proven else None,
         )
         write_atomically(file, engines.pack(header, data))
-        engines.read(file)  # what can not be read back would be built anew at every start
+        engines.read(file)  # fails now, as an unreadable file would be built again at every start
 
-    def _prove(self, precision: Precision, plan: Path) -> Proven | None:
+    def _prove(self, precision: Precision, plan: Path) -> ProvenPlan | None:
         if not self._shop.here.runs:
             return None
-        self._tell(f"{precision}: golden vectors")
+        self._tell(f"{precision}: checking against the golden vectors")
         golden = str(self._shop.bundle.path / GOLDEN)
         return self._shop.workshop.prove(
             Prove(str(plan), self._name, self._model, precision, golden)
@@ -224,14 +226,14 @@ def _report(folder: Path, entries: list[Entry]) -> Report:
 
 
 def _clear(folder: Path) -> None:
-    """What a build that was killed has left."""
+    """Delete the temporary files of a killed build."""
     for pattern in (f"*{PLAN}", ".*.engine.*", f".{engines.REPORT}.*", ".*.timing.*"):
         for left in folder.glob(pattern):
             left.unlink()
 
 
 def _prune(folder: Path, report: Report) -> None:
-    """Engines of other models or precisions only fill the device's disk."""
+    """Delete engines of other models or precisions: they only fill the device's disk."""
     kept = {entry.file for entry in report.entries}
     for precision in get_args(Precision):
         for file in folder.glob(f"*.{precision}.engine"):

@@ -1,4 +1,4 @@
-"""What is asked of the process that builds, and what it answers."""
+"""Messages to and from the process that builds engines: orders and answers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ostiary.edge.runtime.engines import Layers, Place, Precision, Proof
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 
 
-class Probe(msgspec.Struct, frozen=True, tag=True):
-    """Asks what there is: the library, and for RTX the GPU to build for, as sm86."""
+class PlaceQuery(msgspec.Struct, frozen=True, tag=True):
+    """Asks what can be built here. `compute` (only RTX) is the GPU to build for, as sm86."""
 
     library: str
     compute: str | None = None
 
 
 class Build(msgspec.Struct, frozen=True, tag=True):
-    """Asks for a plan of an ONNX file, written to `plan`.
+    """Asks to build the file `onnx` into a plan, written to the file `plan`.
 
-    `batches` are the smallest, usual and largest batch. `memory_mb` bounds the process's own
-    memory, `workspace_mb` what one layer may take on the device.
+    `batches` are the smallest, usual and largest batch. `memory_mb` limits the memory of the
+    building process, `workspace_mb` the device memory of one layer.
     """
 
     library: str
@@ -36,7 +36,7 @@ class Build(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prove(msgspec.Struct, frozen=True, tag=True):
-    """Asks for a plan's distance from the golden vectors in `golden`, on this GPU."""
+    """Asks to run a plan on this GPU and compare it with the golden vectors in `golden`."""
 
     plan: str
     name: str
@@ -46,11 +46,11 @@ class Prove(msgspec.Struct, frozen=True, tag=True):
 
 
 class Here(msgspec.Struct, frozen=True, tag=True):
-    """What an engine can be built for: builder flags by precision, and whether it can be run."""
+    """What can be built here: builder flags by precision, and whether engines can be run."""
 
     place: Place
     flags: dict[Precision, list[str]]
-    """A precision that is not in it can not be built here."""
+    """A precision without an entry cannot be built here."""
     runs: bool
     lacks: str = ""
     """Why a precision is missing."""
@@ -62,35 +62,35 @@ class Built(msgspec.Struct, frozen=True, tag=True):
     version: str
     plan_bytes: int
     layers: int
-    """Of the network as parsed, before fusion."""
+    """Number of layers of the parsed network, before fusion."""
     build_s: float
     messages: list[str]
-    """The warnings."""
+    """TensorRT's warnings."""
 
 
-class Proven(msgspec.Struct, frozen=True, tag=True):
-    """The plan ran; how far it is off, and in which types its layers compute."""
+class ProvenPlan(msgspec.Struct, frozen=True, tag=True):
+    """The plan ran: its distance from the golden vectors, and the type of each layer."""
 
     proof: Proof
     layers: Layers
 
 
-class Step(msgspec.Struct, frozen=True, tag=True):
-    """A phase of TensorRT's has come so far."""
+class BuildStep(msgspec.Struct, frozen=True, tag=True):
+    """Progress of the build: `done` of `total` steps of one of TensorRT's phases."""
 
     phase: str
     done: int
     total: int
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
-    """It can not be done; an OstiaryError of the other process."""
+class BuildRefusal(msgspec.Struct, frozen=True, tag=True):
+    """The order failed with this OstiaryError in the other process."""
 
     message: str
     hint: str = ""
     passing: bool = False
-    """The disk or the machine refused, not TensorRT."""
+    """True if the disk or the machine failed, so that another try may succeed."""
 
 
-Order = Probe | Build | Prove
-Answer = Here | Built | Proven | Step | Refusal
+Order = PlaceQuery | Build | Prove
+Answer = Here | Built | ProvenPlan | BuildStep | BuildRefusal

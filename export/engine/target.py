@@ -1,4 +1,4 @@
-"""Boards by name, and why an engine for another one is not built here."""
+"""Boards by name, and the refusal to build an engine for a board that is not this machine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BOARDS = {
     "jetson-agx-orin": "sm_87",
     "jetson-agx-thor": "sm_110",
 }
-"""Thor is sm_101 to CUDA 12 and sm_110 since 13."""
+"""Thor is sm_101 up to CUDA 12 and sm_110 from CUDA 13."""
 ALIASES = {"sm_101": "sm_110"}
 SHIP = (
-    "ship the bundle instead: ostiary-export pack BUNDLE --out FILE.zip here, then ostiary bundle"
-    " install FILE.zip DIR and ostiary-export engine there"
+    "ship the bundle instead: ostiary-export pack here, then ostiary bundle install and"
+    " ostiary-export engine on the device"
 )
 
 
@@ -29,11 +29,11 @@ def check(target: str, sm: str, device: str) -> None:
     wanted = BOARDS.get(target, target if target.startswith("sm_") else "")
     if not wanted:
         known = ", ".join(BOARDS)
-        raise BackendError(f"no board {target!r} is known", f"one of {known}, or sm_NN")
+        raise BackendError(f"no board {target!r} is known", f"give one of {known}, or sm_NN")
     if ALIASES.get(wanted, wanted) != ALIASES.get(sm, sm):
         here = f"{device}, {sm}" if sm != "none" else "no GPU"
         raise BackendError(
-            f"an engine for {target} ({wanted}) can not be built on this {platform.machine()}"
-            f" machine ({here}): TensorRT's engines run where they were built",
+            f"an engine for {target} ({wanted}) cannot be built on this {platform.machine()}"
+            f" machine ({here}): an engine runs only on the device that built it",
             SHIP,
         )

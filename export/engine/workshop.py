@@ -1,4 +1,4 @@
-"""Gives orders to the process that builds, and reads its answers."""
+"""Starts a process for each order to build or prove an engine, and reads its answers."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from ostiary.edge.errors import BackendError, BundleError
 from ostiary.export.engine.order import (
     Answer,
     Build,
+    BuildRefusal,
+    BuildStep,
     Built,
     Here,
     Order,
-    Probe,
+    PlaceQuery,
     Prove,
-    Proven,
-    Refusal,
-    Step,
+    ProvenPlan,
 )
 
 CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from ostiary.export.engine.child import main; main()"
 )
-"""It imports what its parent does, and nothing from the current directory."""
-LONGEST_S = {Probe: 120.0, Build: 1800.0, Prove: 300.0}
+"""The process's program, which imports what its parent can, not from the current folder."""
+LONGEST_S = {PlaceQuery: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
-Heard = Callable[[Step], None]
-A = TypeVar("A", Here, Built, Proven)
+Heard = Callable[[BuildStep], None]
+A = TypeVar("A", Here, Built, ProvenPlan)
 
 
 class PassingError(BackendError):
-    """It failed for a reason that may be gone the next time: the disk, memory, a crash."""
+    """A failure that may be gone at the next try: a full disk, too little memory, a crash."""
 
 
 class Workshop(Protocol):
-    """Where orders are carried out. Each raises an OstiaryError where it can not be done."""
+    """Carries out orders; each method raises OstiaryError if the order fails."""
 
-    def probe(self, order: Probe) -> Here:
+    def probe(self, order: PlaceQuery) -> Here:
         """What can be built here."""
         ...
 
@@ -53,26 +53,26 @@ class Workshop(Protocol):
         """Write a plan, reporting progress."""
         ...
 
-    def prove(self, order: Prove) -> Proven:
+    def prove(self, order: Prove) -> ProvenPlan:
         """Run a plan against the golden vectors."""
         ...
 
 
 class Apart:
-    """A workshop in a process of its own for each order."""
+    """Carries out each order in a new process."""
 
-    def probe(self, order: Probe) -> Here:
+    def probe(self, order: PlaceQuery) -> Here:
         return _ask(order, Here, _deaf)
 
     def build(self, order: Build, heard: Heard) -> Built:
         return _ask(order, Built, heard)
 
-    def prove(self, order: Prove) -> Proven:
-        return _ask(order, Proven, _deaf)
+    def prove(self, order: Prove) -> ProvenPlan:
+        return _ask(order, ProvenPlan, _deaf)
 
 
-def _deaf(step: Step) -> None:
-    """Nobody asked for progress."""
+def _deaf(step: BuildStep) -> None:
+    """Ignore progress."""
 
 
 def _ask(order: Order, kind: type[A], heard: Heard) -> A:
@@ -93,7 +93,7 @@ def _ask(order: Order, kind: type[A], heard: Heard) -> A:
                 late.cancel()
         said.seek(0)
         last_words = said.read()[-LAST_WORDS:].decode("utf-8", "replace").strip()
-    if isinstance(found, Refusal):
+    if isinstance(found, BuildRefusal):
         raise (PassingError if found.passing else BundleError)(found.message, found.hint)
     if not isinstance(found, kind):
         raise PassingError(_death(child.returncode, last_words, limit_s))
@@ -101,7 +101,7 @@ def _ask(order: Order, kind: type[A], heard: Heard) -> A:
 
 
 def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Answer | None:
-    """The last answer that is no progress."""
+    """Send the order, report progress, and return the final answer; None if there is none."""
     assert child.stdin is not None
     assert child.stdout is not None
     found: Answer | None = None
@@ -112,7 +112,7 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
         return None
     for line in child.stdout:
         answer: Answer = msgspec.json.decode(line, type=Answer)
-        if isinstance(answer, Step):
+        if isinstance(answer, BuildStep):
             heard(answer)
         else:
             found = answer
@@ -120,10 +120,10 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
 
 
 def _death(status: int, last_words: str, limit_s: float) -> str:
-    """Why a process that gave no answer may have ended."""
+    """Say how a process without an answer ended, and the likely reason."""
     name = f"status {status}"
     if status < 0:
         name = signal.Signals(-status).name
     said = f": {last_words.splitlines()[-1]}" if last_words else ""
-    killed = f" (no memory, or no answer in {limit_s:.0f} s)" if name == "SIGKILL" else ""
-    return f"TensorRT's process died of it with {name}{killed}{said}"
+    killed = f" (out of memory, or no answer in {limit_s:.0f} s)" if name == "SIGKILL" else ""
+    return f"TensorRT's process died with {name}{killed}{said}"

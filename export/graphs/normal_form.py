@@ -16,18 +16,18 @@ from ostiary.edge.errors import BundleError
 from ostiary.export.graphs import run
 
 OPSET, IR_VERSION = 17, 8
-"""The highest that the TensorRT 8.6 of JetPack 6.0 reads."""
+"""The highest versions that TensorRT 8.6 (JetPack 6.0) reads."""
 INPUT, OUTPUT = "input", "embedding"
 LEAST_NORM = 1e-6
 MAX_DIFFERENCE = 1e-5
-"""Allowed between the unit-length outputs before and after: rounding, in float32."""
+"""Largest difference of the unit-length outputs before and after: float32 rounding."""
 
 
 def normalise(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
-    """A float encoder as every bundle holds it; it computes what `model` computed.
+    """Bring a float encoder to the form of every bundle, computing what `model` computes.
 
-    `input` (n, channels, height, width) to `embedding` (n, dim) of unit length. Raises BundleError
-    where an operator has no form in the opset, or where the result differs.
+    The result maps `input` (n, channels, height, width) to `embedding` (n, dim) of unit length.
+    Raises BundleError if an operator does not exist in the opset, or if the outputs differ.
     """
     raw = _outputs(model, spec, 1)
     made = onnx.ModelProto.FromString(model.SerializeToString())
@@ -39,18 +39,18 @@ def normalise(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
     finish(made)
     difference = float(np.abs(_unit(_outputs(made, spec, 3)) - _unit(raw)).max())
     if not difference <= MAX_DIFFERENCE:
-        raise BundleError(f"simplified, the encoder differs from its source by {difference:.2g}")
+        raise BundleError(f"the simplified encoder differs from its source by {difference:.2g}")
     return made
 
 
 def to_bytes(model: onnx.ModelProto) -> bytes:
-    """The file: the same bytes for the same model."""
+    """Serialise a model; the same model always gives the same bytes."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Remove what no node uses, and who made it when."""
+    """Remove what no node uses, and the notes on who made the model and when."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [item for item in model.graph.initializer if item.name in used]
     del model.graph.initializer[:]
@@ -68,11 +68,11 @@ def strip(model: onnx.ModelProto) -> None:
 
 
 def sort(model: onnx.ModelProto) -> None:
-    """Put each node after those it reads from; apart from that the order stays."""
+    """Put each node after the nodes it reads from; otherwise keep the order."""
     made = {name: node for node in model.graph.node for name in node.output}
     ordered: list[onnx.NodeProto] = []
     placed: set[str] = set()
-    # A stack of our own: a deep encoder is deeper than Python's.
+    # No recursion: a deep encoder exceeds Python's limit.
     stack = list(reversed(model.graph.node))
     while stack:
         node = stack.pop()
@@ -89,7 +89,7 @@ def sort(model: onnx.ModelProto) -> None:
 
 
 def weights(model: onnx.ModelProto) -> dict[str, Floats]:
-    """Every initialiser of a model by name, as arrays of one's own."""
+    """Copies of all initialisers of a model, by name."""
     return {i.name: np.array(numpy_helper.to_array(i)) for i in model.graph.initializer}
 
 
@@ -101,18 +101,18 @@ def put_weights(model: onnx.ModelProto, changed: Mapping[str, NDArray[Any]]) -> 
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A model of one's own to change."""
+    """A copy of a model."""
     made: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     return made
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    """An integer attribute of a node."""
+    """A node's integer attribute, or `default` if it is not set."""
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
 def is_depthwise(node: onnx.NodeProto, held: dict[str, Floats]) -> bool:
-    """Whether a Conv has one input channel a filter and as many filters as channels."""
+    """Whether a node is a Conv with one filter per channel; `held` are the model's weights."""
     if node.op_type != "Conv" or node.input[1] not in held:
         return False
     shape = held[node.input[1]].shape
@@ -121,7 +121,7 @@ def is_depthwise(node: onnx.NodeProto, held: dict[str, Floats]) -> bool:
 
 def _free_the_batch(model: onnx.ModelProto) -> None:
     held = {i.name for i in model.graph.initializer}
-    # Before IR version 4 every weight was also an input.
+    # Before IR version 4 every weight is listed as an input too.
     inputs = [i for i in model.graph.input if i.name not in held]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
@@ -129,7 +129,7 @@ def _free_the_batch(model: onnx.ModelProto) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     for node in model.graph.node:
         if node.op_type == "Reshape" and node.output[0] == model.graph.output[0].name:
-            # Reshape to (1, -1) fixes the batch; Flatten is the same for any.
+            # Reshape to (1, -1) fixes the batch; Flatten does the same for any batch.
             node.op_type = "Flatten"
             del node.input[1:], node.attribute[:]
     del model.graph.value_info[:]
@@ -141,7 +141,7 @@ def _slim(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         made: onnx.ModelProto = onnxslim.slim(model)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise BundleError(f"onnxslim can not simplify the encoder: {error}") from error
+        raise BundleError(f"onnxslim cannot simplify the encoder: {error}") from error
     return made
 
 
@@ -153,7 +153,7 @@ def _in_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         )
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         raise BundleError(
-            f"the encoder can not go from opset {version} to {OPSET}: {error}",
+            f"the encoder cannot be converted from opset {version} to {OPSET}: {error}",
             f"export it with opset_version={OPSET}",
         ) from error
     made.ir_version = IR_VERSION
@@ -169,14 +169,14 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:
-    """Names that people can point at, the same for the same graph: operator and place."""
+    """Name each node by operator and position, so that reports can point at it."""
     for at, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{at}"
 
 
 def append_unit_length(model: onnx.ModelProto) -> None:
-    """x / max(|x|, least): sums and divisions that every opset and TensorRT write alike."""
-    # A projection after the encoder brings a second one: its tensors need names of their own.
+    """Append x / max(|x|, LEAST_NORM), in operators that all opsets and TensorRT share."""
+    # A projection after the encoder appends this a second time, which needs other names.
     at = sum(node.op_type == "Div" for node in model.graph.node)
     raw, squares, total, norm, bounded, axis, least = (
         f"{name}_{at}" for name in ("raw", "squares", "sum", "norm", "bounded", "axis", "least")
@@ -200,14 +200,14 @@ def append_unit_length(model: onnx.ModelProto) -> None:
 
 
 def finish(model: onnx.ModelProto) -> None:
-    """Strip and name what was put together. Raises BundleError where it is not valid."""
+    """Strip an assembled model and name its nodes. Raises BundleError if it is not valid."""
     strip(model)
     _name_nodes(model)
     _check(model)
 
 
 def _outputs(model: onnx.ModelProto, spec: InputSpec, batch: int) -> Floats:
-    """The encoder's rows for some noise, `batch` at a time."""
+    """The encoder's outputs for 3 images of noise, run `batch` at a time."""
     given = _random_input(spec)
     rows = [run.run(model, given[i : i + batch]) for i in range(0, len(given), batch)]
     return np.concatenate(rows)
@@ -216,7 +216,7 @@ def _outputs(model: onnx.ModelProto, spec: InputSpec, batch: int) -> Floats:
 def _unit(rows: Floats) -> Floats:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or not norms.all():
-        raise BundleError("the encoder gives no finite direction for noise within its range")
+        raise BundleError("the encoder's embedding of random pixels is zero or not finite")
     return np.asarray(rows / norms, np.float32)
 
 
@@ -228,7 +228,7 @@ def _random_input(spec: InputSpec) -> NDArray[np.float32]:
 def _check(model: onnx.ModelProto) -> None:
     shape = model.graph.output[0].type.tensor_type.shape
     if len(shape.dim) != 2:
-        raise BundleError(f"the encoder's output has {len(shape.dim)} axes, 2 are expected")
+        raise BundleError(f"the encoder's output has {len(shape.dim)} axes, expected 2")
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
     try:
         onnx.checker.check_model(model, full_check=True)

@@ -1,4 +1,4 @@
-"""Reading an ONNX graph: who makes a tensor, who takes it, what is constant."""
+"""Reads an ONNX graph: which node makes a tensor, which nodes read it, what is constant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 Constant = NDArray[Any]
 SHAPES_ONLY = ("Shape", "Size")
-"""What these give depends on how large an image is, never on what it shows."""
+"""Operators whose output depends on the size of an image, never on its pixels."""
 
 
 def label(node: onnx.NodeProto) -> str:
@@ -28,7 +28,7 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node, those of loops and branches too."""
+    """Every node, including those inside loops and branches."""
     for node in graph.node:
         yield node
         for inner in subgraphs(node):
@@ -36,7 +36,7 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and all inside it."""
+    """The graph and all graphs nested in it."""
     yield graph
     for node in graph.node:
         for inner in subgraphs(node):
@@ -44,7 +44,7 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def takes(node: onnx.NodeProto) -> list[str]:
-    """The tensors a node reads, those its subgraphs take from outside too."""
+    """The tensors that a node reads, including those that its subgraphs read from outside."""
     found = [name for name in node.input if name]
     for inner in subgraphs(node):
         found += [name for below in nodes(inner) for name in below.input if name]
@@ -53,13 +53,13 @@ def takes(node: onnx.NodeProto) -> list[str]:
 
 
 def feeds(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """The inputs somebody must feed: old files list their weights as inputs as well."""
+    """The inputs that a caller must feed; old files list their weights as inputs too."""
     weights = {weight.name for weight in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
 
 
 def makers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    """The node each tensor comes from."""
+    """The node that makes each tensor, by the tensor's name."""
     return {name: node for node in graph.node for name in node.output if name}
 
 
@@ -88,7 +88,7 @@ def _constant(attribute: onnx.AttributeProto) -> Constant | None:
 
 
 def reach(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
-    """Which inputs' pixels each tensor depends on."""
+    """For each tensor, the inputs on whose pixels it depends."""
     found = {value.name: frozenset([value.name]) for value in feeds(graph)}
     for node in graph.node:
         sets = [found[name] for name in takes(node) if name in found]
@@ -106,7 +106,7 @@ def prune(graph: onnx.GraphProto) -> None:
             needed.update(takes(node))
             kept.append(node)
     weights = {weight.name: weight for weight in graph.initializer if weight.name in needed}
-    # In the order of use: exporters are free to list weights in any.
+    # In order of use: exporters differ in theirs, and the bytes must not.
     order = dict.fromkeys(name for node in reversed(kept) for name in takes(node))
     listed = [weights.pop(name) for name in order if name in weights] + list(weights.values())
     nodes_copy = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
@@ -118,7 +118,7 @@ def prune(graph: onnx.GraphProto) -> None:
 
 
 def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """All at once, so that two tensors may swap their names."""
+    """Rename tensors, all at once, so that two may swap their names."""
     for inner in graphs(graph):
         for value in (*inner.input, *inner.output, *inner.initializer):
             value.name = names.get(value.name, value.name)

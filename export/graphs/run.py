@@ -1,4 +1,4 @@
-"""Encoders run on the workstation: from bytes, any batch, with their inner tensors where asked."""
+"""Runs encoders on the workstation, in any batch size, and reads their inner tensors."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Images = NDArray[np.uint8]
 
 
 def run(model: onnx.ModelProto, given: Floats) -> Floats:
-    """The only output of a model for one batch, by ONNX Runtime."""
+    """Run a model that has one output on one batch, by ONNX Runtime."""
     (name,) = (output.name for output in model.graph.output)
     return Peek(model, [name])(given)[name]
 
 
 class Peek:
-    """A model that also tells the values of some of its inner tensors."""
+    """A model that gives the values of chosen tensors, inner ones too."""
 
     def __init__(self, model: onnx.ModelProto, names: list[str], threads: int = 0) -> None:
-        """Only what the tensors need is computed. Raises BundleError for an invalid model."""
+        """Compute only what the tensors `names` need. Raises BundleError for an invalid model."""
         import onnxruntime
 
         wanted = onnx.ModelProto.FromString(model.SerializeToString())
@@ -46,38 +46,39 @@ class Peek:
                 wanted.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except FAILURES as error:
-            raise BundleError(f"ONNX Runtime can not run the encoder: {error}") from error
+            raise BundleError(f"ONNX Runtime cannot run the encoder: {error}") from error
         self._names, self._input = names, self._session.get_inputs()[0].name
 
     def __call__(self, given: Floats) -> dict[str, Floats]:
         try:
             results = self._session.run(self._names, {self._input: given})
         except FAILURES as error:
-            raise BundleError(f"the encoder can not be run: {error}") from error
+            raise BundleError(f"the encoder cannot be run: {error}") from error
         return dict(zip(self._names, results, strict=True))
 
 
 def tensors(images: Images, spec: InputSpec) -> Floats:
-    """Crops (n, h, w, 3) as one tensor, by the device's own preprocessing."""
+    """Crops (n, h, w, 3) as one tensor (n, c, h, w), by the device's own preprocessing."""
     return np.concatenate([to_tensor(image, spec) for image in images])
 
 
 def batches(images: Images, spec: InputSpec, size: int = BATCH) -> Iterator[Floats]:
-    """The same, a batch at a time."""
+    """Crops (n, h, w, 3) as tensors of at most `size` images each."""
     for start in range(0, len(images), size):
         yield tensors(images[start : start + size], spec)
 
 
 def embed(model: bytes, images: Images, spec: InputSpec, backend: str = "openvino") -> Floats:
-    """Unit-length embeddings (n, dim) of crops by a backend, in float32 where it is not int8.
+    """Unit-length float32 embeddings (n, dim) of crops (n, h, w, 3), by a backend.
 
-    Raises BackendError where the backend is unknown or can not load the model.
+    Raises BackendError if the backend is unknown or cannot load the model, and BundleError if an
+    embedding is zero or not finite.
     """
     infer = _openvino(model, spec) if backend == "openvino" else _onnxruntime(model, backend)
     rows = np.concatenate([infer(batch) for batch in batches(images, spec)])
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or not (norms > 0).all():
-        raise BundleError(f"on {backend} the encoder gives embeddings without a direction")
+        raise BundleError(f"on {backend} the encoder gives embeddings that are zero or not finite")
     return np.asarray(rows / norms, np.float32)
 
 
@@ -88,18 +89,18 @@ def _openvino(model: bytes, spec: InputSpec) -> Any:
     try:
         network = core.read_model(model, b"")
         network.reshape([-1, *spec.shape[1:]])
-        # float32, so that a difference is int8's and not that of the processor's bfloat16 units.
+        # float32: rounding to bfloat16 by the processor must not pass for an error of int8.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         request = core.compile_model(network, "CPU", settings).create_infer_request()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise BackendError(f"OpenVINO can not load the encoder: {reason}") from error
+        raise BackendError(f"OpenVINO cannot load the encoder: {reason}") from error
     return lambda batch: np.array(request.infer({0: batch})[0])
 
 
 def _onnxruntime(model: bytes, backend: str) -> Any:
     if backend != "onnxruntime":
-        raise BackendError(f"unknown backend {backend!r}", "openvino or onnxruntime")
+        raise BackendError(f"unknown backend {backend!r}", "choose openvino or onnxruntime")
     parsed = onnx.load_from_string(model)
     (name,) = (output.name for output in parsed.graph.output)
     peek = Peek(parsed, [name])

@@ -1,1 +1,1 @@
-"""A float graph becomes an int8 one with explicit Q/DQ pairs."""
+"""Turns a float graph into an int8 graph with explicit Q/DQ pairs."""

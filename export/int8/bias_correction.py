@@ -1,9 +1,9 @@
-"""Bias correction: the mean that rounding shifts in each output channel, given back.
+"""Bias correction: undoes the shift that rounding causes in each output channel's mean.
 
-Rounded weights and clipped inputs move the mean of what a Conv gives, and the shifts add up over
+Rounded weights and clipped inputs shift the mean of a Conv's output, and the shifts add up over
 fifty layers. Layer by layer from the input, the mean over real faces is measured in float and in
-int8 (with the layers before already corrected) and the difference goes into the float bias, at no
-cost (Nagel et al., Data-free quantization through weight equalization and bias correction, 2019).
+int8 (with all earlier layers corrected), and the difference is added to the float bias, at no cost
+(Nagel et al., Data-free quantization through weight equalization and bias correction, 2019).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Done = Callable[[int, int], None]
 def corrections(
     model: onnx.ModelProto, table: Table, images: Images, spec: InputSpec, done: Done
 ) -> dict[str, list[float]]:
-    """What to add to each channel of each Conv and Gemm with a bias, by node.
+    """What to add to the biases of each Conv and Gemm, one value per channel, by node.
 
-    `model` is the equalised float encoder; `table` has its ranges. `done(n, total)` is called as
-    the layers finish.
+    `model` is the equalised float encoder; `table` has its ranges. `done(n, total)` is called
+    after each layer.
     """
     batches = list(run.batches(images[:IMAGES], spec))
     rounded = quantize.insert(model, table)
@@ -41,7 +41,7 @@ def corrections(
     for at, node in enumerate(nodes):
         name, bias = node.output[0], node.input[2]
         shift = wanted[name] - _means(rounded, [name], batches)[name]
-        # Five digits are beyond what 64 images can tell, and short in the table.
+        # Five digits: more than 64 images can resolve, and short in the table.
         found[node.name] = [float(f"{value:.5g}") for value in shift]
         normal_form.put_weights(
             rounded, {bias: (held[bias] + np.array(found[node.name])).astype(np.float32)}
@@ -51,7 +51,7 @@ def corrections(
 
 
 def _means(model: onnx.ModelProto, names: list[str], batches: list[Floats]) -> dict[str, Floats]:
-    """The mean of each channel of some tensors, over images and places."""
+    """The mean of each channel over images and positions, by tensor: (channels,)."""
     peek = run.Peek(model, names)
     sums: dict[str, Floats] = {}
     count = 0

@@ -1,4 +1,4 @@
-"""A calibration table from real faces; what is no set of faces is refused."""
+"""Makes a calibration table from photos of faces, and refuses photos that are unfit for it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ostiary.export.records.calibration_table import Method, Table
 
 IMAGES, LEAST_IMAGES = 256, 32
 LEAST_FACES = 0.5
-"""Share of the photos with a face: below it the folder is something else."""
+"""Smallest share of photos that show a face: below it the folder holds something else."""
 MOST_ALIKE = 0.6
-"""Median score between photos of different people: above it they show few faces, or no faces."""
+"""Largest median score between different people: above it they are one person, or no faces."""
 Say = Callable[[str], None]
 
 
 def choose(crops: Crops, count: int = IMAGES, seed: int = 0) -> Crops:
-    """Photos to calibrate on: one a person, people with the fewest photos first.
+    """Choose photos to calibrate on: one per person, people with the fewest photos first.
 
-    A photo alone of its person is no loss to the gate's genuine pairs.
+    The gate leaves these photos out; a person's only photo costs it no genuine pair.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(crops))
@@ -41,25 +41,26 @@ def choose(crops: Crops, count: int = IMAGES, seed: int = 0) -> Crops:
 
 
 def by_id(crops: Crops, photos: list[str]) -> Crops:
-    """The crops of some photos."""
+    """The crops of the photos with these ids."""
     wanted = set(photos)
     return crops.only(np.array([photo in wanted for photo in crops.photos], bool))
 
 
 def objections(crops: Crops, chosen: Crops, embeddings: Floats) -> list[str]:
-    """Why some photos are no calibration set; `embeddings` are the chosen ones', in float."""
+    """Why `chosen`, a part of `crops`, is unfit; `embeddings` are those of `chosen` in float."""
     found = []
     total = len(crops) + sum(crops.missing.values())
     if len(chosen) < LEAST_IMAGES:
-        found.append(f"{len(chosen)} photos of as many people, {LEAST_IMAGES} are the least")
+        found.append(f"{len(chosen)} photos of as many people, at least {LEAST_IMAGES} are needed")
     if len(crops) < LEAST_FACES * total:
         found.append(f"only {len(crops)} of {total} photos show a face")
     if len(set(chosen.photos)) < len(chosen):
-        found.append(f"{len(chosen) - len(set(chosen.photos))} photos are there twice")
+        found.append(f"{len(chosen) - len(set(chosen.photos))} photos are duplicates")
     scores = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
     if len(scores) and float(np.median(scores)) > MOST_ALIKE:
         found.append(
-            f"people look alike, median score {np.median(scores):.2f}: made up, or of one person"
+            f"different people look alike (median score {np.median(scores):.2f}):"
+            " the photos are made up or show one person"
         )
     return found
 
@@ -73,15 +74,16 @@ def calibrate(
     insist: bool,
     say: Say,
 ) -> Table:
-    """The table of a float encoder. Raises PhotoError for a set that is none, unless `insist`."""
+    """Calibrate a float encoder. Raises PhotoError if the photos are unfit, unless `insist`."""
     data = normal_form.to_bytes(model)
     chosen = choose(crops)
     embeddings = run.embed(data, chosen.images, spec, "onnxruntime")
     problems = objections(crops, chosen, embeddings)
     if problems and not insist:
         raise PhotoError(
-            f"{data_set} is no calibration set: {'; '.join(problems)}",
-            f"give photos of {LEAST_IMAGES} people or more, or --insist; the manifest then says so",
+            f"{data_set} is unfit for calibration: {'; '.join(problems)}",
+            f"give photos of at least {LEAST_IMAGES} people, or have the manifest name the fault",
+            option="insist",
         )
     table = Table(
         encoder_id=sha256(data),
@@ -98,13 +100,13 @@ def calibrate(
 def measure(
     model: onnx.ModelProto, spec: InputSpec, images: Images, table: Table, say: Say
 ) -> Table:
-    """The table with exponents, ranges and biases measured on some crops."""
+    """The table with exponents, ranges and biases measured on crops (n, h, w, 3)."""
     replace = msgspec.structs.replace
-    say("ranges of the channels before depthwise layers")
+    say("measuring the channels before depthwise layers")
     spans = ranges.channel_spans(model, list(equalise.targets(model)), images, spec)
     exponents = {name: equalise.exponents(span) for name, span in spans.items()}
     equal = equalise.apply(model, exponents)
-    say(f"ranges of every layer's input on {len(images)} faces, {table.method}")
+    say(f"measuring the input range of every layer on {len(images)} faces, by {table.method}")
     found = ranges.histograms(equal, images, spec)
     chosen = {name: item.range(table.method) for name, item in found.items()}
     table = replace(table, exponents=exponents, ranges=chosen)

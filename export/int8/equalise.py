@@ -1,9 +1,9 @@
-"""Channels before a depthwise Conv brought to one range, by powers of two: nothing is rounded.
+"""Scales the channels before a depthwise Conv to one range, exactly, by powers of two.
 
-A depthwise Conv reads each channel by itself, but int8 has one scale for the whole tensor: where
-one channel spans 200 and another 1, the small one is left with a bit or two. Scaling channel c by s
-in the Conv that writes it and by 1/s in the depthwise Conv that reads it changes nothing (PReLU
-between them is homogeneous), since weights have a scale a channel anyway. It is cross-layer
+A depthwise Conv reads each channel by itself, but int8 has one scale for the whole tensor: if one
+channel spans 200 and another 1, the small one is left with a bit or two. Scaling channel c by s in
+the Conv that writes it and by 1/s in the depthwise Conv that reads it changes no result (a PReLU
+between them is homogeneous), and weights have one scale per channel anyway. This is cross-layer
 equalisation (Nagel et al., Data-free quantization, 2019) by measured activations instead of
 weights; powers of two keep every float product exact.
 """
@@ -22,9 +22,9 @@ HOMOGENEOUS = {"PRelu", "Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAv
 
 
 def targets(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, onnx.NodeProto]]:
-    """By the tensor between them: the Conv that writes and the depthwise Conv that reads it.
+    """Pairs of a Conv and the depthwise Conv after it, by the latter's input tensor.
 
-    Only where nothing else reads what lies between: it would see the scaled values.
+    A pair is left out if another node reads a tensor between the two: it would see scaled values.
     """
     held = normal_form.weights(model)
     made = {name: node for node in model.graph.node for name in node.output}
@@ -44,7 +44,7 @@ def targets(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, onnx.Node
 def _writer(
     name: str, made: dict[str, onnx.NodeProto], readers: dict[str, int]
 ) -> onnx.NodeProto | None:
-    """The Conv behind a tensor with only homogeneous operators between."""
+    """The Conv whose output reaches a tensor through homogeneous operators alone, or None."""
     node = made.get(name)
     while node is not None and readers.get(name) == 1:
         if node.op_type == "Conv":
@@ -57,9 +57,9 @@ def _writer(
 
 
 def exponents(spans: Floats) -> list[int]:
-    """For each channel's span the power of two that brings it nearest to the tensor's mean.
+    """The exponent of 2 by which each channel's span comes nearest to the tensor's mean.
 
-    A channel that never fires, or hardly, is left as it is: noise must not fill the range.
+    It is 0 for a channel that hardly ever fires, so that noise does not fill the range.
     """
     alive = spans > spans.max() * 1e-6
     level = np.log2(np.where(alive, spans, 1).astype(np.float64))
@@ -69,7 +69,10 @@ def exponents(spans: Floats) -> list[int]:
 
 
 def apply(model: onnx.ModelProto, chosen: dict[str, list[int]]) -> onnx.ModelProto:
-    """The model with scaled channels: it gives the same embeddings. Raises BundleError."""
+    """A copy with scaled channels and the same embeddings.
+
+    Raises BundleError if `chosen` does not fit the model.
+    """
     made = normal_form.copy(model)
     held = normal_form.weights(made)
     pairs = targets(made)
@@ -79,7 +82,7 @@ def apply(model: onnx.ModelProto, chosen: dict[str, list[int]]) -> onnx.ModelPro
         writer, reader = pairs[name]
         scale: Floats = np.exp2(np.array(powers, np.float32)).reshape(-1, 1, 1, 1)
         if len(scale) != len(held[reader.input[1]]):
-            raise BundleError(f"{name} has not {len(scale)} channels", "calibrate again")
+            raise BundleError(f"{name} does not have {len(scale)} channels", "calibrate again")
         held[writer.input[1]] = np.asarray(held[writer.input[1]] * scale, np.float32)
         if len(writer.input) > 2:
             held[writer.input[2]] = held[writer.input[2]] * scale.reshape(-1)

@@ -1,4 +1,4 @@
-"""A float encoder and its calibration table into explicit int8: the same bytes each time."""
+"""Turns a float encoder and its calibration table into int8, always the same bytes."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from ostiary.export.records.calibration_table import Table
 
 OPERATORS = ["Conv", "Gemm"]
 MOST = 127
-"""The largest code of a weight, either way."""
+"""The largest magnitude of a weight's int8 code."""
 
 
 def quantize(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
     """The int8 encoder, with Q/DQ pairs as TensorRT reads them.
 
-    int8 with zero point 0 before each Conv and Gemm, their weights by output channel, biases and
-    all else in float. Raises BundleError where the table does not fit the model.
+    The input of each Conv and Gemm becomes int8 with zero point 0, its weight int8 with a scale
+    per output channel; biases and all else stay in float. Raises BundleError if the table does not
+    fit the model.
     """
     prepared = correct(equalise.apply(model, table.exponents), table.biases)
     return insert(prepared, table)
 
 
 def correct(model: onnx.ModelProto, biases: dict[str, list[float]]) -> onnx.ModelProto:
-    """The model with something added to each output channel of some nodes."""
+    """A copy with `biases` added, one value per output channel. Raises BundleError."""
     made = normal_form.copy(model)
     held = normal_form.weights(made)
     nodes = {node.name: node for node in made.graph.node}
     for name, added in biases.items():
         node = nodes.get(name)
         if node is None or len(node.input) < 3 or len(held[node.input[2]]) != len(added):
-            raise BundleError(f"the table corrects {name}, which does not fit", "calibrate again")
+            raise BundleError(f"the table's bias of {name} does not fit", "calibrate again")
         held[node.input[2]] = (held[node.input[2]] + np.array(added)).astype(np.float32)
     normal_form.put_weights(made, held)
     return made
 
 
 def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
-    """Q/DQ pairs by the table's ranges except around its `floats`, and weights at its `steps`."""
+    """Insert Q/DQ pairs by the table's ranges, except at its `floats`; apply its `steps`."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -88,7 +89,7 @@ def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
 
 
 def _mend_dead_channels(model: onnx.ModelProto) -> None:
-    """A filter of zeros has a scale of 0, which TensorRT refuses; any other gives the same."""
+    """Give filters of zeros the scale 1: TensorRT refuses 0, and any scale gives the same."""
     scales = {node.input[1] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     for item in model.graph.initializer:
         if item.name in scales:
@@ -98,7 +99,7 @@ def _mend_dead_channels(model: onnx.ModelProto) -> None:
 
 
 def codes_of(model: onnx.ModelProto) -> dict[str, str]:
-    """By Conv or Gemm in int8: the initialiser that holds its weight's codes."""
+    """Name of the initialiser with the weight's int8 codes, by name of the Conv or Gemm."""
     made = {name: node for node in model.graph.node for name in node.output}
     sources = {
         node.name: made.get(node.input[1]) for node in model.graph.node if node.op_type in OPERATORS
@@ -107,7 +108,7 @@ def codes_of(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _move(model: onnx.ModelProto, steps: dict[str, str]) -> None:
-    """Weights to where training brought them: onto other codes of the same scale."""
+    """Move weights by the steps that training found, to other codes of the same scale."""
     held, codes = normal_form.weights(model), codes_of(model)
     moved: dict[str, NDArray[Any]] = {}
     for node in steps.keys() & codes.keys():

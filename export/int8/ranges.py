@@ -1,4 +1,4 @@
-"""How far an encoder's inner values reach on real faces, and where to clip them for int8."""
+"""Measures how far an encoder's inner values reach on faces, and where int8 may clip them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALLEST = 1e-8
 
 
 @dataclass
-class Histogram:
+class ActivationHistogram:
     """Counts of |x| in BINS equal bins up to `top`, a power of two that doubles as needed."""
 
     top: float = SMALLEST
@@ -73,19 +73,19 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def minmax(histogram: Histogram) -> float:
-    """Nothing is clipped."""
+def minmax(histogram: ActivationHistogram) -> float:
+    """The largest |x|, so that nothing is clipped."""
     return histogram.reach
 
 
-def percentile(histogram: Histogram) -> float:
-    """99.99 % of values are within."""
+def percentile(histogram: ActivationHistogram) -> float:
+    """The threshold that 99.99 % of |x| do not exceed."""
     summed = np.cumsum(histogram.counts)
     bin_ = int(np.searchsorted(summed, summed[-1] * PERCENTILE / 100))
     return min((bin_ + 1) * histogram.top / BINS, histogram.reach)
 
 
-def least_squares(histogram: Histogram) -> float:
+def least_squares(histogram: ActivationHistogram) -> float:
     """The threshold with the least squared error of rounding and clipping together."""
     middles = (np.arange(BINS) + 0.5) * histogram.top / BINS
     weights = histogram.counts.astype(np.float64)
@@ -97,7 +97,7 @@ def least_squares(histogram: Histogram) -> float:
     return best[1]
 
 
-def entropy(histogram: Histogram) -> float:
+def entropy(histogram: ActivationHistogram) -> float:
     """The threshold that ONNX Runtime's calibrator finds by Kullback-Leibler divergence."""
     from onnxruntime.quantization.calibrate import HistogramCollector
 
@@ -132,11 +132,13 @@ def inputs_of(model: onnx.ModelProto) -> list[str]:
     return list(found)
 
 
-def histograms(model: onnx.ModelProto, images: Images, spec: InputSpec) -> dict[str, Histogram]:
-    """One histogram a tensor that enters a Conv or a Gemm, over all images."""
+def histograms(
+    model: onnx.ModelProto, images: Images, spec: InputSpec
+) -> dict[str, ActivationHistogram]:
+    """One histogram per tensor that enters a Conv or a Gemm, over all images."""
     names = inputs_of(model)
     peek = run.Peek(model, names)
-    found = {name: Histogram() for name in names}
+    found = {name: ActivationHistogram() for name in names}
     for batch in run.batches(images, spec):
         for name, values in peek(batch).items():
             found[name].add(values)
@@ -146,9 +148,9 @@ def histograms(model: onnx.ModelProto, images: Images, spec: InputSpec) -> dict[
 def channel_spans(
     model: onnx.ModelProto, names: list[str], images: Images, spec: InputSpec
 ) -> dict[str, Floats]:
-    """|x| that all but one in 10,000 values of each channel stay below, by tensor: (channels,).
+    """The 0.9999 quantile of |x| in each channel, by tensor: (channels,).
 
-    The mean over batches of a batch's own quantile: exact enough to choose a power of two.
+    It is the mean of the quantiles of all batches: exact enough to choose a power of two.
     """
     if not names:
         return {}

@@ -1,4 +1,4 @@
-"""What each layer alone costs in int8, and the fewest layers in float that pass the gate."""
+"""Measures each layer's cost in int8; finds the fewest float layers that pass the gate."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Passes = Callable[[Table], bool]
 def measure(
     model: onnx.ModelProto, table: Table, crops: Crops, spec: InputSpec, done: Done
 ) -> Layers:
-    """Each Conv and Gemm rounded by itself, all others in float; on at most 400 images.
+    """The cost of each Conv and Gemm in int8 with all others in float, on at most 400 images.
 
-    Without bias corrections and what was learned: both are for every layer rounded. Raises
-    PhotoError where the photos that did not calibrate are too few for a TAR.
+    The table's bias corrections and trained steps are not applied: both assume that every layer is
+    int8. Photos of the calibration are left out. Raises PhotoError if no person has two others.
     """
     kept = crops.without(table.photos)
     several = np.flatnonzero(np.bincount(kept.person)[kept.person] > 1)[:IMAGES]
     if not len(several):
         raise PhotoError(
-            f"nobody has two of the {len(kept)} photos that did not calibrate",
+            f"no person has two of the {len(kept)} photos that were not used to calibrate",
             "give several photos of each person",
         )
     chosen = kept.only(several)
@@ -77,10 +77,10 @@ def search(
     passes: Passes,
     say: Callable[[str], None],
 ) -> Table:
-    """The table with the fewest layers in float that passes the gate, the costliest first.
+    """The table that passes the gate with the fewest layers in float, the costliest first.
 
-    Doubles the number until the gate passes, then halves the gap: a layer more in float is taken
-    never to make int8 worse. Raises BundleError where not even all of them in float pass.
+    Their number is doubled until the gate passes, then bisected, on the assumption that one more
+    float layer never hurts. Raises BundleError if the gate fails with all layers but one in float.
     """
     order = sorted(layers.costs, key=lambda cost: -cost.cosine)
     images = calibrate.by_id(crops, table.photos)
@@ -115,8 +115,8 @@ def _with_floats(
     spec: InputSpec,
 ) -> Table:
     reasons = {
-        cost.node: f"the gate fails with it in int8; alone it costs {cost.cosine:.5f} of cosine,"
-        f" rank {rank} of {len(order)}"
+        cost.node: "the gate fails with this layer in int8;"
+        f" alone it costs {cost.cosine:.5f} of cosine, rank {rank} of {len(order)}"
         for rank, cost in enumerate(order[:count], 1)
     }
     chosen = msgspec.structs.replace(table, floats=reasons, biases={})

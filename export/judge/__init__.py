@@ -1,1 +1,1 @@
-"""What int8 costs in recognition, and whether an encoder reads its input as it was trained."""
+"""Measures what int8 costs in recognition, and whether an encoder's input is read rightly."""

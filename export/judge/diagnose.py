@@ -1,4 +1,4 @@
-"""Why an int8 encoder fails its gate: swapped channels, ranges that do not fit, broken weights."""
+"""Finds why an int8 encoder fails its gate: swapped channels, wrong ranges, broken weights."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ostiary.export.records.calibration_table import Table
 
 FACES = 16
 CLIPPED, UNUSED = 0.02, 0.05
-"""More than this share of values beyond a range, or less of a range in use, does not fit."""
+"""A range is wrong if more than CLIPPED of the values exceed it or less than UNUSED is used."""
 WEIGHT_ERROR = 0.05
-"""Relative error of a filter that int8 may make; rounding alone makes less than .02."""
+"""Largest relative error of a filter in int8; rounding alone stays below 0.02."""
 NAMED = 3
 SWAPPED = 0.9
 
@@ -28,7 +28,7 @@ def find(
     images: Images,
     spec: InputSpec,
 ) -> list[str]:
-    """What is wrong with an int8 encoder, in sentences that name the node; may be nothing."""
+    """The faults of an int8 encoder as sentences that name the node; empty if none is found."""
     faces = run.tensors(images[:: max(len(images) // FACES, 1)][:FACES], spec)
     return [
         *_swapped(base, rounded, faces),
@@ -53,7 +53,7 @@ def _swapped(base: onnx.ModelProto, rounded: onnx.ModelProto, faces: Floats) -> 
 
 
 def _ranges(rounded: onnx.ModelProto, faces: Floats) -> list[str]:
-    """The ranges that do not fit these faces, the first in the graph first."""
+    """The ranges that do not fit these faces, in the order of the graph."""
     held = normal_form.weights(rounded)
     rounds = [
         node
@@ -61,7 +61,7 @@ def _ranges(rounded: onnx.ModelProto, faces: Floats) -> list[str]:
         if node.op_type == "QuantizeLinear" and node.input[0] not in held
     ]
     if not rounds:
-        return ["nothing in the int8 encoder is rounded"]
+        return ["nothing in the int8 encoder is quantized"]
     values = run.Peek(rounded, list({n.input[0]: None for n in rounds}))(faces)
     readers = {name: node.name for node in rounded.graph.node for name in node.input}
     after = {
@@ -79,11 +79,11 @@ def _ranges(rounded: onnx.ModelProto, faces: Floats) -> list[str]:
             found.append(f"{where}, and {clipped:.0%} of the values on faces are clipped by it")
         elif used < UNUSED:
             found.append(f"{where}, and faces reach only {used:.1%} of it")
-    return _first(found, "ranges do not fit these faces; was it calibrated on faces?")
+    return _first(found, "ranges do not fit these faces; was the encoder calibrated on faces?")
 
 
 def _weights(base: onnx.ModelProto, rounded: onnx.ModelProto, table: Table | None) -> list[str]:
-    """The filters that are not the float ones rounded."""
+    """The layers whose int8 weights are not the rounded float weights."""
     if table is None:
         return []
     wanted = normal_form.weights(equalise.apply(base, table.exponents))

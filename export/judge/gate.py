@@ -1,4 +1,4 @@
-"""The gate: does int8 recognise whom float recognises? On real faces, or there is no verdict."""
+"""The gate: measures on real faces whether int8 recognises people as well as float does."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoders:
-    """The two files that are compared, what they take, and the table between them if known.
+    """The two files to compare, their input, and the calibration table if it is known.
 
-    `learned` are the photos that the float one learned from.
+    `learned` are the photos that the float encoder learned from.
     """
 
     in_float: bytes
@@ -57,10 +57,10 @@ class _Scored:
 def measure(
     encoders: Encoders, crops: Crops, data_set: str, limits: Limits, say: Say
 ) -> tuple[Gate, DetFile]:
-    """The verdict on an int8 encoder and its DET curves.
+    """Compare int8 with float; returns the verdict and the DET curves.
 
-    Photos it was calibrated on do not count, nor people it learned from. Raises PhotoError where
-    too few pairs are left to judge by: comparing nothing is no pass.
+    Photos of the calibration and people that the encoder learned from are left out. Raises
+    PhotoError if too few pairs remain, so that an empty comparison cannot pass.
     """
     unknown = learned.strangers(crops, encoders.learned, say)
     of_learned = len(crops) - len(unknown)
@@ -75,22 +75,22 @@ def measure(
         try:
             by_backend[backend] = run.embed(encoders.in_int8, kept.images, encoders.spec, backend)
         except (ImportError, BackendError) as error:
-            say(f"{backend} can not judge: {error}")
+            say(f"{backend} cannot run the int8 encoder and is left out: {error}")
     if not by_backend:
         raise BundleError("no backend here runs the int8 encoder", "pip install 'ostiary[cpu]'")
     first = next(iter(by_backend))
     rounded = by_backend[first]
-    say("scoring every pair, three ways")
+    say("scoring every pair in float, in int8 and across the two")
     scored = {name: _score(name, base, rounded, kept.person) for name in COMPARISONS}
     losses = _losses(scored, limits)
     cosine = _cosines(base, rounded)
     agreement = _cosines(*by_backend.values()) if len(by_backend) == 2 else None
     failures = _failures(losses, cosine, limits)
-    say("reading the input in other ways")
+    say("trying other channel orders and ranges of the input")
     readings = reading.of_people(encoders.in_float, kept, encoders.spec)
     misread = reading.better(readings)
     if failures:
-        say("finding what is wrong")
+        say("looking for the fault")
         failures += diagnose.find(
             onnx.load_from_string(encoders.in_float),
             onnx.load_from_string(encoders.in_int8),
@@ -131,13 +131,13 @@ def _refuse_too_few(crops: Crops, data_set: str, left_out: int, of_learned: int)
     if impostors < MIN_IMPOSTORS or not genuines:
         aside = f", {left_out} photos of the calibration left out" if left_out else ""
         if of_learned:
-            aside += f", {of_learned} photos of people whom the encoder learned from left out"
+            aside += f", {of_learned} photos of people that the encoder learned from left out"
         raise PhotoError(
             f"{data_set} gives {genuines} genuine and {impostors} impostor pairs{aside}:"
             f" too few for a verdict, which needs {MIN_IMPOSTORS} impostor pairs",
-            f"{learned.HINT}, some 250 photos, most of them of people with several"
+            f"{learned.HINT}, about 250 photos or more, mostly several per person"
             if of_learned
-            else "give some 250 photos, most of them of people with several",
+            else "give about 250 photos or more, mostly several per person",
         )
 
 
@@ -166,7 +166,7 @@ def _losses(scored: dict[Comparison, _Scored], limits: Limits) -> list[Loss]:
 def _failures(losses: list[Loss], cosine: Cosines, limits: Limits) -> list[str]:
     found = []
     if not any(item.limit is not None for item in losses):
-        found.append("too few pairs to show a TAR at any FMR that has a limit")
+        found.append("too few pairs to measure TAR at any FMR that has a limit")
     for item in losses:
         if item.limit is not None and not item.loss.value <= item.limit:
             found.append(
@@ -176,7 +176,7 @@ def _failures(losses: list[Loss], cosine: Cosines, limits: Limits) -> list[str]:
     if not cosine.median >= limits.median_cosine:
         found.append(
             f"the median cosine of int8 to float is {cosine.median:.4f},"
-            f" {limits.median_cosine} is the least"
+            f" at least {limits.median_cosine} is needed"
         )
     return found
 

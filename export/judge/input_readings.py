@@ -1,7 +1,7 @@
-"""What an encoder makes of faces under each plausible reading of its input.
+"""Runs an encoder under each plausible reading of its input: channel order and value range.
 
-A wrong channel order or range is the classic silent error: nothing crashes, people are merely
-recognised less. Read rightly, an encoder tells people apart best.
+A wrong order or range is a silent error: nothing crashes, but people are recognised less often.
+The right reading is the one that tells people apart best.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ostiary.export.records.results import Reading
 
 IMAGES = 600
 RANGES = ((127.5, 128.0), (0.0, 255.0), (0.0, 1.0))
-"""(value - mean) / scale: about -1 to 1, 0 to 1, and the raw pixel values."""
+"""(mean, scale) of (value - mean) / scale: about -1 to 1, 0 to 1, and raw pixel values."""
 CLEARLY = 0.15
-"""Between two readings' d' before one is called better; rounding and chance make less."""
+"""Difference of d' from which a reading counts as better; rounding and chance stay below."""
 
 
 def plausible(spec: InputSpec) -> list[InputSpec]:
-    """The declared reading first, then the others."""
+    """The plausible readings of the input, the declared one first."""
     orders = ["gray"] if spec.channels == "gray" else ["rgb", "bgr"]
     others = [
         dataclasses.replace(spec, channels=order, mean=mean, scale=scale)
@@ -69,8 +69,11 @@ def of_people(model: bytes, crops: Crops, spec: InputSpec) -> list[Reading]:
 
 
 def of_a_face(model: bytes, aligned: Image, spec: InputSpec) -> list[tuple[str, float, float]]:
-    """Each reading with the mean score of a face with darker, blurred and mirrored copies of
-    itself, and with itself upside down, which is no face; higher and lower are better."""
+    """Score one face against altered copies under each reading: (reading, alike, flipped).
+
+    `alike` is the mean score with a darker, a blurred and a mirrored copy: higher is better.
+    `flipped` is the score with the face upside down, which is no face: lower is better.
+    """
     import cv2
 
     copies = [
@@ -89,12 +92,12 @@ def of_a_face(model: bytes, aligned: Image, spec: InputSpec) -> list[tuple[str, 
 
 
 def better(readings: list[Reading]) -> str:
-    """A sentence where a reading is clearly better than the declared one, else nothing."""
+    """Say which reading is clearly better than the declared one; empty if none is."""
     declared, best = readings[0], max(readings, key=lambda item: item.d_prime)
     if best.d_prime < declared.d_prime + CLEARLY:
         return ""
     return (
-        f"the encoder is said to take {declared.reading}, but it tells people apart better"
+        f"the encoder is declared to take {declared.reading}, but it tells people apart better"
         f" reading {best.reading}: d' {best.d_prime:.2f} against {declared.d_prime:.2f}"
     )
 

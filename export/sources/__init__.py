@@ -1,1 +1,1 @@
-"""A trained face encoder, in whatever form it comes, as one plain ONNX model."""
+"""Reads a trained face encoder, in any supported form, as one plain ONNX model."""

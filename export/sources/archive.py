@@ -1,4 +1,4 @@
-"""PyTorch's zip archives looked into before PyTorch loads them: none may bring code of its own."""
+"""Checks PyTorch's archives before PyTorch loads them, so that no code in them can run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 from ostiary.edge.errors import BundleError
 
 PICKLE = (
-    'give it as source = "package.module:factory" with state = a file of'
+    'give the encoder as source = "package.module:factory" with state = a file of'
     " torch.save(model.state_dict(), ...)"
 )
 STATE = "give a file of torch.save(model.state_dict(), ...)"
-RESAVE = "save it again with torch.export.save, and the torch that is installed here"
+RESAVE = "save it again with torch.export.save and the torch that is installed here"
 TARGETS = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+"
     r"|torch\.ops\.higher_order\.wrap_with_(set_grad_enabled|autocast)"
@@ -28,7 +28,7 @@ TARGETS = re.compile(
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_)"
     r"|math\.(ceil|floor|trunc|sqrt)"
 )
-"""Functions a program may call; PyTorch would look any other up by name, os.system too."""
+"""Functions that a program may call; PyTorch would look up any name, even os.system."""
 SYMBOLS = ("Symbol", "Integer", "Add", "Mul", "Pow", "Max", "Min", "Mod", "PythonMod", "FloorDiv",
            "CleanDiv", "CeilDiv", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "LessThan", "GreaterThan",
            "StrictLessThan", "StrictGreaterThan", "Not", "And", "Or")  # fmt: skip
@@ -37,33 +37,33 @@ SYNTAX = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keywor
 
 
 def vet_script(path: Path) -> None:
-    """Raises BundleError where a file is no TorchScript, and says what it seems to be."""
+    """Raise BundleError if a file is not TorchScript, and say what it seems to be."""
     members = _members(path)
     if members is None:
         if path.read_bytes()[:1] == b"\x80":
             raise BundleError(
                 f"{path} is a pickle, which runs code when loaded; not loaded", PICKLE
             )
-        raise BundleError(f"{path} is no TorchScript file", "it may be truncated: copy it again")
+        raise BundleError(f"{path} is not a TorchScript file", "it may be truncated: copy it again")
     if "archive_format" in members:
         raise BundleError(f"{path} is a torch.export program", "give its name the ending .pt2")
     if "constants.pkl" not in members or not any(name.startswith("code/") for name in members):
         raise BundleError(
-            f"{path} is no TorchScript but a pickle of torch.save, which runs code when loaded;"
+            f"{path} is not TorchScript but a pickle of torch.save, which runs code when loaded;"
             " not loaded",
             PICKLE,
         )
 
 
 def vet_program(path: Path, torch: Any) -> None:
-    """Raises BundleError where a .pt2 is not whole, or has parts PyTorch would execute.
+    """Raise BundleError if a .pt2 file is not whole or has parts that PyTorch would execute.
 
-    torch.export.load falls back to full unpickling for some of them, loads machine code, and
-    evaluates the sizes and looks up the functions that the program names as text.
+    torch.export.load unpickles some parts in full, loads machine code, evaluates sizes that are
+    given as text, and looks up functions by name.
     """
     members = _members(path)
     if members is None or "archive_format" not in members:
-        raise BundleError(f"{path} is no torch.export program", RESAVE)
+        raise BundleError(f"{path} is not a torch.export program", RESAVE)
     with zipfile.ZipFile(path) as archive:
         texts = {short: archive.read(name) for short, name in members.items() if _is_text(short)}
         pickles = {s: archive.read(n) for s, n in members.items() if "/sample_inputs/" in s}
@@ -77,29 +77,29 @@ def vet_program(path: Path, torch: Any) -> None:
 
 
 def load_tensors(file: Any, where: str, torch: Any, *, trust: bool = False) -> Any:
-    """torch.load of tensors and plain containers only: no code in it runs unless trusted."""
+    """Load tensors in plain containers; code in `file` runs only with `trust`, else BundleError."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             return torch.load(file, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"would run code ({named[1]})" if named else "might run code, or no pickle at all"
+        what = f"would run code ({named[1]})" if named else "might run code, or is no pickle at all"
         raise BundleError(f"{where} is a pickle that {what}; not loaded", STATE) from error
     except (RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:
-        raise BundleError(f"{where} can not be read as tensors", STATE) from error
+        raise BundleError(f"{where} cannot be read as tensors", STATE) from error
 
 
 def _refused(path: Path, what: str) -> BundleError:
     return BundleError(
-        f"{path} brings {what}, which PyTorch would run; not loaded",
-        "export a plain module to ONNX or as package.module:factory;"
+        f"{path} contains {what}, which PyTorch would run; not loaded",
+        "export the module to ONNX, or give it as package.module:factory;"
         " set trust_pickle = true only for a file you made",
     )
 
 
 def _members(path: Path) -> dict[str, str] | None:
-    """Names in the archive, without its top folder; None for what is no whole zip file."""
+    """Member names by short name, without the top folder; None if it is no whole zip file."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -107,9 +107,9 @@ def _members(path: Path) -> dict[str, str] | None:
         return None
     short = {name.partition("/")[2]: name for name in names}
     tops = {name.partition("/")[0] for name in names}
-    # PyTorch's own zip reader might take another of two members of one name than was looked at.
+    # Of two members of one name, PyTorch's zip reader might load the one not checked here.
     if len({name.lower() for name in short}) != len(names) or len(tops) != 1:
-        raise BundleError(f"{path} is no archive as PyTorch writes it", "save it again")
+        raise BundleError(f"{path} is not an archive as PyTorch writes it", "save it again")
     return short
 
 
@@ -121,7 +121,7 @@ def _vet_text(path: Path, name: str, raw: bytes) -> None:
     try:
         document = json.loads(raw)
     except ValueError as error:
-        raise BundleError(f"{path}: {name} is no JSON", RESAVE) from error
+        raise BundleError(f"{path}: {name} is not JSON", RESAVE) from error
     for key, value in _fields(document):
         if key == "use_pickle" and value:
             raise _refused(path, f"a pickle listed in {name}")
@@ -147,7 +147,7 @@ def _known_target(text: str) -> bool:
 
 
 def _harmless(key: str, value: Any) -> bool:
-    """Whether text that Python will evaluate is arithmetic on sizes, and nothing else."""
+    """Whether text that PyTorch would evaluate is nothing but arithmetic on sizes."""
     if isinstance(value, list):
         return all(_harmless(key, item) for item in value)
     guard = key == "guards_code"
@@ -165,7 +165,7 @@ def _harmless_node(node: ast.AST, guard: bool) -> bool:
         called = node.func
         return isinstance(called, ast.Attribute) or getattr(called, "id", "") in SYMBOLS
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        # A symbol's name is itself evaluated by sympy's own parser.
+        # sympy's parser evaluates the name of a symbol, too.
         return guard or node.value.isidentifier()
     return isinstance(node, SYNTAX) or (
         guard and isinstance(node, (ast.Subscript, ast.BoolOp, ast.boolop))

@@ -1,4 +1,4 @@
-"""Any form of a trained encoder to one ONNX model: an image in, an embedding out, any batch."""
+"""Converts any form of a trained encoder to one ONNX model: images in, embeddings out."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ FORMS = f".onnx, .pt2, {', '.join(SCRIPTS)}, or package.module:factory"
 
 
 def load_source(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
-    """Float32 `input` (n, c, h, w) to `embedding` (n, dim), in opset 17 where it can be.
+    """Load an encoder as ONNX: float32 `input` (n, c, h, w) to `embedding` (n, dim).
 
-    `folder` is what the paths in `spec` are relative to. The result has been run at a batch of
-    1 and of 3 and gives what the original gave. Raises BundleError and ConfigError.
+    Paths in `spec` are relative to `folder`. The opset is 17 if the operators allow it. The result
+    was run in batches of 1 and 3 and gives what the original gives. Raises BundleError and
+    ConfigError.
     """
     original = onnx_file.sound(_read(spec, folder), spec.source)
     tidy.check(original, spec.source)
@@ -35,7 +36,7 @@ def load_source(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     inputs = len(graphs.feeds(original.graph))
 
     def reference(image: proof.Array) -> proof.Array:
-        """The original's own result; it may know one size of batch only."""
+        """The original's embedding of one image, in the one batch size it may accept."""
         return given(*[np.repeat(image, batch, axis=0)] * inputs)[0][:1]
 
     shape = reference(proof.probes(spec)[:1]).shape
@@ -58,7 +59,7 @@ def _read(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     path = folder / spec.source
     suffix = path.suffix.lower()
     if suffix not in (".onnx", ".pt2", *SCRIPTS):
-        raise ConfigError(f"source {spec.source!r} is of no known form", f"one of {FORMS}")
+        raise ConfigError(f"source {spec.source!r} has no known form", f"give one of {FORMS}")
     if not path.is_file():
         raise BundleError(f"no file {path}", "source is relative to the TOML file")
     if suffix == ".onnx":

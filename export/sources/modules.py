@@ -1,4 +1,4 @@
-"""A module built by the user's own factory, and the state dict that goes into it."""
+"""Builds a module by the user's own factory, and loads its state dict."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ostiary.export.sources import archive
 from ostiary.export.sources.spec import EncoderSource
 
 SHOWN = 3
-"""Keys of a state dict that a message names."""
+"""How many keys of a state dict a message names."""
 Faults = tuple[type[Exception], ...]
 
 
 def build(spec: EncoderSource, folder: Path, torch: Any, faults: Faults) -> Any:
-    """The module with its trained weights. Raises BundleError and ConfigError."""
+    """Build the module and load its trained weights. Raises BundleError and ConfigError."""
     if spec.factory is None:
         raise ConfigError(f"source {spec.source!r} is not of the form package.module:factory")
     with _on_path(folder):
@@ -41,7 +41,7 @@ def build(spec: EncoderSource, folder: Path, torch: Any, faults: Faults) -> Any:
 def _on_path(folder: Path) -> Iterator[None]:
     entry = str(folder.resolve())
     sys.path.insert(0, entry)
-    # A module written a moment ago is not in the folder's listing that Python remembers.
+    # Python caches listings of folders, which would hide a module written a moment ago.
     importlib.invalidate_caches()
     try:
         yield
@@ -54,14 +54,14 @@ def _factory(name: str, attribute: str, faults: Faults) -> Any:
         module = importlib.import_module(name)
     except faults as error:
         raise BundleError(
-            f"module {name!r} can not be imported: {type(error).__name__}: {error}",
-            "it is looked for in the folder of the TOML file first",
+            f"module {name!r} cannot be imported: {type(error).__name__}: {error}",
+            "Python looks for it in the folder of the TOML file first",
         ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise BundleError(
             f"module {name!r} ({getattr(module, '__file__', None)}) has no function {attribute!r}",
-            "give package.module:factory, factory() builds the torch.nn.Module",
+            "give package.module:factory; factory() must return the torch.nn.Module",
         )
     return factory
 
@@ -75,10 +75,9 @@ def _state(path: Path, spec: EncoderSource, torch: Any) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in found.items()
     ):
-        kind = f"a dict of {', '.join(map(str, found))}" if isinstance(found, dict) else type(found)
-        raise BundleError(
-            f"{path} is no state dict but {kind}", "torch.save(model.state_dict(), ...)"
-        )
+        of = f" of {', '.join(map(str, found))}" if isinstance(found, dict) else ""
+        kind = f"a {type(found).__name__}{of}"
+        raise BundleError(f"{path} is not a state dict but {kind}", archive.STATE)
     return found
 
 

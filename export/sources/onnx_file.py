@@ -1,4 +1,4 @@
-"""An .onnx file read and looked over: whole, standard operators, float32."""
+"""Reads an .onnx file and checks it: whole, standard operators, float32."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ OLDEST = 13
 
 
 def read(path: Path) -> onnx.ModelProto:
-    """A model with all its weights in memory. Raises BundleError."""
+    """Read a model with all its weights, external ones included. Raises BundleError."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError as error:
         raise BundleError(
-            f"{path} is no ONNX model: {error}", "it may be truncated: copy it again"
+            f"{path} is not an ONNX model: {error}", "it may be truncated: copy it again"
         ) from error
     except OSError as error:
-        raise BundleError(f"{path} can not be read: {error.strerror}") from error
-    # An empty file is a valid protobuf of nothing.
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    # An empty file passes as an empty protobuf message.
     if not model.ir_version or not model.opset_import or not model.graph.node:
-        raise BundleError(f"{path} is no ONNX model: it holds no graph")
+        raise BundleError(f"{path} is not an ONNX model: it has no graph")
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise BundleError(
-            f"the external weights of {path} can not be read: {error}",
-            "put the file of weights the export wrote beside the .onnx",
+            f"the external weights of {path} cannot be read: {error}",
+            "put the weights file of the export beside the .onnx file",
         ) from error
     return model
 
 
 def sound(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model without local functions, if its operators are standard ones in float32."""
+    """Inline local functions; raise BundleError unless operators are standard, in float32."""
     try:
         model = inliner.inline_local_functions(model) if model.functions else model
     except (RuntimeError, ValueError) as error:
-        raise BundleError(f"the functions in {where} can not be inlined: {error}") from error
+        raise BundleError(f"the functions in {where} cannot be inlined: {error}") from error
     for inner in graphs.graphs(model.graph):
         for node in inner.node:
             node.domain = "" if node.domain in STANDARD else node.domain
@@ -58,10 +58,10 @@ def _opset(model: onnx.ModelProto, where: str) -> int:
     newest = defs.onnx_opset_version()
     if not 1 <= version <= newest:
         raise BundleError(
-            f"{where} is of opset {version}, known here are 1 to {newest}",
-            "export it with opset_version=17, or pip install a newer onnx",
+            f"{where} has opset {version}; the installed onnx knows 1 to {newest}",
+            "export it with opset_version=17, or install a newer onnx",
         )
-    # Operators of other domains are refused below, so their versions go as well.
+    # Operators of other domains are refused below, so their versions are dropped.
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", version))
     return version
@@ -73,7 +73,7 @@ def _check_operators(model: onnx.ModelProto, opset: int, where: str) -> None:
             domain = f"domain {node.domain!r}" if node.domain else f"opset {opset}"
             raise BundleError(
                 f"{where}: operator {node.op_type} of {domain} at node"
-                f" {graphs.label(node)} is not known",
+                f" {graphs.label(node)} is unknown",
                 "export it with standard ONNX operators only",
             )
 
@@ -82,7 +82,7 @@ def _check_types(model: onnx.ModelProto, where: str) -> None:
     for inner in graphs.graphs(model.graph):
         half = next((w.name for w in inner.initializer if w.data_type in HALVES), None)
         if half is not None:
-            raise BundleError(f"{where}: weights {half!r} are no float32", "export it in float32")
+            raise BundleError(f"{where}: weights {half!r} are not float32", "export it in float32")
     for value in (*graphs.feeds(model.graph), *model.graph.output):
         kind = value.type.tensor_type.elem_type
         if kind != TensorProto.FLOAT:

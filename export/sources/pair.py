@@ -1,4 +1,4 @@
-"""The single branch of a Siamese pair, once both branches are seen to be the same."""
+"""Takes one branch out of a Siamese pair, after a check that both branches are the same."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHARE = "an encoder can be taken from a pair only if both images go through the 
 
 
 def extract(graph: onnx.GraphProto, spec: EncoderSource) -> str:
-    """Cut the graph down to its first input's branch; the name of the embedding in it.
+    """Cut the graph down to its first input's branch; returns the embedding's tensor name.
 
-    Raises BundleError, naming the node or the weights where the branches differ.
+    Raises BundleError that names the node or the weights in which the branches differ.
     """
     first, second = (value.name for value in graphs.feeds(graph))
     seen = graphs.reach(graph)
@@ -28,7 +28,7 @@ def extract(graph: onnx.GraphProto, spec: EncoderSource) -> str:
     del graph.input[1:], graph.output[:]
     graph.output.append(helper.make_tensor_value_info(embedding, TensorProto.FLOAT, None))
     graphs.prune(graph)
-    # The first branch may take its batch from the second's image; they are of one size.
+    # The first branch may read its batch size from the second image, which has the same.
     graphs.rename(graph, {second: first})
     return embedding
 
@@ -36,7 +36,7 @@ def extract(graph: onnx.GraphProto, spec: EncoderSource) -> str:
 def _end(
     graph: onnx.GraphProto, seen: dict[str, frozenset[str]], image: str, spec: EncoderSource
 ) -> str:
-    """The last tensor that all of an image's way to the other one goes through."""
+    """The last tensor that all paths go through, from one image to where the branches meet."""
     frontier = {output.name: "an output" for output in graph.output}
     for node in graph.node:
         if len(frozenset[str]().union(*(seen[name] for name in node.output if name))) > 1:
@@ -53,7 +53,7 @@ def _end(
         places = ", ".join(f"{name!r} into {user}" for name, user in frontier.items())
         raise BundleError(
             f"the branches of {spec.source} have no single end: {places}",
-            "give the module of one branch alone, and leave pair out",
+            "give the module of one branch alone, without pair",
         )
     return _before_unsqueeze(graph, end)
 
@@ -61,7 +61,7 @@ def _end(
 def _gates(
     graph: onnx.GraphProto, seen: dict[str, frozenset[str]], image: str
 ) -> dict[str, frozenset[str]]:
-    """For each tensor of a branch, those that every way from the image to it goes through."""
+    """For each tensor of a branch, the tensors on every path from the image to it."""
     gates = {image: frozenset([image])}
     for node in graph.node:
         before = [gates[name] for name in graphs.takes(node) if name in gates]
@@ -72,7 +72,7 @@ def _gates(
 
 
 def _before_unsqueeze(graph: onnx.GraphProto, name: str) -> str:
-    """A side added only for the comparison (as torch.cdist needs it) is no part of an embedding."""
+    """Step back over an axis that is added only for the comparison, as for torch.cdist."""
     makers = graphs.makers(graph)
     while makers[name].op_type in ("Unsqueeze", "Identity") and makers[name].input[0] in makers:
         name = makers[name].input[0]
@@ -103,14 +103,14 @@ class _Twins:
                 todo += self._step(one, other, user)
 
     def _origin(self, name: str) -> str:
-        """Exporters tell two users of one weight apart by Identity nodes."""
+        """The tensor before any Identity; exporters add one for each user of a shared weight."""
         while name in self.makers and self.makers[name].op_type == "Identity":
             name = self.makers[name].input[0]
         return name
 
     def _step(self, one: str, other: str, user: str) -> list[tuple[str, str, str]]:
-        """What else must be alike for these two to be; where they are not, an error."""
-        # A tensor both branches take is shared, as it is none of either image.
+        """Compare two tensors; returns the inputs to compare next. Raises BundleError."""
+        # A tensor that both branches read depends on neither image, so they share it.
         if one == other or {one, other} == set(self.images):
             return []
         weights = self.constants.get(one), self.constants.get(other)
@@ -136,13 +136,13 @@ class _Twins:
     def _same_node(self, left: onnx.NodeProto, right: onnx.NodeProto, a: str, b: str) -> None:
         names = f"{graphs.label(left)} and {graphs.label(right)}"
         if any(True for node in (left, right) for _ in graphs.subgraphs(node)):
-            raise BundleError(f"a loop or a condition in a pair is not understood: {names}", SHARE)
+            raise BundleError(f"a loop or a condition in a pair is not supported: {names}", SHARE)
         if _kind(left) != _kind(right) or list(left.output).index(a) != list(right.output).index(b):
             raise BundleError(f"the branches of the pair differ at nodes {names}", SHARE)
 
 
 def _kind(node: onnx.NodeProto) -> tuple[str, int, dict[str, bytes]]:
-    """What two nodes must agree in, their inputs aside."""
+    """What two nodes must have in common, apart from the inputs themselves."""
     attributes = {}
     for attribute in node.attribute:
         plain = onnx.AttributeProto.FromString(attribute.SerializeToString())

@@ -1,4 +1,4 @@
-"""What goes into a model and out of it, held against what the source's description says."""
+"""Checks a model's inputs and outputs against the source's description, and names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = "n"
 
 
 def check_count(names: list[str], spec: EncoderSource) -> None:
-    """One image goes in, or two where it is a pair. Raises BundleError, naming the inputs."""
+    """Require one input, or two for a pair. Raises BundleError that names the inputs."""
     expected = 2 if spec.pair else 1
     if len(names) == expected:
         return
@@ -22,7 +22,7 @@ def check_count(names: list[str], spec: EncoderSource) -> None:
     if len(names) == 2:
         hint = "if it compares two images with one shared branch, set pair = true"
     elif spec.pair:
-        hint = "a pair takes two images: leave pair out" if len(names) == 1 else "give a pair"
+        hint = "the model takes one image: leave pair out" if len(names) == 1 else "give a pair"
     listed = ", ".join(names) or "none"
     raise BundleError(
         f"{spec.source} has {len(names)} inputs ({listed}), expected {expected}", hint
@@ -30,7 +30,7 @@ def check_count(names: list[str], spec: EncoderSource) -> None:
 
 
 def check_outputs(graph: onnx.GraphProto, spec: EncoderSource) -> None:
-    """One output, and it depends on the image."""
+    """Require one output that depends on the image. Raises BundleError."""
     names = [output.name for output in graph.output]
     if len(names) != 1:
         raise BundleError(
@@ -42,7 +42,7 @@ def check_outputs(graph: onnx.GraphProto, spec: EncoderSource) -> None:
 
 
 def settle_inputs(graph: onnx.GraphProto, spec: EncoderSource) -> None:
-    """Inputs of the described size and any batch. Raises BundleError where the sizes differ."""
+    """Give inputs the described size and an open batch. Raises BundleError if sizes differ."""
     values = graphs.feeds(graph)
     check_count([value.name for value in values], spec)
     for value in values:
@@ -69,14 +69,14 @@ def _size_hint(found: list[int | str], spec: EncoderSource) -> str:
     channels, height, width = spec.shape
     if found[1:] == [height, width, channels]:
         return "export it with channels before height and width (NCHW)"
-    return "mend size_px (height, width) and channels, or give the encoder these belong to"
+    return "correct size_px (height, width) and channels, or give the encoder that takes these"
 
 
 def _free_batch(graph: onnx.GraphProto, batch: int) -> None:
-    """Let each Reshape take its first side from its input, where the export wrote the batch.
+    """Let each Reshape to the fixed `batch` take its first side from its input instead.
 
-    An export with a fixed batch turns `x.flatten(1)` into a Reshape to (1, 128). Whether this
-    was all that tied the batch is seen when the model is run with another.
+    An export with a fixed batch turns `x.flatten(1)` into a Reshape to (1, 128). Anything else that
+    fixes the batch shows when the model is run with another one.
     """
     constants, seen = graphs.constants(graph), graphs.reach(graph)
     for number, node in enumerate(graph.node):
@@ -95,7 +95,7 @@ def _free_batch(graph: onnx.GraphProto, batch: int) -> None:
 
 
 def settle_output(graph: onnx.GraphProto, shape: tuple[int, ...], spec: EncoderSource) -> None:
-    """The output as (n, dim), given the shape it has when run."""
+    """Make the output (n, dim); `shape` is its shape when run. Raises BundleError."""
     output = graph.output[0].name
     flat = f"{output}/flat"
     if len(shape) == 4 and shape[2:] == (1, 1):
@@ -104,7 +104,7 @@ def settle_output(graph: onnx.GraphProto, shape: tuple[int, ...], spec: EncoderS
     elif len(shape) != 2:
         raise BundleError(
             f"the output {output!r} of {spec.source} is {shape}, expected (n, dim)",
-            "export it with one embedding an image",
+            "export it with one embedding per image",
         )
     del graph.output[:]
     value = helper.make_tensor_value_info(output, TensorProto.FLOAT, [BATCH, shape[1]])
@@ -112,7 +112,7 @@ def settle_output(graph: onnx.GraphProto, shape: tuple[int, ...], spec: EncoderS
 
 
 def name_ports(graph: onnx.GraphProto) -> None:
-    """Call the input `input` and the output `embedding`, whatever else bore those names."""
+    """Name the input `input` and the output `embedding`; other tensors give up these names."""
     wanted = {graph.input[0].name: "input", graph.output[0].name: "embedding"}
     taken = {name for node in graph.node for name in (*node.output, *graphs.takes(node))}
     clashes = {name for name in wanted.values() if name in taken} - set(wanted)

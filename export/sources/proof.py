@@ -1,4 +1,4 @@
-"""Models run on made-up images: any batch, no image mixed with another, nothing changed."""
+"""Runs models on random images: proves that any batch works and that no result changed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 MAX_DIFFERENCE = 1e-4
-"""Allowed between two runtimes, for outputs up to 1; of larger ones, this fraction."""
+"""Largest difference between two runtimes, relative to the largest output or to 1."""
 BLOCKS_PX = (1, 4, 16)
 
 Array = NDArray[Any]
 
 
 def probes(spec: EncoderSource) -> Array:
-    """Three images (3, c, h, w) as the encoder is fed them: noise of three coarsenesses."""
+    """Three images of noise (3, c, h, w), fine to coarse, scaled as the encoder takes them."""
     rng = np.random.default_rng(0)
     images = []
     for block in BLOCKS_PX:
@@ -34,7 +34,7 @@ def probes(spec: EncoderSource) -> Array:
 
 
 def runner(model: onnx.ModelProto, outputs: list[str] | None = None) -> Callable[..., list[Array]]:
-    """The model as a function of its images; of other tensors than its outputs where asked."""
+    """The model as a function of its images, which gives its outputs or the named tensors."""
     import onnxruntime
 
     wanted = onnx.ModelProto.FromString(model.SerializeToString())
@@ -50,7 +50,7 @@ def runner(model: onnx.ModelProto, outputs: list[str] | None = None) -> Callable
             wanted.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except FAILURES as error:
-        raise BundleError(f"ONNX Runtime can not load the encoder: {_line(error)}") from error
+        raise BundleError(f"ONNX Runtime cannot load the encoder: {_line(error)}") from error
     names = [value.name for value in graphs.feeds(wanted.graph)]
 
     def run(*images: Array) -> list[Array]:
@@ -59,7 +59,7 @@ def runner(model: onnx.ModelProto, outputs: list[str] | None = None) -> Callable
         except FAILURES as error:
             size = " and ".join(str(image.shape) for image in images)
             raise BundleError(
-                f"ONNX Runtime can not run the encoder on {size}: {_line(error)}",
+                f"ONNX Runtime cannot run the encoder on {size}: {_line(error)}",
                 "export it with a batch of any size, after .eval()",
             ) from error
         return [np.asarray(result) for result in results]
@@ -72,7 +72,7 @@ def _line(error: BaseException) -> str:
 
 
 def same(got: Array, expected: Array, what: str, hint: str = "") -> None:
-    """Raises BundleError where two results differ by more than a runtime may."""
+    """Raise BundleError if two results differ by more than runtimes may."""
     if got.shape != expected.shape:
         raise BundleError(f"{what}: {got.shape} instead of {expected.shape}", hint)
     scale = max(1.0, float(np.abs(expected).max(initial=0)))
@@ -85,7 +85,7 @@ def same(got: Array, expected: Array, what: str, hint: str = "") -> None:
 
 
 def prove(model: onnx.ModelProto, spec: EncoderSource, reference: Callable[[Array], Array]) -> None:
-    """Rows do not depend on the batch, do on the image, and are those of the original."""
+    """Raise BundleError unless embeddings depend on the image alone and match the original's."""
     run, images = runner(model), probes(spec)
     rows = run(images)[0]
     if not np.isfinite(rows).all():
@@ -99,9 +99,9 @@ def prove(model: onnx.ModelProto, spec: EncoderSource, reference: Callable[[Arra
             "export it after .eval(), with a batch of any size",
         )
         original = reference(image[None]).reshape(alone.shape)
-        same(alone, original, f"the exported encoder is not {spec.source}")
+        same(alone, original, f"the exported encoder differs from {spec.source}")
     if np.abs(rows - rows[0]).max() <= 1e-6 * np.abs(rows).max():
         raise BundleError(
             f"{spec.source} gives every image the same embedding",
-            "are its weights the trained ones, and mean and scale those of the training?",
+            "check that its weights are trained, and that mean and scale are those of the training",
         )

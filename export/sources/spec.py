@@ -1,4 +1,4 @@
-"""What an integrator says about their trained encoder: where it is and which image it takes."""
+"""The integrator's description of a trained encoder: where it is and which image it takes."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: float
     scale: Annotated[float, msgspec.Meta(gt=0)]
     state: str | None = None
-    """The state dict that belongs into what `package.module:factory` builds."""
+    """Path of the state dict for the module that `package.module:factory` builds."""
     pair: bool = False
-    """A Siamese pair: two images in, one branch of it is the encoder."""
+    """True for a Siamese pair, which takes two images; one of its branches is the encoder."""
     front_end: str = "mobilefacenet-192"
     """The recipe that detector, landmarks and PAD are taken from."""
     licence: str = "not stated"
-    """Of the weights; it goes into the manifest."""
+    """Licence of the weights, for the manifest."""
     learned: str | None = None
-    """A list of the photos that it learned from, relative to the TOML file: see
+    """Path of the list of photos it learned from, relative to the TOML file: see
     `ostiary.export.faces.learned`."""
     trust_pickle: bool = False
-    """Loads files that run code of their own: only for files the user made."""
+    """True to load files that may run code; only for files that the user made."""
 
     def __post_init__(self) -> None:
-        # TOML has nan and inf, and an infinite scale passes for one above 0.
+        # TOML has nan and inf, and an infinite scale would pass as above 0.
         if not (math.isfinite(self.mean) and math.isfinite(self.scale)):
             raise ValueError("mean and scale must be finite numbers")
         if self.state is not None and not self.factory:
@@ -45,7 +45,7 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def factory(self) -> tuple[str, str] | None:
-        """Module and attribute, where the source is no file."""
+        """Module and attribute of package.module:factory; None if the source is a file."""
         module, colon, name = self.source.partition(":")
         dotted = all(part.isidentifier() for part in module.split("."))
         return (module, name) if colon and dotted and name.isidentifier() else None
@@ -57,10 +57,10 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_spec(path: Path) -> EncoderSource:
-    """The struct of a TOML file. Raises ConfigError, naming the field at fault."""
+    """Read a TOML file. Raises ConfigError that names the field at fault."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=EncoderSource)
     except OSError as error:
-        raise ConfigError(f"{path} can not be read: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error

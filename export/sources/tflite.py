@@ -1,4 +1,4 @@
-"""A TensorFlow Lite encoder to ONNX, checked against the TensorFlow Lite runtime's own output."""
+"""Converts a TensorFlow Lite encoder to ONNX, checked against TensorFlow Lite's own output."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ostiary.edge.errors import BundleError
 
 OPSET, IR_VERSION = 13, 8
 MAX_DIFFERENCE = 1e-4
-"""Allowed between the two runtimes, on outputs of the order of 1 to 10."""
+"""Largest difference between the two runtimes, on outputs of the order of 1 to 10."""
 PRELU = ("RELU", "ABS", "SUB", "MUL", "ADD")
-"""How TensorFlow Lite wrote relu(x) + a*(x - |x|)/2, which ONNX has as one operator."""
+"""TensorFlow Lite's operators for relu(x) + a*(x - |x|), which is one PRelu in ONNX."""
 
 Array = NDArray[np.float32]
 
@@ -47,10 +47,10 @@ class _Network:
 
 
 def convert(source: Path) -> bytes:
-    """The ONNX of a .tflite face encoder: NCHW float32 `input`, `embedding`, any batch size.
+    """Convert a .tflite face encoder to ONNX: float32 NCHW `input` to `embedding`, any batch.
 
-    The bytes are the same for the same file. Raises BundleError for an operator it does not
-    know, and where ONNX Runtime and TensorFlow Lite disagree on the result.
+    The same file always gives the same bytes. Raises BundleError for an unknown operator, and if
+    ONNX Runtime and TensorFlow Lite give different results.
     """
     interpreter = _interpreter(source)
     entry = interpreter.get_input_details()[0]
@@ -81,18 +81,18 @@ def _interpreter(source: Path) -> Any:
     try:
         interpreter = Interpreter(
             str(source),
-            # No delegate: it would fuse operators away that are to be read here.
+            # No delegate: it would fuse operators that must be read here.
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             experimental_preserve_all_tensors=True,
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise BundleError(f"{source} is no TensorFlow Lite model: {error}") from error
+        raise BundleError(f"{source} is not a TensorFlow Lite model: {error}") from error
     return interpreter
 
 
 def _translate(network: _Network) -> str:
-    """Fill in the nodes; the name of the last one's output."""
+    """Add the ONNX nodes; returns the name of the last node's output."""
     at, last = 0, "input"
     while at < len(network.operators):
         operator = network.operators[at]
@@ -109,14 +109,14 @@ def _translate(network: _Network) -> str:
         elif kind == "RESHAPE":
             network.add("Flatten", [network.names[inputs[0]]], output)
         else:
-            raise BundleError(f"TensorFlow Lite operator {kind} has no translation here")
+            raise BundleError(f"the TensorFlow Lite operator {kind} cannot be converted")
         last = network.names[output]
         at += 1
     return last
 
 
 def _prelu(network: _Network, at: int) -> int:
-    """relu(x) + a*(x - |x|) is PReLU with a slope of 2a; the index of its output."""
+    """Add relu(x) + a*(x - |x|) as a PRelu of slope 2a; returns the index of its output."""
     multiply = [int(i) for i in network.operators[at + 3]["inputs"]]
     produced = {int(o) for operator in network.operators for o in operator["outputs"]}
     slope = next(network.value(i) for i in multiply if i not in produced)
@@ -147,7 +147,7 @@ def _convolution(network: _Network, kind: str, inputs: list[int], output: int) -
 
 
 def _geometry(size: int, result: int, kernel: int) -> tuple[int, list[int]]:
-    """Stride and padding from the shapes: VALID where the kernel spans all, SAME elsewhere."""
+    """Stride and padding from the shapes: VALID if the kernel spans the input, else SAME."""
     if result == 1 and kernel == size:
         return 1, [0, 0, 0, 0]
     stride = size // result

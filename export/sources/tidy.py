@@ -1,4 +1,4 @@
-"""An ONNX model brought to opset 17 and stripped of whatever is not computation."""
+"""Converts an ONNX model to opset 17 and strips all that is not computation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPSET = 17
 
 
 def to_opset(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model in opset 17, or in the lowest one from 13 that its operators reach."""
+    """Convert to opset 17, or else to the lowest possible from 13 on. Raises BundleError."""
     opset = model.opset_import[0].version
     if opset == OPSET:
         return model
@@ -33,13 +33,13 @@ def to_opset(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
             continue
         return converted
     raise BundleError(
-        f"{where} is of opset {opset} and can not be brought to {OLDEST} or later",
+        f"{where} has opset {opset} and cannot be converted to {OLDEST} or later",
         "export it with opset_version=17",
     )
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Only the computation: the same export gives the same bytes, whoever made it."""
+    """Keep only the computation: the same export gives the same bytes, whoever made it."""
     graphs.prune(model.graph)
     for inner in graphs.graphs(model.graph):
         for field in ("doc_string", "metadata_props", "value_info", "quantization_annotation"):
@@ -56,7 +56,7 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check(model: onnx.ModelProto, where: str) -> None:
-    """Raises BundleError where onnx's own checker finds fault."""
+    """Raise BundleError if onnx's own checker finds a fault."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (
@@ -64,4 +64,4 @@ def check(model: onnx.ModelProto, where: str) -> None:
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
     ) as error:
-        raise BundleError(f"{where} is no valid ONNX model: {error}") from error
+        raise BundleError(f"{where} is not a valid ONNX model: {error}") from error

@@ -1,4 +1,4 @@
-"""TorchScript, torch.export programs and modules to ONNX, checked against PyTorch's own output."""
+"""Converts TorchScript, torch.export programs and modules to ONNX, checked against PyTorch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ostiary.export.sources.modules import build
 from ostiary.export.sources.spec import EncoderSource
 
 OPSET = 18
-"""The lowest of the newer exporter; what comes of it is brought down later."""
+"""The lowest that the newer exporter writes; the model is converted to 17 later."""
 NEWEST_NEEDED = (2, 9)
-# What PyTorch raises for a file or a network it can not take; most of its own are RuntimeErrors.
+# What PyTorch raises for a file or a network that it cannot convert.
 FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -49,7 +49,7 @@ DEPRECATED = (
     (r"no signature found for <torch\.ScriptMethod", UserWarning),
     (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),
 )
-"""What PyTorch says of its own parts, and the user can do nothing about."""
+"""Warnings of PyTorch about its own parts, which the user cannot act on."""
 CHATTY = (
     "torch.onnx._internal.exporter._registration",
     "torch._export.non_strict_utils",
@@ -59,10 +59,10 @@ CHATTY = (
 
 
 def script(path: Path, spec: EncoderSource) -> onnx.ModelProto:
-    """The ONNX of a TorchScript file. Raises BundleError."""
+    """Convert a TorchScript file to ONNX. Raises BundleError."""
     torch = _torch()
     archive.vet_script(path)
-    with _quiet(), _named(f"{path} is no TorchScript this torch can load"):
+    with _quiet(), _named(f"this torch cannot load the TorchScript {path}"):
         loaded = torch.jit.load(str(path), map_location="cpu").eval()
         names = [a.name for a in loaded.forward.schema.arguments[1:] if not a.has_default_value()]
     ports.check_count(names, spec)
@@ -82,12 +82,12 @@ def script(path: Path, spec: EncoderSource) -> onnx.ModelProto:
 
 
 def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
-    """The ONNX of a torch.export program. Raises BundleError."""
+    """Convert a torch.export program to ONNX. Raises BundleError."""
     torch = _torch()
     if not spec.trust_pickle:
         archive.vet_program(path, torch)
     verifier = importlib.import_module("torch._export.verifier")
-    unknown = f"{path} is no program this torch can load"
+    unknown = f"this torch cannot load the program {path}"
     with _quiet(), _named(unknown, archive.RESAVE, verifier.SpecViolationError):
         loaded = torch.export.load(str(path))
     nodes = {node.name: node for node in loaded.graph.nodes}
@@ -95,20 +95,20 @@ def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
     ports.check_count([str(name) for name in names], spec)
     with _named(_refusal(spec)):
         images = tuple(_example(nodes[name].meta["val"], spec, torch) for name in names)
-    with _quiet(), _named(f"{path} can not be exported to ONNX"):
-        # Its own check of the inputs is Python text in the file: the ONNX model is checked instead.
+    with _quiet(), _named(f"{path} cannot be exported to ONNX"):
+        # No guards: they are Python text in the file. The ONNX model is checked instead.
         plain = loaded.module(check_guards=False)
         model = _export(loaded, torch)
     return _checked(model, plain, images, spec, torch)
 
 
 def module(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
-    """The ONNX of what a factory builds, with its state dict. Raises BundleError."""
+    """Convert the module of a factory, with its state dict, to ONNX. Raises BundleError."""
     return of_module(build(spec, folder, _torch(), FAULTS), spec)
 
 
 def of_module(built: Any, spec: EncoderSource) -> onnx.ModelProto:
-    """The ONNX of a module at hand, in its evaluation mode from now on. Raises BundleError."""
+    """Convert a module to ONNX, and leave the module in evaluation mode. Raises BundleError."""
     torch = _torch()
     built.eval()
     signature = inspect.signature(built.forward)
@@ -121,12 +121,12 @@ def of_module(built: Any, spec: EncoderSource) -> onnx.ModelProto:
         ],
         spec,
     )
-    # Two: a side of one is taken for a constant.
+    # A batch of two: torch.export takes a side of one for a constant.
     images = _samples(spec, torch, 2)
     with _quiet(), _named(_refusal(spec)):
         dynamic = tuple({0: torch.export.Dim.AUTO} for _ in images)
         exported = torch.export.export(built, images, dynamic_shapes=dynamic)
-    with _quiet(), _named(f"{spec.source} can not be exported to ONNX"):
+    with _quiet(), _named(f"{spec.source} cannot be exported to ONNX"):
         model = _export(exported, torch)
     return _checked(model, built, images, spec, torch)
 
@@ -135,7 +135,7 @@ def _export(exported: Any, torch: Any) -> onnx.ModelProto:
     try:
         made = torch.onnx.export(exported, dynamo=True, opset_version=OPSET, verbose=False)
     except ImportError as error:
-        raise BundleError("PyTorch can not export to ONNX", "pip install onnxscript") from error
+        raise BundleError("PyTorch cannot export to ONNX", "pip install onnxscript") from error
     model: onnx.ModelProto = made.model_proto
     return model
 
@@ -158,7 +158,7 @@ def _samples(spec: EncoderSource, torch: Any, batch: int) -> tuple[Any, ...]:
 
 
 def _example(value: Any, spec: EncoderSource, torch: Any) -> Any:
-    """An image of the size a program was exported for."""
+    """A random image of the size that a program was exported for."""
     free = (2, *spec.shape)
     sides = [d if isinstance(d, int) else free[i] for i, d in enumerate(value.shape)]
     rng = np.random.default_rng(0)
@@ -168,7 +168,7 @@ def _example(value: Any, spec: EncoderSource, torch: Any) -> Any:
 def _checked(
     model: onnx.ModelProto, original: Any, images: tuple[Any, ...], spec: EncoderSource, torch: Any
 ) -> onnx.ModelProto:
-    """The export, if it gives on some images what PyTorch gives."""
+    """The export `model`. Raises BundleError if PyTorch gives other results on `images`."""
     with _quiet(), _named(_refusal(spec)), torch.no_grad():
         expected = torch.utils._pytree.tree_leaves(original(*images))
     got = proof.runner(model)(*(image.numpy() for image in images))
@@ -176,9 +176,7 @@ def _checked(
     if len(got) != len(tensors):
         raise BundleError(f"{spec.source} has {len(tensors)} outputs, its ONNX export {len(got)}")
     for one, other in zip(got, tensors, strict=True):
-        proof.same(
-            one, other.numpy(), f"the ONNX export of {spec.source} is not what PyTorch gives"
-        )
+        proof.same(one, other.numpy(), f"the ONNX export of {spec.source} differs from PyTorch")
     return model
 
 
@@ -188,7 +186,7 @@ def _refusal(spec: EncoderSource) -> str:
 
 @contextmanager
 def _named(what: str, hint: str = "", *more: type[Exception]) -> Iterator[None]:
-    """PyTorch's errors as ours, with the innermost reason."""
+    """Turn PyTorch's errors into a BundleError that says `what`, with the innermost reason."""
     faults: tuple[type[Exception], ...] = (*FAULTS, *more)
     try:
         yield
@@ -197,7 +195,7 @@ def _named(what: str, hint: str = "", *more: type[Exception]) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what went wrong at the bottom of a chain of errors."""
+    """The first line of the first cause in a chain of errors."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -206,7 +204,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what PyTorch says about its own future on the way."""
+    """Silence what PyTorch says about its own future."""
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.cuda import open_cuda
 from ostiary.edge.runtime.trt import load_tensorrt
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
-from ostiary.export.engine.make import Wish, make
+from ostiary.export.engine.make import EngineOptions, make
 from ostiary.export.engine.order import TENSORRT
 from ostiary.export.engine.workshop import Apart
 
@@ -27,7 +27,7 @@ def engines(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     except (ImportError, BackendError) as error:
         pytest.skip(f"no GPU with TensorRT: {error}")
     folder = tmp_path_factory.mktemp("engines")
-    made = make(bundle, folder, Apart(), Wish(TENSORRT), lambda text, step: None)
+    made = make(bundle, folder, Apart(), EngineOptions(TENSORRT), lambda text, step: None)
     assert "failed" not in made.did.values(), made.report
     return folder
 

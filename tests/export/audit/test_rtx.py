@@ -1,4 +1,4 @@
-"""Builds with TensorRT for RTX, which needs no GPU, and what it refuses."""
+"""Builds with TensorRT for RTX, without a GPU, and the files it refuses."""
 
 import sys
 
@@ -66,8 +66,8 @@ def test_a_zero_point_is_refused_by_node(capfd: pytest.CaptureFixture[str]) -> N
 
 @needs_rtx
 @pytest.mark.parametrize("data", [b"", b"no model at all", quantized()[:-300]])
-def test_what_is_no_model_is_refused(data: bytes) -> None:
-    with pytest.raises(OstiaryError, match=r"tensorrt_rtx (refuses|can not build)|process died"):
+def test_a_file_that_is_not_a_model_is_refused(data: bytes) -> None:
+    with pytest.raises(OstiaryError, match=r"tensorrt_rtx (refuses|cannot build)|process died"):
         rtx.build_for_rtx(data)
 
 
@@ -78,27 +78,27 @@ def test_only_the_batch_may_vary() -> None:
 
 
 @needs_rtx
-def test_a_gpu_it_builds_nothing_for_is_named() -> None:
-    with pytest.raises(BundleError, match="nothing for sm87") as caught:
+def test_an_unknown_gpu_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BundleError, match="cannot build for sm87") as caught:
         rtx.build_for_rtx(quantized(), "sm87")
     assert "sm86" in caught.value.hint
 
 
 @needs_rtx
-def test_a_process_that_dies_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workshop, "CHILD", "import os; os.abort()")
-    with pytest.raises(BackendError, match="process died of it with SIGABRT"):
+    with pytest.raises(BackendError, match="process died with SIGABRT"):
         rtx.build_for_rtx(quantized())
 
 
 @needs_rtx
-def test_a_name_that_is_no_text_is_a_refusal() -> None:
-    with pytest.raises(BundleError, match="no text"):
+def test_a_name_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(BundleError, match="not valid UTF-8"):
         rtx.build_for_rtx(quantized().replace(b"PRelu", b"PR\xfflu"))
 
 
-def test_without_it_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorrt_for_rtx_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     assert "tensorrt_rtx" in rtx.rtx_available()
-    with pytest.raises(BundleError, match="can not be loaded"):
+    with pytest.raises(BundleError, match="cannot be loaded"):
         rtx.build_for_rtx(b"")

@@ -8,7 +8,7 @@ from ostiary.edge.errors import BundleError
 from ostiary.export.audit.check import audit
 from ostiary.export.graphs import normal_form, run
 from ostiary.export.int8 import bias_correction, calibrate, equalise, quantize, ranges
-from ostiary.export.int8.ranges import Histogram
+from ostiary.export.int8.ranges import ActivationHistogram
 from ostiary.export.records.calibration_table import Table, parse, to_text
 from tests.support.export.made_up import SPEC, crops, normalised
 
@@ -64,7 +64,7 @@ def test_where_something_else_reads_a_tensor_it_is_left_alone() -> None:
     assert equalise.targets(reader) == {}
     with pytest.raises(BundleError, match="does not enter a depthwise Conv"):
         equalise.apply(reader, {name: [0] * 16})
-    with pytest.raises(BundleError, match="has not 3 channels"):
+    with pytest.raises(BundleError, match="does not have 3 channels"):
         equalise.apply(model, {name: [0] * 3})
 
 
@@ -119,8 +119,8 @@ def test_the_same_table_gives_the_same_bytes_and_survives_its_text(table: Table)
     ("change", "message"),
     [
         ({"ranges": {}}, "no range of"),
-        ({"biases": {"Conv_0": [1.0]}}, "corrects Conv_0"),
-        ({"biases": {"Conv_99": [1.0]}}, "corrects Conv_99"),
+        ({"biases": {"Conv_0": [1.0]}}, "bias of Conv_0 does not fit"),
+        ({"biases": {"Conv_99": [1.0]}}, "bias of Conv_99 does not fit"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(table: Table, change: dict, message: str) -> None:
@@ -136,7 +136,7 @@ def test_a_text_that_is_no_table_is_refused(text: bytes) -> None:
 
 def test_a_histogram_counts_as_a_naive_loop_does() -> None:
     rng = np.random.default_rng(0)
-    histogram = Histogram()
+    histogram = ActivationHistogram()
     values = [rng.normal(0, size, 5000).astype(np.float32) for size in (0.1, 3, 1)]
     for part in values:
         histogram.add(part)
@@ -152,7 +152,7 @@ def test_a_histogram_counts_as_a_naive_loop_does() -> None:
 def test_each_method_clips_as_it_says() -> None:
     rng = np.random.default_rng(1)
     sample = np.append(rng.normal(0, 1, 200_000), [40.0]).astype(np.float32)
-    histogram = Histogram()
+    histogram = ActivationHistogram()
     histogram.add(sample)
     found = {method: histogram.range(method) for method in ranges.THRESHOLDS}
     assert found["minmax"].threshold == 40

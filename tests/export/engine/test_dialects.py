@@ -1,4 +1,4 @@
-"""The builder against the API of each version of TensorRT: what it sets, proves, keeps, reports."""
+"""The builder against a fake of each version of TensorRT: its settings, proofs and reports."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.engine import child
 from ostiary.export.engine.make import Made, needed
-from ostiary.export.engine.order import TENSORRT, Build, Built, Here, Probe, Prove, Step
+from ostiary.export.engine.order import TENSORRT, Build, BuildStep, Built, Here, PlaceQuery, Prove
 from ostiary.export.engine.workshop import Heard, PassingError
 from tests.support.tensorrt import benchwork
 from tests.support.tensorrt.benchwork import Bench, Device
@@ -64,7 +64,7 @@ def test_the_table_names_every_version_that_is_built_here() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_progress_is_heard_where_there_is_a_monitor(
+def test_progress_is_reported_if_the_version_has_a_monitor(
     bundle: Bundle, device: Device, tmp_path: Path, version: str
 ) -> None:
     device.become(version)
@@ -72,7 +72,7 @@ def test_progress_is_heard_where_there_is_a_monitor(
     benchwork.build(bundle, tmp_path, bench=bench)
     assert bool(bench.steps) == (version != "8.6")
     for step in bench.steps:
-        assert isinstance(step, Step)
+        assert isinstance(step, BuildStep)
         assert 0 <= step.done <= step.total
 
 
@@ -88,7 +88,7 @@ def test_a_second_run_builds_nothing_and_proves_nothing(
     assert needed(bundle, tmp_path, made.here) == []
 
 
-def test_the_timing_cache_spares_a_second_build_its_timings(
+def test_a_second_build_takes_its_timings_from_the_cache(
     bundle: Bundle, device: Device, tmp_path: Path
 ) -> None:
     device.become("10.3")
@@ -105,13 +105,13 @@ def test_the_timing_cache_spares_a_second_build_its_timings(
 @pytest.mark.parametrize(
     "change", [{"full": "10.3.1"}, {"driver": 13000}, {"sm": (8, 9)}, {"name": "Another"}]
 )
-def test_on_another_place_all_is_built_anew(
+def test_on_another_device_or_version_every_engine_is_built_again(
     bundle: Bundle, device: Device, tmp_path: Path, change: dict
 ) -> None:
     device.become("10.3")
     benchwork.build(bundle, tmp_path)
     device.become("10.3", **change)
-    here = Bench().probe(Probe(TENSORRT))
+    here = Bench().probe(PlaceQuery(TENSORRT))
     assert needed(bundle, tmp_path, here) == MODELS
     assert benchwork.build(bundle, tmp_path).did == dict.fromkeys(MODELS, "built")
 
@@ -127,10 +127,10 @@ def test_a_gpu_without_int8_says_so_and_runs_in_half(
     assert needed(bundle, tmp_path, made.here) == []
 
 
-def test_an_engine_that_is_not_what_it_should_be_never_counts(
+def test_an_engine_that_fails_its_golden_vectors_is_not_used(
     bundle: Bundle, device: Device, tmp_path: Path
 ) -> None:
-    """Half precision that fails its golden vectors gives way to single, int8 to none."""
+    """A failed fp16 engine is replaced by fp32; a failed int8 engine by none."""
     device.become("10.3")
     trt = device.trt
     real = child._prove
@@ -162,7 +162,7 @@ def test_an_engine_that_is_not_what_it_should_be_never_counts(
     assert precisions(mended) == {**dict.fromkeys(MODELS, "fp16"), "encoder_int8": "int8"}
 
 
-def test_a_full_disk_is_no_verdict_on_the_model(
+def test_a_build_that_failed_on_a_full_disk_is_tried_again(
     bundle: Bundle, device: Device, tmp_path: Path
 ) -> None:
     class Full(Bench):
@@ -176,7 +176,7 @@ def test_a_full_disk_is_no_verdict_on_the_model(
     assert benchwork.build(bundle, tmp_path).did == dict.fromkeys(MODELS, "built")
 
 
-def test_who_is_ended_in_mid_build_twice_is_not_asked_a_third_time(
+def test_a_build_that_was_interrupted_twice_is_not_tried_a_third_time(
     bundle: Bundle, device: Device, tmp_path: Path
 ) -> None:
     class Ended(Bench):
@@ -184,7 +184,7 @@ def test_who_is_ended_in_mid_build_twice_is_not_asked_a_third_time(
             raise KeyboardInterrupt
 
     device.become("10.3")
-    here = Bench().probe(Probe(TENSORRT))
+    here = Bench().probe(PlaceQuery(TENSORRT))
     for _ in range(2):
         assert "detector" in needed(bundle, tmp_path, here)
         with pytest.raises(KeyboardInterrupt):
@@ -194,9 +194,7 @@ def test_who_is_ended_in_mid_build_twice_is_not_asked_a_third_time(
     assert benchwork.build(bundle, tmp_path, again=True).did["detector"] == "built"
 
 
-def test_what_the_parser_refuses_is_named_by_its_node(
-    bundle: Bundle, device: Device, tmp_path: Path
-) -> None:
+def test_a_parser_error_names_its_node(bundle: Bundle, device: Device, tmp_path: Path) -> None:
     model = onnx.load(bundle.path / "encoder.int8.onnx")
     pairs = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
     zeros = {name for node in pairs for name in node.input[2:]}
@@ -210,7 +208,7 @@ def test_what_the_parser_refuses_is_named_by_its_node(
     device.become("10.3")
     with pytest.raises(BundleError, match=r"QuantizeLinear.*zero point"):
         Bench().build(order, lambda step: None)
-    device.become("8.6")  # which knows the node's number only
+    device.become("8.6")  # which tells only the node's number
     with pytest.raises(BundleError, match=r"node \d+: .*zero point"):
         Bench().build(order, lambda step: None)
     assert not (tmp_path / "plan").exists()
@@ -239,19 +237,19 @@ def test_without_a_driver_nothing_is_built_and_nothing_crashes(
         Bench().build(order, lambda step: None)
 
 
-def test_without_any_binding_it_says_what_to_install(
+def test_without_a_cuda_binding_the_error_says_what_to_install(
     bundle: Bundle, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.become("10.3")
     monkeypatch.setitem(sys.modules, CUDA_PYTHON, None)
     with pytest.raises(OstiaryError, match="no CUDA binding") as caught:
-        Bench().probe(Probe(TENSORRT))
+        Bench().probe(PlaceQuery(TENSORRT))
     assert "ostiary[jetson]" in caught.value.hint
 
 
-def test_what_is_here_tells_place_and_flags(device: Device) -> None:
+def test_the_probe_tells_place_and_flags(device: Device) -> None:
     device.become("10.3", sm=(8, 7), name="Orin", driver=12060)
-    here: Here = Bench().probe(Probe(TENSORRT))
+    here: Here = Bench().probe(PlaceQuery(TENSORRT))
     assert here.place == engines.Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
     assert here.runs
     assert here.flags == {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}

@@ -5,7 +5,7 @@ import pytest
 
 from ostiary.edge.errors import BackendError
 from ostiary.export.engine import inspect, target
-from ostiary.export.engine.order import Answer, Build, Built, Order, Refusal, Step
+from ostiary.export.engine.order import Answer, Build, BuildRefusal, BuildStep, Built, Order
 
 LAYERS = """{"Layers": [
 {"Name": "Reformatting CopyNode for Input Tensor 0", "LayerType": "Reformat",
@@ -23,7 +23,7 @@ LAYERS = """{"Layers": [
 ], "Bindings": ["input", "embedding"]}"""  # noqa: E501
 
 
-def test_the_inspector_tells_which_layers_compute_in_int8() -> None:
+def test_the_inspectors_report_tells_which_layers_compute_in_int8() -> None:
     found = inspect.parse(LAYERS)
     assert found.counts == {"int8": 1, "fp16": 1, "unknown": 1, "fp32": 1}
     assert found.names == {
@@ -43,7 +43,7 @@ def test_the_inspector_tells_which_layers_compute_in_int8() -> None:
         ("no JSON", {}),
     ],
 )
-def test_an_inspector_that_says_less_is_no_error(text: str, counts: dict[str, int]) -> None:
+def test_a_report_with_less_in_it_is_accepted(text: str, counts: dict[str, int]) -> None:
     assert inspect.parse(text).counts == counts
 
 
@@ -55,7 +55,7 @@ def test_an_engine_for_this_very_gpu_is_built(board: str, sm: str) -> None:
     target.check(board, sm, "a GPU")
 
 
-def test_an_engine_for_another_gpu_is_not() -> None:
+def test_an_engine_for_another_gpu_is_refused() -> None:
     with pytest.raises(BackendError, match=r"jetson-agx-thor \(sm_110\).*\(Orin, sm_87\)"):
         target.check("jetson-agx-thor", "sm_87", "Orin")
     with pytest.raises(BackendError, match="no GPU"):
@@ -65,7 +65,7 @@ def test_an_engine_for_another_gpu_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [Step("Building", 3, 9), Refusal("no", "so"), Built("10", 1, 2, 0.5, [])]
+    "said", [BuildStep("Building", 3, 9), BuildRefusal("no", "so"), Built("10", 1, 2, 0.5, [])]
 )
 def test_answers_keep_their_kind_across_the_pipe(said: Answer) -> None:
     assert msgspec.json.decode(msgspec.json.encode(said), type=Answer) == said

@@ -1,4 +1,4 @@
-"""`ostiary-export engine` for real, by TensorRT for RTX: what is built, kept, refused, survived."""
+"""`ostiary-export engine` with the real TensorRT for RTX: builds, keeps, refuses, survives."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import engines
 from ostiary.export.audit import rtx
 from ostiary.export.engine.make import needed
-from ostiary.export.engine.order import RTX, Probe
+from ostiary.export.engine.order import RTX, PlaceQuery
 from ostiary.export.engine.workshop import Apart
 from tests.support.places import ROOT, ostiary_export, refused
 
@@ -58,7 +58,7 @@ def test_every_model_of_the_bundle_is_built(built: tuple[Path, dict]) -> None:
     }
 
 
-def test_a_second_run_keeps_all(bundle_dir: Path, built: tuple[Path, dict]) -> None:
+def test_a_second_run_keeps_every_engine(bundle_dir: Path, built: tuple[Path, dict]) -> None:
     out, _ = built
     before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.engine")}
     assert did(engine(bundle_dir, out)) == dict.fromkeys(MODELS, "hit")
@@ -69,7 +69,7 @@ def test_a_second_run_keeps_all(bundle_dir: Path, built: tuple[Path, dict]) -> N
 
 
 @pytest.mark.parametrize("part", ["onnx", "tensorrt", "driver", "sm", "flags", "shapes", "plan"])
-def test_an_engine_of_which_anything_differs_is_built_anew(
+def test_an_engine_that_differs_in_any_part_is_built_again(
     bundle_dir: Path, built: tuple[Path, dict], part: str
 ) -> None:
     out, found = built
@@ -85,13 +85,13 @@ def test_an_engine_of_which_anything_differs_is_built_anew(
     plan = was.plan[:-1] if part == "plan" else was.plan
     header = msgspec.structs.replace(was.header, fingerprint=fingerprint)
     file.write_bytes(engines.pack(header, plan))
-    here = Apart().probe(Probe(RTX, "sm86"))
+    here = Apart().probe(PlaceQuery(RTX, "sm86"))
     assert needed(bundles.load(bundle_dir), out, here) == ["landmarks"]
     assert did(engine(bundle_dir, out)) == {**dict.fromkeys(MODELS, "hit"), "landmarks": "built"}
     assert engines.read(file).header.fingerprint == was.header.fingerprint
 
 
-def test_a_model_that_can_not_be_built_is_reported_and_not_tried_again(
+def test_a_model_that_cannot_be_built_is_reported_and_not_tried_again(
     bundle_dir: Path, tmp_path: Path
 ) -> None:
     arguments = ("engine", bundle_dir, "--out", tmp_path / "e", "--rtx", "sm86")
@@ -99,10 +99,11 @@ def test_a_model_that_can_not_be_built_is_reported_and_not_tried_again(
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert did(found) == dict.fromkeys(MODELS, "failed")
-    assert "needs more than the 64 MB" in found["models"][0]["failed"][0]
+    assert "needs more than its 64 MB" in found["models"][0]["failed"][0]
     again = ostiary_export(*arguments)
     assert again.returncode == 1
-    assert again.stderr.count("not tried again without --again") == len(MODELS)
+    assert again.stderr.count("not tried again after it failed") == len(MODELS)
+    assert "--again" in again.stderr
     assert ostiary_export(*arguments, "--needed").returncode == 3
     assert did(engine(bundle_dir, tmp_path / "e", "--again")) == dict.fromkeys(MODELS, "built")
 
@@ -119,7 +120,7 @@ def test_engines_of_another_bundle_are_cleared_away(
     assert not (out / "left.plan").exists()
 
 
-def test_a_board_that_is_elsewhere_is_refused_with_what_to_ship(
+def test_an_engine_for_another_board_is_refused_with_a_hint_to_ship_the_bundle(
     bundle_dir: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "e"
@@ -136,13 +137,13 @@ def test_a_board_that_is_elsewhere_is_refused_with_what_to_ship(
 
 def test_without_tensorrt_it_says_what_to_install(bundle_dir: Path, tmp_path: Path) -> None:
     said = refused("engine", bundle_dir, "--out", tmp_path / "e", program="export")
-    assert "tensorrt is not here" in said
+    assert "tensorrt cannot be loaded" in said
     assert "python3-libnvinfer" in said
     assert "--config FILE" in refused("engine", bundle_dir, program="export")
 
 
 def killed_after(bundle: Path, out: Path, seconds: float) -> None:
-    """Start a build and kill it, and nothing else, with no chance to clean up."""
+    """Start a build and kill its process alone, which leaves it no chance to clean up."""
     command = [sys.executable, "-m", "ostiary.export", "engine", str(bundle), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--rtx", "sm86"], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -165,17 +166,17 @@ def test_a_build_killed_at_any_moment_leaves_only_whole_engines(
         killed_after(bundle_dir, out, rng.uniform(0.3, 3.0))
         for file in out.glob("*.engine"):
             assert engines.read(file).plan
-    # What was ended twice waits for --again.
+    # A build that was killed twice is not tried again without --again.
     assert "failed" not in did(engine(bundle_dir, out, "--again")).values()
     left = [p.name for p in out.iterdir() if p.suffix != ".engine"]
     assert left == ["engines.json"]
 
 
-def test_two_builds_do_not_meet(bundle_dir: Path, tmp_path: Path) -> None:
+def test_a_second_build_in_one_folder_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "e"
     folder.mkdir()
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     said = refused("engine", bundle_dir, "--out", folder, "--rtx", "sm86", program="export")
     os.close(descriptor)
-    assert "are being built" in said
+    assert "another process builds engines" in said

@@ -1,4 +1,4 @@
-"""The one form of an encoder: what it computes stays, what it looks like is always the same."""
+"""The normal form of an encoder: the same form for every source, with the same results."""
 
 import numpy as np
 import onnx
@@ -48,7 +48,7 @@ def test_a_zero_image_is_not_divided_by_zero() -> None:
     assert not run.run(made, NOISE[:1]).any()
 
 
-def test_nodes_are_put_in_order_and_no_further_moved() -> None:
+def test_sorting_puts_nodes_in_order_and_moves_no_other() -> None:
     made = normal_form.normalise(encoder(), SPEC)
     names = [node.name for node in made.graph.node]
     shuffled = normal_form.copy(made)
@@ -66,5 +66,5 @@ def test_an_encoder_that_gives_nan_is_refused() -> None:
     source = encoder()
     held = normal_form.weights(source)
     normal_form.put_weights(source, {"stem.b": held["stem.b"] * np.nan})
-    with pytest.raises(BundleError, match="no finite direction"):
+    with pytest.raises(BundleError, match="zero or not finite"):
         normal_form.normalise(source, SPEC)

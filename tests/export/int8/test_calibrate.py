@@ -1,4 +1,4 @@
-"""What is calibrated on: real, many and different faces, or the user insists."""
+"""Calibration takes many different real faces, and refuses others unless the user insists."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def run(given: Crops, insist: bool = False):
     return calibrate.calibrate(normalised(), SPEC, given, "mine", "minmax", insist, QUIET)
 
 
-def test_one_photo_a_person_and_those_with_the_fewest_first() -> None:
+def test_one_photo_per_person_is_chosen_and_people_with_few_photos_first() -> None:
     whole = crops(people=20, images=3)
     alone = np.flatnonzero((whole.person >= 12) | (np.arange(60) % 3 == 0))
     given = whole.only(alone)
@@ -51,13 +51,13 @@ def twice() -> Crops:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (tiny, "20 photos of as many people, 32 are the least"),
+        (tiny, "20 photos of as many people, at least 32 are needed"),
         (faceless, "only 70 of 270 photos show a face"),
-        (one_person, "people look alike"),
-        (twice, "69 photos are there twice"),
+        (one_person, "different people look alike"),
+        (twice, "69 photos are duplicates"),
     ],
 )
-def test_what_is_no_set_of_faces_is_refused_unless_insisted_on(given, message: str) -> None:
+def test_photos_unfit_for_calibration_are_refused_unless_insisted_on(given, message: str) -> None:
     with pytest.raises(PhotoError, match=message):
         run(given())
     assert message.split(",", maxsplit=1)[0] in run(given(), insist=True).insisted

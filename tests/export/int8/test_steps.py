@@ -1,4 +1,4 @@
-"""What training moved in an int8 encoder: in the table as text, onto the same scales."""
+"""Trained steps of int8 weights: kept in the table as text, applied on the same scales."""
 
 import base64
 import zlib
@@ -27,7 +27,7 @@ def table() -> Table:
 
 
 def codes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """By node, the codes of its weight."""
+    """The codes of each weight, by node."""
     held = normal_form.weights(model)
     return {node: held[name].astype(int) for node, name in quantize.codes_of(model).items()}
 
@@ -48,7 +48,7 @@ def test_steps_survive_their_text(shape: tuple[int, ...]) -> None:
     assert (unpacked(packed(steps), shape, "it") == steps).all()
 
 
-def test_steps_that_do_not_fit_a_byte_go_as_far_as_one_can() -> None:
+def test_steps_beyond_a_byte_are_clipped_to_it() -> None:
     assert unpacked(packed(np.array([-300.0, 200.0])), (2,), "it").tolist() == [-128, 127]
 
 
@@ -82,7 +82,7 @@ def test_each_weight_moves_by_its_steps_and_nothing_else_does(table: Table) -> N
     assert audit(after, "it").passed
 
 
-def test_no_step_leaves_the_table_as_it_was(table: Table) -> None:
+def test_steps_of_zero_change_nothing(table: Table) -> None:
     still = moved(table, {name: held * 0 for name, held in some_steps(table).items()})
     plain = normal_form.to_bytes(quantize.quantize(normalised(), table))
     assert normal_form.to_bytes(quantize.quantize(normalised(), still)) == plain
@@ -99,7 +99,7 @@ def test_a_layer_in_float_has_no_steps(table: Table) -> None:
     )
 
 
-def test_a_table_keeps_who_taught_and_how(table: Table) -> None:
+def test_a_table_keeps_the_record_of_its_training(table: Table) -> None:
     lesson = Lesson(
         data_set="my faces", people=300, images=310, epochs=2, rate=0.01, seed=0,
         cosine=(0.998, 0.9985), command="ostiary-train int8 --epochs 2",

@@ -1,4 +1,4 @@
-"""The gate: passes what is good, and says what is wrong with what is not."""
+"""The gate passes a good int8 encoder, and names the fault of a bad one."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ LIMITS = Limits(fmrs=(1e-3,))
 
 @pytest.fixture(scope="module")
 def faces() -> Crops:
-    """Calibration photos of people who are then left out, and 90 people to judge by."""
+    """100 people with 4 photos each; the first 8 photos serve as the calibration's."""
     return crops(people=100, images=4)
 
 
@@ -45,7 +45,7 @@ def judged(
     return measure(encoders, faces, "made up", LIMITS, QUIET)
 
 
-def test_a_good_encoder_passes_and_is_told_in_full(faces: Crops, table: Table) -> None:
+def test_a_good_encoder_passes_with_a_full_report(faces: Crops, table: Table) -> None:
     gate, det = judged(faces, table)
     assert gate.failures == []
     assert gate.passed
@@ -65,7 +65,7 @@ def test_a_good_encoder_passes_and_is_told_in_full(faces: Crops, table: Table) -
 
 
 def swapped(rounded: onnx.ModelProto) -> onnx.ModelProto:
-    """Red and blue changed over in the first Conv's int8 weights."""
+    """Swap red and blue in the first Conv's int8 weights."""
     made = normal_form.copy(rounded)
     name = "stem.w_quantized"
     held = normal_form.weights(made)[name]
@@ -79,7 +79,7 @@ def test_a_planted_channel_swap_fails_and_is_named(faces: Crops, table: Table) -
     assert any("red and blue are swapped" in line for line in gate.failures)
 
 
-def test_a_reading_that_is_clearly_better_is_told_and_a_tie_is_not() -> None:
+def test_a_clearly_better_reading_is_reported_and_a_tie_is_not() -> None:
     told = input_readings.better([Reading("rgb", 4.86), Reading("bgr", 5.21)])
     assert "tells people apart better reading bgr" in told
     assert not input_readings.better([Reading("rgb", 5.2), Reading("bgr", 5.3)])
@@ -116,7 +116,7 @@ def test_a_broken_range_fails_and_names_the_layer(faces: Crops, table: Table) ->
     assert any("before Conv_8" in line and "faces reach only" in line for line in gate.failures)
 
 
-def test_too_few_faces_are_no_verdict(faces: Crops, table: Table) -> None:
+def test_too_few_faces_are_refused(faces: Crops, table: Table) -> None:
     with pytest.raises(PhotoError, match="too few for a verdict"):
         judged(faces.only(np.arange(100)), table)
     with pytest.raises(PhotoError, match="0 genuine"):
@@ -127,17 +127,15 @@ def test_too_few_faces_are_no_verdict(faces: Crops, table: Table) -> None:
         measure(Encoders(model, model, SPEC, everything), faces, "x", LIMITS, QUIET)
 
 
-def test_limits_that_no_pair_can_show_are_no_pass(faces: Crops, table: Table) -> None:
+def test_limits_that_too_few_pairs_can_show_fail(faces: Crops, table: Table) -> None:
     model = normal_form.to_bytes(normalised())
     gate, _ = measure(Encoders(model, model, SPEC, None), faces, "x", Limits(fmrs=(1e-7,)), QUIET)
     assert not gate.passed
     assert "too few pairs" in gate.failures[0]
 
 
-def test_each_layers_cost_is_measured_and_the_search_leaves_the_fewest_in_float(
-    faces: Crops, table: Table
-) -> None:
-    """Ranges before the depthwise Conv are spoilt: it alone must stay in float."""
+def test_the_search_finds_the_one_layer_that_must_stay_in_float(faces: Crops, table: Table) -> None:
+    """The range before the depthwise Conv is spoilt, so this layer alone must stay in float."""
     model = normalised()
     (name,) = table.exponents
     spoilt = dict(table.ranges)
@@ -161,7 +159,7 @@ def test_each_layers_cost_is_measured_and_the_search_leaves_the_fewest_in_float(
     assert tried == [1]
 
 
-def test_plausible_readings_are_few_and_differ() -> None:
+def test_plausible_readings_are_six_and_differ() -> None:
     names = [input_readings.told(spec) for spec in input_readings.plausible(SPEC)]
     assert names[0] == "rgb, (value - 127.5) / 128"
     assert len(names) == len(set(names)) == 6

@@ -1,4 +1,4 @@
-"""Encoders and pairs that come as ONNX, and what is refused of them; needs no PyTorch."""
+"""Encoders and pairs as ONNX files, accepted and refused; needs no PyTorch."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_description_is_read(tmp_path: Path) -> None:
     (tmp_path / "e.toml").write_text(text)
     spec = read_spec(tmp_path / "e.toml")
     assert (spec.factory, spec.shape, spec.pair) == (("a.b", "c"), (3, 112, 96), False)
-    with pytest.raises(ConfigError, match=r"none\.toml can not be read"):
+    with pytest.raises(ConfigError, match=r"none\.toml cannot be read"):
         read_spec(tmp_path / "none.toml")
 
 
@@ -62,7 +62,7 @@ def test_a_wrong_description_names_the_field(line: str, says: str, tmp_path: Pat
 
 
 def small(ports: str, body: str, folder: Path, opset: int = 17, extra: str = "") -> onnx.ModelProto:
-    """net.onnx of a body in onnx's own text form, with the weights w and v."""
+    """Write net.onnx from a body in onnx's text form, with the weights w and v."""
     model = parser.parse_model(
         f'<ir_version: 8, opset_import: ["" : {opset}{extra}]> net {ports} {{ {body} }}'
     )
@@ -112,7 +112,7 @@ def test_onnx_is_brought_to_one_plain_form(
     assert embed(model, IMAGES) == pytest.approx(IMAGES.reshape(5, 16) @ W, abs=1e-5)
 
 
-def test_an_opset_that_can_not_be_lowered_stays(tmp_path: Path) -> None:
+def test_an_opset_that_cannot_be_lowered_stays(tmp_path: Path) -> None:
     """Gelu is an operator since opset 20 only."""
     small(ONE, "f = Flatten(x) g = Gelu(f) y = MatMul(g, w)", tmp_path, 21)
     assert [o.version for o in load_source(SMALL, tmp_path).opset_import] == [20]
@@ -150,10 +150,10 @@ def test_nothing_but_computation_is_kept(tmp_path: Path) -> None:
          "another embedding in a batch"),
         (FIXED, "o = Constant<value_ints = [1]>() k = Constant<value_ints = [16]>()"
          " s = Concat<axis = 0>(o, k) f = Reshape(x, s) y = MatMul(f, w)", {},
-         r"can not run the encoder on \(3, 1, 4, 4\).*batch of any size"),
+         r"cannot run the encoder on \(3, 1, 4, 4\).*batch of any size"),
     ],
 )  # fmt: skip
-def test_what_is_no_encoder_is_refused(
+def test_a_model_that_is_not_an_encoder_is_refused(
     ports: str, body: str, fields: dict[str, object], says: str, tmp_path: Path
 ) -> None:
     small(ports, body, tmp_path, extra=', "com.acme" : 1' if "acme" in body else "")
@@ -161,16 +161,16 @@ def test_what_is_no_encoder_is_refused(
         load_source(changed(SMALL, **fields), tmp_path)
 
 
-def test_files_that_are_no_onnx_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_onnx_are_refused(tmp_path: Path) -> None:
     whole = small(ONE, PLAIN, tmp_path).SerializeToString()
     for raw in (b"", b"garbage bytes, no protobuf", whole[: len(whole) // 2], whole[:-3]):
         (tmp_path / "net.onnx").write_bytes(raw)
-        with pytest.raises(BundleError, match=r"net\.onnx is no ONNX model"):
+        with pytest.raises(BundleError, match=r"net\.onnx is not an ONNX model"):
             load_source(SMALL, tmp_path)
     (tmp_path / "net.onnx").unlink()
     with pytest.raises(BundleError, match=r"no file .*net\.onnx"):
         load_source(SMALL, tmp_path)
-    with pytest.raises(ConfigError, match=r"'net\.h5' is of no known form"):
+    with pytest.raises(ConfigError, match=r"'net\.h5' has no known form"):
         load_source(changed(SMALL, source="net.h5"), tmp_path)
 
 

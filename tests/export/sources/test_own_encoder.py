@@ -1,4 +1,4 @@
-"""An encoder of one's own, from a short TOML to a signed bundle that `ostiary verify` runs."""
+"""A user's own encoder, from a short TOML to a signed bundle that `ostiary verify` runs."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ TAKES = '\nsize_px = [28, 28]\nchannels = "gray"\nmean = 127.5\nscale = 127.5\nl
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the trained net in every form, and a TOML for each."""
+    """A folder with the trained net in every form and a TOML file for each form."""
     if not (DATA / "orl").is_dir():
         pytest.skip(f"no face data in {DATA}")
     folder = tmp_path_factory.mktemp("own")

@@ -52,10 +52,10 @@ def test_a_conversion_that_is_wrong_is_refused(
         tflite.convert(source)
 
 
-def test_what_is_no_tflite_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_tflite_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(b"no model")
-    with pytest.raises(BundleError, match=r"a\.tflite is no TensorFlow Lite model"):
+    with pytest.raises(BundleError, match=r"a\.tflite is not a TensorFlow Lite model"):
         tflite.convert(path)
 
 

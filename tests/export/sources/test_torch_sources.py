@@ -1,4 +1,4 @@
-"""Every form PyTorch gives a trained encoder: the same embeddings, and no code of a file is run."""
+"""Every form of an encoder from PyTorch: the same embeddings, and code in files never runs."""
 
 import io
 import pickle
@@ -32,7 +32,7 @@ FORMS = (
 )
 IMAGES = np.random.default_rng(3).uniform(-1, 1, (5, 1, 28, 28)).astype(np.float32)
 RAN: list[str] = []
-"""What the code in a pickle has left behind."""
+"""Filled by code in a pickle, if it ever runs."""
 
 
 def spec_of(source: str, *, pair: bool = False, **fields: object) -> EncoderSource:
@@ -45,7 +45,7 @@ def embed(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Nets this small are slower on many threads, by far where others use the machine."""
+    """Use one thread: nets this small are slower on many, above all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -105,7 +105,7 @@ def test_a_pair_of_two_nets_is_refused(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}.pt", "{}_one.pt2", "tests.support.export.siamese:{}"])
-def test_what_does_not_fit_the_description_is_refused(form: str, folder: Path) -> None:
+def test_a_model_that_does_not_fit_its_description_is_refused(form: str, folder: Path) -> None:
     with pytest.raises(BundleError, match=r"2 inputs \(first, second\).*pair = true"):
         load_source(spec_of(form.format("Pair")), folder)
     with pytest.raises(BundleError, match=r"1 inputs \(image\), expected 2"):
@@ -131,13 +131,13 @@ def drops(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), 
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("no_such_module_at_all:f", "'no_such_module_at_all' can not be imported"),
-        ("broken_nets:f", "'broken_nets' can not be imported: ZeroDivisionError"),
+        ("no_such_module_at_all:f", "'no_such_module_at_all' cannot be imported"),
+        ("broken_nets:f", "'broken_nets' cannot be imported: ZeroDivisionError"),
         ("some_nets:f", r"some_nets.*some_nets\.py.* has no function 'f'"),
         ("some_nets:number", "gives int, expected a torch.nn.Module"),
         ("some_nets:fails", r"some_nets:fails\(\) fails: KeyError: 'width'"),
         ("some_nets:misspelt", "fails: NameError"),
-        ("some_nets:Odd", "can not be exported to ONNX.*bessel_j0"),
+        ("some_nets:Odd", "cannot be exported to ONNX.*bessel_j0"),
     ],
 )
 def test_a_factory_that_gives_no_module_is_refused(source: str, says: str, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_factory_that_gives_no_module_is_refused(source: str, says: str, tmp_p
     assert sys.path == before
 
 
-def test_a_module_is_exported_as_it_is_used_not_as_it_is_trained(tmp_path: Path) -> None:
+def test_a_module_is_exported_in_evaluation_mode(tmp_path: Path) -> None:
     (tmp_path / "dropping_nets.py").write_text(NETS)
     model = load_source(spec_of("dropping_nets:drops"), tmp_path)
     assert embed(model, IMAGES) == pytest.approx(np.tanh(IMAGES.reshape(5, -1)), abs=1e-6)
@@ -164,12 +164,12 @@ def test_a_state_dict_of_another_net_names_the_weights(folder: Path, tmp_path: P
         load_source(spec_of("tests.support.export.siamese:Branch", state="other.pt"), tmp_path)
     assert "missing: conv1.bias; unexpected: conv9.bias" in str(error.value)
     assert "fc.bias (64,), expected (128,)" in str(error.value)
-    for content, says in (([1, 2], "no state dict"), ({"model": {}}, "a dict of model")):
+    for content, says in (([1, 2], "not a state dict"), ({"model": {}}, "a dict of model")):
         torch.save(content, tmp_path / "other.pt")
         with pytest.raises(BundleError, match=says):
             load_source(spec_of("tests.support.export.siamese:Branch", state="other.pt"), tmp_path)
     (tmp_path / "other.pt").write_bytes((folder / "Branch_state.pt").read_bytes()[:5000])
-    with pytest.raises(BundleError, match="can not be read as tensors"):
+    with pytest.raises(BundleError, match="cannot be read as tensors"):
         load_source(spec_of("tests.support.export.siamese:Branch", state="other.pt"), tmp_path)
     with pytest.raises(BundleError, match=r"no file .*none\.pt"):
         load_source(spec_of("tests.support.export.siamese:Branch", state="none.pt"), tmp_path)
@@ -204,7 +204,7 @@ def test_a_state_dict_that_runs_code_is_not_loaded(raw: bytes, tmp_path: Path) -
     assert RAN == []
 
 
-def test_a_whole_module_in_a_pickle_is_loaded_only_where_it_is_trusted(tmp_path: Path) -> None:
+def test_a_whole_module_in_a_pickle_is_loaded_only_if_trusted(tmp_path: Path) -> None:
     net = siamese.seeded(siamese.Branch)
     torch.save(net, tmp_path / "whole.pt")
     with pytest.raises(BundleError, match=r"siamese\.Branch"):
@@ -216,7 +216,7 @@ def test_a_whole_module_in_a_pickle_is_loaded_only_where_it_is_trusted(tmp_path:
 
 
 @pytest.mark.parametrize("trust", [False, True])
-def test_a_pickle_is_no_torchscript(trust: bool, tmp_path: Path) -> None:
+def test_a_pickle_is_refused_as_torchscript(trust: bool, tmp_path: Path) -> None:
     for raw in (saved(Evil()), pickle.dumps(Evil())):
         (tmp_path / "evil.pt").write_bytes(raw)
         with pytest.raises(BundleError, match=r"runs code when loaded; not loaded.*:factory"):
@@ -250,7 +250,7 @@ CHANGES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.mark.parametrize("says", CHANGES)
-def test_a_program_that_brings_code_is_not_loaded(says: str, folder: Path, tmp_path: Path) -> None:
+def test_a_program_with_code_is_not_loaded(says: str, folder: Path, tmp_path: Path) -> None:
     file, change = CHANGES[says]
     same = (folder / "Branch.pt2").read_bytes()
     rewritten(
@@ -264,14 +264,14 @@ def test_a_program_that_brings_code_is_not_loaded(says: str, folder: Path, tmp_p
     assert RAN == []
 
 
-def test_what_is_no_file_of_pytorch_is_refused(folder: Path, tmp_path: Path) -> None:
-    for form, says in (("pt", "is no TorchScript file"), ("pt2", "is no torch.export program")):
+def test_files_that_are_not_from_pytorch_are_refused(folder: Path, tmp_path: Path) -> None:
+    for form, says in (("pt", "not a TorchScript file"), ("pt2", "not a torch.export program")):
         whole = (folder / f"Branch.{form}").read_bytes()
         for raw in (b"", b"garbage", whole[: len(whole) // 2]):
             (tmp_path / f"net.{form}").write_bytes(raw)
             with pytest.raises(BundleError, match=says):
                 load_source(spec_of(f"net.{form}"), tmp_path)
-    with pytest.raises(BundleError, match="is no program this torch can load"):
+    with pytest.raises(BundleError, match="this torch cannot load the program"):
         load_source(spec_of("net.pt2", trust_pickle=True), tmp_path)
     (tmp_path / "net.pt").write_bytes((folder / "Branch.pt2").read_bytes())
     with pytest.raises(BundleError, match=r"ending \.pt2"):
@@ -283,7 +283,7 @@ def test_what_is_no_file_of_pytorch_is_refused(folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_a_trained_pair_gives_the_encoder_it_learned(tmp_path: Path) -> None:
-    """The 10 people of ORL the pair never saw, moved, tilted and relit: AUC 0.76 to 0.93."""
+    """On 10 held-out people of ORL, moved, tilted and relit, training lifts AUC .76 to .93."""
     if not (DATA / "orl").is_dir():
         pytest.skip(f"no faces of ORL in {DATA}")
     photos = siamese.faces(DATA / "orl")[siamese.PEOPLE :]

@@ -1,4 +1,4 @@
-"""People made of noise, and a small encoder that tells them apart: no data needed."""
+"""Made-up people of noise, and a small encoder that tells them apart: needs no data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPEC = InputSpec((SIDE, SIDE), "rgb", 127.5, 128.0)
 
 
 def crops(people: int = 90, images: int = 4, seed: int = 0) -> Crops:
-    """Everybody is a coarse pattern of colours; every image of them adds some noise to it."""
+    """Crops of people: each person is a coarse pattern of colours, plus noise in each image."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(20, 235, (people, SIDE // 4, SIDE // 4, 3))
     whole = coarse.repeat(4, axis=1).repeat(4, axis=2).repeat(images, axis=0)
@@ -28,10 +28,10 @@ def crops(people: int = 90, images: int = 4, seed: int = 0) -> Crops:
 
 
 def encoder(uneven: bool = True) -> onnx.ModelProto:
-    """A stem, one inverted bottleneck with a residual, and a Conv over all that is left.
+    """A stem, one inverted bottleneck with a residual, and a Conv over the whole remaining map.
 
-    Where it is uneven the channels before the depthwise Conv span three decades, as MobileFaceNet's
-    do: what rounding by one scale a tensor can not hold.
+    If `uneven`, the channels before the depthwise Conv span three decades, as MobileFaceNet's do:
+    more than int8 with one scale per tensor can hold.
     """
     rng = np.random.default_rng(4)
     weights: list[onnx.TensorProto] = []

@@ -1,4 +1,4 @@
-"""What a report is made of, made up: every part has numbers that no other has."""
+"""Made-up contents of a report, with different numbers in every part."""
 
 import msgspec
 import numpy as np

@@ -14,7 +14,7 @@ from torch import nn
 
 SIDE_PX = 28
 PEOPLE = 30
-"""Of the 40 in the data these many are trained on; the others are held out."""
+"""People to train on, of the 40 in the data; the others are held out."""
 STEPS = 400
 """At 150 hard triplets still hold all faces at one point, and the build refuses such an encoder."""
 
@@ -49,7 +49,7 @@ class Pair(nn.Module):
 
 
 class TwoOutputs(Pair):
-    """What a contrastive loss is trained on: both embeddings, no head."""
+    """The pair as a contrastive loss trains it: both embeddings, no head."""
 
     def forward(
         self, first: torch.Tensor, second: torch.Tensor
@@ -116,7 +116,7 @@ def faces(folder: Path) -> torch.Tensor:
 
 
 def disturb(images: torch.Tensor) -> torch.Tensor:
-    """Photos moved, tilted, scaled and relit at random, as crops of a camera's faces are."""
+    """Photos moved, tilted, scaled and relit at random, like crops from a camera."""
     turn = torch.zeros(len(images), 2, 3)
     turn[:, [0, 1], [0, 1]] = 0.9 + 0.2 * torch.rand(len(images), 2)
     turn[:, 0, 1] = 0.3 * (torch.rand(len(images)) - 0.5)
@@ -142,7 +142,7 @@ def auc(net: nn.Module, photos: torch.Tensor) -> float:
 
 
 def train(folder: Path) -> Pair:
-    """The pair after STEPS of hard triplets on the first 30 people of the data."""
+    """The pair after STEPS steps of hard triplets on the first PEOPLE people of the data."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     photos, net = faces(folder)[:PEOPLE], Pair()
@@ -165,7 +165,7 @@ def train(folder: Path) -> Pair:
 
 @contextmanager
 def old_torch() -> Iterator[None]:
-    """The tests write the deprecated forms on purpose."""
+    """Silence deprecation warnings: the tests write old forms on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         warnings.filterwarnings("ignore", "You are using the legacy", DeprecationWarning)
@@ -175,7 +175,7 @@ def old_torch() -> Iterator[None]:
 
 
 def write_all(net: nn.Module, name: str, images: int, folder: Path) -> None:
-    """A net in all the forms of FORMS, `_one` with its batch fixed to 1."""
+    """Write a net in every form of FORMS; files named `_one` have a batch fixed to 1."""
     single = tuple(torch.rand(1, 1, 28, 28) for _ in range(images))
     double = tuple(torch.rand(2, 1, 28, 28) for _ in range(images))
     free = ({0: torch.export.Dim("n")},) * images

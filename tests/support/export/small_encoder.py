@@ -25,7 +25,7 @@ LEGAL = {
 
 
 def encoder() -> onnx.ModelProto:
-    """Conv, PRelu, depthwise, residual Add, a Conv over all that is left, Flatten."""
+    """Conv, PRelu, depthwise, residual Add, a Conv over the whole remaining map, Flatten."""
     rng = np.random.default_rng(4)
     weights: list[onnx.TensorProto] = []
 
@@ -54,7 +54,7 @@ def encoder() -> onnx.ModelProto:
 
 
 class _Images:
-    """What ONNX Runtime calibrates on: noise, of one seed."""
+    """The images that ONNX Runtime calibrates on: seeded noise."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(6)
@@ -75,7 +75,7 @@ def quantize(folder: Path, **how: Any) -> onnx.ModelProto:
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the operator sets and initialisers that ONNX Runtime leaves behind."""
+    """Remove the unused operator sets and initialisers that ONNX Runtime leaves behind."""
     domains = {node.domain for node in model.graph.node}
     used = {name for node in model.graph.node for name in node.input}
     imports = [o for o in model.opset_import if o.domain in domains]

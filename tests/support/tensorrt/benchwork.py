@@ -8,7 +8,7 @@ import pytest
 
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.engine import child
-from ostiary.export.engine.make import Made, Wish, make
+from ostiary.export.engine.make import EngineOptions, Made, make
 from ostiary.export.engine.order import (
     TENSORRT,
     Answer,
@@ -16,9 +16,9 @@ from ostiary.export.engine.order import (
     Built,
     Here,
     Order,
-    Probe,
+    PlaceQuery,
     Prove,
-    Proven,
+    ProvenPlan,
 )
 from ostiary.export.engine.workshop import Heard
 from tests.support.tensorrt import fake_trt
@@ -33,13 +33,13 @@ class Bench:
         self.orders: list[Order] = []
         self.steps: list[Answer] = []
 
-    def probe(self, order: Probe) -> Here:
+    def probe(self, order: PlaceQuery) -> Here:
         return self._carry_out(order)
 
     def build(self, order: Build, heard: Heard) -> Built:
         return self._carry_out(order)
 
-    def prove(self, order: Prove) -> Proven:
+    def prove(self, order: Prove) -> ProvenPlan:
         return self._carry_out(order)
 
     def _carry_out(self, order: Order) -> Any:
@@ -75,5 +75,5 @@ class Device:
 
 def build(bundle: Bundle, folder: Path, again: bool = False, bench: Bench | None = None) -> Made:
     """All engines of a bundle, on the device there is."""
-    wish = Wish(TENSORRT, again=again)
-    return make(bundle, folder, bench or Bench(), wish, lambda text, step: None)
+    options = EngineOptions(TENSORRT, again=again)
+    return make(bundle, folder, bench or Bench(), options, lambda text, step: None)
