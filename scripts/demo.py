@@ -55,11 +55,16 @@ site_key = "fleet/site.key"
 Expected = tuple[str, str, str | None]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the demo."""
+    options = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    options.add_argument("--camera", help="number of a webcam: enroll and recognise yourself")
+    return options
+
+
 def main() -> int:
-    """Run the demo; exit code 0 where every decision was the right one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--camera", help="a webcam's number: enroll and recognise yourself")
-    camera = parser.parse_args().camera
+    """Run the demo; exit code 0 if every decision was the right one."""
+    camera = parser().parse_args().camera
     try:
         _fresh()
         with trial.Mosquitto(WORK / "broker") as broker:
