@@ -60,7 +60,7 @@ class Recognised:
 
 
 class Peer(Protocol):
-    """Finds the nearest of K templates in a BGR frame. `by` names library, version and precision."""
+    """Finds the nearest of K templates in a BGR frame. `by` names library and precision."""
 
     by: str
     frames: int

@@ -216,7 +216,7 @@ def _figures(
 
 
 def _latency(telemetry: list[TelemetryMessage]) -> dict[str, object]:
-    """Latency over the windows that the device reports; the first one, of the start, is left out."""
+    """Latency over the windows that the device reports, but the first, which has the start-up."""
     windows = telemetry[1:] or telemetry
     if not windows:
         return {}
