@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ import numpy as np
 
 from ostiary.edge import wire
 from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core.types import Image
 from ostiary.edge.errors import BundleError, OstiaryError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.picture import write_jpeg
@@ -272,14 +274,18 @@ def _webcam(number: str, port: int) -> int:
             return 0
 
 
+def as_sheet(pictures: Sequence[Image]) -> Image:
+    """Pictures of one size as one, three in a row."""
+    filled = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % 3)]
+    rows = [np.hstack(filled[i : i + 3]) for i in range(0, len(filled), 3)]
+    return np.vstack(rows).astype(np.uint8)
+
+
 def _contact_sheet() -> Path:
     """The annotated pictures of all decisions as one."""
     pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
-    blank = np.zeros_like(pictures[0])
-    pictures += [blank] * (-len(pictures) % 3)
-    rows = [np.hstack(pictures[i : i + 3]) for i in range(0, len(pictures), 3)]
     sheet = WORK / "decisions.jpg"
-    write_jpeg(sheet, np.vstack(rows).astype(np.uint8))
+    write_jpeg(sheet, as_sheet(pictures))
     return sheet
 
 
