@@ -21,6 +21,15 @@ PROFILE = (ROOT / "docs" / "profile.md").read_text()
 MQTT = (ROOT / "docs" / "mqtt.md").read_text()
 
 
+def test_the_index_leads_to_every_page() -> None:
+    """Every document of docs/, decision records included, and those at the top."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    linked = set(re.findall(r"\]\(([^)]+)\)", index))
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert pages - {"index.md"} <= linked
+    assert {f"../{page.name}" for page in ROOT.glob("*.md")} <= linked
+
+
 def test_every_key_of_the_profile_is_explained() -> None:
     for table in msgspec.structs.fields(Config):
         rows = PROFILE.split(f"| `[{table.name}]` |")[1].split("| `[")[0]

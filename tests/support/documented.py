@@ -29,7 +29,10 @@ WITH_VALUE = {"-u", "-n"}
 """Options of sudo, nice and the like that take a value."""
 PLACEHOLDER = "N"
 """A document writes this capital where a number is wanted."""
-EXTRAS = set(re.findall(r"(?m)^([a-z-]+) = \[", (ROOT / "pyproject.toml").read_text()))
+PROJECT = (ROOT / "pyproject.toml").read_text()
+EXTRAS = set(
+    re.findall(r"(?m)^([a-z-]+) = \[", PROJECT.split("optional-dependencies]")[1].split("\n[")[0])
+)
 
 
 class Line(NamedTuple):
@@ -191,6 +194,8 @@ def _complaint(parse: Callable[[], object], mention: bool) -> str:
 
 
 def _torchrun(arguments: list[str], mention: bool) -> str:
+    if mention and not arguments:
+        return ""
     from torch.distributed import run
 
     def parse() -> None:
@@ -237,7 +242,7 @@ def _snippet(code: str) -> str:
 
 
 def _script(program: str, arguments: list[str], mention: bool) -> str:
-    if not (ROOT / program).is_file():
+    if not (ROOT / program).exists():
         return f"there is no {program}"
     if program == "scripts/demo":
         return _asked(program, "scripts.demo", arguments, mention)
