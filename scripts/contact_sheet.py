@@ -1,4 +1,4 @@
-"""Draws docs/images/contact-sheet.png: the demo's contact sheet with pictures that may be shown.
+"""The contact sheet of the demo, and docs/images/contact-sheet.png, one that may be shown.
 
 The demo's photographs of two people are not ours to copy, so drawn faces stand in for them. The
 stranger is NASA's portrait of Eileen Collins, as in the demo. Run: python -m scripts.contact_sheet
@@ -6,6 +6,7 @@ stranger is NASA's portrait of Eileen Collins, as in the demo. Run: python -m sc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,6 @@ import numpy as np
 from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.core.types import Decision, Face, Image, Outcome, Reason
 from ostiary.edge.vision.picture import draw
-from scripts.demo import as_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAIT = ROOT / "export" / "assets" / "portrait.jpg"
@@ -50,14 +50,21 @@ DRAWN_FACE = Face(
 )
 
 
-def main() -> None:
-    """Write the picture."""
+def main(target: Path = TARGET) -> None:
+    """Write the picture that may be shown."""
     cells = [draw(*_seen(name), decision) for name, decision in zip(FACES, DECISIONS, strict=True)]
     whole = as_sheet(cells)
     height = round(whole.shape[0] * WIDTH_PX / whole.shape[1])
     small = cv2.resize(whole, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-    TARGET.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(TARGET), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    target.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(target), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def as_sheet(pictures: Sequence[Image]) -> Image:
+    """Pictures of one size as one, three in a row."""
+    filled = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % 3)]
+    rows = [np.hstack(filled[i : i + 3]) for i in range(0, len(filled), 3)]
+    return np.vstack(rows).astype(np.uint8)
 
 
 def _seen(name: str) -> tuple[Image, Face]:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,12 +17,12 @@ import numpy as np
 
 from ostiary.edge import wire
 from ostiary.edge.adapters.photos import read_photo
-from ostiary.edge.core.types import Image
 from ostiary.edge.errors import BundleError, OstiaryError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import DecisionMessage, Topics
 from scripts import trial
+from scripts.contact_sheet import as_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "demo"
@@ -272,13 +271,6 @@ def _webcam(number: str, port: int) -> int:
                 daemon.next()
         except KeyboardInterrupt:
             return 0
-
-
-def as_sheet(pictures: Sequence[Image]) -> Image:
-    """Pictures of one size as one, three in a row."""
-    filled = [*pictures, *[np.zeros_like(pictures[0])] * (-len(pictures) % 3)]
-    rows = [np.hstack(filled[i : i + 3]) for i in range(0, len(filled), 3)]
-    return np.vstack(rows).astype(np.uint8)
 
 
 def _contact_sheet() -> Path:
