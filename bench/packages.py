@@ -48,7 +48,7 @@ class Peer(Protocol):
 
 
 class Ostiary:
-    """This package on OpenVINO."""
+    """Ostiary's own pipeline on OpenVINO."""
 
     frames = TURN
 
@@ -68,7 +68,7 @@ class Ostiary:
 
 
 class OpenCv:
-    """YuNet on the frame as it is, our alignment, and our encoder in OpenCV's own engine."""
+    """YuNet on the whole frame, our alignment, and our encoder in OpenCV's own engine."""
 
     frames = TURN
 

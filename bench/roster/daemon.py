@@ -48,7 +48,7 @@ Told = Callable[[str], None]
 
 
 def measure(folder: Path, bundle: Path, subjects: int, told: Told) -> Iterator[Figure]:
-    """The rows of `daemon`."""
+    """The figures of the part `daemon`."""
     folder.mkdir(parents=True)
     manifest = bundles.load(bundle)
     operator = Operator((manifest.encoder_id,), manifest.dim)

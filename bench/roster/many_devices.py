@@ -74,7 +74,7 @@ class Memory(RosterStore):
         self._rows, self._kept = {}, (None, "")
 
     def scrub(self) -> bool:
-        """Nothing is on a disk."""
+        """There is nothing to scrub, because nothing is on a disk."""
         return True
 
     def head(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts what goes through it."""
+"""A TCP proxy that counts the bytes that go through it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Told = Callable[[str], None]
 
 
 def measure(folder: Path, subjects: int, told: Told) -> list[Figure]:
-    """Two rows for each size of template, with one encoder and with two."""
+    """Two figures for each size of template, with one encoder and with two."""
     return [
         row
         for dim in DIMS

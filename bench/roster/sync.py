@@ -28,7 +28,7 @@ Told = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Scene:
-    """A broker with a roster, and devices that follow it through a proxy."""
+    """A broker with a roster, and a proxy through which devices follow it."""
 
     folder: Path
     broker: Counted
@@ -69,7 +69,7 @@ class _Scene:
 
 
 def measure(folder: Path, subjects: int, parts: tuple[str, ...], told: Told) -> list[Figure]:
-    """The rows of `sync` and `reconnect` for a roster of some size."""
+    """The figures of the parts `sync` and `reconnect` for a roster of this many subjects."""
     folder.mkdir(parents=True)
     with Counted(folder / "broker") as broker, Proxy(broker.port) as proxy:
         scene = _Scene(folder, broker, subjects, proxy)
