@@ -28,7 +28,7 @@ from rich.table import Table
 from bench.packages import Absent, Dlib, K, OpenCv, Ostiary, Peer, Recognised
 from ostiary.edge.adapters import photos
 from ostiary.edge.cli.bench import TURN, WARM_UP, Spent, spent
-from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.cli.console import advice, err, out, print_json
 from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import OstiaryError
@@ -106,14 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _compare(given.bundle, given.yunet, given.rounds, given.json)
     except OstiaryError as error:
         sys.stderr.write(f"error: {error}\n")
+        if given.json:
+            print_json({"error": error.message, "hint": advice(error)})
         return 2
     return 0
 
 
 def _rounds(text: str) -> int:
-    if (rounds := int(text)) < 10:
-        raise argparse.ArgumentTypeError(f"expected 10 or more, got {text}")
-    return rounds
+    if not text.isdecimal() or int(text) < 10:
+        raise argparse.ArgumentTypeError(f"expected a number of 10 or more, got {text!r}")
+    return int(text)
 
 
 def _compare(bundle: Path, yunet: Path | None, rounds: int, json: bool) -> None:
