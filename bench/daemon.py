@@ -1,4 +1,4 @@
-"""The daemon as a process: from start to its first decision, and its resident memory."""
+"""Time the daemon from its start to its first decision, and read its resident memory."""
 
 from __future__ import annotations
 
@@ -43,17 +43,26 @@ port = {port}
 PATIENCE_S = 60.0
 
 
-def main() -> int:
-    """Print the figures of a first start (no compiled models yet) and of the ones after it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python -m bench.daemon --bundle bundle"
+def parser() -> argparse.ArgumentParser:
+    """The options of this benchmark."""
+    options = argparse.ArgumentParser(
+        prog="python -m bench.daemon",
+        description=__doc__,
+        epilog="example: python -m bench.daemon --bundle bundle",
     )
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--run-s", type=float, default=20.0, help="how long the last one runs")
-    parser.add_argument("--pad", action="store_true", help="with liveness")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    options.add_argument("--bundle", type=Path, required=True, help="bundle directory")
+    options.add_argument("--starts", type=int, default=5, help="how often the daemon is started")
+    options.add_argument(
+        "--run-s", type=float, default=20.0, help="seconds that the last start runs"
+    )
+    options.add_argument("--pad", action="store_true", help="require liveness")
+    options.add_argument("--json", action="store_true", help="print one JSON document")
+    return options
+
+
+def main() -> int:
+    """Print the figures of the first start, which compiles the models, and of later ones."""
+    given = parser().parse_args()
     with tempfile.TemporaryDirectory() as name, trial.Mosquitto(Path(name) / "broker") as broker:
         figures = _measure(given, Path(name), broker.port)
     if given.json:

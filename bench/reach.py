@@ -1,4 +1,4 @@
-"""From the operator's word to twenty doors, TLS and access lists on: seconds until all obey."""
+"""Seconds from an operator's change until twenty doors follow it, with TLS and access lists."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.roster.device import Door
+from bench.roster.device import RosterDoor
 from bench.roster.operator import DIM, ENCODER, HERE, ROOT, name_of, probe, template
-from bench.roster.table import Row, shown
+from bench.roster.table import Figure, shown
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.config import Mqtt
@@ -35,23 +35,34 @@ from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, m
 from scripts import trial
 
 SITE = "hq"
-"""As in the access list that is shipped."""
+"""The site that the shipped access list names."""
 ENROLLED_S, REVOKED_S = 2.0, 1.0
 PATIENCE_S = 60.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures; exit code 1 where one is worse than promised."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python -m bench.reach --rounds 50"
+def parser() -> argparse.ArgumentParser:
+    """The options of this benchmark."""
+    options = argparse.ArgumentParser(
+        prog="python -m bench.reach",
+        description=__doc__,
+        epilog="example: python -m bench.reach --rounds 50",
     )
-    parser.add_argument("--doors", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=50, help="enrollments, each revoked again")
-    parser.add_argument("--subjects", type=int, default=1000, help="enrolled before")
-    parser.add_argument("--turn-s", type=float, default=1 / 15, help="a turn of a door's loop")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
-    # paho calls its own goodbye an error.
+    options.add_argument("--doors", type=int, default=20, help="number of doors")
+    options.add_argument("--rounds", type=int, default=50, help="enrollments, each revoked again")
+    options.add_argument(
+        "--subjects", type=int, default=1000, help="subjects enrolled before the first round"
+    )
+    options.add_argument(
+        "--turn-s", type=float, default=1 / 15, help="seconds between two turns of a door's loop"
+    )
+    options.add_argument("--json", action="store_true", help="print one JSON document")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures; exit code 1 if one is worse than promised."""
+    given = parser().parse_args(arguments)
+    # paho logs its own disconnect as an error.
     logging.disable(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         rows = _measure(given, Path(name))
@@ -62,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(row.verdict == "missed" for row in rows) else 0
 
 
-class At:
-    """One door at the broker."""
+class ConnectedDoor:
+    """One door with its own certificate, connection, store and gallery."""
 
     def __init__(self, folder: Path, fleet: Fleet, name: str) -> None:
         folder.mkdir()
@@ -73,7 +84,7 @@ class At:
         settings = Mqtt(host=mqtt.host, port=mqtt.port, ca=mqtt.ca, cert=cert, key=key)
         topics, roster = Topics(SITE, name), RosterTopics(SITE)
         mailbox = Mailbox(roster, Opener(fleet.site(), [fleet.sealer().public]))
-        self.door, self.said = Door(DIM), list[tuple[str, ...]]()
+        self.door, self.said = RosterDoor(DIM), list[tuple[str, ...]]()
         self.syncer = Syncer(
             roster,
             topics.roster,
@@ -91,18 +102,18 @@ class At:
 
 
 class Doors(threading.Thread):
-    """All doors' loops, one after another; when each of them first obeyed."""
+    """Runs the loops of all doors in turn, and notes when each door first met a condition."""
 
     def __init__(self, folder: Path, fleet: Fleet, count: int, turn_s: float) -> None:
         super().__init__(daemon=True)
         self._folder, self._fleet, self._pause_s = folder, fleet, turn_s / count
         self._names = [f"door-{number}" for number in range(count)]
-        self._met: Callable[[At], bool] = lambda _: False
+        self._met: Callable[[ConnectedDoor], bool] = lambda _: False
         self._when: dict[int, float] = {}
         self.stopping, self.said = False, list[tuple[str, ...]]()
 
     def run(self) -> None:
-        doors = [At(self._folder / name, self._fleet, name) for name in self._names]
+        doors = [ConnectedDoor(self._folder / name, self._fleet, name) for name in self._names]
         while not self.stopping:
             for number, at in enumerate(doors):
                 at.turn()
@@ -113,18 +124,20 @@ class Doors(threading.Thread):
             self.said += at.said
             at.link.stop(b"{}", 1.0)
 
-    def until_all(self, met: Callable[[At], bool], act: Callable[[], object]) -> list[float]:
-        """Act, and wait until it is so at every door: the seconds that each took."""
+    def until_all(
+        self, met: Callable[[ConnectedDoor], bool], act: Callable[[], object]
+    ) -> list[float]:
+        """Act, and wait until every door meets the condition: the seconds that each door took."""
         self._met, self._when, began = met, {}, time.monotonic()
         act()
         while len(self._when) < len(self._names):
             if time.monotonic() - began > PATIENCE_S:
-                raise SystemExit(f"only {len(self._when)} doors obeyed in {PATIENCE_S:.0f} s")
+                raise SystemExit(f"only {len(self._when)} doors followed in {PATIENCE_S:.0f} s")
             time.sleep(0.001)
         return [when - began for when in self._when.values()]
 
 
-def _measure(given: argparse.Namespace, folder: Path) -> list[Row]:
+def _measure(given: argparse.Namespace, folder: Path) -> list[Figure]:
     fleet = _found(folder / "fleet", trial.free_port())
     with _Secured(folder / "broker", fleet), fleet:
         registry = fleet.registry()
@@ -148,7 +161,9 @@ def _measure(given: argparse.Namespace, folder: Path) -> list[Row]:
     return _rows(given, enrolled, revoked, doors.said)
 
 
-def _enrollment(fleet: Fleet, number: int) -> tuple[Callable[[At], bool], Callable[[], object]]:
+def _enrollment(
+    fleet: Fleet, number: int
+) -> tuple[Callable[[ConnectedDoor], bool], Callable[[], object]]:
     def act() -> None:
         fleet.registry().put(*_person(number), time.time())
         publish_changes(fleet)
@@ -156,7 +171,9 @@ def _enrollment(fleet: Fleet, number: int) -> tuple[Callable[[At], bool], Callab
     return lambda at: at.door.granted(probe(number)) == name_of(number), act
 
 
-def _revocation(fleet: Fleet, number: int) -> tuple[Callable[[At], bool], Callable[[], object]]:
+def _revocation(
+    fleet: Fleet, number: int
+) -> tuple[Callable[[ConnectedDoor], bool], Callable[[], object]]:
     def act() -> None:
         fleet.registry().revoke(name_of(number), time.time())
         publish_changes(fleet)
@@ -168,7 +185,7 @@ def _person(number: int) -> tuple[Person, dict[str, np.ndarray]]:
     return Person(subject=name_of(number)), {ENCODER: template(number)}
 
 
-def _holds(at: At, sequence: int) -> bool:
+def _holds(at: ConnectedDoor, sequence: int) -> bool:
     head = at.syncer.state.head
     return at.syncer.complete and head is not None and head.sequence == sequence
 
@@ -178,7 +195,7 @@ def _rows(
     enrolled: list[float],
     revoked: list[float],
     said: list[tuple[str, ...]],
-) -> list[Row]:
+) -> list[Figure]:
     part = f"{given.doors} doors, {given.rounds} rounds"
     rows = []
     for what, taken, most_s in (
@@ -186,15 +203,15 @@ def _rows(
         ("revoked to denied", revoked, REVOKED_S),
     ):
         rows += [
-            Row(part, f"{what}, p50", float(np.percentile(taken, 50)), "s"),
-            Row(part, f"{what}, p99", float(np.percentile(taken, 99)), "s", most_s),
-            Row(part, f"{what}, slowest", max(taken), "s"),
+            Figure(part, f"{what}, p50", float(np.percentile(taken, 50)), "s"),
+            Figure(part, f"{what}, p99", float(np.percentile(taken, 99)), "s", most_s),
+            Figure(part, f"{what}, slowest", max(taken), "s"),
         ]
-    return [*rows, Row(part, "nothing was refused", float(not said), "", good=not said)]
+    return [*rows, Figure(part, "nothing was refused", float(not said), "", good=not said)]
 
 
 def _found(folder: Path, port: int) -> Fleet:
-    """A fleet with its keys and certificates."""
+    """A fleet's folder with keys and certificates."""
     folder.mkdir()
     certs = "".join(
         f'{name} = "{CERTS}/{file}"\n'
@@ -210,7 +227,7 @@ def _found(folder: Path, port: int) -> Fleet:
 
 
 class _Secured(trial.Mosquitto):
-    """A broker on the shipped settings and access list, with a fleet's certificates."""
+    """A broker with the shipped settings and access list, and a fleet's certificates."""
 
     def __init__(self, folder: Path, fleet: Fleet) -> None:
         shipped = ROOT / "firmware_configs" / "mosquitto"

@@ -1,4 +1,4 @@
-"""The daemon for half an hour on a looped clip: memory, descriptors, processor, latency."""
+"""Run the daemon for half an hour on a looped clip: memory, descriptors, CPU time, latency."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ host = "127.0.0.1"
 port = {port}
 telemetry_s = 20
 """
-"""Telemetry is of the last 300 frames, which are 20 s of this clip: every frame counts once."""
+"""Telemetry covers the last 300 frames, 20 s of this clip, so that each frame counts once."""
 FPS, EMPTY, FRAMES = 15, 30, 150
 WINDOW = 0.1
-"""Part of the run at its end, and of the same length after the warm-up, that are compared."""
+"""Share of the run that is compared: one such part after the warm-up, one at the end."""
 MOST_GROWTH = 0.02
 PATIENCE_S = 60.0
 MB = 1024
@@ -54,7 +54,7 @@ MB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the kernel says of the process at a second of the run."""
+    """Memory, descriptors, threads and CPU time of the process at one second of the run."""
 
     at_s: float
     memory_mb: float
@@ -64,7 +64,7 @@ class Sample:
 
 
 class Heard:
-    """What a subscriber counts."""
+    """Subscribes to the device, counts decisions by reason and keeps its telemetry."""
 
     def __init__(self, port: int) -> None:
         self.reasons: Counter[str] = Counter()
@@ -86,18 +86,30 @@ class Heard:
         self._client.loop_stop()
 
 
-def main() -> int:
-    """Run, print the figures; exit code 1 where memory grows by 2 % or descriptors leak."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python -m bench.soak --bundle bundle --minutes 30"
+def parser() -> argparse.ArgumentParser:
+    """The options of this benchmark."""
+    options = argparse.ArgumentParser(
+        prog="python -m bench.soak",
+        description=__doc__,
+        epilog="example: python -m bench.soak --bundle bundle --minutes 30",
     )
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--camera", help="a camera's URL in place of the clip")
-    parser.add_argument("--warm-up-s", type=float, default=120.0, help="a quarter of it at most")
-    parser.add_argument("--every-s", type=float, default=2.0, help="between two samples")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    options.add_argument("--bundle", type=Path, required=True, help="bundle directory")
+    options.add_argument("--minutes", type=float, default=30.0, help="length of the run")
+    options.add_argument("--camera", help="URL of a camera to use instead of the clip")
+    options.add_argument(
+        "--warm-up-s",
+        type=float,
+        default=120.0,
+        help="seconds before the first comparison; at most a quarter of the run",
+    )
+    options.add_argument("--every-s", type=float, default=2.0, help="seconds between two samples")
+    options.add_argument("--json", action="store_true", help="print one JSON document")
+    return options
+
+
+def main() -> int:
+    """Print the figures; exit code 1 if memory grows by 2 % or descriptors or threads leak."""
+    given = parser().parse_args()
     with tempfile.TemporaryDirectory() as name, trial.Mosquitto(Path(name) / "broker") as broker:
         figures = _soak(given, Path(name), broker.port)
     if given.json:
@@ -142,7 +154,7 @@ def _soak(given: argparse.Namespace, folder: Path, port: int) -> dict[str, objec
 
 
 def _watch(process: subprocess.Popen[bytes], seconds: float, every_s: float) -> list[Sample]:
-    """Samples until the time is over, with a line on stderr each minute."""
+    """Samples until the time is over; prints a line on stderr each minute."""
     began, minute = time.monotonic(), 0
     samples: list[Sample] = []
     while (at_s := time.monotonic() - began) < seconds:
@@ -163,7 +175,7 @@ def _watch(process: subprocess.Popen[bytes], seconds: float, every_s: float) -> 
 def _sample(pid: int, at_s: float) -> Sample:
     process = Path(f"/proc/{pid}")
     fields = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    # The name before them is in brackets and may hold blanks.
+    # The process's name stands before them in brackets and may hold blanks.
     spent = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
     ticks = sum(int(part) for part in spent)
     return Sample(
@@ -183,7 +195,7 @@ def _figures(
     last = [s for s in samples if s.at_s >= seconds - length]
     before, after = (float(np.median([s.memory_mb for s in part])) for part in (warm, last))
     growth = after / before - 1
-    # Descriptors come and go: only what is never given back again is a leak.
+    # Descriptors are opened and closed all the time; a leak is one that is never closed.
     leaked = min(s.descriptors for s in last) - max(s.descriptors for s in warm)
     threads = min(s.threads for s in last) - max(s.threads for s in warm)
     cpu = (last[-1].cpu_s - warm[0].cpu_s) / max(last[-1].at_s - warm[0].at_s, 1e-9)
@@ -204,7 +216,7 @@ def _figures(
 
 
 def _latency(telemetry: list[TelemetryMessage]) -> dict[str, object]:
-    """Over the windows that the device reports; the first has the start-up in it."""
+    """Latency over the windows that the device reports, but the first, which has the start-up."""
     windows = telemetry[1:] or telemetry
     if not windows:
         return {}
@@ -219,7 +231,7 @@ def _latency(telemetry: list[TelemetryMessage]) -> dict[str, object]:
 
 
 def _clip(path: Path) -> Path:
-    """Ten seconds: nobody, then somebody who comes nearer; each frame with noise of its own."""
+    """A clip of ten seconds: an empty scene, then a person who comes nearer, with fresh noise."""
     rng = np.random.default_rng(0)
     photo = trial.astronaut()
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (640, 480))

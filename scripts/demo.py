@@ -22,6 +22,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import DecisionMessage, Topics
 from scripts import trial
+from scripts.contact_sheet import as_sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "demo"
@@ -55,11 +56,16 @@ site_key = "fleet/site.key"
 Expected = tuple[str, str, str | None]
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the demo."""
+    options = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    options.add_argument("--camera", help="number of a webcam: enroll and recognise yourself")
+    return options
+
+
 def main() -> int:
-    """Run the demo; exit code 0 where every decision was the right one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--camera", help="a webcam's number: enroll and recognise yourself")
-    camera = parser.parse_args().camera
+    """Run the demo; exit code 0 if every decision was the right one."""
+    camera = parser().parse_args().camera
     try:
         _fresh()
         with trial.Mosquitto(WORK / "broker") as broker:
@@ -270,11 +276,8 @@ def _webcam(number: str, port: int) -> int:
 def _contact_sheet() -> Path:
     """The annotated pictures of all decisions as one."""
     pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
-    blank = np.zeros_like(pictures[0])
-    pictures += [blank] * (-len(pictures) % 3)
-    rows = [np.hstack(pictures[i : i + 3]) for i in range(0, len(pictures), 3)]
     sheet = WORK / "decisions.jpg"
-    write_jpeg(sheet, np.vstack(rows).astype(np.uint8))
+    write_jpeg(sheet, as_sheet(pictures))
     return sheet
 
 

@@ -89,7 +89,7 @@ def portrait_file(tmp_path: Path) -> Path:
 def faces_data() -> Path:
     """The folder of real faces; the test skips where it is absent."""
     if not (DATA / "faces").is_dir():
-        pytest.skip(f"no face data in {DATA}: see the README on evaluation")
+        pytest.skip(f"no face data in {DATA}: CONTRIBUTING.md says where it goes")
     return DATA / "faces"
 
 

@@ -1,1 +1,1 @@
-"""The roster measured: devices that synchronise with a real broker."""
+"""Benchmarks of the roster: devices that synchronise with a real broker."""

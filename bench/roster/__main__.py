@@ -1,4 +1,4 @@
-"""The roster over a default Mosquitto: a new device, a reconnect, a fleet that follows."""
+"""Measure the roster over a default Mosquitto: a new device, a reconnect, a whole fleet."""
 
 from __future__ import annotations
 
@@ -12,27 +12,41 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.roster import daemon, fleet, retained, sync
-from bench.roster.table import Row, shown
+from bench.roster.table import Figure, shown
 
 PARTS = ("sync", "reconnect", "fleet", "retained", "daemon")
 FLEET = (10, 100, 300)
-"""Smaller fleets beside the one that was asked for, to see what a device more costs."""
+"""Smaller fleets, measured too, which show what one more device costs."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures; exit code 1 where one is worse than promised."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of this benchmark."""
+    options = argparse.ArgumentParser(
+        prog="python -m bench.roster",
         description=__doc__,
         epilog="example: python -m bench.roster --subjects 10000 100000",
     )
-    parser.add_argument("--subjects", type=int, nargs="+", default=[10_000])
-    parser.add_argument("--devices", type=int, default=1_000)
-    parser.add_argument("--changes", type=int, default=5, help="revocations a fleet")
-    parser.add_argument("--fleet-subjects", type=int, default=100, help="what the fleet holds")
-    parser.add_argument("--part", choices=[*PARTS, "all"], nargs="+", default=["all"])
-    parser.add_argument("--bundle", type=Path, help="also measure a whole daemon with its models")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
+    options.add_argument(
+        "--subjects", type=int, nargs="+", default=[10_000], help="sizes of the roster to measure"
+    )
+    options.add_argument("--devices", type=int, default=1_000, help="devices in the largest fleet")
+    options.add_argument("--changes", type=int, default=5, help="revocations measured per fleet")
+    options.add_argument(
+        "--fleet-subjects", type=int, default=100, help="subjects in the fleet's roster"
+    )
+    options.add_argument(
+        "--part", choices=[*PARTS, "all"], nargs="+", default=["all"], help="parts to measure"
+    )
+    options.add_argument(
+        "--bundle", type=Path, help="bundle of the whole daemon; without it that part is left out"
+    )
+    options.add_argument("--json", action="store_true", help="print one JSON document")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures; exit code 1 if one is worse than promised."""
+    given = parser().parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         rows = list(_measure(given, Path(name)))
     if given.json:
@@ -42,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(row.verdict == "missed" for row in rows) else 0
 
 
-def _measure(given: argparse.Namespace, folder: Path) -> Iterator[Row]:
+def _measure(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     parts = PARTS if "all" in given.part else tuple(given.part)
     for subjects in given.subjects:
         if {"sync", "reconnect"} & set(parts):

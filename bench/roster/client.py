@@ -1,4 +1,4 @@
-"""A small MQTT 5 client without a thread, so that a thousand of them fit one process."""
+"""A small MQTT 5 client without a thread, so that one process can hold a thousand."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PATIENCE_S = 30.0
 
 
 class Client:
-    """What `edge.remote.syncer.Wire` asks for. `read` is called when the socket has something.
+    """A client that a syncer can use as its wire. Call `read` when the socket has data.
 
-    `granted` counts subscriptions that the broker has answered. `bytes_in` and `bytes_out` are
-    MQTT's bytes, TCP's headers not counted. It never pings: its keep-alive is off.
+    `granted` counts answered subscriptions. `bytes_in` and `bytes_out` count MQTT's bytes without
+    TCP's headers. The client never pings, since its keep-alive is off.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Client:
             self.read()
 
     def read(self) -> None:
-        """Take what the socket has; waits where it has nothing."""
+        """Take what the socket has; waits if it has nothing. Raises ConnectionError."""
         came = self._socket.recv(CHUNK)
         if not came:
             raise ConnectionError("the broker closed the connection")
@@ -78,7 +78,7 @@ class Client:
         return True
 
     def close(self) -> None:
-        """Say goodbye and go."""
+        """Send DISCONNECT and close the socket."""
         self._send(0xE0, b"")
         self._socket.close()
         self.connected = False
@@ -126,7 +126,7 @@ def _length(number: int) -> bytes:
 
 
 def _number(buffer: bytes, at: int) -> tuple[int, int]:
-    """A variable byte integer and where what follows begins; IndexError where it is not whole."""
+    """A variable byte integer and the position after it. Raises IndexError if it is incomplete."""
     value = shift = 0
     while True:
         byte = buffer[at]
@@ -137,7 +137,7 @@ def _number(buffer: bytes, at: int) -> tuple[int, int]:
 
 
 def _end(buffer: bytes, at: int) -> tuple[int, int] | None:
-    """Where the packet's body begins and ends; None where it has not come yet."""
+    """Where the packet's body begins and ends; None if it is incomplete."""
     try:
         size, start = _number(buffer, at + 1)
     except IndexError:

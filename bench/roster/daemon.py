@@ -1,4 +1,4 @@
-"""A whole daemon with its models, new to a roster: seconds and resident memory."""
+"""Measure a whole daemon with its models while it reads a roster: seconds and memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.roster.operator import HERE, ROOT, SITE, SITE_KEY, Counted, Operator, memory_mb, publish
-from bench.roster.table import Row
+from bench.roster.table import Figure
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import RosterMessage, Topics, decode
@@ -47,8 +47,8 @@ MEMORY_MB = 400.0
 Told = Callable[[str], None]
 
 
-def measure(folder: Path, bundle: Path, subjects: int, told: Told) -> Iterator[Row]:
-    """The rows of `daemon`."""
+def measure(folder: Path, bundle: Path, subjects: int, told: Told) -> Iterator[Figure]:
+    """The figures of the part `daemon`."""
     folder.mkdir(parents=True)
     manifest = bundles.load(bundle)
     operator = Operator((manifest.encoder_id,), manifest.dim)
@@ -64,7 +64,7 @@ def measure(folder: Path, bundle: Path, subjects: int, told: Told) -> Iterator[R
         told("a daemon without a roster")
         process = _run(profile)
         time.sleep(REST_S)
-        yield Row(name, "models only: memory", memory_mb(process.pid)["VmHWM"], "MB")
+        yield Figure(name, "models only: memory", memory_mb(process.pid)["VmHWM"], "MB")
         told(f"publishing {subjects:,} subjects to nobody")
         _end(process)
         publish(broker.port, operator.enroll(range(subjects)))
@@ -75,11 +75,11 @@ def measure(folder: Path, bundle: Path, subjects: int, told: Told) -> Iterator[R
             began = time.monotonic()
             process = _run(profile)
             at_s = _complete(arrived, operator) - began
-            yield Row(name, f"{what}: from start to complete", at_s, "s")
+            yield Figure(name, f"{what}: from start to complete", at_s, "s")
             time.sleep(REST_S)
-            yield Row(name, f"{what}: memory", memory_mb(process.pid)["VmRSS"], "MB")
+            yield Figure(name, f"{what}: memory", memory_mb(process.pid)["VmRSS"], "MB")
             highest = memory_mb(process.pid)["VmHWM"]
-            yield Row(name, f"{what}: memory, highest", highest, "MB", MEMORY_MB)
+            yield Figure(name, f"{what}: memory, highest", highest, "MB", MEMORY_MB)
             _end(process)
         client.disconnect()
         client.loop_stop()
@@ -110,7 +110,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _complete(arrived: queue.Queue[tuple[float, RosterMessage]], operator: Operator) -> float:
-    """When the device said that it holds everything, after it was started."""
+    """The monotonic time at which the device first reports the whole roster."""
     while True:
         at_s, message = arrived.get(timeout=PATIENCE_S)
         if message.complete and message.digest == operator.digest:

@@ -1,4 +1,4 @@
-"""One device as a process of its own: real link, replica, store and gallery; its vision is fed."""
+"""One device as a process: real link, replica, store and gallery; embeddings replace its camera."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ TAU = 0.6
 NOW = Moment(at_s=1.8e9, weekday=2, minute=600)
 LONGEST_S = 300.0
 STRANGER = 10**9
-"""A number that nobody is enrolled by."""
+"""Number of a person who is never enrolled."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to reach: this roster, with these subjects granted. `turn_s` is between two turns of
-    the loop, as a camera sets it; with `cut` the wire breaks at the end, and is mended."""
+    """The roster that a device must reach, and the subjects it must then grant. `turn_s` is the
+    pause between two turns of the loop. `cut` breaks the connection at the end and waits for
+    the next one."""
 
     folder: str
     name: str
@@ -63,9 +64,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """How long it took from nothing, and what it cost. `restored_s` is the part in which the store
-    was read; `granting` whether every probe was granted, and a stranger was not. `turn_p99_ms` and
-    `turn_worst_ms` are of the loop's turns, in which a camera's frame would have waited."""
+    """How long a device took to carry out its order, and what that cost. `restored_s` is the part
+    spent reading the store. `granting` is true if every probe was granted and a stranger denied.
+    `turn_p99_ms` and `turn_worst_ms` time the loop's turns, during which a frame would wait."""
 
     seconds: float
     restored_s: float
@@ -80,8 +81,8 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     said: dict[str, int]
 
 
-class Door:
-    """The gallery with its rights, asked through policy: the observer without a camera."""
+class RosterDoor:
+    """A gallery with rights that decides by the real policy: an observer without a camera."""
 
     def __init__(self, dim: int = DIM) -> None:
         self.gallery = Gallery(dim)
@@ -98,7 +99,7 @@ class Door:
         self.gallery.put_many((s, t) for s, t, _ in put if t is not None)
 
     def granted(self, embedding: Floats) -> str | None:
-        """Who is let in after as many frames as policy asks for."""
+        """The subject granted to this embedding after as many frames as policy needs, or None."""
         candidates = self.gallery.identify(embedding)
         barred = None
         if candidates:
@@ -110,7 +111,7 @@ class Door:
         return decision.subject if decision is not None and decision.granted else None
 
     def grants(self, numbers: Sequence[int]) -> bool:
-        """Whether each of them is let in as themselves, and a stranger is not."""
+        """Whether each number is granted as itself, and a stranger is denied."""
         everybody = all(self.granted(probe(n)) == name_of(n) for n in numbers)
         return everybody and self.granted(template(STRANGER)) is None
 
@@ -121,11 +122,15 @@ def opener() -> Opener:
 
 
 def reach(order: Order) -> Reached:
-    """Begin with what the folder holds and follow the broker until the order is carried out."""
+    """Start from the folder's store and follow the broker until the order is carried out."""
     before_mb = memory_mb("self")["VmRSS"]
     said: Counter[str] = Counter()
     began, processor = time.monotonic(), time.process_time()
-    topics, mailbox, door = Topics(SITE, order.name), Mailbox(RosterTopics(SITE), opener()), Door()
+    topics, mailbox, door = (
+        Topics(SITE, order.name),
+        Mailbox(RosterTopics(SITE), opener()),
+        RosterDoor(),
+    )
     syncer = Syncer(
         RosterTopics(SITE),
         topics.roster,
@@ -177,7 +182,7 @@ def reach(order: Order) -> Reached:
 
 
 def _rest(syncer: Syncer, link: Link, order: Order) -> None:
-    """What the broker still sends, and the acknowledgement, are counted as well."""
+    """Keep running, so that late messages and the acknowledgement are counted too."""
     until = time.monotonic() + order.rest_s
     while time.monotonic() < until:
         syncer.turn(link, time.monotonic())
@@ -185,7 +190,7 @@ def _rest(syncer: Syncer, link: Link, order: Order) -> None:
 
 
 def _holds(syncer: Syncer, order: Order) -> bool:
-    """Complete with what was ordered, which the digest of what is stored says as well."""
+    """Whether the device is complete at the ordered sequence, and its stored digest agrees."""
     state = syncer.state
     if not syncer.complete or state.head is None or state.head.sequence != order.sequence:
         return False
@@ -193,8 +198,8 @@ def _holds(syncer: Syncer, order: Order) -> bool:
 
 
 def main() -> int:
-    """Carry out the order on stdin, as JSON; say how it went on stdout."""
-    # paho calls its own goodbye an error.
+    """Carry out the JSON order from stdin, and write a JSON Reached to stdout."""
+    # paho logs its own disconnect as an error.
     logging.disable(logging.ERROR)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     sys.stdout.buffer.write(msgspec.json.encode(reach(order)) + b"\n")

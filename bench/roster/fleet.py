@@ -1,4 +1,4 @@
-"""Many light devices and one revocation: seconds until all know, and what each device costs."""
+"""Revoke a subject at many light devices: seconds until all follow, and the cost per device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from types import TracebackType
 import msgspec
 
 from bench.roster.client import Client
-from bench.roster.many_devices import Expect, Outcome, Start
+from bench.roster.many_devices import Awaited, Expect, SimulatedStart
 from bench.roster.operator import ROOT, SITE, Counted, Operator, connection, name_of
-from bench.roster.table import Row
+from bench.roster.table import Figure
 from ostiary.edge.adapters.mqtt.link import Filter, Received
 from ostiary.edge.roster.record import shard_of
 from ostiary.edge.wire import PREFIX, RosterMessage, decode
@@ -29,7 +29,7 @@ Told = Callable[[str], None]
 
 
 class Crowd:
-    """Processes of light devices."""
+    """Processes that each run many light devices."""
 
     def __init__(
         self, port: int, operator: Operator, seed: Sequence[Retained], devices: int
@@ -49,18 +49,18 @@ class Crowd:
             _write(worker, _start(port, share, operator, seed))
 
     def expect(self, expect: Expect) -> None:
-        """Let them look out for it; `outcomes` says how it went."""
+        """Tell every process what to wait for; `outcomes` returns what happened."""
         for worker in self._workers:
             _write(worker, expect)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Awaited]:
         found = []
         for worker in self._workers:
             assert worker.stdout is not None
             line = worker.stdout.readline()
             if not line:
                 raise SystemExit("the light devices have ended")
-            found.append(msgspec.json.decode(line, type=Outcome))
+            found.append(msgspec.json.decode(line, type=Awaited))
         return found
 
     def __enter__(self) -> Crowd:
@@ -95,7 +95,7 @@ class Listener:
             self._last[received.topic] = message.sequence
 
     def wait(self, devices: int, sequence: int) -> None:
-        """Until as many have said that they hold it."""
+        """Wait until this many devices report the sequence as complete."""
         while sum(held == sequence for held in self._last.values()) < devices:
             self._client.read()
 
@@ -105,9 +105,9 @@ class Listener:
 
 def measure(
     folder: Path, sizes: Sequence[int], subjects: int, changes: int, told: Told
-) -> list[Row]:
-    """The rows of `fleet`, for each number of devices; the last one is promised a time."""
-    rows: list[Row] = []
+) -> list[Figure]:
+    """The figures for each number of devices; the largest fleet has a time limit."""
+    rows: list[Figure] = []
     for devices in sizes:
         told(f"{devices:,} devices")
         most_s = CONVERGED_S if devices == max(sizes) else None
@@ -119,7 +119,7 @@ def measure(
 
 def _revocations(
     broker: Counted, devices: int, subjects: int, changes: int, most_s: float | None
-) -> list[Row]:
+) -> list[Figure]:
     operator = Operator()
     seed = list(operator.enroll(range(subjects)))
     settings = connection(broker.port)
@@ -142,34 +142,34 @@ def _revocations(
 
     said = [text for r in rounds for text in r.said]
     return [
-        Row(
+        Figure(
             name,
             "revoked everywhere, slowest round",
             max(r.gone_s for r in rounds),
             "s",
             most_s,
         ),
-        Row(
+        Figure(
             name,
             "all complete and heard by the operator",
             max(r.heard_s for r in rounds),
             "s",
             most_s,
         ),
-        Row(name, "the same, median of the rounds", middle("heard_s"), "s"),
-        Row(
+        Figure(name, "the same, median of the rounds", middle("heard_s"), "s"),
+        Figure(
             name, "broker's processor a device and change", middle("broker_s") * 1e6 / devices, "us"
         ),
-        Row(name, "device's processor a change", middle("devices_s") * 1e6 / devices, "us"),
-        Row(name, "bytes to a device a change", middle("down") / devices, "B"),
-        Row(name, "bytes from a device a change", middle("up") / devices, "B"),
-        Row(name, "broker's memory a device", held, "kB"),
-        Row(name, "nothing was refused", float(not said), "", good=not said),
+        Figure(name, "device's processor a change", middle("devices_s") * 1e6 / devices, "us"),
+        Figure(name, "bytes to a device a change", middle("down") / devices, "B"),
+        Figure(name, "bytes from a device a change", middle("up") / devices, "B"),
+        Figure(name, "broker's memory a device", held, "kB"),
+        Figure(name, "nothing was refused", float(not said), "", good=not said),
     ]
 
 
 class _Round:
-    """One revocation, from before it is signed."""
+    """One revocation, timed from before it is signed."""
 
     def __init__(
         self,
@@ -195,8 +195,10 @@ class _Round:
         self.said = [text for o in outcomes for text in o.said]
 
 
-def _start(port: int, names: list[str], operator: Operator, seed: Sequence[Retained]) -> Start:
-    """A roster that they hold as if they had stored it long ago."""
+def _start(
+    port: int, names: list[str], operator: Operator, seed: Sequence[Retained]
+) -> SimulatedStart:
+    """The roster that devices hold from the start, as if they had stored it before."""
     rows: list[tuple[str, int, bytes]] = []
     for message in seed:
         parts = operator.topics.parse(message.topic)
@@ -204,10 +206,12 @@ def _start(port: int, names: list[str], operator: Operator, seed: Sequence[Retai
         if parts[0] == "subject":
             assert parts[1] == shard_of(parts[2])
             rows.append((parts[2], len(rows) + 1, message.payload))
-    return Start(port=port, names=names, head=seed[-1].payload, digest=operator.digest, rows=rows)
+    return SimulatedStart(
+        port=port, names=names, head=seed[-1].payload, digest=operator.digest, rows=rows
+    )
 
 
-def _write(worker: subprocess.Popen[bytes], body: Start | Expect) -> None:
+def _write(worker: subprocess.Popen[bytes], body: SimulatedStart | Expect) -> None:
     assert worker.stdin is not None
     worker.stdin.write(_line(body))
     worker.stdin.flush()

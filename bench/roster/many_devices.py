@@ -1,4 +1,4 @@
-"""A process of many light devices: each with its own connection, replica, members and gallery."""
+"""A process with many light devices, each with its own connection, replica and gallery."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.roster.client import Client
-from bench.roster.device import Door, opener
+from bench.roster.device import RosterDoor, opener
 from bench.roster.operator import DIM, ENCODER, SITE
 from ostiary.edge.adapters.mqtt.link import Received
 from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
@@ -22,12 +22,12 @@ from ostiary.edge.remote.syncer import Syncer
 from ostiary.edge.wire import RosterTopics, Topics
 
 TURN_S = 0.25
-"""Devices to which nothing comes have a turn this often."""
+"""Seconds between two turns of a device that receives nothing."""
 LONGEST_S = 120.0
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """Which devices to be, and the sealed roster that all of them hold already."""
+class SimulatedStart(msgspec.Struct, frozen=True, kw_only=True):
+    """The names of the devices to simulate, and the sealed roster that all of them hold."""
 
     port: int
     names: list[str]
@@ -37,14 +37,14 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expect(msgspec.Struct, frozen=True, kw_only=True):
-    """Say when each device holds this sequence, and when it let this subject in no longer."""
+    """What to wait for: each device holds this sequence, and no longer knows this subject."""
 
     sequence: int
     forgotten: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Monotonic seconds at which each device was there, and the bytes of all since the last."""
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """The monotonic times at which each device got there, and the bytes since the last answer."""
 
     forgotten_s: list[float] = []
     held_s: list[float] = []
@@ -55,9 +55,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory(RosterStore):
-    """A store without a disk: in truth each device has one of its own, and here all share one."""
+    """A roster store in memory: one process has no room for a database per device."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: SimulatedStart) -> None:
         self.path = Path("memory")
         self._rows = {row[0]: Row(*row) for row in start.rows}
         self._kept: tuple[bytes | None, str] = (start.head, start.digest)
@@ -74,7 +74,7 @@ class Memory(RosterStore):
         self._rows, self._kept = {}, (None, "")
 
     def scrub(self) -> bool:
-        """Nothing is on a disk."""
+        """There is nothing to scrub, because nothing is on a disk."""
         return True
 
     def head(self) -> bytes | None:
@@ -87,11 +87,11 @@ class Memory(RosterStore):
         return list(self._rows.values())
 
 
-class Light:
-    """One device."""
+class LightDevice:
+    """One simulated device."""
 
-    def __init__(self, start: Start, name: str, said: Counter[str]) -> None:
-        self.door = Door()
+    def __init__(self, start: SimulatedStart, name: str, said: Counter[str]) -> None:
+        self.door = RosterDoor()
         self.mailbox = Mailbox(RosterTopics(SITE), opener())
         self.syncer = Syncer(
             RosterTopics(SITE),
@@ -113,27 +113,27 @@ class Light:
         self.syncer.turn(self.client, now)
 
     def holds(self, sequence: int) -> bool:
-        """All of it, and said so."""
+        """Whether the device is subscribed and holds the whole roster of this sequence."""
         head = self.syncer.state.head
         listens = self.client.granted > 0
         return listens and self.syncer.complete and head is not None and head.sequence == sequence
 
 
-class Fleet:
-    """All devices of this process, served one after another as their sockets have something."""
+class SimulatedFleet:
+    """All devices of this process, served in turn as their sockets have data."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: SimulatedStart) -> None:
         self.said: Counter[str] = Counter()
         self._sockets = selectors.DefaultSelector()
-        self._devices = [Light(start, name, self.said) for name in start.names]
+        self._devices = [LightDevice(start, name, self.said) for name in start.names]
         for device in self._devices:
             self._sockets.register(device.client, selectors.EVENT_READ, device)
 
-    def reach(self, expect: Expect) -> Outcome:
-        """Serve until every device holds what is expected."""
+    def reach(self, expect: Expect) -> Awaited:
+        """Serve the devices until each one holds what is expected."""
         until = time.monotonic() + LONGEST_S
         before, processor = self._bytes(), time.process_time()
-        # By the device's number.
+        # Keyed by the device's id().
         forgotten: dict[int, float] = {}
         held: dict[int, float] = {}
         last = 0.0
@@ -150,7 +150,7 @@ class Fleet:
                     if last - device.turned_s > TURN_S:
                         self._serve(device, expect, forgotten, held)
         after = self._bytes()
-        return Outcome(
+        return Awaited(
             forgotten_s=list(forgotten.values()),
             held_s=list(held.values()),
             bytes_in=after[0] - before[0],
@@ -160,7 +160,11 @@ class Fleet:
         )
 
     def _serve(
-        self, device: Light, expect: Expect, forgotten: dict[int, float], held: dict[int, float]
+        self,
+        device: LightDevice,
+        expect: Expect,
+        forgotten: dict[int, float],
+        held: dict[int, float],
     ) -> None:
         device.turn(time.monotonic())
         number = id(device)
@@ -175,9 +179,9 @@ class Fleet:
 
 
 def main() -> int:
-    """A line of JSON a step: first a Start, then any number of Expect, each answered."""
+    """Read JSON lines from stdin: a SimulatedStart, then any number of Expect, each answered."""
     lines = sys.stdin.buffer
-    fleet = Fleet(msgspec.json.decode(lines.readline(), type=Start))
+    fleet = SimulatedFleet(msgspec.json.decode(lines.readline(), type=SimulatedStart))
     for line in lines:
         outcome = fleet.reach(msgspec.json.decode(line, type=Expect))
         sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")

@@ -1,4 +1,4 @@
-"""An operator of made-up subjects: their records, sealed, and a broker that keeps them."""
+"""An operator with made-up subjects and their sealed records, and a broker that keeps them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ SITE, DIM = "bench", 128
 SITE_KEY, SEED = bytes(range(32)), bytes(range(32, 64))
 ENCODER = "ab" * 32
 NOISE = 0.03
-"""A probe is its template with this much noise a value: a cosine of some 0.95."""
+"""Noise added to each value of a template to make a probe: a cosine of about 0.95."""
 HERE = "127.0.0.1"
 
 
 class Counted(trial.Mosquitto):
-    """A broker with every default, and what the kernel says of it."""
+    """A broker with default settings; reads its CPU time and memory from the kernel."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, lasting=False)
 
     def start(self) -> Counted:
-        # A descriptor a device; the broker inherits what we may have.
+        # Each device takes a descriptor; the broker inherits our limit.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         super().start()
@@ -55,7 +55,7 @@ class Counted(trial.Mosquitto):
 
     @property
     def cpu_s(self) -> float:
-        """Seconds on the processor."""
+        """CPU seconds used so far."""
         return int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[0]) / 1e9
 
     @property
@@ -76,7 +76,7 @@ def memory_mb(process: int | str) -> dict[str, float]:
 
 
 def connection(port: int) -> Mqtt:
-    """The settings of a client of a broker without TLS."""
+    """Settings of a client that connects to the broker without TLS."""
     return Mqtt(host=HERE, port=port)
 
 
@@ -85,20 +85,20 @@ def name_of(number: int) -> str:
 
 
 def template(number: int, dim: int = DIM) -> Floats:
-    """The same embedding for the same number, in every process."""
+    """A random unit embedding, the same for the same number in every process."""
     row = np.random.default_rng([7, number]).normal(size=dim)
     return np.asarray(row / np.linalg.norm(row), np.float32)
 
 
 def probe(number: int, dim: int = DIM) -> Floats:
-    """What a camera would see of them."""
+    """The template of this number with noise, as a camera would give it."""
     noise = np.random.default_rng([8, number]).normal(scale=NOISE, size=dim)
     row = template(number, dim) + noise
     return np.asarray(row / np.linalg.norm(row), np.float32)
 
 
 class Operator:
-    """Holds revisions in memory, and makes each message when it is sent."""
+    """Keeps revisions in memory, and makes each sealed message when it is sent."""
 
     def __init__(
         self,
@@ -115,11 +115,11 @@ class Operator:
 
     @property
     def digest(self) -> str:
-        """What a device that holds all of it says."""
+        """The digest that a device with the whole roster reports."""
         return total(self._sums[name] for name in shard_names())
 
     def enroll(self, numbers: Iterable[int], revoked: bool = False) -> Iterator[Retained]:
-        """A change of each of them: records first, then the indexes, then the head."""
+        """Messages that change these subjects: records first, then their indexes, then the head."""
         changed = set()
         for number in numbers:
             name = name_of(number)
@@ -131,7 +131,7 @@ class Operator:
         yield from self._summed_up(sorted(changed))
 
     def revoke(self, number: int) -> list[Retained]:
-        """A tombstone, its index and the head."""
+        """The messages that revoke a subject: tombstone, index and head."""
         return list(self.enroll([number], revoked=True))
 
     def _record(self, number: int, revoked: bool) -> Retained:
@@ -156,6 +156,6 @@ class Operator:
 
 
 def publish(port: int, messages: Iterable[Retained]) -> int:
-    """Let the broker keep them; how many."""
+    """Publish retained messages; returns how many."""
     with Broker(connection(port)) as broker:
         return broker.publish(messages)

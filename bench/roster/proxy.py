@@ -1,4 +1,4 @@
-"""A TCP proxy that counts what goes through it."""
+"""A TCP proxy that counts the bytes that go through it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CHUNK = 1 << 16
 
 
 class Proxy:
-    """Listens on `port` and passes on to another port here; `up` and `down` are bytes, `last` those
-    of both directions since the last connection was made."""
+    """Listens on `port` and forwards to another local port. Counts bytes: `up`, `down`, and in
+    `last` both directions since the newest connection was made."""
 
     def __init__(self, towards: int) -> None:
         self._towards = towards

@@ -1,4 +1,4 @@
-"""What a default broker needs to keep a roster: bytes a subject, by the templates it carries."""
+"""Measure the memory that a default broker needs for a roster: bytes per subject."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.roster.operator import Counted, Operator, publish
-from bench.roster.table import Row
+from bench.roster.table import Figure
 from ostiary.fleet.broker.session import Retained
 
 DIMS = (128, 192, 512)
@@ -15,8 +15,8 @@ ENCODERS = ("ab" * 32, "cd" * 32)
 Told = Callable[[str], None]
 
 
-def measure(folder: Path, subjects: int, told: Told) -> list[Row]:
-    """Two rows for each size of template, with one encoder and with two."""
+def measure(folder: Path, subjects: int, told: Told) -> list[Figure]:
+    """Two figures for each size of template, with one encoder and with two."""
     return [
         row
         for dim in DIMS
@@ -25,7 +25,7 @@ def measure(folder: Path, subjects: int, told: Told) -> list[Row]:
     ]
 
 
-def _kept(folder: Path, subjects: int, dim: int, count: int, told: Told) -> list[Row]:
+def _kept(folder: Path, subjects: int, dim: int, count: int, told: Told) -> list[Figure]:
     name = f"retained, {dim} values, {count} encoder{'s' if count > 1 else ''}"
     told(f"{name}, {subjects:,} subjects")
     operator = Operator(ENCODERS[:count], dim)
@@ -42,6 +42,6 @@ def _kept(folder: Path, subjects: int, dim: int, count: int, told: Told) -> list
         publish(broker.port, counted())
         held = (broker.memory_mb - before_mb) * (1 << 20) / subjects
     return [
-        Row(name, "a record with its topic", sum(sizes) / len(sizes), "B"),
-        Row(name, "broker's memory a subject", held, "B"),
+        Figure(name, "a record with its topic", sum(sizes) / len(sizes), "B"),
+        Figure(name, "broker's memory a subject", held, "B"),
     ]

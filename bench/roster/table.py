@@ -1,4 +1,4 @@
-"""What was measured against what was promised: one row each, as a table and as JSON."""
+"""Measured figures beside their promised limits, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A figure; at most `target`, where one was promised. `good` stands for yes or no."""
+class Figure:
+    """A measured value; at most `target` if one was promised. `good` is for yes or no."""
 
     part: str
     what: str
@@ -30,8 +30,8 @@ class Row:
         return {**said, "target": self.target, "verdict": self.verdict}
 
 
-def shown(rows: Iterable[Row]) -> Table:
-    """For people."""
+def shown(rows: Iterable[Figure]) -> Table:
+    """The figures as a table for people."""
     table = Table(title="The roster over MQTT")
     for heading in ("part", "what", "measured", "target", "verdict"):
         table.add_column(heading, justify="right" if heading in ("measured", "target") else "left")

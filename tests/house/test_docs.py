@@ -2,8 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 
 from ostiary.edge.config import Config
 from ostiary.edge.remote import commands
@@ -15,10 +18,37 @@ from ostiary.edge.wire import (
     StateMessage,
     TelemetryMessage,
 )
+from scripts import contact_sheet
 from tests.support.places import ROOT
 
 PROFILE = (ROOT / "docs" / "profile.md").read_text()
 MQTT = (ROOT / "docs" / "mqtt.md").read_text()
+
+
+def test_the_index_leads_to_every_page() -> None:
+    """Every document of docs/, decision records included, and those at the top."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    linked = set(re.findall(r"\]\(([^)]+)\)", index))
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert pages - {"index.md"} <= linked
+    assert {f"../{page.name}" for page in ROOT.glob("*.md")} <= linked
+
+
+def test_the_diagrams_hold_no_semicolon() -> None:
+    """Mermaid takes one for the end of the line, and then draws nothing at all."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        for diagram in re.findall(r"```mermaid\n(.*?)```", page.read_text(), re.S):
+            assert ";" not in diagram, page
+
+
+def test_the_contact_sheet_can_be_drawn_again(tmp_path: Path) -> None:
+    contact_sheet.main(tmp_path / "sheet.png")
+    drawn, shown = (
+        cv2.imread(str(path)) for path in (tmp_path / "sheet.png", contact_sheet.TARGET)
+    )
+    assert drawn.shape == shown.shape
+    # Versions of OpenCV differ by a little along edges.
+    assert np.abs(drawn.astype(int) - shown.astype(int)).mean() < 2
 
 
 def test_every_key_of_the_profile_is_explained() -> None:

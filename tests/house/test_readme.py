@@ -1,61 +1,33 @@
-"""The README is true: its profiles load, its commands exist, its reasons are all there are."""
+"""README and quickstart are true: the README is short and names each reason, profiles load."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from ostiary.edge.__main__ import app as ostiary
 from ostiary.edge.config import load_config
 from ostiary.edge.core.types import Reason
-from ostiary.export.__main__ import app as ostiary_export
-from ostiary.fleet.__main__ import app as ostiary_fleet
-from ostiary.training.__main__ import app as ostiary_train
+from tests.support.documented import documents
 from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text()
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
+MAX_WORDS = 900
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+def test_the_readme_is_one_screen() -> None:
+    assert len(README.split()) <= MAX_WORDS
 
 
-def test_its_profiles_load(tmp_path: Path) -> None:
-    main, claims = blocks("toml")
+def test_the_profiles_of_the_quickstart_load(tmp_path: Path) -> None:
+    main, claims, broker = re.findall(r"```toml\n(.*?)```", QUICKSTART, re.S)
+    verify = main.replace('"identify"  ', '"verify"')
+    assert verify != main
     path = tmp_path / "door.toml"
-    for text in (main, main.replace('"identify"  ', '"verify"') + claims):
+    for text in (main, verify + claims, verify + claims + broker):
         path.write_text(text)
         assert load_config(path).device.id == "north-door"
-
-
-@pytest.mark.parametrize(
-    ("program", "app"),
-    [
-        ("ostiary", ostiary),
-        ("ostiary-export", ostiary_export),
-        ("ostiary-fleet", ostiary_fleet),
-        ("ostiary-train", ostiary_train),
-    ],
-)
-def test_every_command_it_names_exists(program: str, app) -> None:
-    known = {c.name or c.callback.__name__ for c in app.registered_commands}
-    known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
-    code = "\n".join([*blocks("sh"), *re.findall(r"`([^`]+)`", README)])
-    named = set(re.findall(rf"^{program} ([a-z0-9-]+)", code, re.M))
-    assert named
-    assert named <= known
-
-
-def test_every_option_it_names_exists() -> None:
-    code = "\n".join(p.read_text() for p in (ROOT / "edge" / "cli").glob("*.py"))
-    code += "\n".join(p.read_text() for p in (ROOT / "export" / "cli").glob("*.py"))
-    code += "\n".join(p.read_text() for p in (ROOT / "fleet" / "cli").glob("*.py"))
-    code += "\n".join(p.read_text() for p in (ROOT / "training" / "cli").glob("*.py"))
-    code += "\n".join(p.read_text() for p in (ROOT / "bench").glob("*.py"))
-    code += (ROOT / "scripts" / "demo.py").read_text()
-    for option in set(re.findall(r"--([a-z-]+)", README)) - {"help"}:
-        name = option.replace("-", "_")
-        assert f"--{option}" in code or re.search(rf"\b{name}: ", code), option
 
 
 def test_it_explains_every_reason() -> None:
@@ -63,6 +35,12 @@ def test_it_explains_every_reason() -> None:
     assert set(re.findall(r"`([a-z-]+)`", table)) == {reason.value for reason in Reason}
 
 
-def test_the_files_it_names_are_there() -> None:
-    for name in re.findall(r"\]\(([^)]+)\)|\./(scripts/[a-z]+)", README):
-        assert (ROOT / (name[0] or name[1])).exists()
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_links_to_is_there(path: Path) -> None:
+    for name, heading in LINK.findall(path.read_text()):
+        target = path.parent / name if name else path
+        assert target.exists(), name
+        if heading:
+            titles = re.findall(r"(?m)^#+ (.+)$", target.read_text())
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in slugs, f"{name}#{heading}"

@@ -9,7 +9,7 @@ from bench.roster import __main__
 from bench.roster.device import Order, reach
 from bench.roster.operator import Counted, Operator, name_of, publish
 from bench.roster.proxy import Proxy
-from bench.roster.table import Row, shown
+from bench.roster.table import Figure, shown
 
 FIELDS = {"part", "what", "value", "unit", "target", "verdict"}
 
@@ -81,7 +81,11 @@ def test_a_revoked_subject_is_not_granted(tmp_path: Path) -> None:
 
 
 def test_a_figure_above_its_target_is_missed() -> None:
-    rows = [Row("a", "b", 5.1, "s", 5.0), Row("a", "c", 4.9, "s", 5.0), Row("a", "d", 1, "s")]
-    rows += [Row("a", "e", 0, "", good=False), Row("a", "f", 1, "", good=True)]
+    rows = [
+        Figure("a", "b", 5.1, "s", 5.0),
+        Figure("a", "c", 4.9, "s", 5.0),
+        Figure("a", "d", 1, "s"),
+    ]
+    rows += [Figure("a", "e", 0, "", good=False), Figure("a", "f", 1, "", good=True)]
     assert [row.verdict for row in rows] == ["missed", "met", "", "missed", "met"]
     assert shown(rows).row_count == 5
