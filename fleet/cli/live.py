@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 
 from ostiary.edge.cli.console import err, out, print_json
-from ostiary.edge.errors import EnrollmentRefused
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.cli.common import (
@@ -150,7 +149,7 @@ def capture(
         rules = EnrollmentRules(again, force_look_alike)
         outcome = Enrolling(home, bundle, rules).admit([Ready(request, template)])
         for refusal in outcome.refused:
-            raise EnrollmentRefused(refusal.reason, refusal.message, refusal.hint)
+            raise refusal.error()
         told = publish_now(home, no_publish)
     if json:
         said = {"subject": subject, "device": device, "published": told.published}

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json, progress
+from ostiary.edge.cli.console import BAD_INPUT, advice, err, out, print_json, progress
 from ostiary.edge.files import write_atomically
 from ostiary.fleet.cli.common import (
     NOT_DONE,
@@ -149,7 +149,7 @@ def _enroll_one(
         Enrolling(home, bundle, rules).admit(ready) if ready else EnrollmentOutcome(refused=refused)
     )
     for refusal in outcome.refused:
-        raise FleetError(refusal.message, refusal.hint)
+        raise refusal.error()
     (enrolled,) = outcome.enrolled
     told = publish_now(home, no_publish)
     if as_json:
@@ -227,7 +227,7 @@ def _check_report(report: Path) -> None:
 
 def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
     try:
-        write_atomically(report, write_report(refused))
+        write_atomically(report, write_report(refused, advice))
     except OSError as error:
         warn("no report", why(error))
         return False
@@ -285,7 +285,8 @@ def _say_table(
         )
     out.print(f"enrolled {len(enrolled)}, refused {len(refused)}")
     for refusal in refused[:SHOWN]:
-        hint = f" [dim]({escape(refusal.hint)})[/]" if refusal.hint else ""
+        said = advice(refusal.error())
+        hint = f" [dim]({escape(said)})[/]" if said else ""
         err.print(f"  line {refusal.line}: {escape(refusal.message)}{hint}")
     if len(refused) > SHOWN:
         err.print(f"  and {len(refused) - SHOWN} more (--report FILE has all)")
