@@ -63,7 +63,7 @@ def main() -> int:
     try:
         _fresh()
         with trial.Mosquitto(WORK / "broker") as broker:
-            _say(f"a broker for this demo listens on port {broker.port}")
+            _say(f"a broker of our own listens on port {broker.port}")
             return _webcam(camera, broker.port) if camera else _recorded(broker.port)
     except OstiaryError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -105,7 +105,7 @@ def _recorded(port: int) -> int:
         right &= daemon.expect(("denied", "unknown", None))
         right &= daemon.expect(("granted", "matched", "biden"))
     with Daemon(verify, port, "verify") as daemon:
-        _say("verify: one person shows two cards, first the right one, then somebody else's")
+        _say("verify: the same person shows two cards, the right one and another's")
         for card, expected in (
             ("obama", ("granted", "matched", "obama")),
             ("biden", ("denied", "mismatch", "biden")),
@@ -127,7 +127,7 @@ def _followed(port: int, photo: Path) -> bool:
     _ostiary("ostiary-fleet", "init", *where, *fleet)
     profile = _profile("identify", port, WORK / "card", loop=True, more=ROSTER, name="fleet")
     with Daemon(profile, port, "fleet") as daemon:
-        _say("fleet: nobody is enrolled; then the operator enrolls and revokes remotely")
+        _say("fleet: nobody is enrolled; then the operator enrolls, and revokes, from elsewhere")
         right = daemon.comes_to(("denied", "unknown", None))
         _ostiary("ostiary-fleet", "enroll", "obama", str(photo), *fleet)
         right &= daemon.comes_to(("granted", "matched", "obama"))
