@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 
 from ostiary.edge.cli.console import err, out, print_json
-from ostiary.edge.errors import EnrollmentRefused
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.cli.common import (
@@ -23,7 +22,7 @@ from ostiary.fleet.cli.common import (
     publish_now,
 )
 from ostiary.fleet.cli.people import besides, warn_besides
-from ostiary.fleet.doors.watch import Seen, Watch, line
+from ostiary.fleet.doors.watch import DoorMessage, Watch, line
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
 from ostiary.fleet.site.fleet import Fleet
@@ -81,7 +80,7 @@ def _follow(home: Fleet, broker: Broker, watching: Watch, as_json: bool) -> None
             out.print(f"[{colour}]{escape(text)}[/]")
 
 
-def _document(seen: Seen) -> dict[str, object]:
+def _document(seen: DoorMessage) -> dict[str, object]:
     fields = msgspec.structs.asdict(seen.message)
     return {"device": seen.device, "kind": seen.kind, **fields}
 
@@ -131,7 +130,7 @@ def capture(
     Example: `ostiary-fleet capture north-door alice --name "Alice Adams" --groups staff`
     """
     from ostiary.fleet.doors.command import capture as gather
-    from ostiary.fleet.enrollment.admit import Enrolling, Ready, Rules
+    from ostiary.fleet.enrollment.admit import Enrolling, EnrollmentRules, Ready
     from ostiary.fleet.enrollment.csv_table import Request
     from ostiary.fleet.enrollment.patch import read_wish
 
@@ -147,10 +146,10 @@ def capture(
         template = gather(
             home, check_subject(device), subject, bundle.encoder_id, bundle.dim, timeout
         )
-        rules = Rules(again, force_look_alike)
+        rules = EnrollmentRules(again, force_look_alike)
         outcome = Enrolling(home, bundle, rules).admit([Ready(request, template)])
         for refusal in outcome.refused:
-            raise EnrollmentRefused(refusal.reason, refusal.message, refusal.hint)
+            raise refusal.error()
         told = publish_now(home, no_publish)
     if json:
         said = {"subject": subject, "device": device, "published": told.published}

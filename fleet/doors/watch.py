@@ -1,4 +1,4 @@
-"""What the doors decide and report, as it happens."""
+"""The doors' decisions and events, as they happen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ostiary.fleet.doors.devices import every, sender
 from ostiary.fleet.terminal import plain
 
 REMEMBERED = 10_000
-"""Decisions whose ids are known: after a crash a door may say one twice."""
+"""Decisions whose ids are remembered: after a crash a door may send one twice."""
 KINDS: dict[str, type[Message]] = {
     "decision": DecisionMessage,
     "event": EventMessage,
@@ -22,7 +22,7 @@ KINDS: dict[str, type[Message]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DoorMessage:
     """One message of a door."""
 
     device: str
@@ -31,7 +31,7 @@ class Seen:
 
 
 class Watch:
-    """Takes messages as they come and says which are worth showing."""
+    """Takes messages as they come, and picks those to show."""
 
     def __init__(self, site: str, device: str | None = None) -> None:
         self._site, self._device = site, device
@@ -42,8 +42,8 @@ class Watch:
     def filters(self) -> list[str]:
         return [every(self._site, kind).replace("+", self._device or "+") for kind in KINDS]
 
-    def take(self, message: Received) -> Seen | None:
-        """None for what was seen before, is stale, or is none of ours."""
+    def take(self, message: Received) -> DoorMessage | None:
+        """The message to show; None if it came before, is stale, or is not from a door's topic."""
         found = sender(message.topic, self._site)
         if found is None or found[1] not in KINDS:
             return None
@@ -58,7 +58,7 @@ class Watch:
             return None
         if isinstance(said, StateMessage) and not self._news(device, said):
             return None
-        return Seen(device, kind, said)
+        return DoorMessage(device, kind, said)
 
     def _first(self, name: str) -> bool:
         if name in self._ids:
@@ -69,21 +69,21 @@ class Watch:
         return True
 
     def _news(self, device: str, state: StateMessage) -> bool:
-        """Whether a door came or went: its state is also sent when its gallery changes."""
+        """Whether a door's status changed: its state is also sent when its gallery changes."""
         if state.session < self._sessions.get(device, 0):
-            return False  # the will of a connection that was followed by another
+            return False  # the will of an earlier connection
         self._sessions[device] = state.session
         before, self._status[device] = self._status.get(device), state.status
         return before != state.status
 
 
-def line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
-    """A message for people, and its colour."""
+def line(seen: DoorMessage, name_of: Callable[[str], str]) -> tuple[str, str]:
+    """A message as a line of text, and its colour; `name_of` names a subject."""
     text, colour = _line(seen, name_of)
     return plain(text), colour
 
 
-def _line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
+def _line(seen: DoorMessage, name_of: Callable[[str], str]) -> tuple[str, str]:
     said = seen.message
     if isinstance(said, DecisionMessage):
         who = f" {name_of(said.subject)}" if said.subject else ""

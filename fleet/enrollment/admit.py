@@ -1,4 +1,4 @@
-"""Photos to people in the registry: embedded on all cores, guarded, written at once."""
+"""Enroll people from photos: embed on all cores, refuse look-alikes, write all together."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ostiary.edge.vision.batch import Done, each_photo
 from ostiary.edge.vision.enrollment import enroll as make_template
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.csv_table import Refusal, Request
-from ostiary.fleet.enrollment.lookalike import Guard, LookAlike
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request
+from ostiary.fleet.enrollment.lookalike import LookAlike, LookAlikeGuard
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
 from ostiary.fleet.registry.person import Person, blobs_of
 from ostiary.fleet.registry.writer import Registry
@@ -28,7 +28,7 @@ MOST_TRIES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A request with its template, before it is compared with anybody."""
+    """A request with its template, not yet compared with anybody's."""
 
     request: Request
     template: Floats
@@ -36,9 +36,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Somebody who was enrolled; `look_alike` names whom they resemble where that was forced.
+    """A person who was enrolled; `look_alike` is whom they resemble, if that was overruled.
 
-    `dropped` counts their templates of other encoders: those were made from other photos.
+    `dropped` counts their templates of other encoders, removed as made from other photos.
     """
 
     subject: str
@@ -50,22 +50,22 @@ class Enrolled:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of some requests.
+class EnrollmentOutcome:
+    """The result of some requests.
 
-    `not_compared` counts the people who have no template of this encoder, and so may look like
-    anybody. `not_kept` says, by subject, why the photos of somebody enrolled are not kept.
+    `not_compared` counts the people without a template of this encoder: look-alikes of them are
+    not noticed. `not_kept` says, by subject, why the photos of an enrolled person are not kept.
     """
 
     enrolled: list[Enrolled] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RefusedRequest] = field(default_factory=list)
     not_compared: int = 0
     not_kept: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """`again` enrolls also who was revoked, `force` also who looks like somebody else."""
+class EnrollmentRules:
+    """`again` allows enrolling revoked subjects, `force` allows look-alikes."""
 
     again: bool = False
     force: bool = False
@@ -73,50 +73,56 @@ class Rules:
 
 def embed(
     bundle: Bundle, requests: Sequence[Request], done: Done = lambda done, total: None
-) -> tuple[list[Ready], list[Refusal]]:
-    """A float template a request, on all cores, or why there is none."""
+) -> tuple[list[Ready], list[RefusedRequest]]:
+    """Embed the photos of each request, on all cores: the templates, and the refused requests."""
     made = each_photo(bundle.in_float(), requests, _embed_one, done=done) if requests else []
     ready = [m for m in made if isinstance(m, Ready)]
-    return ready, [m for m in made if isinstance(m, Refusal)]
+    return ready, [m for m in made if isinstance(m, RefusedRequest)]
 
 
-def _embed_one(pipeline: Pipeline, request: Request) -> Ready | Refusal:
+def _embed_one(pipeline: Pipeline, request: Request) -> Ready | RefusedRequest:
     try:
         images = [(str(path), read_photo(path)) for path in request.photos]
         template = make_template(pipeline, request.subject, images, LIMITS)
     except EnrollmentRefused as error:
-        return Refusal(request.subject, error.reason, error.message, error.hint, request.line)
+        return RefusedRequest.of(error, request.subject, error.reason, request.line)
     except PhotoError as error:
-        return Refusal(request.subject, "bad-photo", error.message, error.hint, request.line)
+        return RefusedRequest.of(error, request.subject, "bad-photo", request.line)
     return Ready(request, template.embedding)
 
 
 class Enrolling:
-    """Compares with everybody and writes, in that order and of one moment."""
+    """Compares new templates with everybody's, and writes if the registry is still the same."""
 
     def __init__(
-        self, fleet: Fleet, bundle: Bundle, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        fleet: Fleet,
+        bundle: Bundle,
+        rules: EnrollmentRules,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._fleet, self._bundle, self._rules, self._clock = fleet, bundle, rules, clock
         self._registry: Registry = fleet.registry()
         self._album = Album(fleet)
 
-    def admit(self, ready: Sequence[Ready], done: Done = lambda done, total: None) -> Outcome:
-        """Enroll whom nothing speaks against. Who looks like somebody earlier in the same requests
-        is refused as well.
+    def admit(
+        self, ready: Sequence[Ready], done: Done = lambda done, total: None
+    ) -> EnrollmentOutcome:
+        """Enroll everybody who passes the checks, which also compare the requests with each other.
 
-        Raises ChangedMeanwhile where others keep writing.
+        `done(n, total)` is called after each comparison. Raises ChangedMeanwhile if others keep
+        writing.
         """
         for _ in range(MOST_TRIES - 1):
             try:
                 return self._try(ready, done)
             except ChangedMeanwhile:
-                # Somebody was faster: who they enrolled is to be compared with, too.
+                # Somebody else wrote first: compare with the people they enrolled, too.
                 continue
         return self._try(ready, done)
 
-    def _try(self, ready: Sequence[Ready], done: Done) -> Outcome:
-        outcome, taken = Outcome(), list[_Taken]()
+    def _try(self, ready: Sequence[Ready], done: Done) -> EnrollmentOutcome:
+        outcome, taken = EnrollmentOutcome(), list[_Taken]()
         with self._registry.snapshot():
             seen = self._registry.sequence
             known = self._registry.among([r.request.subject for r in ready])
@@ -126,7 +132,7 @@ class Enrolling:
             outcome.not_compared = len(lacking - coming)
         for number, one in enumerate(ready, 1):
             judged = self._judge(one, known.get(one.request.subject), guard)
-            if isinstance(judged, Refusal):
+            if isinstance(judged, RefusedRequest):
                 outcome.refused.append(judged)
             else:
                 taken.append(judged)
@@ -136,31 +142,42 @@ class Enrolling:
         outcome.not_kept = self._keep(taken)
         return outcome
 
-    def _guard(self, ready: Sequence[Ready]) -> Guard:
+    def _guard(self, ready: Sequence[Ready]) -> LookAlikeGuard:
         bundle = self._bundle
         held = self._registry.templates(bundle.encoder_id)
         coming = [one.request.subject for one in ready]
         fpir = self._fleet.settings.fpir
-        return Guard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
+        return LookAlikeGuard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
 
-    def _judge(self, one: Ready, old: Person | None, guard: Guard) -> _Taken | Refusal:
+    def _judge(
+        self, one: Ready, old: Person | None, guard: LookAlikeGuard
+    ) -> _Taken | RefusedRequest:
         request = one.request
         subject, line = request.subject, request.line
         if old is not None and old.gone and not self._rules.again:
-            return Refusal(subject, "revoked", f"{subject} was revoked", "--again enrolls", line)
+            return RefusedRequest(
+                subject,
+                "revoked",
+                f"{subject} was revoked",
+                "to enroll a revoked subject",
+                line,
+                option="again",
+            )
         alike = guard.nearest(subject, one.template)
         if alike is not None and not self._rules.force:
             reason = "duplicate" if alike.same else "look-alike"
             message = f"{subject}: {alike.text()}"
-            return Refusal(subject, reason, message, "--force-look-alike enrolls", line)
-        # Who was revoked starts anew: what they were given then is over.
+            hint = f"to enroll {subject} anyway"
+            return RefusedRequest(subject, reason, message, hint, line, option="force_look_alike")
+        # A revoked person starts anew, without the earlier groups, dates and hours.
         present = old is not None and not old.gone
         base = old if old is not None and present else Person(subject=subject, name=_name(old))
         try:
             dropped = len({*base.encoders} - {self._bundle.encoder_id})
             return _Taken(one, request.wish.of(base), present, alike, dropped)
         except FleetError as error:
-            return Refusal(subject, "bad-row", f"{subject}: {error.message}", error.hint, line)
+            problem = FleetError(f"{subject}: {error.message}", error.hint, option=error.option)
+            return RefusedRequest.of(problem, subject, "bad-row", line)
 
     def _write(self, taken: Sequence[_Taken], seen: int) -> list[Enrolled]:
         for one in taken:
@@ -183,7 +200,7 @@ class Enrolling:
         ]
 
     def _keep(self, taken: Sequence[_Taken]) -> dict[str, str]:
-        """Keep the photos of who is enrolled by now. What fails is told: it undoes nothing."""
+        """Keep the photos of the people just enrolled. Returns what failed; they stay enrolled."""
         failed: dict[str, str] = {}
         if not self._fleet.settings.keep_photos:
             return failed
@@ -192,8 +209,8 @@ class Enrolling:
             try:
                 if one.ready.request.photos:
                     self._album.keep(subject, one.ready.request.photos)
-                # Others may have erased, revoked or enrolled them anew since: they look for photos
-                # after their edit, this looks for their edit after the photos.
+                # Somebody else may have erased, revoked or re-enrolled the subject since. They
+                # remove photos after their edit; this looks for their edit after keeping photos.
                 if not one.ready.request.photos or not self._holds(one):
                     self._album.forget(subject)
             except OstiaryError as error:
@@ -201,7 +218,7 @@ class Enrolling:
         return failed
 
     def _holds(self, one: _Taken) -> bool:
-        """Whether somebody still has the template that was made from these photos."""
+        """Whether the subject still has the template that was made from these photos."""
         subject, encoder = one.person.subject, self._bundle.encoder_id
         held = self._registry.blobs_among([subject]).get(subject, {})
         return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
@@ -209,7 +226,7 @@ class Enrolling:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Taken:
-    """A request that nothing speaks against; `present` where the subject is enrolled already."""
+    """A request that passed the checks; `present` if the subject is enrolled already."""
 
     ready: Ready
     person: Person

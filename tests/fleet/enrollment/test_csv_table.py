@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.fleet.enrollment.csv_table import Refusal, Request, read_table, write_report
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request, read_table, write_report
 from ostiary.fleet.errors import FleetError
 
 NOW_S = 1_795_000_000.0
@@ -21,7 +21,7 @@ def table(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def read(tmp_path: Path, text: str) -> tuple[list[Request], list[Refusal]]:
+def read(tmp_path: Path, text: str) -> tuple[list[Request], list[RefusedRequest]]:
     return read_table(table(tmp_path, text), GROUPS, NOW_S)
 
 
@@ -53,13 +53,13 @@ def test_an_empty_cell_leaves_what_somebody_was_given(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("Bad Id,x.jpg,,", "'Bad Id' is no subject id"),
-        ("bob,,,", "no photo is named"),
-        ("bob,;,,", "no photo is named"),
+        ("bob,,,", "no photo is given"),
+        ("bob,;,,", "no photo is given"),
         ("bob,x.jpg,stfaf,", "unknown group 'stfaf'; known: cleaners, staff"),
         ("bob,x.jpg,,2020-01-01", "valid until 2020-01-01: that is in the past"),
         ("bob,x.jpg,,tomorrow", "'tomorrow' is no date"),
-        ("bob,x.jpg", "2 cells where the header has 4"),
-        ("bob,x.jpg,,,,", "6 cells where the header has 4"),
+        ("bob,x.jpg", "2 cells, but the header has 4"),
+        ("bob,x.jpg,,,,", "6 cells, but the header has 4"),
         ("alice,y.jpg,,", "alice is on line 2 already"),
     ],
 )
@@ -77,14 +77,18 @@ def test_a_broken_line_is_refused_and_the_others_are_taken(
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_a_report_is_a_formula(start: str) -> None:
     cell = f"{start}HYPERLINK(0)"
-    raw = write_report([Refusal(cell, "bad-row", cell, "x", 2), Refusal("bob", "no-face", "m")])
+    raw = write_report(
+        [RefusedRequest(cell, "bad-row", cell, "x", 2), RefusedRequest("bob", "no-face", "m")]
+    )
     wrong, good = list(csv.reader(io.StringIO(raw.decode(), newline="")))[1:]
     assert wrong == ["2", f"'{cell}", "bad-row", f"'{cell} (x)"]
     assert good == ["0", "bob", "no-face", "m"]
 
 
 def test_a_report_names_a_photo_whose_name_is_no_text() -> None:
-    assert b"\\udcff.jpg is empty" in write_report([Refusal("bob", "r", "\udcff.jpg is empty")])
+    assert b"\\udcff.jpg is empty" in write_report(
+        [RefusedRequest("bob", "r", "\udcff.jpg is empty")]
+    )
 
 
 def test_a_cell_over_two_lines_counts_from_its_first(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_a_broken_file_is_refused_as_a_whole(tmp_path: Path, text: str, said: st
 
 
 def test_a_file_that_is_not_there_or_not_utf8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FleetError, match="can not read"):
+    with pytest.raises(FleetError, match="cannot read"):
         read_table(tmp_path / "none.csv", GROUPS, NOW_S)
     (tmp_path / "latin.csv").write_bytes("subject,photo\nmüller,a.jpg\n".encode("latin-1"))
     with pytest.raises(FleetError, match="is not UTF-8"):
@@ -125,7 +129,7 @@ def test_a_file_that_is_not_there_or_not_utf8_is_refused(tmp_path: Path) -> None
 
 
 def test_the_report_is_a_table_itself() -> None:
-    refused = [Refusal("bob", "no-face", 'b, "x".jpg: no face', "another", 3)]
+    refused = [RefusedRequest("bob", "no-face", 'b, "x".jpg: no face', "another", 3)]
     rows = list(csv.reader(io.StringIO(write_report(refused).decode())))
     assert rows == [
         ["line", "subject", "reason", "message"],

@@ -1,4 +1,4 @@
-"""Templates for a new encoder: from kept photos, as enrolling would make them, none for nobody."""
+"""Templates for a new encoder: from kept photos, equal to those that enrolling makes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ostiary.edge.vision.batch import each_photo
 from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment import reembed
-from ostiary.fleet.enrollment.reembed import Report
+from ostiary.fleet.enrollment.reembed import ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.site.fleet import Fleet
@@ -32,7 +32,7 @@ def test_everybody_gets_the_template_that_enrolling_would_give(
     desk.enroll("bob", PORTRAIT)
     before = desk.registry.entries()
     report = desk.run()
-    assert report == Report(desk.encoder, 2, 2, 2, (), {})
+    assert report == ReembedReport(desk.encoder, 2, 2, 2, (), {})
     assert report.complete
     assert desk.steps == [(1, 2), (2, 2)]
     wanted = enroll(pipeline, "bob", [("it", portrait)], Limits()).embedding
@@ -92,7 +92,7 @@ def test_it_goes_on_where_it_was_ended(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert (report.added, report.complete) == (1, True)
     assert desk.steps == [(1, 1)]
     assert desk.registry.entries()["a"] == revisions["a"]
-    # One chunk at a time, so that doors follow while it runs.
+    # Published after each chunk, so that doors follow while it runs.
     assert [c[desk.encoder] for c in desk.published] == [1, 3]
 
 
@@ -109,7 +109,7 @@ def test_what_could_not_be_published_is_published_by_the_next_run(desk: Desk) ->
 def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
     desk: Desk, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The photos of somebody else may be why they were enrolled anew."""
+    """They may have been re-enrolled because the photos showed somebody else."""
     for subject in ("alice", "bob", "carol", "dave"):
         desk.enroll(subject, PORTRAIT)
     other = Registry(fleet.folder / "registry.db", who="another")
@@ -125,7 +125,7 @@ def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
     report = desk.run()
     other.close()
     assert list(report.refused) == ["bob"]
-    assert "run it again" in report.refused["bob"]
+    assert "run reembed again" in report.refused["bob"]
     assert set(desk.registry.record("bob").templates) == {OLD}
     assert desk.registry.record("carol").gone
     assert desk.registry.person("dave") is None
@@ -154,7 +154,7 @@ def test_an_edit_between_look_and_write_is_seen(
     assert len(tries) == 2
     assert set(desk.registry.record("alice").templates) == {OLD, desk.encoder}
     assert set(desk.registry.record("bob").templates) == {OLD}
-    assert "run it again" in report.refused["bob"]
+    assert "run reembed again" in report.refused["bob"]
 
 
 def test_nothing_to_do_loads_no_models(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

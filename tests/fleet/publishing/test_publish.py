@@ -67,7 +67,7 @@ def test_whatever_is_damaged_is_sent_again_and_only_that(
     elif how == "moved":
         kept.kept[topic] = kept.kept[next(t for t in kept.kept if t != topic)]
     elif how == "other-operator":
-        # The very same words, but signed by somebody whom no device knows.
+        # The same message, but signed by an operator whom no device trusts.
         body = fleet.site().open(topic, kept.kept[topic])[HINT + SIGNATURE :]
         kept.kept[topic] = Sealer(fleet.site(), b"\1" * 32).seal(topic, body)
     else:
@@ -137,7 +137,7 @@ def test_a_registry_from_a_backup_is_refused_and_taken_over_on_request(
     shutil.copy(backup, fleet.folder / "registry.db")
     before = dict(kept.kept)
     for attempt in (publish, publish_changes):
-        with pytest.raises(OlderRegistry, match="number 4, this registry 2"):
+        with pytest.raises(OlderRegistry, match="number 4, but this registry has 2"):
             attempt(fleet, kept)
     assert kept.kept == before
     done = publish(fleet, kept, take_over=True)

@@ -1,4 +1,4 @@
-"""What a new device is given: a profile that loads, keys for their owner only, a certificate."""
+"""A new device's folder: a profile that loads, keys for their owner only, a certificate."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_folder_is_closed_and_holds_what_the_device_needs(
 def test_a_folder_that_is_there_is_not_overwritten(certified: Fleet, tmp_path: Path) -> None:
     there = tmp_path / "north"
     there.mkdir()
-    with pytest.raises(FleetError, match="is there and is not overwritten"):
+    with pytest.raises(FleetError, match="exists and is not overwritten"):
         provision.provision(certified, "north", board_profile("x86-cpu"), there)
     assert certified.registry().devices() == []
 
@@ -220,7 +220,7 @@ def test_what_a_profile_of_ones_own_lacks_is_added() -> None:
 
 
 class OwnAuthority:
-    """What `tests/site_broker.SiteBroker` needs of an authority: its folder."""
+    """The part of an authority that `SiteBroker` needs: its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
