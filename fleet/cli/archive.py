@@ -13,6 +13,7 @@ from ostiary.edge.cli.console import out, print_json, progress
 from ostiary.fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
 from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.registry.archive import read_archive, write_archive
+from ostiary.fleet.registry.contents import restore
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +60,7 @@ def import_registry(
         people = list(saved.people)
         for group in sorted({group for person, _ in people for group in person.groups}):
             read_groups(group, home.settings.groups)
-        home.registry().restore(saved, time.time())
+        restore(home.registry(), saved, time.time())
         told = publish_now(home, no_publish)
     if json:
         print_json({"people": len(people), "sequence": saved.sequence, "published": told.published})

@@ -53,7 +53,7 @@ class Publishing:
 def publish_now(fleet: Fleet, no_publish: bool = False) -> Publishing:
     """Tell the broker what changed. Where that fails the change is kept, and it is said so."""
     registry = fleet.registry()
-    if registry.published == registry.sequence:
+    if registry.roster.published == registry.roster.sequence:
         return Publishing(published=True, wanted=not no_publish)
     if no_publish:
         return Publishing(published=False, wanted=False)

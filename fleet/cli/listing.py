@@ -40,7 +40,7 @@ def list_people(
     with open_fleet(fleet) as home:
         if group is not None:
             read_groups(group, home.settings.groups)
-        people = [p for p in home.registry().people() if group is None or group in p.groups]
+        people = [p for p in home.registry().people.all() if group is None or group in p.groups]
     if json:
         return print_json([views.as_json(person, now_s) for person in people])
     table = Table("subject", "name", "state", "groups", "until", "schedule")
@@ -63,11 +63,11 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
     """
     now_s = time.time()
     with open_fleet(fleet) as home:
-        person = home.registry().person(checked(subject))
+        person = home.registry().people.get(checked(subject))
         if person is None:
             raise FleetError(f"{subject!r} is not enrolled", "`ostiary-fleet list` shows who is")
-        trail = home.registry().trail(subject)
-        published = person.revision <= home.registry().published
+        trail = home.registry().trail.of(subject)
+        published = person.revision <= home.registry().roster.published
         kept = _photos(home, subject)
         facts = {**views.as_json(person, now_s), "published": published, "photos": kept}
     if json:

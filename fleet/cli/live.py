@@ -87,7 +87,7 @@ def _document(seen: Seen) -> dict[str, object]:
 
 
 def _name(home: Fleet, subject: str) -> str:
-    person = home.registry().person(subject)
+    person = home.registry().people.get(subject)
     return f"{person.name} ({subject})" if person is not None and person.name else subject
 
 
@@ -140,7 +140,7 @@ def capture(
         wish = read_wish(known, time.time(), name, groups, valid_from, valid_until, schedule)
         request = Request(checked(subject), (), wish)
         bundle = home.bundle()
-        old = home.registry().person(subject)
+        old = home.registry().people.get(subject)
         if old is not None and old.gone and not again:
             raise FleetError(f"{subject} was revoked", "--again enrolls")
         err.print(f"{escape(device)} is looking for at most {timeout:.0f} s")

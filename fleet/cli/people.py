@@ -122,7 +122,7 @@ def change(
         if wish == Wish():
             raise FleetError("nothing to change is named", "--groups, --until and so on")
         with registry.snapshot():
-            seen, old = registry.sequence, registry.present(checked(subject))
+            seen, old = registry.roster.sequence, registry.people.present(checked(subject))
         revision = registry.put(wish.of(old), {}, now_s, seen)
         told = publish_now(home, no_publish)
     if json:
@@ -135,7 +135,7 @@ def change(
 def _enroll_one(
     home: Fleet, request: Request, rules: Rules, no_publish: bool, as_json: bool
 ) -> None:
-    bundle, sequence = home.bundle(), home.registry().sequence
+    bundle, sequence = home.bundle(), home.registry().roster.sequence
     _check_not_revoked(home, request.subject, rules)
     Album(home).check()
     ready, refused = embed(bundle, [request])
@@ -164,7 +164,7 @@ def _enroll_one(
 
 def _check_not_revoked(home: Fleet, subject: str, rules: Rules) -> None:
     """Before any photo is looked at; looked at again when it is written."""
-    old = home.registry().person(subject)
+    old = home.registry().people.get(subject)
     if old is not None and old.gone and not rules.again:
         raise FleetError(f"{subject} was revoked", "--again enrolls")
 

@@ -84,7 +84,7 @@ def unprovision(
     Example: `ostiary-fleet unprovision north-door`
     """
     with open_fleet(fleet) as home:
-        if check_subject(device) not in home.registry().devices() and not unlisted:
+        if check_subject(device) not in home.registry().devices.provisioned() and not unlisted:
             raise FleetError(
                 f"{device} is no device of this fleet",
                 "--unlisted, where it was installed by hand and an erasure still waits for it",

@@ -85,7 +85,7 @@ def reembed(
             report = run.run(done, backend)
         removed = _retire(opened, new, old, following) if old else 0
         enrolling, registry = _encoder(opened), opened.registry()
-        published = registry.published == registry.sequence
+        published = registry.roster.published == registry.roster.sequence
     if json:
         found = {"retired": removed, "complete": report.complete}
         print_json({"report": report, **found, "published": published})
@@ -135,7 +135,7 @@ def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
     from ostiary.fleet.doors.devices import read_devices
 
     with Broker(fleet.mqtt()) as broker:
-        known = fleet.registry().devices()
+        known = fleet.registry().devices.provisioned()
         said = read_devices(broker, fleet.settings.site, known, ["roster", "state"])
     return {
         device: one.roster.encoder if one.roster else None

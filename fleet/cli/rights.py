@@ -25,7 +25,7 @@ from ostiary.fleet.cli.common import (
 )
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.reader import unknown
+from ostiary.fleet.registry.people import unknown
 from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.site.fleet import Fleet
 
@@ -116,10 +116,12 @@ def erase(
     with open_fleet(fleet) as home:
         if pending == (subject is not None):
             raise FleetError("who is to be erased?", "ostiary-fleet erase SUBJECT, or --pending")
-        sequence = home.registry().sequence if subject is None else _erase(home, subject, yes)
+        sequence = (
+            home.registry().roster.sequence if subject is None else _erase(home, subject, yes)
+        )
         told = publish_now(home, no_publish)
         asked, waiting = _wait(home, timeout) if told.published else _nobody_asked(home)
-        unconfirmed = home.registry().pending_erasures()
+        unconfirmed = home.registry().devices.pending_erasures()
     if json:
         print_json({"sequence": sequence, "published": told.published, "waiting_for": waiting})
     else:
@@ -129,7 +131,7 @@ def erase(
 
 def _erase(home: Fleet, subject: str, yes: bool) -> int:
     registry = home.registry()
-    if registry.person(checked(subject)) is None:
+    if registry.people.get(checked(subject)) is None:
         if Album(home).forget(subject):
             raise FleetError(f"{subject!r} is not enrolled; photos that were left are removed now")
         raise unknown(subject)
@@ -149,9 +151,9 @@ def _wait(home: Fleet, timeout_s: float) -> tuple[list[str], list[str]]:
     """The devices that were asked for every erasure, and who of them did not confirm in time."""
     from ostiary.fleet.doors.receipts import receipts
 
-    pending = home.registry().pending_erasures()
+    pending = home.registry().devices.pending_erasures()
     if not pending:
-        return home.registry().devices(), []
+        return home.registry().devices.provisioned(), []
     try:
         found = receipts(home, pending[-1], timeout_s)
     except OstiaryError as error:
@@ -161,7 +163,7 @@ def _wait(home: Fleet, timeout_s: float) -> tuple[list[str], list[str]]:
 
 
 def _nobody_asked(home: Fleet) -> tuple[list[str], list[str]]:
-    devices = home.registry().devices()
+    devices = home.registry().devices.provisioned()
     return devices, devices
 
 
@@ -190,7 +192,7 @@ def _edit(
     """One edit of one person, published; with `forget` their photos go after that."""
     with open_fleet(fleet) as home:
         registry = home.registry()
-        before = registry.sequence
+        before = registry.roster.sequence
         checked(subject)
         revision = edit(registry, time.time())
         forgotten = True

@@ -122,7 +122,7 @@ def group_list(fleet: Folder = None, json: Json = False) -> None:
     Example: `ostiary-fleet group list`
     """
     with open_fleet(fleet) as home:
-        people = [person for person in home.registry().people() if not person.gone]
+        people = [person for person in home.registry().people.all() if not person.gone]
         known = home.settings.groups
     counts = {name: sum(name in person.groups for person in people) for name in sorted(known)}
     if json:

@@ -52,7 +52,7 @@ def receipts(
     with Broker(fleet.mqtt()) as broker:
         # First look, then listen, then look again: reading ends with an unsubscription, which
         # would end the listening as well. What is said between the two is heard twice, not missed.
-        said = read_devices(broker, site, registry.devices(), ["roster"])
+        said = read_devices(broker, site, registry.devices.provisioned(), ["roster"])
         asked = holding(registry, said)
         broker.listen([every(site, "roster")], replay=False)
         said |= read_known(broker, site, asked, ["roster"])
@@ -73,22 +73,26 @@ def receipts(
 def holding(registry: Registry, said: Mapping[str, Said]) -> list[str]:
     """The devices that may hold people, by id."""
     spoken = {device for device, one in said.items() if one.roster is not None}
-    return sorted({*registry.devices(), *(spoken - set(registry.removed_devices()))})
+    return sorted({*registry.devices.provisioned(), *(spoken - set(registry.devices.removed()))})
 
 
 def settle(registry: Registry, said: Mapping[str, Said]) -> None:
     """Strike off the erasures that every device has confirmed."""
     asked = holding(registry, said)
-    for sequence in registry.pending_erasures():
+    for sequence in registry.devices.pending_erasures():
         # With nobody to ask, that it is published is all there is to wait for.
-        if not _waiting(registry, said, sequence) if asked else sequence <= registry.published:
+        if (
+            not _waiting(registry, said, sequence)
+            if asked
+            else sequence <= registry.roster.published
+        ):
             registry.settle_erasure(sequence)
 
 
 def _waiting(registry: Registry, said: Mapping[str, Said], sequence: int) -> list[str]:
     with registry.snapshot():
-        newest = registry.sequence
-        digest = total(registry.head(0).sums) if newest else ""
+        newest = registry.roster.sequence
+        digest = total(registry.roster.head(0).sums) if newest else ""
     return [
         device
         for device in holding(registry, said)

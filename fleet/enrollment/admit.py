@@ -118,11 +118,11 @@ class Enrolling:
     def _try(self, ready: Sequence[Ready], done: Done) -> Outcome:
         outcome, taken = Outcome(), list[_Taken]()
         with self._registry.snapshot():
-            seen = self._registry.sequence
-            known = self._registry.among([r.request.subject for r in ready])
+            seen = self._registry.roster.sequence
+            known = self._registry.people.among([r.request.subject for r in ready])
             guard = self._guard(ready)
             coming = {r.request.subject for r in ready}
-            lacking = set(self._registry.lacking(self._bundle.encoder_id))
+            lacking = set(self._registry.people.lacking(self._bundle.encoder_id))
             outcome.not_compared = len(lacking - coming)
         for number, one in enumerate(ready, 1):
             judged = self._judge(one, known.get(one.request.subject), guard)
@@ -138,7 +138,7 @@ class Enrolling:
 
     def _guard(self, ready: Sequence[Ready]) -> Guard:
         bundle = self._bundle
-        held = self._registry.templates(bundle.encoder_id)
+        held = self._registry.people.templates(bundle.encoder_id)
         coming = [one.request.subject for one in ready]
         fpir = self._fleet.settings.fpir
         return Guard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
@@ -203,7 +203,7 @@ class Enrolling:
     def _holds(self, one: _Taken) -> bool:
         """Whether somebody still has the template that was made from these photos."""
         subject, encoder = one.person.subject, self._bundle.encoder_id
-        held = self._registry.blobs_among([subject]).get(subject, {})
+        held = self._registry.people.blobs_among([subject]).get(subject, {})
         return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
 
 

@@ -25,7 +25,7 @@ def test_init_makes_a_folder_that_only_its_owner_reads(desk: Desk) -> None:
         assert settings.groups == ("staff", "cleaners")
         assert not settings.keep_photos
         assert fleet.sealer().public.hex() == (desk.folder / "operator.pub").read_text().strip()
-        assert fleet.registry().sequence == 0
+        assert fleet.registry().roster.sequence == 0
 
 
 def test_init_never_overwrites_a_fleet_and_keeps_keys_from_a_backup(

@@ -123,7 +123,7 @@ def test_a_broker_that_is_away_costs_nobody_their_template(commanded: Desk) -> N
     done = reembedded(commanded)
     assert done.returncode == 1
     assert "not published yet" in done.stderr
-    assert commanded.registry.coverage()[commanded.encoder] == 2
+    assert commanded.registry.people.coverage()[commanded.encoder] == 2
 
 
 def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
@@ -136,17 +136,17 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
         assert done.returncode == 2
         assert "north has not said" in done.stderr
         # What was embedded before is published and stays.
-        assert commanded.registry.published == commanded.registry.sequence
+        assert commanded.registry.roster.published == commanded.registry.roster.sequence
         say(broker.port, {"north": commanded.encoder, "unlisted": OLD})
         refused = reembedded(commanded, "--retire-old", OLD[:8]).stderr
         assert f"unlisted uses {OLD[:12]}" in refused
-        assert commanded.registry.coverage() == {OLD: 2, commanded.encoder: 2}
+        assert commanded.registry.people.coverage() == {OLD: 2, commanded.encoder: 2}
         say(broker.port, {"unlisted": commanded.encoder})
         last = reembedded(commanded, "--retire-old", OLD[:8], "--json")
         assert last.returncode == 0, last.stderr
         assert json.loads(last.stdout)["retired"] == 2
-    assert commanded.registry.coverage() == {commanded.encoder: 2}
-    assert commanded.registry.published == commanded.registry.sequence
+    assert commanded.registry.people.coverage() == {commanded.encoder: 2}
+    assert commanded.registry.roster.published == commanded.registry.roster.sequence
 
 
 def say(port: int, encoders: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from ostiary.fleet.cli.common import publish_now
 from ostiary.fleet.enrollment.admit import Ready
 from ostiary.fleet.enrollment.album import KEY, Album
 from ostiary.fleet.enrollment.csv_table import Request
+from ostiary.fleet.registry.database import RegistryDatabase
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.site.fleet import Fleet
@@ -44,7 +45,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     told: list[int] = []
 
     def take(fleet: Fleet) -> None:
-        told.append(fleet.registry().sequence)
+        told.append(fleet.registry().roster.sequence)
         fleet.registry().set_published(told[-1])
 
     monkeypatch.setattr("ostiary.fleet.publishing.publish.publish_changes", take)
@@ -213,14 +214,14 @@ def test_an_erasure_looks_for_photos_once_more(
 def test_an_erasure_on_a_full_disk_is_told_and_wiped_later(
     keeping: Desk, published: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    do = Registry._do
+    execute = RegistryDatabase.execute
 
-    def full(self: Registry, statement: str, *values: object) -> None:
+    def full(self: RegistryDatabase, statement: str, *values: object) -> None:
         if statement == "VACUUM":
             raise StoreError("registry.db: database or disk is full")
-        do(self, statement, *values)
+        execute(self, statement, *values)
 
-    monkeypatch.setattr(Registry, "_do", full)
+    monkeypatch.setattr(RegistryDatabase, "execute", full)
     done = typed("erase", "alice", "--yes", "--timeout", "0", "--fleet", keeping.folder)
     assert published == [2]
     assert "not wiped yet: copies may be left in registry.db" in done.err
