@@ -23,7 +23,7 @@ from ostiary.fleet.cli.common import (
     publish_now,
 )
 from ostiary.fleet.cli.people import besides, warn_besides
-from ostiary.fleet.doors.watch import Seen, Watch, line
+from ostiary.fleet.doors.watch import DoorMessage, Watch, line
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
 from ostiary.fleet.site.fleet import Fleet
@@ -81,7 +81,7 @@ def _follow(home: Fleet, broker: Broker, watching: Watch, as_json: bool) -> None
             out.print(f"[{colour}]{escape(text)}[/]")
 
 
-def _document(seen: Seen) -> dict[str, object]:
+def _document(seen: DoorMessage) -> dict[str, object]:
     fields = msgspec.structs.asdict(seen.message)
     return {"device": seen.device, "kind": seen.kind, **fields}
 
@@ -131,7 +131,7 @@ def capture(
     Example: `ostiary-fleet capture north-door alice --name "Alice Adams" --groups staff`
     """
     from ostiary.fleet.doors.command import capture as gather
-    from ostiary.fleet.enrollment.admit import Enrolling, Ready, Rules
+    from ostiary.fleet.enrollment.admit import Enrolling, EnrollmentRules, Ready
     from ostiary.fleet.enrollment.csv_table import Request
     from ostiary.fleet.enrollment.patch import read_wish
 
@@ -147,7 +147,7 @@ def capture(
         template = gather(
             home, check_subject(device), subject, bundle.encoder_id, bundle.dim, timeout
         )
-        rules = Rules(again, force_look_alike)
+        rules = EnrollmentRules(again, force_look_alike)
         outcome = Enrolling(home, bundle, rules).admit([Ready(request, template)])
         for refusal in outcome.refused:
             raise EnrollmentRefused(refusal.reason, refusal.message, refusal.hint)

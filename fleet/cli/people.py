@@ -25,10 +25,16 @@ from ostiary.fleet.cli.common import (
     warn,
     why,
 )
-from ostiary.fleet.enrollment.admit import Enrolled, Enrolling, Outcome, Rules, embed
+from ostiary.fleet.enrollment.admit import (
+    Enrolled,
+    Enrolling,
+    EnrollmentOutcome,
+    EnrollmentRules,
+    embed,
+)
 from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.csv_table import Refusal, Request, read_table, write_report
-from ostiary.fleet.enrollment.patch import Wish, read_wish
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request, read_table, write_report
+from ostiary.fleet.enrollment.patch import PersonWish, read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.fleet import Fleet
 
@@ -81,7 +87,7 @@ def enroll(
 
     Example: `ostiary-fleet enroll alice alice.jpg --groups staff --until 2026-12-31`
     """
-    rules = Rules(again, force_look_alike)
+    rules = EnrollmentRules(again, force_look_alike)
     if csv is not None:
         if subject is not None or any(
             option is not None for option in (name, groups, valid_from, valid_until, schedule)
@@ -119,7 +125,7 @@ def change(
         registry, now_s = home.registry(), time.time()
         known = home.settings.groups
         wish = read_wish(known, now_s, name, groups, valid_from, valid_until, schedule)
-        if wish == Wish():
+        if wish == PersonWish():
             raise FleetError("nothing to change is named", "--groups, --until and so on")
         with registry.snapshot():
             seen, old = registry.roster.sequence, registry.people.present(checked(subject))
@@ -133,13 +139,15 @@ def change(
 
 
 def _enroll_one(
-    home: Fleet, request: Request, rules: Rules, no_publish: bool, as_json: bool
+    home: Fleet, request: Request, rules: EnrollmentRules, no_publish: bool, as_json: bool
 ) -> None:
     bundle, sequence = home.bundle(), home.registry().roster.sequence
     _check_not_revoked(home, request.subject, rules)
     Album(home).check()
     ready, refused = embed(bundle, [request])
-    outcome = Enrolling(home, bundle, rules).admit(ready) if ready else Outcome(refused=refused)
+    outcome = (
+        Enrolling(home, bundle, rules).admit(ready) if ready else EnrollmentOutcome(refused=refused)
+    )
     for refusal in outcome.refused:
         raise FleetError(refusal.message, refusal.hint)
     (enrolled,) = outcome.enrolled
@@ -162,7 +170,7 @@ def _enroll_one(
     raise typer.Exit(NOT_DONE if outcome.not_kept else told.code)
 
 
-def _check_not_revoked(home: Fleet, subject: str, rules: Rules) -> None:
+def _check_not_revoked(home: Fleet, subject: str, rules: EnrollmentRules) -> None:
     """Before any photo is looked at; looked at again when it is written."""
     old = home.registry().people.get(subject)
     if old is not None and old.gone and not rules.again:
@@ -181,14 +189,19 @@ def _say_enrolled(enrolled: Enrolled, unchanged: bool) -> None:
 
 
 def _enroll_table(
-    home: Fleet, csv: Path, report: Path | None, rules: Rules, no_publish: bool, as_json: bool
+    home: Fleet,
+    csv: Path,
+    report: Path | None,
+    rules: EnrollmentRules,
+    no_publish: bool,
+    as_json: bool,
 ) -> None:
     requests, refused = read_table(csv, home.settings.groups, time.time())
     # Before the long work: what can not be written then would come too late.
     Album(home).check()
     if report is not None:
         _check_report(report)
-    bundle, outcome = home.bundle(), Outcome()
+    bundle, outcome = home.bundle(), EnrollmentOutcome()
     bar, done = progress("embedding")
     with bar:
         ready, unfit = embed(bundle, requests, done)
@@ -212,7 +225,7 @@ def _check_report(report: Path) -> None:
         raise FleetError(f"can not write the report {report}", "nobody was enrolled")
 
 
-def _reported(report: Path, refused: list[Refusal]) -> bool:
+def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
     try:
         write_atomically(report, write_report(refused))
     except OSError as error:
@@ -221,7 +234,7 @@ def _reported(report: Path, refused: list[Refusal]) -> bool:
     return True
 
 
-def besides(outcome: Outcome) -> dict[str, object]:
+def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
     """For machines: what an operator should know beside who was enrolled."""
     return {
         "not_compared": outcome.not_compared,
@@ -230,7 +243,7 @@ def besides(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def warn_besides(outcome: Outcome) -> None:
+def warn_besides(outcome: EnrollmentOutcome) -> None:
     """The same in words."""
     if outcome.enrolled and outcome.not_compared:
         warn(
@@ -255,7 +268,9 @@ def _named(subjects: list[str]) -> str:
     return ", ".join(subjects[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _say_table(outcome: Outcome, refused: list[Refusal], told: Publishing, as_json: bool) -> None:
+def _say_table(
+    outcome: EnrollmentOutcome, refused: list[RefusedRequest], told: Publishing, as_json: bool
+) -> None:
     enrolled = outcome.enrolled
     forced = [e for e in enrolled if e.look_alike is not None]
     if as_json:

@@ -23,7 +23,7 @@ from ostiary.fleet.cli.common import (
     publish_now,
 )
 from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.reembed import Reembedding, Report, chosen_encoder, retire
+from ostiary.fleet.enrollment.reembed import Reembedding, ReembedReport, chosen_encoder, retire
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.fleet import Fleet
 
@@ -144,7 +144,7 @@ def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
     }
 
 
-def _show(report: Report, removed: int, old: str | None) -> None:
+def _show(report: ReembedReport, removed: int, old: str | None) -> None:
     colour = "green" if report.complete else "yellow"
     out.print(
         f"[{colour}]{report.covered} of {report.people}[/] have a template of"

@@ -13,7 +13,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.fleet.cli.common import Folder, Json, open_fleet
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site import create as founding
-from ostiary.fleet.site.fleet import CERTS, Settings, chosen_folder
+from ostiary.fleet.site.fleet import CERTS, SiteSettings, chosen_folder
 
 TLS_PORT = 8883
 MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operator.key"))
@@ -74,7 +74,7 @@ def init(
     host, port = _host_and_port(broker)
     if authority:
         ca_file, cert, key = MADE
-    settings = Settings(
+    settings = SiteSettings(
         site=site,
         bundle=bundle.absolute(),
         host=host,

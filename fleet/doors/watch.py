@@ -22,7 +22,7 @@ KINDS: dict[str, type[Message]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DoorMessage:
     """One message of a door."""
 
     device: str
@@ -42,7 +42,7 @@ class Watch:
     def filters(self) -> list[str]:
         return [every(self._site, kind).replace("+", self._device or "+") for kind in KINDS]
 
-    def take(self, message: Received) -> Seen | None:
+    def take(self, message: Received) -> DoorMessage | None:
         """None for what was seen before, is stale, or is none of ours."""
         found = sender(message.topic, self._site)
         if found is None or found[1] not in KINDS:
@@ -58,7 +58,7 @@ class Watch:
             return None
         if isinstance(said, StateMessage) and not self._news(device, said):
             return None
-        return Seen(device, kind, said)
+        return DoorMessage(device, kind, said)
 
     def _first(self, name: str) -> bool:
         if name in self._ids:
@@ -77,13 +77,13 @@ class Watch:
         return before != state.status
 
 
-def line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
+def line(seen: DoorMessage, name_of: Callable[[str], str]) -> tuple[str, str]:
     """A message for people, and its colour."""
     text, colour = _line(seen, name_of)
     return plain(text), colour
 
 
-def _line(seen: Seen, name_of: Callable[[str], str]) -> tuple[str, str]:
+def _line(seen: DoorMessage, name_of: Callable[[str], str]) -> tuple[str, str]:
     said = seen.message
     if isinstance(said, DecisionMessage):
         who = f" {name_of(said.subject)}" if said.subject else ""

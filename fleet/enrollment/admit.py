@@ -15,8 +15,8 @@ from ostiary.edge.vision.batch import Done, each_photo
 from ostiary.edge.vision.enrollment import enroll as make_template
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.csv_table import Refusal, Request
-from ostiary.fleet.enrollment.lookalike import Guard, LookAlike
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request
+from ostiary.fleet.enrollment.lookalike import LookAlike, LookAlikeGuard
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
 from ostiary.fleet.registry.person import Person, blobs_of
 from ostiary.fleet.registry.writer import Registry
@@ -50,7 +50,7 @@ class Enrolled:
 
 
 @dataclass(slots=True)
-class Outcome:
+class EnrollmentOutcome:
     """What became of some requests.
 
     `not_compared` counts the people who have no template of this encoder, and so may look like
@@ -58,13 +58,13 @@ class Outcome:
     """
 
     enrolled: list[Enrolled] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[RefusedRequest] = field(default_factory=list)
     not_compared: int = 0
     not_kept: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EnrollmentRules:
     """`again` enrolls also who was revoked, `force` also who looks like somebody else."""
 
     again: bool = False
@@ -73,21 +73,23 @@ class Rules:
 
 def embed(
     bundle: Bundle, requests: Sequence[Request], done: Done = lambda done, total: None
-) -> tuple[list[Ready], list[Refusal]]:
+) -> tuple[list[Ready], list[RefusedRequest]]:
     """A float template a request, on all cores, or why there is none."""
     made = each_photo(bundle.in_float(), requests, _embed_one, done=done) if requests else []
     ready = [m for m in made if isinstance(m, Ready)]
-    return ready, [m for m in made if isinstance(m, Refusal)]
+    return ready, [m for m in made if isinstance(m, RefusedRequest)]
 
 
-def _embed_one(pipeline: Pipeline, request: Request) -> Ready | Refusal:
+def _embed_one(pipeline: Pipeline, request: Request) -> Ready | RefusedRequest:
     try:
         images = [(str(path), read_photo(path)) for path in request.photos]
         template = make_template(pipeline, request.subject, images, LIMITS)
     except EnrollmentRefused as error:
-        return Refusal(request.subject, error.reason, error.message, error.hint, request.line)
+        return RefusedRequest(
+            request.subject, error.reason, error.message, error.hint, request.line
+        )
     except PhotoError as error:
-        return Refusal(request.subject, "bad-photo", error.message, error.hint, request.line)
+        return RefusedRequest(request.subject, "bad-photo", error.message, error.hint, request.line)
     return Ready(request, template.embedding)
 
 
@@ -95,13 +97,19 @@ class Enrolling:
     """Compares with everybody and writes, in that order and of one moment."""
 
     def __init__(
-        self, fleet: Fleet, bundle: Bundle, rules: Rules, clock: Callable[[], float] = time.time
+        self,
+        fleet: Fleet,
+        bundle: Bundle,
+        rules: EnrollmentRules,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._fleet, self._bundle, self._rules, self._clock = fleet, bundle, rules, clock
         self._registry: Registry = fleet.registry()
         self._album = Album(fleet)
 
-    def admit(self, ready: Sequence[Ready], done: Done = lambda done, total: None) -> Outcome:
+    def admit(
+        self, ready: Sequence[Ready], done: Done = lambda done, total: None
+    ) -> EnrollmentOutcome:
         """Enroll whom nothing speaks against. Who looks like somebody earlier in the same requests
         is refused as well.
 
@@ -115,8 +123,8 @@ class Enrolling:
                 continue
         return self._try(ready, done)
 
-    def _try(self, ready: Sequence[Ready], done: Done) -> Outcome:
-        outcome, taken = Outcome(), list[_Taken]()
+    def _try(self, ready: Sequence[Ready], done: Done) -> EnrollmentOutcome:
+        outcome, taken = EnrollmentOutcome(), list[_Taken]()
         with self._registry.snapshot():
             seen = self._registry.roster.sequence
             known = self._registry.people.among([r.request.subject for r in ready])
@@ -126,7 +134,7 @@ class Enrolling:
             outcome.not_compared = len(lacking - coming)
         for number, one in enumerate(ready, 1):
             judged = self._judge(one, known.get(one.request.subject), guard)
-            if isinstance(judged, Refusal):
+            if isinstance(judged, RefusedRequest):
                 outcome.refused.append(judged)
             else:
                 taken.append(judged)
@@ -136,23 +144,27 @@ class Enrolling:
         outcome.not_kept = self._keep(taken)
         return outcome
 
-    def _guard(self, ready: Sequence[Ready]) -> Guard:
+    def _guard(self, ready: Sequence[Ready]) -> LookAlikeGuard:
         bundle = self._bundle
         held = self._registry.people.templates(bundle.encoder_id)
         coming = [one.request.subject for one in ready]
         fpir = self._fleet.settings.fpir
-        return Guard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
+        return LookAlikeGuard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
 
-    def _judge(self, one: Ready, old: Person | None, guard: Guard) -> _Taken | Refusal:
+    def _judge(
+        self, one: Ready, old: Person | None, guard: LookAlikeGuard
+    ) -> _Taken | RefusedRequest:
         request = one.request
         subject, line = request.subject, request.line
         if old is not None and old.gone and not self._rules.again:
-            return Refusal(subject, "revoked", f"{subject} was revoked", "--again enrolls", line)
+            return RefusedRequest(
+                subject, "revoked", f"{subject} was revoked", "--again enrolls", line
+            )
         alike = guard.nearest(subject, one.template)
         if alike is not None and not self._rules.force:
             reason = "duplicate" if alike.same else "look-alike"
             message = f"{subject}: {alike.text()}"
-            return Refusal(subject, reason, message, "--force-look-alike enrolls", line)
+            return RefusedRequest(subject, reason, message, "--force-look-alike enrolls", line)
         # Who was revoked starts anew: what they were given then is over.
         present = old is not None and not old.gone
         base = old if old is not None and present else Person(subject=subject, name=_name(old))
@@ -160,7 +172,9 @@ class Enrolling:
             dropped = len({*base.encoders} - {self._bundle.encoder_id})
             return _Taken(one, request.wish.of(base), present, alike, dropped)
         except FleetError as error:
-            return Refusal(subject, "bad-row", f"{subject}: {error.message}", error.hint, line)
+            return RefusedRequest(
+                subject, "bad-row", f"{subject}: {error.message}", error.hint, line
+            )
 
     def _write(self, taken: Sequence[_Taken], seen: int) -> list[Enrolled]:
         for one in taken:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.fleet.enrollment.patch import NOTHING, Wish, read_wish
+from ostiary.fleet.enrollment.patch import NOTHING, PersonWish, read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
 
@@ -25,12 +25,12 @@ class Request:
 
     subject: str
     photos: tuple[Path, ...]
-    wish: Wish = NOTHING
+    wish: PersonWish = NOTHING
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRequest:
     """Who was not enrolled: a `reason` for machines, a message and a hint for people."""
 
     subject: str
@@ -42,7 +42,7 @@ class Refusal:
 
 def read_table(
     path: Path, known_groups: Sequence[str], now_s: float
-) -> tuple[list[Request], list[Refusal]]:
+) -> tuple[list[Request], list[RefusedRequest]]:
     """The requests of a CSV file and the lines that can be none; photos start at its folder.
 
     Raises FleetError where the file can not be read or its header is wrong: then nothing of it is
@@ -50,7 +50,7 @@ def read_table(
     """
     header, lines = _lines(path)
     requests: list[Request] = []
-    refused: list[Refusal] = []
+    refused: list[RefusedRequest] = []
     first_line: dict[str, int] = {}
     for number, cells in lines:
         subject = cells[header.index("subject")].strip() if len(cells) == len(header) else ""
@@ -66,11 +66,11 @@ def read_table(
             requests.append(_request(row, number, path.parent, known_groups, now_s))
             first_line[subject] = number
         except FleetError as error:
-            refused.append(Refusal(subject, "bad-row", error.message, error.hint, number))
+            refused.append(RefusedRequest(subject, "bad-row", error.message, error.hint, number))
     return requests, refused
 
 
-def write_report(refused: Sequence[Refusal]) -> bytes:
+def write_report(refused: Sequence[RefusedRequest]) -> bytes:
     """The refused as CSV: line, subject, reason, message.
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe.

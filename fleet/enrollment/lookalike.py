@@ -36,7 +36,7 @@ class LookAlike:
         )
 
 
-class Guard:
+class LookAlikeGuard:
     """Everybody's templates of one encoder, and the tau that says what is too close.
 
     `coming` are the subjects about to be added: tau is for the fleet as it will be, so that it is

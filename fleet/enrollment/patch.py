@@ -15,7 +15,7 @@ from ostiary.fleet.registry.person import Person
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PersonWish:
     """None leaves a field as it is; an empty value takes it away."""
 
     name: str | None = None
@@ -45,7 +45,7 @@ class Wish:
         return wished
 
 
-NOTHING = Wish()
+NOTHING = PersonWish()
 
 
 def read_wish(
@@ -56,9 +56,9 @@ def read_wish(
     valid_from: str | None = None,
     valid_until: str | None = None,
     hours: str | None = None,
-) -> Wish:
+) -> PersonWish:
     """The texts of an operator as a wish. Raises FleetError, naming what is wrong."""
-    return Wish(
+    return PersonWish(
         name,
         None if groups is None else read_groups(groups, known_groups),
         None if valid_from is None else (dates.start_of(valid_from, now_s),),

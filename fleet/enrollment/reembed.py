@@ -30,7 +30,7 @@ Publish = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReembedReport:
     """What became of everybody who is not revoked; `covered` have a template of the encoder now."""
 
     encoder: str
@@ -67,7 +67,7 @@ class Reembedding:
         self._refused: dict[str, str] = {}
         self._without: list[str] = []
 
-    def run(self, done: Done, backend: str = "auto") -> Report:
+    def run(self, done: Done, backend: str = "auto") -> ReembedReport:
         """Make what can be made. `done(n, total)` is called as people are finished."""
         encoder = self._bundle.encoder_id
         lacking = self._registry.people.lacking(encoder)
@@ -79,7 +79,7 @@ class Reembedding:
             self._publish()
         people = sum(1 for person in self._registry.people.all() if not person.gone)
         covered = people - len(self._registry.people.lacking(encoder))
-        return Report(
+        return ReembedReport(
             encoder, people, covered, self._added, tuple(self._without), dict(self._refused)
         )
 

@@ -38,7 +38,7 @@ PASSES = 4
 """What was published and is not there after so many times will not be there next time either."""
 
 
-class Wire(Reads, Protocol):
+class RosterBroker(Reads, Protocol):
     """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
 
     def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = ...) -> int: ...
@@ -90,7 +90,7 @@ def untold(stage: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-Connect = Callable[[Mqtt], contextlib.AbstractContextManager[Wire]]
+Connect = Callable[[Mqtt], contextlib.AbstractContextManager[RosterBroker]]
 
 
 def publish(
@@ -128,7 +128,7 @@ class _Publisher:
     def __init__(
         self,
         fleet: Fleet,
-        broker: Wire,
+        broker: RosterBroker,
         told: Told,
         wall: Callable[[], float],
         take_over: bool,

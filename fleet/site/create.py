@@ -20,7 +20,7 @@ from ostiary.fleet.site.fleet import (
     REGISTRY,
     SETTINGS,
     Fleet,
-    Settings,
+    SiteSettings,
     parse_settings,
     read_settings,
 )
@@ -47,7 +47,7 @@ class Founded:
 
 
 def found(
-    folder: Path, settings: Settings, authority: Callable[[Path], object] | None = None
+    folder: Path, settings: SiteSettings, authority: Callable[[Path], object] | None = None
 ) -> Founded:
     """Make a fleet's folder; `authority` makes the certificates in it. Raises FleetError where
     there is a fleet or what is none, or a field is wrong.
@@ -108,7 +108,7 @@ def _encoded(text: str, path: Path) -> bytes:
         raise FleetError(f"{path} can not hold a name that is not UTF-8", "rename it") from error
 
 
-def settings_text(settings: Settings) -> str:
+def settings_text(settings: SiteSettings) -> str:
     """fleet.toml, each line with what it is for."""
     s = settings
     return f"""\

@@ -22,7 +22,7 @@ SETTINGS, REGISTRY, CERTS, PHOTOS = "fleet.toml", "registry.db", "certs", "photo
 ENVIRONMENT = "OSTIARY_FLEET"
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """fleet.toml: the site, its broker, the bundle that embeds, and what the operator chose.
 
     Relative paths start at the fleet's folder. `fpir` is the rate that the look-alike guard asks
@@ -49,7 +49,7 @@ PATHS = ("bundle", "password_file", "ca", "cert", "key")
 class Fleet:
     """One operator's folder. Its registry is opened once, for the thread that asks first."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: SiteSettings) -> None:
         self.folder = folder
         self.settings = settings
         self._registry: Registry | None = None
@@ -120,7 +120,7 @@ def chosen_folder(given: Path | None) -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "ostiary" / "fleet"
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Path) -> SiteSettings:
     """fleet.toml, its paths made absolute. Raises FleetError, naming the key at fault."""
     path = folder / SETTINGS
     try:
@@ -130,10 +130,10 @@ def read_settings(folder: Path) -> Settings:
     return parse_settings(raw, path)
 
 
-def parse_settings(raw: bytes, path: Path) -> Settings:
+def parse_settings(raw: bytes, path: Path) -> SiteSettings:
     """The settings in some bytes of a fleet.toml that stands, or will stand, at a path."""
     try:
-        found = msgspec.toml.decode(raw, type=Settings, dec_hook=_path_of)
+        found = msgspec.toml.decode(raw, type=SiteSettings, dec_hook=_path_of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FleetError(f"{path}: {error}", "its comments say what is legal") from error
     if (found.cert is None) != (found.key is None):

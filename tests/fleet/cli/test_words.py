@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ostiary.edge.core.rules.access import Moment, Rights, Span, barred
 from ostiary.edge.roster.record import Hours
-from ostiary.fleet.enrollment.patch import Wish, read_groups, read_wish
+from ostiary.fleet.enrollment.patch import PersonWish, read_groups, read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry import dates, schedule
 from ostiary.fleet.registry.person import Person
@@ -144,10 +144,10 @@ def test_a_wish_changes_what_it_names_and_takes_away_what_is_empty() -> None:
         subject="alice", name="Alice", groups=("staff",), valid_from_s=1.0, valid_until_s=2.0,
         schedule=(Hours(1, 0, 60),), suspended=True, revision=7,
     )  # fmt: skip
-    assert Wish().of(alice) == alice
+    assert PersonWish().of(alice) == alice
     emptied = read_wish(("staff",), NOON, "", "", "", "", "").of(alice)
     assert emptied == Person(subject="alice", suspended=True, revision=7)
-    assert Wish(groups=("cleaners",)).of(alice).schedule == alice.schedule
+    assert PersonWish(groups=("cleaners",)).of(alice).schedule == alice.schedule
 
 
 def test_until_before_from_is_refused_also_across_two_commands() -> None:

@@ -11,10 +11,10 @@ import pytest
 from ostiary.edge.core.scores.calibration import DetCurve, threshold
 from ostiary.edge.core.types import Floats
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.fleet.enrollment.admit import Enrolling, Ready, Rules
+from ostiary.fleet.enrollment.admit import Enrolling, EnrollmentRules, Ready
 from ostiary.fleet.enrollment.csv_table import Request
-from ostiary.fleet.enrollment.lookalike import Guard
-from ostiary.fleet.enrollment.patch import NOTHING, Wish
+from ostiary.fleet.enrollment.lookalike import LookAlikeGuard
+from ostiary.fleet.enrollment.patch import NOTHING, PersonWish
 from ostiary.fleet.errors import ChangedMeanwhile
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
@@ -23,7 +23,7 @@ from tests.support.fakes import curve, unit
 
 DIM = 16
 ENCODER = "e" * 64
-PLAIN = Rules()
+PLAIN = EnrollmentRules()
 
 
 class FakeBundle:
@@ -46,11 +46,11 @@ def near(number: int, score: float, other: int = 15) -> Floats:
     return unit(score * np.eye(DIM)[number] + (1 - score**2) ** 0.5 * np.eye(DIM)[other])
 
 
-def ready(subject: str, template: Floats, wish: Wish = NOTHING, line: int = 0) -> Ready:
+def ready(subject: str, template: Floats, wish: PersonWish = NOTHING, line: int = 0) -> Ready:
     return Ready(Request(subject, (), wish, line), template)
 
 
-def enrolling(fleet: Fleet, rules: Rules = PLAIN) -> Enrolling:
+def enrolling(fleet: Fleet, rules: EnrollmentRules = PLAIN) -> Enrolling:
     return Enrolling(fleet, cast(Bundle, FakeBundle()), rules, lambda: 100.0)
 
 
@@ -61,7 +61,7 @@ def tau(k: int, fpir: float = 0.01) -> float:
 @pytest.mark.parametrize("k", [1, 10, 500])
 def test_too_close_is_what_tau_says_at_the_fleets_k(k: int) -> None:
     coming = [f"p-{n}" for n in range(k)]
-    guard = Guard(curve(), 0.01, DIM, [("alice", axis(0)[None])], coming)
+    guard = LookAlikeGuard(curve(), 0.01, DIM, [("alice", axis(0)[None])], coming)
     assert guard.nearest("p-0", near(0, tau(k) - 0.001)) is None
     found = guard.nearest("p-0", near(0, tau(k) + 0.001))
     assert found is not None
@@ -70,7 +70,7 @@ def test_too_close_is_what_tau_says_at_the_fleets_k(k: int) -> None:
 
 
 def test_closer_than_any_two_strangers_is_the_same_person() -> None:
-    guard = Guard(curve(), 0.01, DIM, [("alice", axis(0)[None])], [])
+    guard = LookAlikeGuard(curve(), 0.01, DIM, [("alice", axis(0)[None])], [])
     strictest = float(curve().scores[curve().impostor_at_or_above == 0][0])
     assert strictest > tau(1000)
     below, above = (guard.nearest("bob", near(0, strictest + d)) for d in (-0.001, 0.001))
@@ -86,7 +86,7 @@ def test_nobody_is_their_own_look_alike_and_the_closest_other_is_named() -> None
         ("bob", near(0, 0.9, 1)[None]),
         ("carol", near(0, 0.8, 2)[None]),
     ]
-    guard = Guard(curve(), 0.01, DIM, held, [])
+    guard = LookAlikeGuard(curve(), 0.01, DIM, held, [])
     found = guard.nearest("alice", axis(0))
     assert found is not None
     assert found.subject == "bob"
@@ -97,7 +97,7 @@ def test_nobody_is_their_own_look_alike_and_the_closest_other_is_named() -> None
 
 
 def test_an_empty_fleet_has_no_look_alikes() -> None:
-    assert Guard(curve(), 0.01, DIM, [], ["alice"]).nearest("alice", axis(0)) is None
+    assert LookAlikeGuard(curve(), 0.01, DIM, [], ["alice"]).nearest("alice", axis(0)) is None
 
 
 def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> None:
@@ -107,7 +107,7 @@ def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> No
     assert (refusal.subject, refusal.reason, refusal.line) == ("bob", "look-alike", 7)
     assert "bob: this is a look-alike of alice: score" in refusal.message
     assert fleet.registry().people.get("bob") is None
-    (enrolled,) = enrolling(fleet, Rules(force=True)).admit([twin]).enrolled
+    (enrolled,) = enrolling(fleet, EnrollmentRules(force=True)).admit([twin]).enrolled
     assert enrolled.look_alike is not None
     assert enrolled.look_alike.subject == "alice"
     assert fleet.registry().people.get("bob") is not None
@@ -149,7 +149,7 @@ def test_who_is_enrolled_gets_the_new_template_and_keeps_what_is_not_named(fleet
     old = Person(subject="alice", name="Alice", groups=("staff",), valid_until_s=5e9)
     registry.put(old, {ENCODER: axis(0), "f" * 64: axis(0)}, 1.0)
     registry.suspend("alice", 2.0)
-    outcome = enrolling(fleet).admit([ready("alice", axis(1), Wish(groups=("cleaners",)))])
+    outcome = enrolling(fleet).admit([ready("alice", axis(1), PersonWish(groups=("cleaners",)))])
     assert outcome.enrolled[0].was_enrolled
     person = registry.people.get("alice")
     assert person is not None
@@ -166,7 +166,9 @@ def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) ->
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0))]).refused
     assert (refusal.reason, refusal.message) == ("revoked", "alice was revoked")
     assert registry.roster.sequence == 3
-    (enrolled,) = enrolling(fleet, Rules(again=True)).admit([ready("alice", axis(0))]).enrolled
+    (enrolled,) = (
+        enrolling(fleet, EnrollmentRules(again=True)).admit([ready("alice", axis(0))]).enrolled
+    )
     assert (enrolled.revision, enrolled.was_enrolled) == (4, False)
     person = registry.people.get("alice")
     assert person is not None
@@ -180,7 +182,7 @@ def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) ->
 
 def test_until_before_a_from_of_earlier_is_refused_as_a_row(fleet: Fleet) -> None:
     fleet.registry().put(Person(subject="alice", valid_from_s=5e9), {ENCODER: axis(0)}, 1.0)
-    wish = Wish(valid_until=(4e9,))
+    wish = PersonWish(valid_until=(4e9,))
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0), wish, 9)]).refused
     assert (refusal.reason, refusal.line) == ("bad-row", 9)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.fleet.enrollment.csv_table import Refusal, Request, read_table, write_report
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request, read_table, write_report
 from ostiary.fleet.errors import FleetError
 
 NOW_S = 1_795_000_000.0
@@ -21,7 +21,7 @@ def table(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def read(tmp_path: Path, text: str) -> tuple[list[Request], list[Refusal]]:
+def read(tmp_path: Path, text: str) -> tuple[list[Request], list[RefusedRequest]]:
     return read_table(table(tmp_path, text), GROUPS, NOW_S)
 
 
@@ -77,14 +77,18 @@ def test_a_broken_line_is_refused_and_the_others_are_taken(
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_of_a_report_is_a_formula(start: str) -> None:
     cell = f"{start}HYPERLINK(0)"
-    raw = write_report([Refusal(cell, "bad-row", cell, "x", 2), Refusal("bob", "no-face", "m")])
+    raw = write_report(
+        [RefusedRequest(cell, "bad-row", cell, "x", 2), RefusedRequest("bob", "no-face", "m")]
+    )
     wrong, good = list(csv.reader(io.StringIO(raw.decode(), newline="")))[1:]
     assert wrong == ["2", f"'{cell}", "bad-row", f"'{cell} (x)"]
     assert good == ["0", "bob", "no-face", "m"]
 
 
 def test_a_report_names_a_photo_whose_name_is_no_text() -> None:
-    assert b"\\udcff.jpg is empty" in write_report([Refusal("bob", "r", "\udcff.jpg is empty")])
+    assert b"\\udcff.jpg is empty" in write_report(
+        [RefusedRequest("bob", "r", "\udcff.jpg is empty")]
+    )
 
 
 def test_a_cell_over_two_lines_counts_from_its_first(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_a_file_that_is_not_there_or_not_utf8_is_refused(tmp_path: Path) -> None
 
 
 def test_the_report_is_a_table_itself() -> None:
-    refused = [Refusal("bob", "no-face", 'b, "x".jpg: no face', "another", 3)]
+    refused = [RefusedRequest("bob", "no-face", 'b, "x".jpg: no face', "another", 3)]
     rows = list(csv.reader(io.StringIO(write_report(refused).decode())))
     assert rows == [
         ["line", "subject", "reason", "message"],

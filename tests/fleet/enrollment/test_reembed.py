@@ -13,7 +13,7 @@ from ostiary.edge.vision.batch import each_photo
 from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment import reembed
-from ostiary.fleet.enrollment.reembed import Report
+from ostiary.fleet.enrollment.reembed import ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.site.fleet import Fleet
@@ -32,7 +32,7 @@ def test_everybody_gets_the_template_that_enrolling_would_give(
     desk.enroll("bob", PORTRAIT)
     before = desk.registry.roster.entries()
     report = desk.run()
-    assert report == Report(desk.encoder, 2, 2, 2, (), {})
+    assert report == ReembedReport(desk.encoder, 2, 2, 2, (), {})
     assert report.complete
     assert desk.steps == [(1, 2), (2, 2)]
     wanted = enroll(pipeline, "bob", [("it", portrait)], Limits()).embedding

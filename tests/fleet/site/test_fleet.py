@@ -9,7 +9,14 @@ import pytest
 from ostiary.edge.roster.sealing import Opener
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.create import add_group, found
-from ostiary.fleet.site.fleet import CERTS, SETTINGS, Fleet, Settings, chosen_folder, read_settings
+from ostiary.fleet.site.fleet import (
+    CERTS,
+    SETTINGS,
+    Fleet,
+    SiteSettings,
+    chosen_folder,
+    read_settings,
+)
 from ostiary.fleet.site.keys import (
     OPERATOR_KEY,
     OPERATOR_PUB,
@@ -92,7 +99,7 @@ def test_keys_are_their_owners_and_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_only_an_empty_folder_or_a_half_made_fleet_becomes_a_fleet(tmp_path: Path) -> None:
-    settings = Settings(site="hq", bundle=Path("/b"), host="h")
+    settings = SiteSettings(site="hq", bundle=Path("/b"), host="h")
     folder = tmp_path / "home"
     folder.mkdir(mode=0o755)
     (folder / "thesis.txt").touch()
@@ -108,7 +115,7 @@ def test_only_an_empty_folder_or_a_half_made_fleet_becomes_a_fleet(tmp_path: Pat
 
 
 def test_a_fleet_is_none_until_its_authority_is_made(tmp_path: Path) -> None:
-    settings = Settings(site="hq", bundle=Path("/b"), host="door.example")
+    settings = SiteSettings(site="hq", bundle=Path("/b"), host="door.example")
     folder = tmp_path / "fleet"
 
     def cut_off(stage: Path) -> None:
@@ -134,7 +141,7 @@ def test_a_group_or_a_file_whose_name_is_no_text_is_refused(fleet: Fleet, tmp_pa
         add_group(fleet, "\udcff")
     assert (fleet.folder / SETTINGS).read_bytes() == before
     with pytest.raises(FleetError, match="not UTF-8"):
-        found(tmp_path / "new", Settings(site="hq", bundle=Path("/\udcff"), host="h"))
+        found(tmp_path / "new", SiteSettings(site="hq", bundle=Path("/\udcff"), host="h"))
     assert not (tmp_path / "new").exists()
 
 

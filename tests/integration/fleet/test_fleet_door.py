@@ -17,7 +17,7 @@ from ostiary.fleet.doors.command import capture, open_door
 from ostiary.fleet.publishing.publish import publish_changes
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.site.create import found
-from ostiary.fleet.site.fleet import Fleet, Settings
+from ostiary.fleet.site.fleet import Fleet, SiteSettings
 from scripts import trial
 from tests.support.doors.real_daemon import TOPICS, Door, Listener, eventually
 
@@ -57,7 +57,7 @@ def site(tmp_path: Path, bundle_dir: Path, camera: str, broker: trial.Mosquitto)
     folder = tmp_path / "fleet"
     found(
         folder,
-        Settings(
+        SiteSettings(
             site="test",
             bundle=bundle_dir,
             host="127.0.0.1",

@@ -11,7 +11,7 @@ import numpy as np
 from ostiary.edge.core.types import Floats
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.reembed import Reembedding, Report
+from ostiary.fleet.enrollment.reembed import Reembedding, ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
 from tests.support.fakes import unit
@@ -54,7 +54,7 @@ class Desk:
         self.published.append(self.registry.people.coverage())
         self.registry.set_published(self.registry.roster.sequence)
 
-    def run(self, publish: Callable[[], object] | None = None) -> Report:
+    def run(self, publish: Callable[[], object] | None = None) -> ReembedReport:
         run = Reembedding(
             self.registry, self.album, self.bundle, lambda: NOW_S, publish or self.publish
         )
