@@ -70,6 +70,10 @@ class EnrollmentRules:
     again: bool = False
     force: bool = False
 
+    def bar(self, person: Person | None) -> bool:
+        """Whether a person may not be enrolled, because they were revoked."""
+        return person is not None and person.gone and not self.again
+
 
 def embed(
     bundle: Bundle, requests: Sequence[Request], done: Done = lambda done, total: None
@@ -156,7 +160,7 @@ class Enrolling:
     ) -> _Taken | RefusedRequest:
         request = one.request
         subject, line = request.subject, request.line
-        if old is not None and old.gone and not self._rules.again:
+        if self._rules.bar(old):
             return RefusedRequest(
                 subject, "revoked", f"{subject} was revoked", "--again enrolls", line
             )

@@ -71,7 +71,7 @@ def test_who_stands_at_the_door_is_enrolled_guarded_and_published(
         assert "no-face" in refused.stderr
         assert "look into the camera" in refused.stderr
         north.answer = Response(nonce="", ok=True)
-        assert "north opened" in cli(live, "open", "north").stdout
+        assert "north opened its door" in cli(live, "open", "north").stdout
     finally:
         north.close()
 

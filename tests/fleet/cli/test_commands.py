@@ -51,7 +51,7 @@ def test_init_never_overwrites_a_fleet_and_keeps_keys_from_a_backup(
     ("options", "said"),
     [
         (("--site", "Head Quarters"), "$.site"),
-        (("--broker", "broker:tls"), "'tls' is no port"),
+        (("--broker", "broker:tls"), "'tls' is not a port"),
         (("--broker", "broker:70000"), "$.port"),
         (("--broker", "-x"), "$.host"),
         (("--group", "The Staff"), "$.groups"),

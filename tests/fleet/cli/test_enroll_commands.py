@@ -68,8 +68,8 @@ def test_nothing_that_is_printed_or_listed_holds_a_template(desk: Desk, photos: 
         (("bob", "one.png", "--schedule", "always"), "does not name days and times"),
         (("bob",), "who is to be enrolled?"),
         ((), "who is to be enrolled?"),
-        (("bob", "one.png", "--csv", "t.csv"), "give only that"),
-        (("--csv", "t.csv", "--groups", "staff"), "give only that"),
+        (("bob", "one.png", "--csv", "t.csv"), "--csv already names the people"),
+        (("--csv", "t.csv", "--groups", "staff"), "--csv already names the people"),
         (("--csv", "gone.csv"), "can not read"),
     ],
 )

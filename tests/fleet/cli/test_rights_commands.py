@@ -82,7 +82,7 @@ def test_an_erasure_that_nobody_was_asked_about_claims_no_receipt(
 ) -> None:
     done = typed("erase", "alice", "--yes", "--fleet", told.folder)
     assert done.code == 0
-    assert "no device is known: nobody was asked to confirm it" in done.out
+    assert "no device is known, so none was asked to confirm it" in done.out
     with Fleet.open(told.folder) as fleet:
         fleet.registry().add_device("north-door", 1.0)
     confirm(broker, "north-door", 2, digest(told))
@@ -122,6 +122,6 @@ def test_somebody_unknown_is_named(told: Desk, command: str) -> None:
 def test_a_change_that_changes_nothing_says_so(told: Desk) -> None:
     assert "nothing to change is named" in told.refused("change", "alice")
     folder = ("--fleet", told.folder)
-    assert "alice is so already" in typed("change", "alice", "--name", "", *folder).out
-    assert "alice is resumed already" in typed("resume", "alice", *folder).out
+    assert "alice has these rights already" in typed("change", "alice", "--name", "", *folder).out
+    assert "alice is already resumed" in typed("resume", "alice", *folder).out
     assert refused("change", "alice", "--until", "2020-01-01", *folder)

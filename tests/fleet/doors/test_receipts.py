@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.fleet.cli.reembed import encoders_in_use
+from ostiary.fleet.desk.reembed import encoders_in_use
 from ostiary.fleet.doors.receipts import Receipts, receipts
 from ostiary.fleet.doors.status import status
 from ostiary.fleet.publishing.publish import await_erasure, publish
@@ -95,7 +95,7 @@ def test_an_erasure_waits_for_a_door_that_was_never_provisioned_until_it_is_take
     assert receipts(live, sequence, 0.0) == Receipts(["byhand"], ["byhand"])
     assert status(live).pending_erasures == [sequence]
     taken = ("unprovision", "byhand", "--fleet", live.folder)
-    assert "no device of this fleet" in refused(*taken)
+    assert "not a device of this fleet" in refused(*taken)
     assert typed(*taken, "--unlisted").code == 0
     assert live.registry().devices.pending_erasures() == [sequence]
     live.registry().add_device("byhand", 0.0)

@@ -106,7 +106,7 @@ def test_the_command_says_who_is_covered_by_its_exit_code(commanded: Desk) -> No
     commanded.enroll("carol")
     again = reembedded(commanded, "--no-publish")
     assert again.returncode == 1
-    assert "2 of 3 have a template" in again.stdout
+    assert "2 of 3 people have a template" in again.stdout
     assert "carol" in again.stderr
     assert "fleet.toml" not in again.stderr
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ostiary.edge.errors import StoreError
-from ostiary.fleet.cli.common import publish_now
+from ostiary.fleet.desk.delivery import Notice, publish_change
 from ostiary.fleet.enrollment.admit import Ready
 from ostiary.fleet.enrollment.album import KEY, Album
 from ostiary.fleet.enrollment.csv_table import Request
@@ -79,15 +79,17 @@ def test_a_revocation_that_is_interrupted_still_forgets_the_photos(
     assert "not published yet: interrupted" in done.err
     assert "ostiary-fleet publish" in done.err
     assert keeping.run("show", "alice")["photos"] is False
+    notices: list[Notice] = []
     with Fleet.open(keeping.folder) as fleet, pytest.raises(KeyboardInterrupt):
-        publish_now(fleet)
+        publish_change(fleet, notices.append, interrupt)
+    assert [notice.problem for notice in notices] == ["interrupted"]
 
 
 def test_who_is_shown_needs_no_key_of_the_photos(keeping: Desk) -> None:
     (keeping.folder / KEY).unlink()
     done = typed("show", "alice", "--fleet", keeping.folder)
     assert done.code == 0
-    assert "photos       not known" in done.out
+    assert "photos       unknown" in done.out
     assert "can not read the key" in done.err
     assert keeping.run("show", "alice")["photos"] is None
 
@@ -135,7 +137,7 @@ def test_a_report_is_looked_at_before_the_work_and_written_after_publishing(
     table.write_text("subject,photo\nalice,one.png\n")
     for wrong in (photos / "no" / "r.csv", photos):
         said = desk.refused("enroll", "--csv", table, "--report", wrong)
-        assert "can not write the report" in said
+        assert "cannot write the report" in said
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -262,7 +264,7 @@ def test_a_change_of_encoder_is_said_where_somebody_is_enrolled(desk: Desk, phot
     options = ("--no-publish", "--fleet", desk.folder)
     done = typed("enroll", "alice", photos / "one.png", *options)
     assert done.code == 0
-    assert "not compared: with 1 who have no template of this bundle's encoder" in done.err
+    assert "not compared: 1 people have no template of this bundle's encoder" in done.err
     assert "dropped: the templates of other encoders of alice" in done.err
     table = photos / "slips.csv"
     table.write_text("subject,photo\nbob,one.png\n")
