@@ -50,11 +50,11 @@ def test_old_templates_go_when_every_door_has_changed_over(
 ) -> None:
     monkeypatch.setattr(reembed, "CHUNK", 1)
     assert retired(both, {"north": NEW, "south": NEW}) == 2
-    assert both.coverage() == {NEW: 3}
-    np.testing.assert_array_equal(both.templates(NEW)[0][1][0], template(2))
-    assert both.record("bob").suspended
-    assert both.record("alice").groups == ("staff",)
-    assert both.changed_since(3) == ["alice", "bob"]
+    assert both.people.coverage() == {NEW: 3}
+    np.testing.assert_array_equal(both.people.templates(NEW)[0][1][0], template(2))
+    assert both.roster.record("bob").suspended
+    assert both.roster.record("alice").groups == ("staff",)
+    assert both.roster.changed_since(3) == ["alice", "bob"]
     assert retired(both, {"north": NEW}) == 0
 
 
@@ -62,14 +62,14 @@ def test_old_templates_go_when_every_door_has_changed_over(
 def test_a_door_that_has_not_changed_over_keeps_them(both: Registry, device: str | None) -> None:
     with pytest.raises(FleetError, match="1 devices have not changed over: south"):
         retired(both, {"north": NEW, "south": device})
-    assert both.coverage() == {OLD: 2, NEW: 3}
+    assert both.people.coverage() == {OLD: 2, NEW: 3}
 
 
 def test_somebody_who_would_be_shut_out_keeps_all(both: Registry) -> None:
     both.put(Person(subject="dave"), {OLD: template(4)}, NOW_S)
     with pytest.raises(FleetError, match="1 people have no template of the new encoder: dave"):
         retired(both, {"north": NEW})
-    assert both.coverage() == {OLD: 3, NEW: 3}
+    assert both.people.coverage() == {OLD: 3, NEW: 3}
 
 
 def test_the_encoder_in_use_is_not_retired(both: Registry) -> None:
