@@ -21,15 +21,15 @@ from ostiary.edge.config import Mqtt
 from ostiary.fleet.broker.problems import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500
-"""Messages on their way at once. paho refuses more than 65,535, and keeps each of them in memory
-until it is acknowledged."""
+"""Most unacknowledged messages at a time. paho refuses more than 65,535, and keeps each message in
+memory until the broker acknowledges it."""
 CONNECT_S, ANSWER_S = 10.0, 20.0
-"""A broker that says nothing for so long is taken for dead."""
+"""Seconds after which a silent broker is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The broker's answer to a subscription, or to its end."""
+    """The broker's answer to a subscription or its end; `refusal` is the reason of a refusal."""
 
     mid: int
     refusal: str = ""
@@ -50,9 +50,11 @@ class Taken:
 
 
 def at_once(connection: Any) -> None:
-    """Let the kernel acknowledge what came without waiting for more: a broker that collects small
-    packets, as Mosquitto does by default, waits for that, 40 ms each time. It forgets; say it
-    often."""
+    """Let the kernel acknowledge received packets at once.
+
+    A broker that collects small packets, as Mosquitto does by default, otherwise waits 40 ms for
+    each acknowledgement. The kernel forgets the setting, so call this often.
+    """
     quick = getattr(socket, "TCP_QUICKACK", None)
     if quick is not None and connection is not None:
         connection.setsockopt(socket.IPPROTO_TCP, quick, 1)
@@ -62,12 +64,12 @@ C = TypeVar("C", bound="Connection")
 
 
 class Connection:
-    """A `with` block, for one thread. It is not made anew when it is lost: raises BrokerError."""
+    """A connection as a `with` block, for one thread. A lost one raises BrokerError for good."""
 
     def __init__(self, settings: Mqtt) -> None:
         self._settings = settings
         self.where = f"{settings.host}:{settings.port}"
-        # paho calls back while it holds its own locks, so callbacks do no more than fill these.
+        # paho calls back while it holds its own locks, so callbacks only fill these queues.
         self._events: queue.SimpleQueue[Received | Granted | _Lost] = queue.SimpleQueue()
         self._taken: queue.SimpleQueue[Taken] = queue.SimpleQueue()
         self._fate: queue.SimpleQueue[BrokerError | None] = queue.SimpleQueue()
@@ -75,7 +77,7 @@ class Connection:
         self.window = WINDOW
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            # Of its own: two with one name would throw each other off the broker.
+            # A random name: two clients of one name would throw each other off the broker.
             client_id=f"ostiary-fleet-{secrets.token_hex(6)}",
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
@@ -97,8 +99,8 @@ class Connection:
             secure(self._client, settings)
         except (OSError, ValueError) as error:
             raise BrokerError(
-                f"the credentials for the broker can not be used: {error}",
-                "fleet.toml names ca, cert, key and password_file",
+                f"the credentials for the broker cannot be used: {error}",
+                "check ca, cert, key and password_file in fleet.toml",
             ) from error
         try:
             self._client.connect(settings.host, settings.port, settings.keepalive_s)
@@ -112,8 +114,8 @@ class Connection:
             fate = self._fate.get(timeout=CONNECT_S)
         except queue.Empty:
             fate = BrokerError(
-                f"{self.where} took the connection and says nothing",
-                "is it an MQTT broker, and is the port the one for TLS or the one without?",
+                f"{self.where} accepted the connection, but says nothing",
+                "check that it is an MQTT broker, and that the port is right for TLS or for none",
             )
         if fate is not None:
             self.__exit__()
@@ -130,7 +132,7 @@ class Connection:
         self._client.loop_stop()
 
     def send(self, topic: str, payload: bytes, retain: bool, said: Properties | None = None) -> int:
-        """Publish at QoS 1; the number that its answer will carry."""
+        """Publish at QoS 1; returns the `mid` that the broker's answer will carry."""
         return self._client.publish(topic, payload, 1, retain, said).mid
 
     def answer(self) -> Taken:
@@ -144,7 +146,10 @@ class Connection:
         return taken
 
     def subscribe(self, filters: Sequence[str], qos: int, replay: bool) -> int:
-        """Ask for some filters; the number that `Granted` will carry."""
+        """Subscribe to some filters; returns the `mid` that `Granted` will carry.
+
+        `replay` asks for the retained messages too.
+        """
         always, never = (
             SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE,
             SubscribeOptions.RETAIN_DO_NOT_SEND,
@@ -156,14 +161,14 @@ class Connection:
         return mid
 
     def unsubscribe(self, filters: Sequence[str]) -> int:
-        """Ask no longer; the number that `Granted` will carry."""
+        """End some subscriptions; returns the `mid` that `Granted` will carry."""
         _, mid = self._client.unsubscribe(list(filters))
         if mid is None:
             raise self._gone()
         return mid
 
     def event(self, timeout_s: float) -> Received | Granted | None:
-        """What came next; None where nothing did in time."""
+        """The next message or answer; None if nothing came in time."""
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
@@ -173,18 +178,18 @@ class Connection:
         if isinstance(event, Granted) and event.refusal:
             raise BrokerError(
                 f"the broker refused a subscription: {event.refusal}",
-                "its access list must let the operator read the site",
+                "let the operator read the site in the broker's access list",
             )
         return event
 
     def silent(self) -> BrokerError:
-        return BrokerError(f"{self.where} does not answer any more", "run it again")
+        return BrokerError(f"{self.where} does not answer any more", "run the command again")
 
     def _gone(self) -> BrokerError:
-        self._events.put(_Lost())  # whoever asks next is told as well
+        self._events.put(_Lost())  # so that the next call raises as well
         return BrokerError(
             f"the connection to {self.where} was lost: {self._lost or 'not connected'}",
-            "run it again: what the broker has taken stays",
+            "run the command again: what the broker has taken stays",
         )
 
     # Called by the client's thread.
@@ -193,7 +198,7 @@ class Connection:
         if reason.is_failure:
             self._fate.put(refused(self.where, str(reason)))
             return
-        # paho does not look at what the broker is ready to take.
+        # paho itself ignores how many messages the broker accepts at a time.
         self.window = max(1, min(getattr(props, "ReceiveMaximum", WINDOW), WINDOW))
         self._fate.put(None)
 
@@ -219,8 +224,8 @@ class Connection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            # Raised further, it would end paho's thread without a word.
-            self._lost = "it sent a topic that is no text"
+            # If raised, the error would end paho's thread silently.
+            self._lost = "the broker sent a topic that is not UTF-8"
             self._taken.put(Taken(0, 0, ""))
             self._events.put(_Lost())
             return

@@ -1,4 +1,4 @@
-"""Why the broker can not be used, and what the operator does about it."""
+"""The errors of the connection to the broker, with what the operator can do about each."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from ostiary.fleet.site.authority import has_ended
 
 
 class BrokerError(FleetError):
-    """The broker can not be reached, is gone, or refuses."""
+    """The broker cannot be reached, was lost, or refuses."""
 
 
 def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
-    """There is no connection."""
+    """The error for a connection that could not be made."""
     where = f"{settings.host}:{settings.port}"
     if isinstance(error, socket.gaierror):
-        return BrokerError(f"no host is called {settings.host}", "fleet.toml names the broker")
+        return BrokerError(f"no host is called {settings.host}", "check host in fleet.toml")
     if isinstance(error, ssl.SSLCertVerificationError):
         return BrokerError(
             f"the certificate of {where} is not accepted: {error.verify_message}",
-            "is ca in fleet.toml the broker's authority, and host the name in its certificate?",
+            "check in fleet.toml that ca is the broker's authority and host the certificate's name",
         )
     if isinstance(error, ssl.SSLError):
         reason = error.reason or error
-        return BrokerError(f"no TLS with {where}: {reason}", "is it the port for TLS?")
+        return BrokerError(f"TLS with {where} failed: {reason}", "check that it is the TLS port")
     said = getattr(error, "strerror", None) or error
     why = "no answer" if isinstance(error, TimeoutError) else said
-    return BrokerError(f"can not reach the broker at {where}: {why}", "does it run?")
+    return BrokerError(f"cannot reach the broker at {where}: {why}", "check that it runs")
 
 
 def explained(settings: Mqtt, problem: BrokerError) -> BrokerError:
-    """The same, or what the broker does not say: our own certificate ran out."""
+    """The same error, or the cause that the broker does not name: our certificate expired."""
     out = has_ended(settings.cert) if settings.cert is not None else ""
     if not out:
         return problem
     return BrokerError(
-        f"our certificate for {settings.host}:{settings.port} ran out on {out}",
-        "have a new one signed for the operator; cert in fleet.toml names it",
+        f"the operator's certificate for {settings.host}:{settings.port} expired on {out}",
+        "have a new certificate signed, and name it as cert in fleet.toml",
     )
 
 
 def ended(where: str, reason: str) -> BrokerError:
-    """The broker closed the connection before it answered."""
+    """The error for a broker that closed the connection before it answered."""
     return BrokerError(
-        f"{where} ended the connection before it began: {reason}",
-        "it may not accept our certificate, or want one, or want TLS: see fleet.toml",
+        f"{where} closed the connection before it answered: {reason}",
+        "it may require TLS, or another certificate: check ca, cert and key in fleet.toml",
     )
 
 
 def refused(where: str, reason: str) -> BrokerError:
-    """The broker answered with no."""
+    """The error for a login that the broker refused."""
     return BrokerError(
-        f"{where} refused us: {reason}",
-        "are username and password_file, or cert and key, in fleet.toml those of the operator?",
+        f"{where} refused the operator: {reason}",
+        "check username and password_file, or cert and key, in fleet.toml",
     )

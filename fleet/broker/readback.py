@@ -1,4 +1,4 @@
-"""Read what the broker keeps, in windows that fit its queue: a default broker drops the rest."""
+"""Read retained messages in windows that fit the broker's queue: it drops what does not fit."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from itertools import chain
 from typing import Protocol
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
-"""Messages asked for at once: the first fits a broker that queues 100, the largest one that queues
-1,000, as Mosquitto's defaults are by version."""
+"""Messages asked for at once. The first window fits a broker that queues 100 messages, the largest
+one a broker that queues 1,000: Mosquitto's defaults, depending on its version."""
 DOUBTS = 5
-"""How often it is asked again for what did not come. Taking what is there for missing costs no more
-than to send it again."""
+"""How often missing messages are asked for again. To take a message for missing by mistake only
+means that it is sent again."""
 QUIET_S, SHORT_S = 0.5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A filter, and the topics that it should bring."""
+    """A filter, and the topics that it is expected to bring."""
 
     name: str
     expected: frozenset[str]
 
 
 class Reads(Protocol):
-    """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
+    """The part of `ostiary.fleet.broker.session.Broker` that reading needs."""
 
     def read(
         self, filters: Sequence[str], expected: Collection[str] = (), quiet_s: float = QUIET_S
@@ -34,19 +34,19 @@ class Reads(Protocol):
 
 
 def exact(topics: Collection[str]) -> list[Ask]:
-    """Topics asked for by name."""
+    """One ask per topic, by its full name."""
     return [Ask(topic, frozenset([topic])) for topic in topics]
 
 
 class Readback:
-    """Windows grow while they come whole, and shrink for good where the broker drops."""
+    """Reads in windows: they grow while nothing is missing, and shrink for good if it is."""
 
     def __init__(self, broker: Reads) -> None:
         self._broker = broker
         self._window, self._most, self._doubts = FIRST_WINDOW, LARGEST_WINDOW, DOUBTS
 
     def read(self, asks: Collection[Ask]) -> Iterator[dict[str, bytes]]:
-        """What comes, by topic, a window at a time; a topic may come twice."""
+        """Yield payloads by topic, one window at a time; a topic may come twice."""
         waiting = deque(asks)
         while waiting:
             batch = self._take(waiting)
@@ -68,7 +68,7 @@ class Readback:
                     waiting.extendleft(exact(missing - came.keys()))
 
     def _take(self, waiting: deque[Ask]) -> list[Ask]:
-        # What does not fit any window was seen to be dropped in part: by name, it does.
+        # The broker drops part of a filter that fits no window: ask for its topics by name.
         if len(waiting[0].expected) > self._most:
             waiting.extendleft(exact(waiting.popleft().expected))
         batch = [waiting.popleft()]

@@ -1,4 +1,4 @@
-"""What the operator does at the broker: keep messages there, read them back, ask and be told."""
+"""The operator at the broker: publish, read back, send commands and listen."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from ostiary.fleet.broker.connection import ANSWER_S, Connection, Granted
 from ostiary.fleet.broker.problems import BrokerError
 
 QUIET_S = 0.5
-"""What was asked for and has not come after so long without a message is not there."""
+"""Seconds without any message, after which a message asked for is taken for absent."""
 REFUSED, NOBODY_LISTENS = 0x80, 0x10
 
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What the broker is to keep on a topic; an empty payload clears it."""
+    """A message that the broker is to retain; an empty payload clears the topic."""
 
     topic: str
     payload: bytes
 
 
 def untold(count: int) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 class Broker(Connection):
-    """Raises BrokerError from all of it; what was published before stays, and everything can be
-    done again."""
+    """The broker as the operator uses it.
+
+    Every method may raise BrokerError; what was published before stays, and every call can be
+    repeated.
+    """
 
     def __init__(self, settings: Mqtt, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(settings)
@@ -42,10 +45,10 @@ class Broker(Connection):
         self._early: deque[Received] = deque()
 
     def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = untold) -> int:
-        """Let the broker keep these, and return how many they were once all are acknowledged: what
-        is published next is surely later. `told` hears how many are.
+        """Publish retained messages; returns their number once the broker acknowledged all, so that
+        whatever is published next arrives later. `told` hears how many are acknowledged.
 
-        Raises BrokerError where the broker refuses one.
+        Raises BrokerError if the broker refuses one.
         """
         under_way: dict[int, str] = {}
         count = 0
@@ -66,17 +69,18 @@ class Broker(Connection):
             if topic is not None and taken.code >= REFUSED:
                 raise BrokerError(
                     f"the broker refused to keep {topic}: {taken.reason}",
-                    "its access list must let the operator write the roster",
+                    "let the operator write the roster in the broker's access list",
                 )
 
     def read(
         self, filters: Sequence[str], expected: Collection[str] = (), quiet_s: float = QUIET_S
     ) -> dict[str, bytes]:
-        """What the broker keeps under some filters, by topic.
+        """The retained messages under some filters, by topic.
 
-        Nothing in MQTT tells when a filter has brought all. So this waits for what is `expected`,
-        and where that does not come, or nothing is, until it has been quiet for `quiet_s`. Ask for
-        no more than fits the broker's queue for a client: it drops the rest.
+        MQTT does not tell when a filter has brought everything. So this waits for the `expected`
+        topics; if one does not come, or none is named, it waits until no message has come for
+        `quiet_s`. Ask for no more than fits the broker's queue for a client: the broker drops the
+        rest.
         """
         came: dict[str, bytes] = {}
         missing = set(expected)
@@ -94,8 +98,8 @@ class Broker(Connection):
                 came[event.topic] = event.payload
                 missing.discard(event.topic)
             else:
-                self._early.append(event)  # for who listens at the same time
-        # The answer to this comes behind what the broker had begun to send.
+                self._early.append(event)  # for `receive`
+        # The broker answers after the messages that it had begun to send.
         for late in self._until(self.unsubscribe(filters)):
             if late.retained:
                 came[late.topic] = late.payload
@@ -104,11 +108,11 @@ class Broker(Connection):
         return came
 
     def listen(self, filters: Sequence[str], replay: bool) -> None:
-        """Subscribe for good; `receive` then says what comes."""
+        """Subscribe until the end of the connection; `receive` returns the messages."""
         self._early.extend(self._until(self.subscribe(filters, 1, replay)))
 
     def receive(self, timeout_s: float) -> Received | None:
-        """The next message that was listened for; None where none came in time."""
+        """The next message of `listen`'s filters; None if none came in time."""
         until = self._clock() + timeout_s
         while True:
             if self._early:
@@ -120,8 +124,10 @@ class Broker(Connection):
     def command(
         self, topic: str, payload: bytes, answer_on: str, correlation: bytes, expiry_s: int
     ) -> bool:
-        """Send a command, never retained; False where nobody is subscribed to it. Listen for the
-        answer before."""
+        """Send a command, never retained; False if no device is subscribed to it.
+
+        Call `listen` for the answer's topic first.
+        """
         said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         said.ResponseTopic, said.CorrelationData = answer_on, correlation
         said.MessageExpiryInterval = expiry_s
@@ -132,12 +138,12 @@ class Broker(Connection):
         if taken.code >= REFUSED:
             raise BrokerError(
                 f"the broker refused the command: {taken.reason}",
-                "its access list must let the operator write commands",
+                "let the operator write commands in the broker's access list",
             )
         return taken.code != NOBODY_LISTENS
 
     def _until(self, mid: int) -> list[Received]:
-        """What comes before the broker's answer to a request."""
+        """The messages that come before the broker's answer to a request."""
         came: list[Received] = []
         while True:
             event = self.event(ANSWER_S)

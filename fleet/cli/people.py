@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json, progress
+from ostiary.edge.cli.console import BAD_INPUT, advice, err, out, print_json, progress
 from ostiary.edge.files import write_atomically
 from ostiary.fleet.cli.common import (
     ID,
@@ -190,7 +190,7 @@ def _enroll_table(
 
 def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
     try:
-        write_atomically(report, write_report(refused))
+        write_atomically(report, write_report(refused, advice))
     except OSError as error:
         warn("no report", why(error))
         return False
@@ -247,7 +247,8 @@ def _show_table(done: TableEnrollment, as_json: bool) -> None:
         )
     out.print(f"enrolled {len(enrolled)}, refused {len(refused)}")
     for refusal in refused[:SHOWN]:
-        hint = f" [dim]({escape(refusal.hint)})[/]" if refusal.hint else ""
+        said = advice(refusal.error())
+        hint = f" [dim]({escape(said)})[/]" if said else ""
         err.print(f"  line {refusal.line}: {escape(refusal.message)}{hint}")
     if len(refused) > SHOWN:
         err.print(f"  and {len(refused) - SHOWN} more (--report FILE writes all)")

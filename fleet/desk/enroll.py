@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.edge.errors import EnrollmentRefused
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.desk.delivery import Delivery, Progress, Publish, Say, publish_change
 from ostiary.fleet.doors.command import capture as template_from
@@ -64,7 +63,7 @@ def enroll(
     Album(fleet).check()
     ready, refused = embed(bundle, [request])
     for refusal in refused:
-        raise _refused(refusal)
+        raise refusal.error()
     return _admit(fleet, bundle, ready[0], rules, say, publish)
 
 
@@ -124,7 +123,7 @@ def check_not_revoked(fleet: Fleet, subject: str, rules: EnrollmentRules) -> Non
     Enrolling checks once more, since the person may be revoked meanwhile.
     """
     if rules.bar(fleet.registry().people.get(subject)):
-        raise FleetError(f"{subject} was revoked", "to enroll them again", option="again")
+        raise FleetError(f"{subject} was revoked", "to enroll a revoked subject", option="again")
 
 
 def _admit(
@@ -138,12 +137,8 @@ def _admit(
     sequence = fleet.registry().roster.sequence
     outcome = Enrolling(fleet, bundle, rules).admit([ready])
     for refusal in outcome.refused:
-        raise _refused(refusal)
+        raise refusal.error()
     (enrolled,) = outcome.enrolled
     delivery = publish_change(fleet, say, publish)
     unchanged = enrolled.revision <= sequence
     return Enrollment(enrolled, unchanged, bundle.encoder_id, outcome, delivery)
-
-
-def _refused(refusal: RefusedRequest) -> EnrollmentRefused:
-    return EnrollmentRefused(refusal.reason, refusal.message, refusal.hint)

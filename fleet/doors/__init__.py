@@ -1,1 +1,1 @@
-"""The doors of the fleet: who they are, how they are, and what they are told."""
+"""The fleet's doors: their status, their messages, and commands to them."""

@@ -1,4 +1,4 @@
-"""Ask one device to open, or to look at somebody, and wait for its answer."""
+"""Ask one device to open, or to make a template of a person, and wait for its answer."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ UNIT_TOLERANCE = 1e-3
 
 
 class CommandError(FleetError):
-    """The device did not do it, or did not say so; `reason` is its own word where it gave one."""
+    """The device refused, or did not answer; `reason` is the device's reason, if it gave one."""
 
-    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
-        super().__init__(plain(message), hint)
+    def __init__(self, message: str, hint: str = "", reason: str = "", option: str = "") -> None:
+        super().__init__(plain(message), hint, option=option)
         self.reason = reason
 
 
 HINTS = {
-    "busy": "it is at another capture; wait for its end",
-    "attack": "a picture of somebody? the person must stand there alive",
+    "busy": "wait until its other capture has ended",
+    "attack": "a live person must stand at the door, not a picture",
     "no-face": "look into the camera",
-    "two-faces": "one person at a time",
-    "low-quality": "more light, closer, and face the camera",
-    "timeout": "look into the camera a little longer; --timeout gives more",
+    "two-faces": "only one person may stand at the door",
+    "low-quality": "add light, come closer, and face the camera",
+    "timeout": "look into the camera for longer; to allow more seconds",
 }
+OPTIONS = {"timeout": "timeout"}
 
 
 def ask(
@@ -53,9 +54,10 @@ def ask(
     wall: Callable[[], float] = time.time,
     connect: Callable[[Mqtt], Broker] = Broker,
 ) -> Response:
-    """The device's answer, which may be no. Raises CommandError where none came, BrokerError.
+    """Send a command and return the device's answer, which may be a refusal.
 
-    The command is worth nothing after `timeout_s`: neither broker nor device keeps it longer.
+    The command expires after `timeout_s`, at the broker and at the device. Raises CommandError if
+    no answer came, BrokerError.
     """
     site, topics = fleet.settings.site, Topics(fleet.settings.site, device)
     command = Command(secrets.token_bytes(NONCE_BYTES), wall() + timeout_s, subject, timeout_s)
@@ -63,7 +65,7 @@ def ask(
     payload = fleet.sealer().seal(topic, encode(command))
     with connect(fleet.mqtt()) as broker:
         broker.listen([answer_on], replay=False)
-        # The device answers when its own time is up: wait a little longer than that.
+        # The device may answer only at the end of its own time, so wait a little longer.
         until = time.monotonic() + timeout_s + 2.0
         heard = broker.command(topic, payload, answer_on, command.nonce, max(1, int(timeout_s)))
         while heard and (left := until - time.monotonic()) > 0:
@@ -78,7 +80,7 @@ def ask(
 
 
 def open_door(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
-    """Let a device open its door once. Raises CommandError where it did not."""
+    """Let a device open its door once. Raises CommandError if the device did not."""
     response = ask(fleet, device, "open", timeout_s=timeout_s)
     if not response.ok:
         raise _refused(device, "did not open", response)
@@ -87,17 +89,19 @@ def open_door(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
 def capture(
     fleet: Fleet, device: str, subject: str, encoder: str, dim: int, timeout_s: float = CAPTURE_S
 ) -> Floats:
-    """A (dim,) template of whoever stands at the device. Raises CommandError."""
+    """A (dim,) template of the person who stands at the device. Raises CommandError."""
     response = ask(fleet, device, "capture", subject, timeout_s)
     if not response.ok:
         raise _refused(device, "got no template", response)
     if response.encoder != encoder:
         raise CommandError(
             f"{device} embeds with {response.encoder[:12]}..., this fleet with {encoder[:12]}...",
-            "give both the same bundle",
+            "install the same bundle on both",
         )
     if len(response.template) != 4 * dim:
-        raise CommandError(f"{device} sent {len(response.template)} bytes, which are no template")
+        raise CommandError(
+            f"{device} sent a template of {len(response.template)} bytes in place of {4 * dim}"
+        )
     template = np.frombuffer(response.template, "<f4").astype(np.float32)
     norm = float(np.linalg.norm(template))
     # Written so that NaN is refused.
@@ -107,7 +111,7 @@ def capture(
 
 
 def _opened(site: Site, topic: str, payload: bytes) -> Response | None:
-    """What only a member of the site can have answered; None for anything else."""
+    """The answer, if it is sealed with the site's key; None for anything else."""
     try:
         return decode(site.open(topic, payload), Response)
     except (SealError, msgspec.DecodeError):
@@ -115,27 +119,31 @@ def _opened(site: Site, topic: str, payload: bytes) -> Response | None:
 
 
 def _refused(device: str, what: str, response: Response) -> CommandError:
-    hint = HINTS.get(response.reason, "")
-    return CommandError(f"{device} {what}: {response.reason}", hint, response.reason)
+    reason = response.reason
+    hint, option = HINTS.get(reason, ""), OPTIONS.get(reason, "")
+    return CommandError(f"{device} {what}: {reason}", hint, reason, option)
 
 
 def _no_answer(device: str, said: Said, timeout_s: float, heard: bool) -> tuple[str, str]:
     state = said.state
     if state is None:
         return (
-            f"no device {device} ever said anything to this broker",
-            "`ostiary-fleet status` lists those that did",
+            f"no device {device} ever reported to this broker",
+            "`ostiary-fleet status` lists the devices that did",
         )
     if not said.online:
         since = f" since {state.at}" if state.at else ""
-        return f"{device} is {state.status}{since}", "it was not asked; try again when it is back"
+        return (
+            f"{device} is {state.status}{since}",
+            "the device got no command; try again when it is online",
+        )
     if not heard:
         return (
-            f"{device} is online and takes no commands",
+            f"{device} is online, but takes no commands",
             "its profile needs [roster]: see `ostiary-fleet provision`",
         )
     return (
         f"{device} did not answer within {timeout_s:.0f} s",
-        "does it trust this operator's key, is its clock right, and may it write its response?"
-        " `ostiary-fleet watch` shows what it refuses",
+        "check that the device trusts this operator's key, that its clock is right, and that the"
+        " broker lets it write its response; `ostiary-fleet watch` shows what it refuses",
     )

@@ -1,4 +1,4 @@
-"""What devices say of themselves, as the broker keeps it: state, roster and telemetry."""
+"""The devices' retained messages at the broker: state, roster and telemetry."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ostiary.fleet.broker.readback import FIRST_WINDOW, Readback, Reads, exact
 M = TypeVar("M", bound=Message)
 
 MOST_AHEAD = 1_000_000
-"""What a device says is not signed: a number further ahead than this is a lie or a defect, and
-following it could use up all numbers there are."""
+"""Devices do not sign their messages. A sequence further ahead of the registry than this is a lie
+or a defect, and numbering above it could use up all sequence numbers."""
 
 
 ONLINE = "online"
@@ -39,11 +39,11 @@ class Said:
 
     @property
     def online(self) -> bool:
-        """Whether it is connected, as far as the broker knows."""
+        """Whether the device is connected, as far as the broker knows."""
         return self.state is not None and self.state.status == ONLINE
 
     def hear(self, kind: str, payload: bytes) -> None:
-        """Take over what is newer. A will of an older session than is known says nothing."""
+        """Keep a newer message. The will of an older session than the known one is ignored."""
         if kind == "state":
             new = _decoded(payload, StateMessage)
             if new is not None and (self.state is None or new.session >= self.state.session):
@@ -63,7 +63,7 @@ def every(site: str, kind: str) -> str:
 
 
 def sender(topic: str, site: str) -> tuple[str, str] | None:
-    """Device and kind of a device's topic; None for any other."""
+    """The device and the kind of message in a device's topic; None for any other topic."""
     base = f"{PREFIX}/{site}/device/"
     device, _, kind = topic.removeprefix(base).partition("/")
     if not topic.startswith(base) or not SUBJECT.fullmatch(device):
@@ -74,10 +74,10 @@ def sender(topic: str, site: str) -> tuple[str, str] | None:
 def read_devices(
     broker: Reads, site: str, known: Collection[str], kinds: Collection[str] = KINDS
 ) -> dict[str, Said]:
-    """What is retained of every device, and of those `known` also where there is nothing.
+    """The retained messages of every device, and an empty entry for each `known` one without any.
 
-    Filters bring what fits the broker's queue; of a larger fleet, the known ones are then asked
-    for by name.
+    Filters bring only what fits the broker's queue. In a larger fleet, the missing messages of
+    known devices are then asked for by topic.
     """
     names = _names(site, known, kinds)
     came = broker.read([every(site, kind) for kind in kinds], names)
@@ -90,8 +90,8 @@ def read_devices(
 def read_known(
     broker: Reads, site: str, known: Collection[str], kinds: Collection[str]
 ) -> dict[str, Said]:
-    """What is retained of these devices, asked for by name: nothing that is listened for at the
-    same time is unsubscribed by it."""
+    """The retained messages of these devices, asked for by topic, so that reading them does not end
+    a subscription of `listen`."""
     return _sorted_out(site, known, _by_name(broker, _names(site, known, kinds)))
 
 
@@ -116,12 +116,12 @@ def _sorted_out(site: str, known: Collection[str], came: Mapping[str, bytes]) ->
 
 
 def claimed(broker: Reads, site: str, sequence: int) -> int:
-    """The highest number that a device holds, as far as that can be believed."""
+    """The highest roster sequence that any device reports, leaving out implausible ones."""
     return highest(read_devices(broker, site, (), ["roster"]), sequence)
 
 
 def highest(said: Mapping[str, Said], sequence: int) -> int:
-    """The highest number among what devices said, as far as that can be believed."""
+    """The highest roster sequence in these messages, leaving out implausible ones."""
     numbers = [one.roster.sequence for one in said.values() if one.roster is not None]
     return max((n for n in numbers if n <= sequence + MOST_AHEAD), default=0)
 

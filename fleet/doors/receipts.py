@@ -1,4 +1,4 @@
-"""Wait until every device has said that it holds a roster, and so forgot who was erased."""
+"""Wait until every device has confirmed a roster, and so has forgotten the people erased."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Who was asked, and who of them has not confirmed, by id. Where nobody was asked nobody has
-    confirmed anything: no device is known."""
+    """The devices asked, and those of them that have not confirmed, by id.
+
+    If `asked` is empty, no device is known, and nothing is confirmed.
+    """
 
     asked: list[str]
     waiting: list[str]
@@ -30,7 +32,7 @@ def await_erasure(
     clock: Callable[[], float] = time.monotonic,
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Those of `receipts` who have not confirmed this sequence in time."""
+    """The devices that have not confirmed this sequence in time; see `receipts`."""
     return receipts(fleet, sequence, timeout_s, clock, told).waiting
 
 
@@ -41,17 +43,17 @@ def receipts(
     clock: Callable[[], float] = time.monotonic,
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Receipts:
-    """Ask every device for its word that it holds this sequence or a later one, until all have
-    given it or the time is over. Erasures that all have confirmed are settled. Raises BrokerError.
+    """Wait until every device reports that it holds this sequence or a later one, or until the time
+    is over. Erasures that all devices have confirmed are settled. Raises BrokerError.
 
-    Asked is who was provisioned, and who has ever told this broker of a roster and was not taken
-    from the fleet: a door that was installed by hand has people to forget, too.
+    Every device is one that was provisioned, or that ever reported a roster to this broker and was
+    not removed from the fleet: a door that was installed by hand has people to forget, too.
     """
     registry, site = fleet.registry(), fleet.settings.site
     until = clock() + timeout_s
     with Broker(fleet.mqtt()) as broker:
-        # First look, then listen, then look again: reading ends with an unsubscription, which
-        # would end the listening as well. What is said between the two is heard twice, not missed.
+        # Read, then listen, then read again: the first reading ends with an unsubscription, which
+        # would end the listening too. A message in between is heard twice, and never missed.
         said = read_devices(broker, site, registry.devices.provisioned(), ["roster"])
         asked = holding(registry, said)
         broker.listen([every(site, "roster")], replay=False)
@@ -77,10 +79,10 @@ def holding(registry: Registry, said: Mapping[str, Said]) -> list[str]:
 
 
 def settle(registry: Registry, said: Mapping[str, Said]) -> None:
-    """Strike off the erasures that every device has confirmed."""
+    """Settle the erasures that every device has confirmed."""
     asked = holding(registry, said)
     for sequence in registry.devices.pending_erasures():
-        # With nobody to ask, that it is published is all there is to wait for.
+        # Without any device, an erasure is settled once it is published.
         if (
             not _waiting(registry, said, sequence)
             if asked
@@ -101,8 +103,11 @@ def _waiting(registry: Registry, said: Mapping[str, Said], sequence: int) -> lis
 
 
 def _confirms(roster: RosterMessage | None, sequence: int, newest: int, digest: str) -> bool:
-    """Whether a device's word counts: what is beyond the registry, or of the same number and yet
-    another roster, is not about what was published from here."""
+    """Whether a device's message confirms a sequence.
+
+    A sequence beyond the registry's, or the registry's own with another digest, is of a roster that
+    was not published from here.
+    """
     if roster is None or not roster.complete or not sequence <= roster.sequence <= newest:
         return False
     return roster.sequence < newest or roster.digest == digest

@@ -1,4 +1,4 @@
-"""How every device is, and whether it holds what the registry says."""
+"""The status of every device, and whether the device holds the registry's roster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ostiary.fleet.site.fleet import Fleet
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One device. `status` is `online`, `offline`, `lost` or `unseen`.
 
-    `current`: it holds all of the registry, and says the same digest. `lag` counts the changes it
-    has not; below zero, it has a newer roster than this registry.
+    `current` if the device holds the whole roster and reports the registry's digest. `lag` counts
+    the changes that the device lacks; below zero, its roster is newer than this registry.
     """
 
     device: str
@@ -35,12 +35,12 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def online(self) -> bool:
-        """Whether it is connected, as far as the broker knows."""
+        """Whether the device is connected, as far as the broker knows."""
         return self.status == ONLINE
 
 
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The registry, and every device that is provisioned or has said anything."""
+    """The registry, and every device that is provisioned or has ever reported."""
 
     site: str
     sequence: int
@@ -53,13 +53,15 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def behind(self) -> list[str]:
-        """The devices of the fleet, and any that is online, that do not hold what the registry
-        says. What is kept of a door that is no more keeps nobody behind."""
+        """The devices that lack the registry's roster: provisioned ones, and any that is online.
+
+        Old messages of a removed door do not count.
+        """
         return [d.device for d in self.devices if not d.current and (d.provisioned or d.online)]
 
 
 def status(fleet: Fleet) -> FleetStatus:
-    """Ask the broker what it keeps of every device. Raises BrokerError."""
+    """Read every device's retained messages at the broker. Raises BrokerError."""
     registry, site = fleet.registry(), fleet.settings.site
     with registry.snapshot():
         sequence = registry.roster.sequence
@@ -68,7 +70,7 @@ def status(fleet: Fleet) -> FleetStatus:
         subjects = sum(not person.gone for person in registry.people.all())
     with Broker(fleet.mqtt()) as broker:
         said = read_devices(broker, site, known)
-    # The last receipt may have come when nobody waited for it.
+    # The last confirmation may have come while no command waited for it.
     settle(registry, said)
     digest = total(sums)
     return FleetStatus(
@@ -84,7 +86,7 @@ def status(fleet: Fleet) -> FleetStatus:
 
 
 def judge(device: str, said: Said, sequence: int, digest: str, known: list[str]) -> DeviceStatus:
-    """What a device said, against the registry's sequence and digest."""
+    """Compare a device's messages with the registry's sequence and digest."""
     state, roster, telemetry = said.state, said.roster, said.telemetry
     seen = [m.at for m in (state, roster, telemetry) if m is not None and m.at]
     common = DeviceStatus(

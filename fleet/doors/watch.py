@@ -1,4 +1,4 @@
-"""What the doors decide and report, as it happens."""
+"""The doors' decisions and events, as they happen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ostiary.fleet.doors.devices import every, sender
 from ostiary.fleet.terminal import plain
 
 REMEMBERED = 10_000
-"""Decisions whose ids are known: after a crash a door may say one twice."""
+"""Decisions whose ids are remembered: after a crash a door may send one twice."""
 KINDS: dict[str, type[Message]] = {
     "decision": DecisionMessage,
     "event": EventMessage,
@@ -31,7 +31,7 @@ class DoorMessage:
 
 
 class Watch:
-    """Takes messages as they come and says which are worth showing."""
+    """Takes messages as they come, and picks those to show."""
 
     def __init__(self, site: str, device: str | None = None) -> None:
         self._site, self._device = site, device
@@ -43,7 +43,7 @@ class Watch:
         return [every(self._site, kind).replace("+", self._device or "+") for kind in KINDS]
 
     def take(self, message: Received) -> DoorMessage | None:
-        """None for what was seen before, is stale, or is none of ours."""
+        """The message to show; None if it came before, is stale, or is not from a door's topic."""
         found = sender(message.topic, self._site)
         if found is None or found[1] not in KINDS:
             return None
@@ -69,16 +69,16 @@ class Watch:
         return True
 
     def _news(self, device: str, state: StateMessage) -> bool:
-        """Whether a door came or went: its state is also sent when its gallery changes."""
+        """Whether a door's status changed: its state is also sent when its gallery changes."""
         if state.session < self._sessions.get(device, 0):
-            return False  # the will of a connection that was followed by another
+            return False  # the will of an earlier connection
         self._sessions[device] = state.session
         before, self._status[device] = self._status.get(device), state.status
         return before != state.status
 
 
 def line(seen: DoorMessage, name_of: Callable[[str], str]) -> tuple[str, str]:
-    """A message for people, and its colour."""
+    """A message as a line of text, and its colour; `name_of` names a subject."""
     text, colour = _line(seen, name_of)
     return plain(text), colour
 

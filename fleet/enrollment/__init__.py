@@ -1,1 +1,1 @@
-"""People and their photos come into the registry."""
+"""Enroll people: photos, tables and checks on the way into the registry."""

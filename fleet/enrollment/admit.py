@@ -1,4 +1,4 @@
-"""Photos to people in the registry: embedded on all cores, guarded, written at once."""
+"""Enroll people from photos: embed on all cores, refuse look-alikes, write all together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_TRIES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A request with its template, before it is compared with anybody."""
+    """A request with its template, not yet compared with anybody's."""
 
     request: Request
     template: Floats
@@ -36,9 +36,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Somebody who was enrolled; `look_alike` names whom they resemble where that was forced.
+    """A person who was enrolled; `look_alike` is whom they resemble, if that was overruled.
 
-    `dropped` counts their templates of other encoders: those were made from other photos.
+    `dropped` counts their removed templates of other encoders, which other photos gave.
     """
 
     subject: str
@@ -51,10 +51,10 @@ class Enrolled:
 
 @dataclass(slots=True)
 class EnrollmentOutcome:
-    """What became of some requests.
+    """The result of some requests.
 
-    `not_compared` counts the people who have no template of this encoder, and so may look like
-    anybody. `not_kept` says, by subject, why the photos of somebody enrolled are not kept.
+    `not_compared` counts the people without a template of this encoder: look-alikes of them are
+    not noticed. `not_kept` says, by subject, why the photos of an enrolled person are not kept.
     """
 
     enrolled: list[Enrolled] = field(default_factory=list)
@@ -65,7 +65,7 @@ class EnrollmentOutcome:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRules:
-    """`again` enrolls also who was revoked, `force` also who looks like somebody else."""
+    """`again` allows enrolling revoked subjects, `force` allows look-alikes."""
 
     again: bool = False
     force: bool = False
@@ -78,7 +78,7 @@ class EnrollmentRules:
 def embed(
     bundle: Bundle, requests: Sequence[Request], done: Done = lambda done, total: None
 ) -> tuple[list[Ready], list[RefusedRequest]]:
-    """A float template a request, on all cores, or why there is none."""
+    """Embed the photos of each request, on all cores: the templates, and the refused requests."""
     made = each_photo(bundle.in_float(), requests, _embed_one, done=done) if requests else []
     ready = [m for m in made if isinstance(m, Ready)]
     return ready, [m for m in made if isinstance(m, RefusedRequest)]
@@ -89,16 +89,14 @@ def _embed_one(pipeline: Pipeline, request: Request) -> Ready | RefusedRequest:
         images = [(str(path), read_photo(path)) for path in request.photos]
         template = make_template(pipeline, request.subject, images, LIMITS)
     except EnrollmentRefused as error:
-        return RefusedRequest(
-            request.subject, error.reason, error.message, error.hint, request.line
-        )
+        return RefusedRequest.of(error, request.subject, error.reason, request.line)
     except PhotoError as error:
-        return RefusedRequest(request.subject, "bad-photo", error.message, error.hint, request.line)
+        return RefusedRequest.of(error, request.subject, "bad-photo", request.line)
     return Ready(request, template.embedding)
 
 
 class Enrolling:
-    """Compares with everybody and writes, in that order and of one moment."""
+    """Compares new templates with everybody's, and writes if the registry is still the same."""
 
     def __init__(
         self,
@@ -114,16 +112,16 @@ class Enrolling:
     def admit(
         self, ready: Sequence[Ready], done: Done = lambda done, total: None
     ) -> EnrollmentOutcome:
-        """Enroll whom nothing speaks against. Who looks like somebody earlier in the same requests
-        is refused as well.
+        """Enroll everybody who passes the checks, which also compare the requests with each other.
 
-        Raises ChangedMeanwhile where others keep writing.
+        `done(n, total)` is called after each comparison. Raises ChangedMeanwhile if others keep
+        writing.
         """
         for _ in range(MOST_TRIES - 1):
             try:
                 return self._try(ready, done)
             except ChangedMeanwhile:
-                # Somebody was faster: who they enrolled is to be compared with, too.
+                # Somebody else wrote first: compare with the people they enrolled, too.
                 continue
         return self._try(ready, done)
 
@@ -162,23 +160,28 @@ class Enrolling:
         subject, line = request.subject, request.line
         if self._rules.bar(old):
             return RefusedRequest(
-                subject, "revoked", f"{subject} was revoked", "--again enrolls", line
+                subject,
+                "revoked",
+                f"{subject} was revoked",
+                "to enroll a revoked subject",
+                line,
+                option="again",
             )
         alike = guard.nearest(subject, one.template)
         if alike is not None and not self._rules.force:
             reason = "duplicate" if alike.same else "look-alike"
             message = f"{subject}: {alike.text()}"
-            return RefusedRequest(subject, reason, message, "--force-look-alike enrolls", line)
-        # Who was revoked starts anew: what they were given then is over.
+            hint = f"to enroll {subject} anyway"
+            return RefusedRequest(subject, reason, message, hint, line, option="force_look_alike")
+        # A revoked person starts anew, without the earlier groups, dates and hours.
         present = old is not None and not old.gone
         base = old if old is not None and present else Person(subject=subject, name=_name(old))
         try:
             dropped = len({*base.encoders} - {self._bundle.encoder_id})
             return _Taken(one, request.wish.of(base), present, alike, dropped)
         except FleetError as error:
-            return RefusedRequest(
-                subject, "bad-row", f"{subject}: {error.message}", error.hint, line
-            )
+            problem = FleetError(f"{subject}: {error.message}", error.hint, option=error.option)
+            return RefusedRequest.of(problem, subject, "bad-row", line)
 
     def _write(self, taken: Sequence[_Taken], seen: int) -> list[Enrolled]:
         for one in taken:
@@ -201,7 +204,7 @@ class Enrolling:
         ]
 
     def _keep(self, taken: Sequence[_Taken]) -> dict[str, str]:
-        """Keep the photos of who is enrolled by now. What fails is told: it undoes nothing."""
+        """Keep the photos of the people just enrolled. Returns what failed; they stay enrolled."""
         failed: dict[str, str] = {}
         if not self._fleet.settings.keep_photos:
             return failed
@@ -210,8 +213,8 @@ class Enrolling:
             try:
                 if one.ready.request.photos:
                     self._album.keep(subject, one.ready.request.photos)
-                # Others may have erased, revoked or enrolled them anew since: they look for photos
-                # after their edit, this looks for their edit after the photos.
+                # Somebody else may have erased, revoked or re-enrolled the subject since. They
+                # remove photos after their edit; this looks for their edit after keeping photos.
                 if not one.ready.request.photos or not self._holds(one):
                     self._album.forget(subject)
             except OstiaryError as error:
@@ -219,7 +222,7 @@ class Enrolling:
         return failed
 
     def _holds(self, one: _Taken) -> bool:
-        """Whether somebody still has the template that was made from these photos."""
+        """Whether the subject still has the template that was made from these photos."""
         subject, encoder = one.person.subject, self._bundle.encoder_id
         held = self._registry.people.blobs_among([subject]).get(subject, {})
         return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
@@ -227,7 +230,7 @@ class Enrolling:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Taken:
-    """A request that nothing speaks against; `present` where the subject is enrolled already."""
+    """A request that passed the checks; `present` if the subject is enrolled already."""
 
     ready: Ready
     person: Person

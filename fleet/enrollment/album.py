@@ -1,4 +1,4 @@
-"""The photos that people were enrolled from, where the operator keeps them: encrypted."""
+"""The photos that people were enrolled from, kept encrypted if the operator wants them kept."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from ostiary.fleet.site.keys import read_secret
 KEY, ENDING = "photos.key", ".photos"
 VERSION = b"\x01"
 MAX_BYTES = 256_000_000
-"""Of all photos of one person."""
+"""Largest total size of one person's photos."""
 
 Photo = tuple[str, bytes]
-"""A photo's name, for messages, and its file as it was."""
+"""A photo's name, for messages, and the bytes of its file."""
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What is encrypted. `subject` shows where one person's file was put in another's place."""
+    """The encrypted content. `subject` reveals a file put in another person's place."""
 
     subject: str
     photos: tuple[Photo, ...]
 
 
 class Album:
-    """One file a person, whose name tells nobody without the key whose it is."""
+    """One file per person. Without the key, a file's name does not tell whose photos it holds."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._keeping = fleet.settings.keep_photos
@@ -47,7 +47,7 @@ class Album:
         self._key: bytes | None = None
 
     def check(self) -> None:
-        """Raise FleetError where nothing could be kept or forgotten, before any work is done."""
+        """Raise FleetError, before any work is done, if photos could not be kept or removed."""
         if not self._empty():
             self._read_key()
         elif not self._keeping:
@@ -55,12 +55,12 @@ class Album:
         with _on_disk():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise FleetError(f"can not write to {self._folder}", "check its rights")
+            raise FleetError(f"cannot write to {self._folder}", "check its permissions")
 
     def keep(self, subject: str, photos: Sequence[Photo | Path]) -> bool:
-        """Keep these in place of those there were; False where the operator keeps none.
+        """Keep these photos in place of older ones; False if the operator keeps no photos.
 
-        Older ones are then forgotten as well: they are not what the new template was made from.
+        Older photos are then removed all the same: the new template was not made from them.
         """
         check_subject(subject)
         if not self._keeping:
@@ -69,7 +69,8 @@ class Album:
         given = [(p.name, read_bytes(p)) if isinstance(p, Path) else p for p in photos]
         if sum(len(data) for _, data in given) > MAX_BYTES:
             raise FleetError(
-                f"the photos of {subject} have more than {MAX_BYTES // 10**6} MB", "give fewer"
+                f"the photos of {subject} have more than {MAX_BYTES // 10**6} MB",
+                "give fewer photos",
             )
         plain = msgspec.msgpack.encode(_Kept(subject, tuple(given)))
         with _on_disk():
@@ -79,24 +80,24 @@ class Album:
         return True
 
     def has(self, subject: str) -> bool:
-        """Whether there are photos of somebody, readable or not."""
+        """Whether photos of a subject are kept, readable or not."""
         return not self._empty() and self._file(subject).exists()
 
     def open(self, subject: str) -> list[tuple[str, Image]]:
-        """The named photos of somebody; none where none were kept.
+        """A subject's kept photos, with their names; empty if none were kept.
 
-        Raises FleetError where the file is damaged, PhotoError where a photo can not be read.
+        Raises FleetError if the file is damaged, PhotoError if a photo cannot be read.
         """
         if not self.has(subject):
             return []
         return [(name, decode(data, name)) for name, data in self._read(subject).photos]
 
     def forget(self, subject: str) -> bool:
-        """Remove what was kept of somebody; False where there was nothing."""
+        """Remove a subject's kept photos; False if there were none."""
         if self._empty():
             return False
         file = self._file(subject)
-        # Also what a write that was ended in its middle has left.
+        # Also what an interrupted write left behind.
         found = [*self._folder.glob(f".{file.name}.*"), *([file] if file.exists() else [])]
         with _on_disk():
             for path in found:
@@ -122,8 +123,8 @@ class Album:
 
     def _damaged(self, subject: str) -> FleetError:
         return FleetError(
-            f"the kept photos of {subject} are damaged or of another key",
-            "enroll them again from photos, or put the file back from your backup",
+            f"the kept photos of {subject} are damaged or encrypted with another key",
+            f"enroll {subject} again from photos, or put the file back from your backup",
         )
 
     def _file(self, subject: str) -> Path:
@@ -132,7 +133,7 @@ class Album:
         return self._folder / f"{digest.hexdigest()}{ENDING}"
 
     def _empty(self) -> bool:
-        """Nothing was ever kept. A key that is gone, beside photos, is no such thing."""
+        """True if no photo was ever kept. Photos without their key are damage, not empty."""
         return not self._key_file.exists() and not any(self._folder.glob(f"*{ENDING}"))
 
     def _read_key(self) -> bytes:
@@ -141,14 +142,14 @@ class Album:
         return self._key
 
     def _made_key(self) -> bytes:
-        """The key, made at first use. Never beside photos that it could not open."""
+        """The key, made at first use, but never if photos exist: a new key could not open them."""
         if self._empty():
             _create(self._key_file)
         return self._read_key()
 
 
 def _create(path: Path) -> None:
-    """A new key in a file for its owner only, whole or not there; one that is there stays."""
+    """Write a new key for its owner only, all or nothing; an existing key is kept."""
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET)
     try:
@@ -156,7 +157,7 @@ def _create(path: Path) -> None:
             file.write(f"{secrets.token_hex(32)}\n")
             file.flush()
             os.fsync(descriptor)
-        # Two at once: the second finds the first one's key and takes that. A rename would not.
+        # Of two processes at once, the second keeps the first one's key: a rename would not.
         with contextlib.suppress(FileExistsError):
             os.link(staged, path)
     finally:
@@ -170,6 +171,6 @@ def _on_disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise FleetError(
-            f"can not use {error.filename or 'the photos'}: {error.strerror}",
-            "check the disk's free space and rights",
+            f"cannot use {error.filename or 'the photos'}: {error.strerror}",
+            "check the free space and the permissions",
         ) from error

@@ -1,13 +1,14 @@
-"""A CSV of people to enroll: one line a person, each taken or refused by itself."""
+"""Read a CSV of people to enroll: one line per person, each taken or refused by itself."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostiary.edge.errors import EnrollmentRefused, OstiaryError
 from ostiary.fleet.enrollment.patch import NOTHING, PersonWish, read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
@@ -21,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody to enroll from photos of theirs; `line` says where in a table."""
+    """A person to enroll from photos; `line` is the line in a table, or 0."""
 
     subject: str
     photos: tuple[Path, ...]
@@ -31,22 +32,34 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """Who was not enrolled: a `reason` for machines, a message and a hint for people."""
+    """A person who was not enrolled: a `reason` for machines, a message and a hint for people.
+
+    `option` names the argument that would enroll them, as in `OstiaryError`.
+    """
 
     subject: str
     reason: str
     message: str
     hint: str = ""
     line: int = 0
+    option: str = ""
+
+    @staticmethod
+    def of(error: OstiaryError, subject: str, reason: str, line: int) -> RefusedRequest:
+        """A refusal for what an error says."""
+        return RefusedRequest(subject, reason, error.message, error.hint, line, error.option)
+
+    def error(self) -> EnrollmentRefused:
+        """The same as an error to raise or to show."""
+        return EnrollmentRefused(self.reason, self.message, self.hint, option=self.option)
 
 
 def read_table(
     path: Path, known_groups: Sequence[str], now_s: float
 ) -> tuple[list[Request], list[RefusedRequest]]:
-    """The requests of a CSV file and the lines that can be none; photos start at its folder.
+    """The requests in a CSV file, and its refused lines; photo paths start at the file's folder.
 
-    Raises FleetError where the file can not be read or its header is wrong: then nothing of it is
-    to be believed.
+    Raises FleetError if the file cannot be read or its header is wrong: no line is taken then.
     """
     header, lines = _lines(path)
     requests: list[Request] = []
@@ -56,30 +69,34 @@ def read_table(
         subject = cells[header.index("subject")].strip() if len(cells) == len(header) else ""
         try:
             if len(cells) != len(header):
-                raise FleetError(f"{len(cells)} cells where the header has {len(header)}")
+                raise FleetError(f"{len(cells)} cells, but the header has {len(header)}")
             row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
             if subject in first_line:
                 raise FleetError(
                     f"{subject} is on line {first_line[subject]} already",
-                    f"several photos go into one cell, {BETWEEN_PHOTOS} between them",
+                    f"put several photos into one cell, separated by {BETWEEN_PHOTOS}",
                 )
             requests.append(_request(row, number, path.parent, known_groups, now_s))
             first_line[subject] = number
         except FleetError as error:
-            refused.append(RefusedRequest(subject, "bad-row", error.message, error.hint, number))
+            refused.append(RefusedRequest.of(error, subject, "bad-row", number))
     return requests, refused
 
 
-def write_report(refused: Sequence[RefusedRequest]) -> bytes:
-    """The refused as CSV: line, subject, reason, message.
+def write_report(
+    refused: Sequence[RefusedRequest], advice: Callable[[OstiaryError], str] = lambda e: e.hint
+) -> bytes:
+    """The refused requests as CSV: line, subject, reason, message.
 
-    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    `advice` words an error's hint and option. A cell that a spreadsheet would take for a formula
+    begins with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("line", "subject", "reason", "message"))
     for refusal in refused:
-        hint = f" ({refusal.hint})" if refusal.hint else ""
+        said = advice(refusal.error())
+        hint = f" ({said})" if said else ""
         texts = (refusal.subject, refusal.reason, f"{refusal.message}{hint}")
         writer.writerow((refusal.line, *map(_harmless, texts)))
     # A photo's name need not be UTF-8.
@@ -95,14 +112,14 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise FleetError(f"can not read {path}: {error.strerror}") from error
+        raise FleetError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FleetError(f"{path} is not UTF-8: {error}", "save it as CSV UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines, before = [], 0
     try:
         for cells in reader:
-            # A quoted cell may run over lines: the first of them is the one to name.
+            # A quoted cell may span lines: the number is that of its first line.
             if any(cell.strip() for cell in cells):
                 lines.append((before + 1, cells))
             before = reader.line_num
@@ -134,8 +151,8 @@ def _request(
     check_subject(row["subject"])
     photos = [name.strip() for name in row["photo"].split(BETWEEN_PHOTOS) if name.strip()]
     if not photos:
-        raise FleetError("no photo is named")
-    # An empty cell leaves things as they are: a table that only names photos takes nothing away.
+        raise FleetError("no photo is given")
+    # An empty cell changes nothing: a table of photos alone takes away no groups, dates or hours.
     wish = read_wish(
         known_groups,
         now_s,

@@ -1,4 +1,4 @@
-"""The look-alike guard: nobody new may come closer to somebody else than the fleet's tau allows."""
+"""The look-alike guard: refuse a new person whose score against somebody else exceeds tau."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ostiary.edge.core.types import Floats
 
 @dataclass(frozen=True, slots=True)
 class LookAlike:
-    """Somebody else who is too close: their score, and the tau among `k` templates.
+    """Another subject whom a new person resembles: the score, and tau for K = `k`.
 
-    `same` where the score lies above every impostor score that was ever measured: this is the
-    same person.
+    `same` if the score lies above every measured impostor score: it is the same person.
     """
 
     subject: str
@@ -37,10 +36,10 @@ class LookAlike:
 
 
 class LookAlikeGuard:
-    """Everybody's templates of one encoder, and the tau that says what is too close.
+    """Finds look-alikes among everybody's templates of one encoder.
 
-    `coming` are the subjects about to be added: tau is for the fleet as it will be, so that it is
-    no other for the first line of a table than for the last.
+    `held` are subjects and their (n, dim) templates. `coming` are the subjects about to be added:
+    they count for tau from the start, so that every line of a table is held to the same tau.
     """
 
     def __init__(
@@ -55,15 +54,15 @@ class LookAlikeGuard:
         self._gallery.put_many(held)
         others = len({*self._gallery.subjects, *coming}) - 1
         self._tau = threshold(curve, fpir, max(others, 1))
-        # Where no impostor pair of the curve came: the lowest score with a count of nothing.
+        # The lowest score that no impostor pair of the curve reached.
         self._same = threshold(curve, 1e-12, 1).tau
 
     def add(self, subject: str, template: Floats) -> None:
-        """Compare those to come with this (dim,) template as well."""
+        """Compare later templates with this (dim,) template as well."""
         self._gallery.put(subject, template[None])
 
     def nearest(self, subject: str, template: Floats) -> LookAlike | None:
-        """The closest of everybody else where they are too close to a (dim,) template."""
+        """The closest other subject to a (dim,) template; None if the score is below tau."""
         others = [c for c in self._gallery.identify(template, top=2) if c.subject != subject]
         if not others or others[0].score < self._tau.tau:
             return None

@@ -1,4 +1,4 @@
-"""What an operator asks for a person: each field given or left, checked before any work."""
+"""The changes that an operator wants for a person, checked before any work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.fleet.registry.person import Person
 
 @dataclass(frozen=True, slots=True)
 class PersonWish:
-    """None leaves a field as it is; an empty value takes it away."""
+    """The changes to a person. None leaves a field as it is; an empty value takes it away."""
 
     name: str | None = None
     groups: tuple[str, ...] | None = None
@@ -25,7 +25,7 @@ class PersonWish:
     schedule: tuple[Hours, ...] | None = None
 
     def of(self, person: Person) -> Person:
-        """A person as wished. Raises FleetError where `until` is then not after `from`."""
+        """The person with the changes. Raises FleetError if `until` is then not after `from`."""
         changes: dict[str, object] = {
             "name": self.name,
             "groups": self.groups,
@@ -40,7 +40,8 @@ class PersonWish:
         start, end = wished.valid_from_s, wished.valid_until_s
         if start is not None and end is not None and start >= end:
             raise FleetError(
-                f"valid from {dates.text_of(start)}, but until {dates.text_of(end)} already"
+                f"valid from {dates.text_of(start)}, but only until {dates.text_of(end)}",
+                "the last day must be after the first",
             )
         return wished
 
@@ -57,7 +58,7 @@ def read_wish(
     valid_until: str | None = None,
     hours: str | None = None,
 ) -> PersonWish:
-    """The texts of an operator as a wish. Raises FleetError, naming what is wrong."""
+    """Read the changes from an operator's texts. Raises FleetError, naming what is wrong."""
     return PersonWish(
         name,
         None if groups is None else read_groups(groups, known_groups),
@@ -68,12 +69,12 @@ def read_wish(
 
 
 def read_groups(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Groups between commas. Raises FleetError for one that the fleet does not know."""
+    """Read group names between commas. Raises FleetError for a group the fleet does not know."""
     named = dict.fromkeys(re.split(r"[,;\s]+", text.strip())) if text.strip() else {}
     for group in named:
         if group not in known:
             raise FleetError(
                 f"unknown group {group!r}; known: {', '.join(sorted(known)) or 'none'}",
-                "`ostiary-fleet group add` makes one",
+                "`ostiary-fleet group add` adds one",
             )
     return tuple(named)

@@ -1,4 +1,4 @@
-"""Templates for a new encoder from kept photos, and the end of the old ones."""
+"""Make templates for a new encoder from kept photos, and remove those of an old one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.terminal import plain
 
 CHUNK = 500
-"""People whose templates are written, and published, at once: what an online device takes in."""
+"""People whose templates are written and published together: an online device takes so many."""
 MOST_TRIES = 3
 SHOWN = 5
-CHANGED = "changed while their photos were read; run it again"
+CHANGED = "changed while the photos were read; run reembed again"
 
 Clock = Callable[[], float]
 Publish = Callable[[], object]
@@ -31,7 +31,7 @@ Publish = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class ReembedReport:
-    """What became of everybody who is not revoked; `covered` have a template of the encoder now."""
+    """The result for everybody not revoked; `covered` counts those with a template of `encoder`."""
 
     encoder: str
     people: int
@@ -47,7 +47,7 @@ class ReembedReport:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """One person's template, or why there is none; neither where there were no photos."""
+    """One person's template, or why there is none; neither if no photos are kept."""
 
     subject: str
     template: Floats | None = None
@@ -55,12 +55,12 @@ class _Made:
 
 
 class Reembedding:
-    """One run. What an earlier one has done is kept: only who lacks a template is looked at."""
+    """One run. It looks only at people without a template, so an interrupted run can go on."""
 
     def __init__(
         self, registry: Registry, album: Album, bundle: Bundle, wall: Clock, publish: Publish
     ) -> None:
-        """`publish` makes the broker follow the registry; it is called after each chunk."""
+        """`publish` sends the registry's changes to the broker; it is called after each chunk."""
         self._registry, self._album, self._bundle = registry, album, bundle
         self._wall, self._publish = wall, publish
         self._added = 0
@@ -68,13 +68,13 @@ class Reembedding:
         self._without: list[str] = []
 
     def run(self, done: Done, backend: str = "auto") -> ReembedReport:
-        """Make what can be made. `done(n, total)` is called as people are finished."""
+        """Make the missing templates. `done(n, total)` is called as people are finished."""
         encoder = self._bundle.encoder_id
         lacking = self._registry.people.lacking(encoder)
         for start in range(0, len(lacking), CHUNK):
             chunk = lacking[start : start + CHUNK]
             self._do(chunk, backend, _after(done, start, len(lacking)))
-        # Also what an earlier run has written and could not publish.
+        # Also what an earlier run wrote but could not publish.
         if self._registry.roster.published < self._registry.roster.sequence:
             self._publish()
         people = sum(1 for person in self._registry.people.all() if not person.gone)
@@ -94,7 +94,7 @@ class Reembedding:
             self._publish()
 
     def _make(self, pipeline: Pipeline, subject: str) -> _Made:
-        """One person's template; in a thread of its own, so nothing of the registry's here."""
+        """One person's template. Runs in a worker thread, so it must not use the registry."""
         try:
             photos = self._album.open(subject)
             if not photos:
@@ -104,9 +104,10 @@ class Reembedding:
             return _Made(subject, problem=error.message)
 
     def _write(self, ready: Mapping[str, Floats], seen: int) -> None:
-        """Add templates, but for people that somebody has changed since their photos were read.
+        """Add templates, except for people whom somebody changed since the photos were read.
 
-        Who is enrolled anew because the photos were another's must not get a template of these.
+        A person may be re-enrolled because the old photos showed somebody else: a template of
+        the old photos would then let in the wrong person.
         """
         registry, encoder = self._registry, self._bundle.encoder_id
         for tries in range(1, MOST_TRIES + 1):
@@ -119,7 +120,7 @@ class Reembedding:
             try:
                 registry.add_many(items, self._wall(), now)
             except ChangedMeanwhile:
-                # Somebody was faster; whom they changed is seen in the next round.
+                # Somebody else wrote first; the next round sees whom they changed.
                 if tries == MOST_TRIES:
                     raise
                 continue
@@ -129,7 +130,7 @@ class Reembedding:
 
 
 def _after(done: Done, before: int, total: int) -> Done:
-    """Progress of a part as progress of the whole."""
+    """Turn a chunk's progress into progress of the whole run."""
     return lambda number, _: done(before + number, total)
 
 
@@ -142,10 +143,10 @@ def retire(
     publish: Publish,
     done: Done,
 ) -> int:
-    """Remove the templates of an encoder that no device uses any more; how many there were.
+    """Remove the templates of an encoder that no device uses any more; returns how many.
 
-    `devices` are the encoders in use, None where a device has never said. Raises FleetError, with
-    everything as it was, where a device or a person would lose by it.
+    `devices` holds each device's encoder, None if the device never reported one. Raises FleetError,
+    and changes nothing, if a device still needs the old templates or a person has no new one.
     """
     _check_nobody_loses(registry, old, new, devices)
     having = [person for person in registry.people.all() if old in person.encoders]
@@ -170,14 +171,19 @@ def _check_nobody_loses(
     registry: Registry, old: str, new: str, devices: Mapping[str, str | None]
 ) -> None:
     if old == new:
-        raise FleetError("that is the encoder of the bundle given", "name the one it replaces")
+        raise FleetError(
+            "the encoder to retire is the encoder of the bundle given",
+            "name the encoder that the bundle replaces",
+            option="retire_old",
+        )
     behind = {d: e for d, e in devices.items() if e != new}
     if behind:
         said = [
-            f"{d} uses {plain(e[:12])}" if e else f"{d} has not said" for d, e in behind.items()
+            f"{d} uses {plain(e[:12])}" if e else f"{d} has reported none"
+            for d, e in behind.items()
         ]
         raise FleetError(
-            f"{len(behind)} devices have not changed over: {_some(said)}",
+            f"{len(behind)} devices have not changed over to the new encoder: {_some(said)}",
             "`ostiary-fleet status` shows them",
         )
     lacking = set(registry.people.lacking(new))
@@ -187,18 +193,20 @@ def _check_nobody_loses(
     if losing:
         raise FleetError(
             f"{len(losing)} people have no template of the new encoder: {_some(losing)}",
-            "enroll them again, or revoke them",
+            "enroll these people again, or revoke them",
         )
 
 
 def chosen_encoder(registry: Registry, given: str) -> str:
-    """The one encoder of the registry's templates that begins as given. Raises FleetError."""
+    """The only encoder with templates whose id begins as given. Raises FleetError."""
     found = [
         encoder for encoder in registry.people.coverage() if given and encoder.startswith(given)
     ]
     if len(found) != 1:
         known = ", ".join(encoder[:12] for encoder in sorted(registry.people.coverage())) or "none"
-        raise FleetError(f"{given!r} names {len(found) or 'no'} encoders", f"there are: {known}")
+        raise FleetError(
+            f"{given!r} names {len(found) or 'no'} encoders", f"known encoders: {known}"
+        )
     return found[0]
 
 

@@ -1,1 +1,1 @@
-"""The registry's roster goes to the broker."""
+"""Publish the registry's roster to the broker."""

@@ -1,4 +1,4 @@
-"""Send what was changed since the last time, in pieces that online devices take as they come."""
+"""Publish the changes since the last time, in chunks that online devices take as they come."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.registry.writer import Registry
 
 CHUNK = 500
-"""Records in front of a head of their own. A device keeps 64 a shard without a proof, and there
-are 256 shards: more at once, and it would have to ask for what it was sent already."""
+"""Records before each new head. A device keeps 64 records per shard that no head covers yet, and
+there are 256 shards: after a larger chunk, it would have to ask for records again."""
 
 Entries = dict[str, dict[str, int]]
-"""Revision by subject, by shard."""
+"""By shard, the revision of each subject."""
 
 
 class NotOurs(Exception):
-    """The broker has not what was published last: everything must be compared."""
+    """The broker does not hold what was published last: everything must be compared."""
 
 
 class Writes(Reads, Protocol):
-    """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
+    """The part of `ostiary.fleet.broker.session.Broker` that publishing changes needs."""
 
     def publish(self, messages: Iterable[Retained]) -> int: ...
 
 
 @dataclass(slots=True)
 class Sent:
-    """How many of each; the head, where there was a new one."""
+    """The counts of what was published, and the new head, if there was one."""
 
     records: int = 0
     indexes: int = 0
@@ -47,9 +47,9 @@ def send_changes(
     last: Head | None,
     now_s: float,
 ) -> Sent:
-    """Publish what the registry has beyond the head `last`. Run it in its `snapshot()`.
+    """Publish the registry's changes since the head `last`. Call it in `registry.snapshot()`.
 
-    Raises NotOurs where that is not the broker's head, before anything was published.
+    Raises NotOurs, before anything is published, if `last` is not the broker's head.
     """
     return _Changes(registry, voice, broker, last).send(now_s)
 
@@ -61,7 +61,7 @@ class _Changes:
         self._reading = Readback(broker)
         topic = voice.topics.head
         head = voice.opened(topic, self._came([topic]).get(topic), Head)
-        # A registry restored from a backup published another number last than the folder says.
+        # After a restore, the last published number differs from that of the folder's last head.
         if last is None or head is None or last.sequence != registry.roster.published:
             raise NotOurs
         if (head.sequence, head.sums) != (last.sequence, last.sums):
@@ -96,7 +96,7 @@ class _Changes:
             at = self._sequence if final else self._new[shard_of(chunk[-1])][chunk[-1]]
             if not final:
                 dirty |= self._leave_out(changed[number * CHUNK :], at)
-            # Who was erased leaves by a tombstone first: online devices act on it at once.
+            # Tombstones of erased people first: online devices act on them at once.
             gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
             sent.records += self._broker.publish(
                 self._voice.record(r) for r in (*gone, *self._registry.roster.records(chunk))
@@ -115,10 +115,10 @@ class _Changes:
         return sent
 
     def _leave_out(self, later: list[str], at: int) -> set[str]:
-        """Take out who was changed by then and comes in a later piece; the shards they were in.
+        """Take out subjects that were changed up to `at` and come in a later chunk; their shards.
 
-        What the broker lists of them was untrue by then: a suspension has ended since, say, and a
-        head that lists it would let them in with what came before it.
+        The revision that the broker lists for them is outdated by then. If one was suspended and
+        resumed, say, a head between the two that lists the record before both would let them in.
         """
         untrue = self._registry.roster.touched(self._last.sequence, at).intersection(later)
         listed = {s for s in untrue if s in self._old[shard_of(s)]}
@@ -132,9 +132,9 @@ class _Changes:
         return final if final.entries == entries else Index(name, at, entries)
 
     def _published(self) -> Entries:
-        """The changed shards as the broker's indexes list them, which `last` sums up."""
+        """The entries of the changed shards' indexes at the broker, checked against `last`."""
         topics = {self._voice.topics.index(name): name for name in self._shards}
-        # A shard that was empty may never have had an index: it is not waited for.
+        # Do not wait for the index of an empty shard: there may never have been one.
         came = self._came([t for t, name in topics.items() if self._last.sum_of(name).count])
         found: Entries = {}
         for topic, name in topics.items():
@@ -153,7 +153,7 @@ class _Changes:
 
 
 def _with(head: Head, shards: Entries) -> Head:
-    """A head with some shards summed up anew."""
+    """A head in which the sums of some shards are computed anew."""
     sums = list(head.sums)
     for name, entries in shards.items():
         sums[int(name, 16)] = sum_of(entries)

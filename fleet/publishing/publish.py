@@ -1,7 +1,7 @@
-"""Make the broker equal to the registry, whatever it held or lost.
+"""Make the broker equal to the registry, whatever the broker held or lost.
 
-The order is safe to be cut off after any message: records, then the indexes that list them, then
-the head that sums those up, and only then are topics cleared that nobody lists any more.
+Publishing may be cut off after any message: first come the records, then the indexes that list
+them, then the head that sums up the indexes. Topics that no index lists are cleared last.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ __all__ = ["OlderRegistry", "Published", "await_erasure", "publish", "publish_ch
 LOCK, LAST = "publishing", "published.head"
 BUSY_S, AGAIN_S = 60.0, 0.1
 PASSES = 4
-"""What was published and is not there after so many times will not be there next time either."""
+"""Most attempts: a message that is missing after so many will not stay next time either."""
 
 
 class RosterBroker(Reads, Protocol):
-    """`ostiary.fleet.broker.session.Broker`, as far as it is needed here."""
+    """The part of `ostiary.fleet.broker.session.Broker` that publishing needs."""
 
     def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = ...) -> int: ...
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """What it took to make the broker equal to the registry.
+    """The work that made the broker equal to the registry.
 
-    `missing` and `changed` count records that were not there, and that were not what they should
-    be; `cleared` topics that did not belong. `everything`: all of it was read back and compared.
-    `took_over` is the number that this registry was raised above.
+    `missing` counts records that the broker did not have, `changed` those that differed, `cleared`
+    topics that did not belong. `everything` if the whole roster was read back and compared.
+    `took_over` is the number above which this registry was raised.
     """
 
     sequence: int
@@ -63,31 +63,33 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OlderRegistry(FleetError):
-    """What is at the broker was not signed from this registry."""
+    """The roster at the broker was not published from this registry."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"{why}: this registry is not the newest; restored from a backup?",
-            "find the newest one; or `ostiary-fleet publish --take-over` makes this one count,"
-            " and whatever it does not know is lost",
+            f"{why}: this registry is not the newest, perhaps restored from a backup",
+            "use the newest registry; or lose the changes that this one does not know, with"
+            " `ostiary-fleet publish`",
+            option="take_over",
         )
 
 
 class ForeignRoster(OlderRegistry):
-    """The broker has a roster that was sealed with other keys."""
+    """The roster at the broker was sealed with other keys."""
 
     def __init__(self) -> None:
         FleetError.__init__(
             self,
-            "the roster at the broker was signed by another operator, or closed with another"
+            "the roster at the broker was signed by another operator, or encrypted with another"
             " site's key",
-            "is host in fleet.toml the right broker, and the site's name this fleet's own? After a"
-            " change of keys, `ostiary-fleet publish --take-over` replaces it",
+            "check host and site in fleet.toml; after a change of keys, replace the roster with"
+            " `ostiary-fleet publish`",
+            option="take_over",
         )
 
 
 def untold(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 Connect = Callable[[Mqtt], contextlib.AbstractContextManager[RosterBroker]]
@@ -100,10 +102,10 @@ def publish(
     wall: Callable[[], float] = time.time,
     connect: Connect = Broker,
 ) -> Published:
-    """Read everything back, send what is missing or wrong, clear what does not belong.
+    """Read everything back, publish what is missing or wrong, clear what does not belong.
 
-    Raises OlderRegistry, a FleetError, where devices may hold a newer roster or one of other keys;
-    `take_over` numbers every record anew, above all that was seen. Raises BrokerError.
+    Raises OlderRegistry, a FleetError, if devices may hold a newer roster or one of other keys;
+    with `take_over`, every record is numbered anew above all numbers seen. Raises BrokerError.
     """
     with _alone(fleet), connect(fleet.mqtt()) as broker:
         return _Publisher(fleet, broker, told, wall, take_over).everything()
@@ -115,7 +117,7 @@ def publish_changes(
     wall: Callable[[], float] = time.time,
     connect: Connect = Broker,
 ) -> Published:
-    """Send what was changed since the last time, where the broker still has that; else everything.
+    """Publish the changes since the last time if the broker still holds that; else everything.
 
     Raises as `publish` does.
     """
@@ -143,7 +145,7 @@ class _Publisher:
         self._sent: dict[str, bytes] = {}
 
     def changes(self) -> Published | None:
-        """The short way; None where it is not open."""
+        """Publish only the changes; None if everything must be compared."""
         registry = self._registry
         with registry.snapshot():
             sequence, last = registry.roster.sequence, _read_last(self._last)
@@ -161,7 +163,7 @@ class _Publisher:
         )  # fmt: skip
 
     def everything(self) -> Published:
-        """The long way, until a comparison finds nothing that differs."""
+        """Compare everything and publish the differences, until a comparison finds none."""
         if self._take_over:
             self._number_above(claimed(self._broker, self._site, self._registry.roster.sequence))
         first: Found | None = None
@@ -186,13 +188,14 @@ class _Publisher:
                 if not found.differs:
                     return self._done(number, first)
         raise BrokerError(
-            "the broker has taken everything and does not give it back as it was",
-            "may the operator read the roster there, does it retain, and who else writes?",
+            "the broker accepted everything, but does not give it back unchanged",
+            "check that the operator may read the roster, that the broker retains messages, and"
+            " that nobody else writes the roster",
         )
 
     def _ahead(self, number: int) -> str:
-        """Why this registry can not be the newest though the broker has no roster: a door of ours
-        holds more than was ever published from here."""
+        """Why this registry cannot be the newest; empty if it can. For a broker without a roster: a
+        door of the fleet may hold more than was ever published from here."""
         said = read_known(
             self._broker, self._site, self._registry.devices.provisioned(), ["roster"]
         )
@@ -210,7 +213,7 @@ class _Publisher:
         registry, voice = self._registry, self._voice
         head = registry.roster.head(self._wall())
         registry.attempt(head.sequence)
-        # Who was erased leaves by a tombstone first: online devices act on it at once.
+        # Tombstones of erased people first: online devices act on them at once.
         self._publish(
             "erasing", (voice.record(Record(s, head.sequence, gone=True)) for s in found.erased),
             len(found.erased),
@@ -239,7 +242,7 @@ class _Publisher:
             yield message
 
     def _keep(self, head: Head) -> None:
-        """What the broker has now, so that the next time can be short."""
+        """Note the broker's head, so that the next time only changes are published."""
         write_atomically(self._last, encode(head))
 
     def _done(self, sequence: int, first: Found) -> Published:
@@ -264,7 +267,7 @@ def _read_last(path: Path) -> Head | None:
 
 @contextlib.contextmanager
 def _alone(fleet: Fleet) -> Iterator[None]:
-    """One publisher at a time: two would put older indexes over newer ones."""
+    """Let one process publish at a time: two could put older indexes over newer ones."""
     folder = fleet.folder / LOCK
     folder.mkdir(mode=0o700, exist_ok=True)
     busy = FleetError("another ostiary-fleet is publishing", "try again when it is done")

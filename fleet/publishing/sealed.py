@@ -1,4 +1,4 @@
-"""What the operator says, sealed to its topic, and what of it is found again at the broker."""
+"""Seal the operator's messages to their topics, and open those found at the broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ B = TypeVar("B", bound=Body)
 
 
 class Voice:
-    """Of this operator: what another one signed counts as damaged, and is said anew."""
+    """Seals and opens as this operator. Messages that another operator signed count as damaged."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.topics = RosterTopics(fleet.settings.site)
@@ -35,7 +35,7 @@ class Voice:
         return self.topics.subject(shard_of(subject), subject)
 
     def opened(self, topic: str, payload: bytes | None, kind: type[B]) -> B | None:
-        """What a payload says; None where it is not genuine, or there is none."""
+        """The body in a payload; None if there is no payload or it is not genuine."""
         if payload is None:
             return None
         try:
@@ -44,8 +44,8 @@ class Voice:
             return None
 
     def foreign(self, topic: str, payload: bytes | None) -> bool:
-        """Whether somebody else's fleet sealed it, and it is no garbage and none of our own words
-        that were moved."""
+        """Whether another operator or another site sealed a payload; False for garbage, and for our
+        own messages on another topic."""
         try:
             self._opener.open(topic, payload or b"")
         except SealError as error:

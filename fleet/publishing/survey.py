@@ -1,4 +1,4 @@
-"""Compare what the broker keeps with what the registry says, message by message."""
+"""Compare the broker's retained messages with the registry, message by message."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.registry.roster import RosterReader
 
 SMALL = LARGEST_WINDOW // 2
-"""So many subjects are asked for by one filter, which also brings what lies beside every shard."""
+"""One filter asks for up to so many subjects; it also brings topics outside every shard."""
 
 Told = Callable[[str, int, int], None]
-"""What is being done, how far, of how many."""
+"""Called with the stage, the number done and the total."""
 Sent = Mapping[str, bytes]
-"""The digest of what was published a moment ago, by topic: it need not be opened to be known."""
+"""By topic, the digest of what was published a moment ago: the same payload is not opened."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What differs.
+    """The differences between the broker and the registry.
 
-    `head`: the broker's is genuine and sums up what the registry has.
-    `missing` and `changed` are subjects whose record is not there, or not what it should be.
-    `erased` are those whom an index lists and the registry does not know: devices may hold them.
-    `strange` are topics that do not belong. `newest` is the highest number that this operator ever
-    signed; `other` says why the registry can not be the one that it was signed from, and `foreign`
-    that nothing of ours is there, and somebody else's head.
+    `head`: the broker's head is genuine and sums up the registry. `missing` and `changed` are
+    subjects whose record is absent or differs. `erased` are subjects that an index lists and the
+    registry does not know: devices may hold them. `strange` are topics that do not belong.
+    `newest` is the highest number found that this operator signed. `other` says why that cannot
+    come from this registry. `foreign`: the broker has another fleet's head and no message of ours.
     """
 
     head: bool = False
@@ -53,7 +52,7 @@ def digest(payload: bytes) -> bytes:
 
 
 class Survey:
-    """One comparison. The registry must not change meanwhile: run it in its `snapshot()`."""
+    """One comparison. Run it in `registry.snapshot()`, so that the registry does not change."""
 
     def __init__(
         self, roster: RosterReader, voice: Voice, broker: Reads, told: Told, sent: Sent
@@ -70,10 +69,10 @@ class Survey:
     def run(self) -> Found:
         listed = self._look_at_the_top()
         if not self._found.newest:
-            # The broker lost all, or never had it: there is nothing to wait for.
+            # The broker lost the roster, or never had one: there is nothing to read back.
             self._found.missing = list(self._entries)
             return self._found
-        # Beside what is ours, a head that is not is a damaged one.
+        # Beside messages of ours, another fleet's head counts as a damaged one.
         self._found.foreign = False
         total = len(self._entries)
         for came in self._reading.read(self._asks(listed)):
@@ -83,7 +82,7 @@ class Survey:
         return self._found
 
     def _look_at_the_top(self) -> set[str]:
-        """Head and indexes, and whatever lies beside them; whom genuine indexes list."""
+        """Compare head, indexes and topics beside them; the subjects that genuine indexes list."""
         base, topics = self._topics.base, self._topics
         used = {topics.index(name): name for name in self._roster.changed_shards(0)}
         expected = frozenset([*used, topics.head] if used else ())
@@ -121,12 +120,12 @@ class Survey:
             if not self._found.head:
                 number = head.sequence
                 self._not_from_here(f"the broker has another roster of the same number {number}")
-            # What is equal is ours, whoever sent it: a copy of this folder, say.
+            # An equal roster is ours, even if a copy of this folder published it.
             self._attempted = self._sequence
         self._note(head.sequence)
 
     def _asks(self, listed: set[str]) -> list[Ask]:
-        """A filter a shard, or one for all."""
+        """One filter per shard, or one filter for a small roster."""
         expected: dict[str, set[str]] = {name: set() for name in shard_names()}
         for subject in self._entries.keys() | listed:
             expected[shard_of(subject)].add(self._voice.topic_of(subject))
@@ -174,12 +173,14 @@ class Survey:
 
 
 def ahead(number: int, attempted: int, sequence: int) -> str:
-    """Why a number can not come from this registry."""
+    """Why a number at the broker or a device cannot come from this registry."""
     if number > sequence:
-        return f"devices may hold number {number}, this registry {sequence}"
-    return f"devices may hold number {number}, and from here no more than {attempted} was published"
+        return f"devices may hold roster number {number}, but this registry has {sequence}"
+    return (
+        f"devices may hold roster number {number}, but this registry published at most {attempted}"
+    )
 
 
 def survey(roster: RosterReader, voice: Voice, broker: Reads, told: Told, sent: Sent) -> Found:
-    """What differs between broker and registry."""
+    """Compare the broker with the registry."""
     return Survey(roster, voice, broker, told, sent).run()

@@ -1,4 +1,4 @@
-"""The fleet's certificate authority: what firmware_configs/README.md does by hand, with openssl."""
+"""The fleet's certificate authority: the steps of firmware_configs/README.md, with openssl."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from ostiary.fleet.site.fleet import CERTS, read_settings
 
 AUTHORITY, BROKER, OPERATOR = "ca", "broker", "operator"
 OPERATOR_NAME = "ostiary.operator"
-"""The operator's CN in the broker's access list; with a dot, so that no device is called so."""
+"""The operator's CN in the broker's access list. It has a dot, so no device id equals it."""
 DEVICES = "devices"
 AUTHORITY_DAYS, DAYS = 3650, 825
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def create(folder: Path) -> list[Path]:
-    """Make the authority, the broker's and the operator's certificates in a fleet's folder; the
-    files that were made. What is there already stays. Raises FleetError."""
+    """Make the certificates of the authority, the broker and the operator in a fleet's folder.
+
+    Returns the files made; a certificate that exists is kept. Raises FleetError.
+    """
     host = read_settings(folder).host
     certs = folder / CERTS
     certs.mkdir(mode=0o700, exist_ok=True)
@@ -45,15 +47,15 @@ def exists(folder: Path) -> bool:
 
 
 def client(folder: Path, name: str, cert: Path, key: Path) -> None:
-    """A device's certificate and key. Raises FleetError."""
+    """Write a new key for a device, and a certificate signed for it. Raises FleetError."""
     _signed(folder / CERTS, name, "extendedKeyUsage=clientAuth\n", cert, key)
 
 
 def keep(folder: Path, name: str, cert: Path) -> Path:
-    """Keep a device's certificate with the fleet too: it takes that to revoke it. By its serial
-    number as well, for an earlier one of the same device is as good as this one.
+    """Copy a device's certificate to the fleet's folder, where it can be revoked later.
 
-    Raises FleetError.
+    The copy's name holds the serial number: an earlier certificate of the same device is still
+    valid, and its copy must not be overwritten. Returns the copy. Raises FleetError.
     """
     copies = folder / CERTS / DEVICES
     copies.mkdir(mode=0o700, exist_ok=True)
@@ -64,7 +66,7 @@ def keep(folder: Path, name: str, cert: Path) -> Path:
 
 
 def has_ended(cert: Path) -> str:
-    """When a certificate ran out, as openssl says it; empty where it has not, or is unreadable."""
+    """When a certificate expired, as openssl prints it; empty if it has not or is unreadable."""
     try:
         _asked(cert, "-checkend", "0")
     except FleetError:
@@ -78,7 +80,7 @@ def _asked(cert: Path, *options: str) -> str:
 
 
 def request(name: str, wanted: Path, key: Path) -> None:
-    """A key, and what another authority needs to sign for it. Raises FleetError."""
+    """Write a new key, and the request that another authority must sign. Raises FleetError."""
     with tempfile.TemporaryDirectory() as work:
         _request(Path(work), name)
         _place(Path(work, "new.csr"), wanted, 0o644)
@@ -91,7 +93,7 @@ def _own(certs: Path) -> list[Path]:
             Path(work), "req", "-x509", *CURVE, "-days", str(AUTHORITY_DAYS),
             "-subj", "/CN=ostiary broker authority", "-keyout", "ca.key", "-out", "ca.crt",
         )  # fmt: skip
-        # The key first: where this is cut off, a certificate without its key stays impossible.
+        # The key first: if this is cut off, there is no certificate without its key.
         _place(Path(work, "ca.key"), certs / "ca.key", 0o600)
         _place(Path(work, "ca.crt"), certs / "ca.crt", 0o644)
     return [certs / "ca.crt", certs / "ca.key"]
@@ -99,11 +101,11 @@ def _own(certs: Path) -> list[Path]:
 
 def _signed(certs: Path, name: str, usage: str, cert: Path, key: Path) -> list[Path]:
     if not exists(certs.parent):
-        raise FleetError(f"there is no authority in {certs}", "`ostiary-fleet init --ca` makes one")
+        raise FleetError(f"there is no ca.key in {certs}", "put it back from your backup")
     with tempfile.TemporaryDirectory() as work:
         _request(Path(work), name)
         Path(work, "new.ext").write_text(usage, "ascii")
-        # A serial number at random: two fleets' folders, or a backup, never give one out twice.
+        # A random serial number: a copied folder or a restored backup never uses one twice.
         _openssl(
             Path(work), "x509", "-req", "-in", "new.csr", "-CA", str((certs / "ca.crt").resolve()),
             "-CAkey", str((certs / "ca.key").resolve()), "-days", str(DAYS),
@@ -115,7 +117,7 @@ def _signed(certs: Path, name: str, usage: str, cert: Path, key: Path) -> list[P
 
 
 def _request(work: Path, name: str) -> None:
-    # openssl reads these as separators in a subject.
+    # openssl takes these characters for separators in a subject.
     escaped = "".join(f"\\{c}" if c in "/+\\=" else c for c in name)
     _openssl(
         work, "req", "-new", *CURVE, "-subj", f"/CN={escaped}", "-keyout", "new.key",
@@ -132,7 +134,7 @@ def _alternative(host: str) -> str:
 
 def _place(made: Path, target: Path, mode: int) -> None:
     target.unlink(missing_ok=True)
-    # Created with its mode: a key that is closed to others only later was open until then.
+    # Created with its mode: a later chmod would leave the key readable until then.
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)
@@ -149,5 +151,7 @@ def _openssl(work: Path, *command: str) -> str:
         raise FleetError("openssl is not installed", "apt install openssl") from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise FleetError(f"openssl {command[0]} failed: {said}", "is the ca.key of this ca.crt?")
+        raise FleetError(
+            f"openssl {command[0]} failed: {said}", "check that ca.key belongs to ca.crt"
+        )
     return done.stdout

@@ -1,4 +1,4 @@
-"""A new fleet's folder: settings with comments, keys, an empty registry; and groups added later."""
+"""Make a new fleet's folder: commented settings, keys, an empty registry; add groups later."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GROUPS = re.compile(r"^groups[ \t]*=[ \t]*\[[^\]]*\]", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What was made; `kept` names keys that were there already."""
+    """A new fleet: its folder, the operator's public key, and the key files that existed before."""
 
     folder: Path
     operator: str
@@ -49,19 +49,23 @@ class Founded:
 def found(
     folder: Path, settings: SiteSettings, authority: Callable[[Path], object] | None = None
 ) -> Founded:
-    """Make a fleet's folder; `authority` makes the certificates in it. Raises FleetError where
-    there is a fleet or what is none, or a field is wrong.
+    """Make a fleet's folder; `authority` makes the certificates in it.
 
-    Keys that are there are kept: they came from a backup, or an init that was ended in its middle.
+    Existing keys are kept: they came from a backup, or from an init that was interrupted. Raises
+    FleetError if the folder holds a fleet or other files, or if a setting is wrong.
     """
     path = folder / SETTINGS
     if path.exists():
-        raise FleetError(f"there is a fleet in {folder} already", "--help names its settings")
+        raise FleetError(
+            f"there is a fleet in {folder} already",
+            f"edit its {SETTINGS}, or choose another folder",
+            option="fleet",
+        )
     raw = _encoded(settings_text(settings), path)
     parse_settings(raw, path)
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
-    # Also where the folder was there: what is in it is for its owner only.
+    # Also if the folder existed: its contents are for its owner only.
     folder.chmod(PRIVATE)
     (folder / CERTS).mkdir(exist_ok=True, mode=PRIVATE)
     kept = tuple(name for name in (SITE_KEY, OPERATOR_KEY) if (folder / name).exists())
@@ -75,25 +79,29 @@ def found(
     if authority is not None:
         with _staged(folder, raw) as stage:
             authority(stage)
-    # Last: only a folder that is whole counts as a fleet.
+    # Last: a folder with settings counts as a complete fleet.
     write_atomically(path, raw)
     return Founded(folder, (folder / OPERATOR_PUB).read_text("ascii").strip(), kept)
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder of somebody else's things: it would be closed to everybody but us."""
+    """Refuse a folder with other files: nobody else could read them any more."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise FleetError(f"{folder} is no folder", "name a new one")
+        raise FleetError(f"{folder} is not a folder", "choose a new one", option="fleet")
     there = {path.name for path in folder.iterdir()}
     if there - {CERTS} and not there & {SITE_KEY, OPERATOR_KEY}:
-        raise FleetError(f"{folder} is not empty and no fleet's", "name a new or an empty folder")
+        raise FleetError(
+            f"{folder} is not empty and holds no fleet",
+            "choose a new or an empty folder",
+            option="fleet",
+        )
 
 
 @contextlib.contextmanager
 def _staged(folder: Path, raw: bytes) -> Iterator[Path]:
-    """The settings beside the folder's own certificates, before the folder has any."""
+    """A temporary folder with the settings and a link to the real folder's certificates."""
     with tempfile.TemporaryDirectory() as work:
         stage = Path(work)
         (stage / SETTINGS).write_bytes(raw)
@@ -105,21 +113,21 @@ def _encoded(text: str, path: Path) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise FleetError(f"{path} can not hold a name that is not UTF-8", "rename it") from error
+        raise FleetError(f"{path} cannot hold a name that is not UTF-8", "rename it") from error
 
 
 def settings_text(settings: SiteSettings) -> str:
-    """fleet.toml, each line with what it is for."""
+    """The text of fleet.toml, with a comment on each setting."""
     s = settings
     return f"""\
-# The fleet of one site; `ostiary-fleet` reads this. Paths start at this folder.
+# The fleet of one site, read by `ostiary-fleet`. Relative paths start at this folder.
 site = {_text(s.site)}
 
-# What people are embedded with: the bundle that the devices run.
+# The bundle that people are enrolled with: the one that the devices run.
 bundle = {_text(str(s.bundle))}
 
-# The broker. With a ca the connection is TLS; a certificate, or a name and a password file, says
-# who the operator is.
+# The broker. With ca, the connection uses TLS. The operator logs in with cert and key, or with
+# username and password_file.
 host = {_text(s.host)}
 port = {s.port}
 {_line("username", s.username)}
@@ -128,11 +136,12 @@ port = {s.port}
 {_line("cert", s.cert)}
 {_line("key", s.key)}
 
-# Somebody new may look like anybody enrolled no more than a stranger does at this rate.
+# The look-alike guard refuses a new person whose score against somebody enrolled exceeds tau. A
+# stranger exceeds that tau at this rate.
 fpir = {s.fpir}
 
-# Keep the photos people were enrolled from, encrypted, so that another encoder can be filled from
-# them (`ostiary-fleet reembed`). Without them everybody is photographed again.
+# Keep the photos that people were enrolled from, encrypted, to make templates for another encoder
+# (`ostiary-fleet reembed`). Without photos everybody must be photographed again.
 keep_photos = {"true" if s.keep_photos else "false"}
 
 # The groups that people can be in; `ostiary-fleet group add NAME` adds one.
@@ -141,7 +150,7 @@ groups = {_list(s.groups)}
 
 
 def add_group(fleet: Fleet, name: str) -> bool:
-    """Make a group known; False where it is. Only its line of fleet.toml is touched."""
+    """Add a group to fleet.toml; False if it is there already. Only the groups line changes."""
     path = fleet.folder / SETTINGS
     busy = FleetError("another ostiary-fleet is writing fleet.toml", "try again")
     with alone(fleet.folder, busy):
@@ -155,7 +164,7 @@ def add_group(fleet: Fleet, name: str) -> bool:
         changed = changed or f"{line}\n{text}"
         raw = _encoded(changed, path)
         if parse_settings(raw, path) != msgspec.structs.replace(old, groups=wanted):
-            raise FleetError(f"can not add a group to {path}", f"add it by hand: {line}")
+            raise FleetError(f"cannot add a group to {path}", f"add it by hand: {line}")
         write_atomically(path, raw)
     return True
 
@@ -169,5 +178,5 @@ def _list(values: tuple[str, ...]) -> str:
 
 
 def _text(value: str) -> str:
-    # A JSON string is a TOML string, but for characters beyond 16 bits where they are escaped.
+    # A JSON string is a TOML string, unless characters beyond 16 bits are escaped.
     return json.dumps(value, ensure_ascii=False)

@@ -23,10 +23,10 @@ ENVIRONMENT = "OSTIARY_FLEET"
 
 
 class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """fleet.toml: the site, its broker, the bundle that embeds, and what the operator chose.
+    """fleet.toml: the site, its broker, the bundle used to enroll, and the operator's choices.
 
-    Relative paths start at the fleet's folder. `fpir` is the rate that the look-alike guard asks
-    of one enrollment against everybody else. `groups` are those that may be given to people.
+    Relative paths start at the fleet's folder. `fpir` sets the look-alike guard's tau: the rate for
+    one enrollment against everybody else. `groups` are the groups that people can be in.
     """
 
     site: Name
@@ -47,7 +47,7 @@ PATHS = ("bundle", "password_file", "ca", "cert", "key")
 
 
 class Fleet:
-    """One operator's folder. Its registry is opened once, for the thread that asks first."""
+    """One operator's folder. The registry is opened at first use, for that thread only."""
 
     def __init__(self, folder: Path, settings: SiteSettings) -> None:
         self.folder = folder
@@ -56,15 +56,17 @@ class Fleet:
 
     @staticmethod
     def open(folder: Path) -> Fleet:
-        """The fleet in a folder. Raises FleetError where there is none, or a wrong fleet.toml."""
+        """The fleet in a folder. Raises FleetError if there is none or fleet.toml is wrong."""
         if not (folder / SETTINGS).is_file():
             raise FleetError(
-                f"there is no fleet in {folder}", "`ostiary-fleet init` makes one; --fleet names it"
+                f"there is no fleet in {folder}",
+                "make one with `ostiary-fleet init`, or name its folder",
+                option="fleet",
             )
         return Fleet(folder, read_settings(folder))
 
     def registry(self) -> Registry:
-        """The truth of who is enrolled."""
+        """The registry of who is enrolled, opened at first use."""
         if self._registry is None:
             self._registry = Registry(self.folder / REGISTRY)
         return self._registry
@@ -76,7 +78,7 @@ class Fleet:
         return Sealer(self.site(), read_secret(self.folder / OPERATOR_KEY))
 
     def mqtt(self) -> Mqtt:
-        """The operator's connection."""
+        """How the operator connects to the broker."""
         s = self.settings
         return Mqtt(
             host=s.host,
@@ -89,7 +91,7 @@ class Fleet:
         )
 
     def bundle(self) -> Bundle:
-        """The bundle that people are enrolled with, signed by a trusted key."""
+        """The bundle used to enroll. Raises BundleError, also if no trusted key signed it."""
         return bundles.load(self.settings.bundle)
 
     def close(self) -> None:
@@ -110,7 +112,7 @@ class Fleet:
 
 
 def chosen_folder(given: Path | None) -> Path:
-    """--fleet, else OSTIARY_FLEET, else this user's own."""
+    """The folder given, else $OSTIARY_FLEET, else the folder in this user's data."""
     if given is not None:
         return given
     named = os.environ.get(ENVIRONMENT)
@@ -121,25 +123,30 @@ def chosen_folder(given: Path | None) -> Path:
 
 
 def read_settings(folder: Path) -> SiteSettings:
-    """fleet.toml, its paths made absolute. Raises FleetError, naming the key at fault."""
+    """Read fleet.toml and make its paths absolute. Raises FleetError, naming the wrong key."""
     path = folder / SETTINGS
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise FleetError(f"can not read {path}: {error.strerror}") from error
+        raise FleetError(f"cannot read {path}: {error.strerror}") from error
     return parse_settings(raw, path)
 
 
 def parse_settings(raw: bytes, path: Path) -> SiteSettings:
-    """The settings in some bytes of a fleet.toml that stands, or will stand, at a path."""
+    """Decode the bytes of a fleet.toml; `path` is where the file is or will be.
+
+    Raises FleetError.
+    """
     try:
         found = msgspec.toml.decode(raw, type=SiteSettings, dec_hook=_path_of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FleetError(f"{path}: {error}", "its comments say what is legal") from error
+        raise FleetError(
+            f"{path}: {error}", "the comments in fleet.toml describe each setting"
+        ) from error
     if (found.cert is None) != (found.key is None):
-        raise FleetError(f"{path}: cert and key go together")
+        raise FleetError(f"{path}: cert and key go together", "set both or neither")
     if ".." in found.host:
-        raise FleetError(f"{path}: {found.host!r} is no host - at `$.host`")
+        raise FleetError(f"{path}: {found.host!r} is not a host name - at `$.host`")
     given = {name: getattr(found, name) for name in PATHS}
     folder = path.resolve().parent
     anchored = {name: folder / value for name, value in given.items() if value is not None}

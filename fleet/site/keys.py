@@ -14,15 +14,17 @@ SITE_KEY, OPERATOR_KEY, OPERATOR_PUB = "site.key", "operator.key", "operator.pub
 
 
 def make_site_key(path: Path) -> bytes:
-    """A new site key in a file for its owner only; never overwrites one."""
+    """Write a new site key, for its owner only. Raises FleetError if the file exists."""
     key = secrets.token_bytes(32)
     _create([(path, key.hex(), SECRET)])
     return key
 
 
 def make_operator_key(path: Path) -> str:
-    """A new key pair, the public half beside it as `.pub`; returns it as hex. Never overwrites:
-    devices trust the old one."""
+    """Write a new key pair, the public half beside it as `.pub`; returns the public key as hex.
+
+    Raises FleetError if a file exists: devices trust the old key.
+    """
     seed = secrets.token_bytes(32)
     public = bytes(SigningKey(seed).verify_key).hex()
     _create([(path, seed.hex(), SECRET), (path.with_suffix(".pub"), public, PUBLIC)])
@@ -30,7 +32,7 @@ def make_operator_key(path: Path) -> str:
 
 
 def read_secret(path: Path) -> bytes:
-    """The 32 bytes of a secret key. Raises FleetError, also where others may read it."""
+    """The 32 bytes of a secret key. Raises FleetError, also if others may read it."""
     exposed = ", or make another fleet if somebody may have it"
     return read_key(path, FleetError, "put it back from your backup", exposed)
 
@@ -40,6 +42,6 @@ def _create(files: list[tuple[Path, str, int]]) -> None:
         create(files)
     except FileExistsError as error:
         raise FleetError(
-            f"{error.filename} is already there and is not overwritten",
-            "without the old key no device would listen to this fleet any more",
+            f"{error.filename} exists and is not overwritten",
+            "keep it: devices accept only what the old key signed or encrypted",
         ) from error

@@ -1,4 +1,4 @@
-"""A board's profile with what the fleet knows filled in; all other lines stay as they are."""
+"""Fill in a board's profile with the fleet's values; all other lines stay unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ostiary.fleet.errors import FleetError
 
 PROFILES = Path(__file__).parent.parent / "profiles"
-"""firmware_configs, which the wheel has a copy of."""
+"""The folder firmware_configs; the wheel holds a copy of it."""
 _TABLE = re.compile(r"#?\[([a-z]+)\]\s*(#.*)?")
 _KEY = re.compile(r"#?([a-z_]+) = .*")
 
@@ -18,22 +18,26 @@ Value = str | int | tuple[str, ...] | None
 
 
 def boards() -> list[str]:
-    """The boards there is a profile for."""
+    """The names of the boards that have a profile."""
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
 def board_profile(board: str) -> str:
-    """A board's profile. Raises FleetError, with the names there are."""
+    """The text of a board's profile. Raises FleetError, naming the known boards."""
     if board not in boards():
         known = ", ".join(boards())
-        raise FleetError(f"there is no profile for {board!r}", f"{known}; or --profile FILE")
+        raise FleetError(
+            f"there is no profile for {board!r}",
+            f"known boards: {known}; or give a profile of your own",
+            option="profile",
+        )
     return (PROFILES / f"{board}.toml").read_text("utf-8")
 
 
 def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
-    """A profile with these keys set, by table. None comments a key out.
+    """A profile with the `wanted` keys set, by table; None comments a key out.
 
-    A line that was a comment comes to life where it is wanted; what has no line is added.
+    A commented line is uncommented if its key is wanted; a key without a line is added.
     """
     lines: list[str] = []
     left = {table: dict(keys) for table, keys in wanted.items()}
@@ -47,7 +51,7 @@ def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
             continue
         key = _KEY.fullmatch(line)
         if key is None or key[1] not in left.get(table, {}):
-            # Of a key that has been set, the choices left out stay as comments.
+            # Also further comments with a key that is set by now: they stay as alternatives.
             lines.append(line)
             continue
         value = left[table].pop(key[1])
@@ -64,11 +68,11 @@ def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
 
 
 def _added(left: dict[str, dict[str, Value]], table: str) -> list[str]:
-    """What a table that ends here still lacks, in front of the blank line behind it."""
+    """The lines of wanted keys that a table, at its end, still lacks."""
     keys = left.pop(table, {})
     return [f"{key} = {_text(value)}" for key, value in keys.items() if value is not None]
 
 
 def _text(value: str | int | tuple[str, ...]) -> str:
-    # What JSON writes of these is TOML as well.
+    # The JSON text of these types is TOML as well.
     return json.dumps(list(value) if isinstance(value, tuple) else value)

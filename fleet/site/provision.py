@@ -28,7 +28,7 @@ SECRET, PUBLIC = 0o600, 0o644
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """The folder, and what is still to be done by hand."""
+    """A device's folder; `to_do` lists what is left to do by hand."""
 
     folder: Path
     certificate: bool
@@ -38,9 +38,9 @@ class Provisioned:
 def provision(
     fleet: Fleet, device: str, text: str, folder: Path, groups: Sequence[str] = ()
 ) -> Provisioned:
-    """Make a device's folder from a profile's `text`, and note the device in the registry.
+    """Make a device's folder from a profile's `text`, and add the device to the registry.
 
-    Raises FleetError where the folder is there, ConfigError where the profile is no good.
+    Raises FleetError if the folder exists or a group is unknown, ConfigError for a wrong profile.
     """
     unknown = [group for group in groups if group not in fleet.settings.groups]
     if unknown:
@@ -48,16 +48,18 @@ def provision(
         raise FleetError(f"unknown group {unknown[0]!r}; known: {known}")
     if folder.exists() or folder.is_symlink():
         raise FleetError(
-            f"{folder} is there and is not overwritten", "--out names another, or remove it"
+            f"{folder} exists and is not overwritten",
+            "remove it, or choose another folder",
+            option="out",
         )
     if not folder.parent.is_dir():
         raise FleetError(f"there is no folder {folder.parent}")
-    # Beside it, and renamed when it is whole: half a folder would be copied to a door.
+    # Made beside it and renamed when complete: half a folder could be copied to a door.
     staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     staged.mkdir(mode=0o700)
     try:
         done = _fill(fleet, device, text, staged, folder, groups)
-        # Before there are keys that somebody could install: nobody would wait for that device.
+        # Before its keys can be installed: erasures would not wait for an unregistered device.
         fleet.registry().add_device(device, time.time())
         if done.certificate:
             authority.keep(fleet.folder, device, staged / "certs" / "device.crt")
@@ -93,7 +95,9 @@ def _fill(
     _write(profile, filled(text, wanted).encode(), 0o640)
     config = load_config(profile)
     if (config.device.site, config.device.id) != (settings.site, device) or config.roster is None:
-        raise FleetError("the profile does not take what the fleet fills in", "choose another")
+        raise FleetError(
+            "the profile ignores the site, device or roster filled in", "choose another"
+        )
     _bundle_key(fleet, staged, to_do)
     if settings.site != SHIPPED_SITE:
         (staged / "broker").mkdir()
@@ -106,7 +110,7 @@ def _fill(
 
 
 def _credentials(fleet: Fleet, device: str, staged: Path, to_do: list[str]) -> dict[str, Value]:
-    """How the device shows the broker who it is: as the operator does."""
+    """How the device logs in at the broker: with a certificate or a password, as the operator."""
     settings = fleet.settings
     certs, key = staged / "certs", staged / "credentials" / "mqtt-key"
     found: dict[str, Value] = {
@@ -117,16 +121,14 @@ def _credentials(fleet: Fleet, device: str, staged: Path, to_do: list[str]) -> d
         try:
             _write(certs / "ca.crt", settings.ca.read_bytes(), PUBLIC)
         except OSError as error:
-            raise FleetError(f"can not read {settings.ca}: {error.strerror}") from error
+            raise FleetError(f"cannot read {settings.ca}: {error.strerror}") from error
     if settings.ca is not None and settings.username is None:
         found["cert"], found["key"] = f"{ETC}/certs/device.crt", f"{RUN}/mqtt-key"
         if authority.exists(fleet.folder):
             authority.client(fleet.folder, device, certs / "device.crt", key)
         else:
             authority.request(device, certs / "device.csr", key)
-            to_do.append(
-                "have certs/device.csr signed by the broker's authority, as certs/device.crt"
-            )
+            to_do.append("have the broker's authority sign certs/device.csr, as certs/device.crt")
     elif settings.username is not None:
         found["username"], found["password_file"] = device, f"{RUN}/mqtt-password"
         to_do.append(
@@ -136,7 +138,7 @@ def _credentials(fleet: Fleet, device: str, staged: Path, to_do: list[str]) -> d
 
 
 def _bundle_key(fleet: Fleet, staged: Path, to_do: list[str]) -> None:
-    """The public key that signed the fleet's bundle, so that the device takes it."""
+    """Add the public key that signed the fleet's bundle, so that the device accepts it."""
     try:
         text = (fleet.settings.bundle / SIGNATURE).read_text("ascii")
     except (OSError, UnicodeDecodeError):
@@ -148,7 +150,10 @@ def _bundle_key(fleet: Fleet, staged: Path, to_do: list[str]) -> None:
     try:
         fleet.bundle()
     except BundleError as error:
-        to_do.append(f"the fleet's bundle is not good ({error.message}); see to keys/ yourself")
+        to_do.append(
+            "put the public key that signs your bundles into keys/, as a .pub file: the fleet's"
+            f" bundle cannot be used ({error.message})"
+        )
         return
     (staged / "keys").mkdir()
     (staged / "keys").chmod(0o755)
@@ -156,7 +161,7 @@ def _bundle_key(fleet: Fleet, staged: Path, to_do: list[str]) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    # Created with its mode: what is closed to others only later was open until then.
+    # Created with its mode: a later chmod would leave the file readable until then.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)
@@ -171,28 +176,29 @@ def _readme(device: str, staged: Path, to_do: Sequence[str]) -> str:
         if (staged / name).exists()
     )  # fmt: skip
     steps = "".join(f"- {step}\n" for step in to_do)
-    first = f"\nBefore that:\n{steps}" if steps else ""
+    first = f"\nBefore you copy it:\n{steps}" if steps else ""
     acl = (
-        "\n`broker/acl` is the broker's access list with this site's name; the same for every"
-        "\ndevice: to /etc/mosquitto/acl, then `systemctl reload mosquitto`.\n"
+        "\n`broker/acl` is the broker's access list for this site, the same for every device. Copy"
+        "\nit to /etc/mosquitto/acl at the broker, then run `systemctl reload mosquitto` there.\n"
         if (staged / "broker").exists()
         else ""
     )
     return f"""\
 # {device}
-For this one device, and secret: `credentials/` holds its key and the site's. Remove this folder
-when the device runs.
+Secret, and for this one device: `credentials/` holds its key and the site's key. Delete this
+folder when the device runs.
 {first}{acl}
 On the device, in this folder and as root:
 ```sh
 mkdir -p /etc/ostiary
 cp -r {parts} /etc/ostiary/
 ```
-There, in a checkout of Ostiary; `models.zip` is the bundle that the fleet enrolls with:
+Also on the device, in a checkout of Ostiary; `models.zip` is the bundle that the fleet enrolls
+with:
 ```sh
 sudo scripts/install-device --bundle models.zip
 sudo -u ostiary /opt/ostiary/venv/bin/ostiary check-config /etc/ostiary/door.toml
 ```
-The camera's line in door.toml is the board's first choice: see to it. Then, at your desk:
-`ostiary-fleet status` shows {device} online, and that it holds the roster.
+Check the camera's line in door.toml: it holds the board's default. Then, at your desk,
+`ostiary-fleet status` must show {device} online and holding the roster.
 """

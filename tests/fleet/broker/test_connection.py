@@ -21,7 +21,7 @@ def test_a_topic_that_is_no_text_is_said_and_waits_for_nobody() -> None:
     message = paho.MQTTMessage(topic=b"ostiary/1/hq/\xff\xfe")
     broker._on_message(None, None, message)
     for ask in (lambda: broker.event(0.0), broker.answer):
-        with pytest.raises(BrokerError, match="a topic that is no text"):
+        with pytest.raises(BrokerError, match="a topic that is not UTF-8"):
             ask()
 
 
@@ -52,6 +52,6 @@ def test_a_certificate_of_ours_that_ran_out_is_said(tmp_path: Path) -> None:
         settings = Mqtt(
             host=HOST, port=site.port, ca=authority.folder / "ca.crt", cert=cert, key=key
         )
-        with pytest.raises(BrokerError, match=r"our certificate for .* ran out on .* GMT"):
+        with pytest.raises(BrokerError, match=r"operator's certificate for .* expired on .* GMT"):
             Broker(settings).__enter__()
     gc.collect()

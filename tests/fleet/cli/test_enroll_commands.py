@@ -64,13 +64,13 @@ def test_nothing_that_is_printed_or_listed_holds_a_template(desk: Desk, photos: 
         (("bob", "one.png", "--groups", "stfaf"), "unknown group 'stfaf'; known: cleaners, staff"),
         (("bob", "one.png", "--until", "2020-01-01"), "in the past"),
         (("bob", "one.png", "--from", "2020-01-01"), "in the past"),
-        (("bob", "one.png", "--from", "2090-02-01", "--until", "2090-01-01"), "but until"),
+        (("bob", "one.png", "--from", "2090-02-01", "--until", "2090-01-01"), "but only until"),
         (("bob", "one.png", "--schedule", "always"), "does not name days and times"),
         (("bob",), "who is to be enrolled?"),
         ((), "who is to be enrolled?"),
         (("bob", "one.png", "--csv", "t.csv"), "--csv already names the people"),
         (("--csv", "t.csv", "--groups", "staff"), "--csv already names the people"),
-        (("--csv", "gone.csv"), "can not read"),
+        (("--csv", "gone.csv"), "cannot read"),
     ],
 )
 def test_what_can_not_be_enrolled_is_named(

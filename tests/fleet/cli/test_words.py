@@ -152,5 +152,5 @@ def test_a_wish_changes_what_it_names_and_takes_away_what_is_empty() -> None:
 
 def test_until_before_from_is_refused_also_across_two_commands() -> None:
     alice = Person(subject="alice", valid_from_s=NOON + 10 * DAY_S)
-    with pytest.raises(FleetError, match=r"valid from .*, but until"):
+    with pytest.raises(FleetError, match=r"valid from .*, but only until"):
         read_wish((), NOON, valid_until="2026-11-25").of(alice)

@@ -124,7 +124,7 @@ def test_a_broker_that_is_away_is_one_line(live: Fleet, tmp_path: Path) -> None:
     for words in (["status"], ["publish"], ["watch"], ["open", "north"]):
         done = cli(live, *words)
         assert done.returncode == 2
-        assert done.stderr.startswith("error: can not reach the broker"), done.stderr
+        assert done.stderr.startswith("error: cannot reach the broker"), done.stderr
         assert done.stderr.count("\n") == 1
 
 
@@ -150,8 +150,8 @@ def test_a_door_that_refuses_says_why(live: Fleet, door: Callable[..., FakeDoor]
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [(None, "no device north ever said"), ("lost", "north is lost since 2026"),
-     ("offline", "north is offline"), ("online", "online and takes no commands")],
+    [(None, "no device north ever reported"), ("lost", "north is lost since 2026"),
+     ("offline", "north is offline"), ("online", "online, but takes no commands")],
 )  # fmt: skip
 def test_a_device_that_does_not_listen_is_told_apart(
     live: Fleet, door: Callable[..., FakeDoor], said: str | None, expected: str
@@ -183,7 +183,7 @@ def test_a_template_comes_back_and_is_checked(live: Fleet, door: Callable[..., F
     assert expiry <= 60
     for field, value, expected in (
         ("encoder", "f" * 64, "embeds with ffffffffffff"),
-        ("template", template_bytes(made[:7]), "28 bytes, which are no template"),
+        ("template", template_bytes(made[:7]), "a template of 28 bytes in place of"),
         ("template", template_bytes(made * 2), "length 2.000 in place of 1"),
         ("template", template_bytes(made * np.float32(np.nan)), "length nan"),
     ):

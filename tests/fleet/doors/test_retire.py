@@ -60,7 +60,7 @@ def test_old_templates_go_when_every_door_has_changed_over(
 
 @pytest.mark.parametrize("device", [OLD, None])
 def test_a_door_that_has_not_changed_over_keeps_them(both: Registry, device: str | None) -> None:
-    with pytest.raises(FleetError, match="1 devices have not changed over: south"):
+    with pytest.raises(FleetError, match="1 devices have not changed over"):
         retired(both, {"north": NEW, "south": device})
     assert both.people.coverage() == {OLD: 2, NEW: 3}
 
@@ -134,7 +134,7 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
         commanded.registry.add_device("north", NOW_S)
         done = reembedded(commanded, "--retire-old", OLD[:8])
         assert done.returncode == 2
-        assert "north has not said" in done.stderr
+        assert "north has reported none" in done.stderr
         # What was embedded before is published and stays.
         assert commanded.registry.roster.published == commanded.registry.roster.sequence
         say(broker.port, {"north": commanded.encoder, "unlisted": OLD})

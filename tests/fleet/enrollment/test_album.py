@@ -82,7 +82,7 @@ def test_two_fleets_name_the_same_person_differently(fleet: Fleet, tmp_path: Pat
         album(one).keep("alice", [("a", PORTRAIT)])
     assert files(fleet)[0].name != files(other)[0].name
     shutil.copy(files(fleet)[0], files(other)[0])
-    with pytest.raises(FleetError, match="of another key"):
+    with pytest.raises(FleetError, match="with another key"):
         album(other).open("alice")
 
 

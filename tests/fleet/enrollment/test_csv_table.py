@@ -53,13 +53,13 @@ def test_an_empty_cell_leaves_what_somebody_was_given(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("Bad Id,x.jpg,,", "'Bad Id' is not a subject id"),
-        ("bob,,,", "no photo is named"),
-        ("bob,;,,", "no photo is named"),
+        ("bob,,,", "no photo is given"),
+        ("bob,;,,", "no photo is given"),
         ("bob,x.jpg,stfaf,", "unknown group 'stfaf'; known: cleaners, staff"),
         ("bob,x.jpg,,2020-01-01", "valid until 2020-01-01: that is in the past"),
         ("bob,x.jpg,,tomorrow", "'tomorrow' is not a date"),
-        ("bob,x.jpg", "2 cells where the header has 4"),
-        ("bob,x.jpg,,,,", "6 cells where the header has 4"),
+        ("bob,x.jpg", "2 cells, but the header has 4"),
+        ("bob,x.jpg,,,,", "6 cells, but the header has 4"),
         ("alice,y.jpg,,", "alice is on line 2 already"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_broken_file_is_refused_as_a_whole(tmp_path: Path, text: str, said: st
 
 
 def test_a_file_that_is_not_there_or_not_utf8_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FleetError, match="can not read"):
+    with pytest.raises(FleetError, match="cannot read"):
         read_table(tmp_path / "none.csv", GROUPS, NOW_S)
     (tmp_path / "latin.csv").write_bytes("subject,photo\nmüller,a.jpg\n".encode("latin-1"))
     with pytest.raises(FleetError, match="is not UTF-8"):

@@ -125,7 +125,7 @@ def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
     report = desk.run()
     other.close()
     assert list(report.refused) == ["bob"]
-    assert "run it again" in report.refused["bob"]
+    assert "run reembed again" in report.refused["bob"]
     assert set(desk.registry.roster.record("bob").templates) == {OLD}
     assert desk.registry.roster.record("carol").gone
     assert desk.registry.people.get("dave") is None
@@ -154,7 +154,7 @@ def test_an_edit_between_look_and_write_is_seen(
     assert len(tries) == 2
     assert set(desk.registry.roster.record("alice").templates) == {OLD, desk.encoder}
     assert set(desk.registry.roster.record("bob").templates) == {OLD}
-    assert "run it again" in report.refused["bob"]
+    assert "run reembed again" in report.refused["bob"]
 
 
 def test_nothing_to_do_loads_no_models(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_photos_that_fail_at_the_end_are_a_warning_and_it_is_published(
     done = typed("enroll", "bob", photos / "one.png", *options)
     assert (done.code, published) == (1, [2])
     assert "enrolled bob" in done.out
-    assert "photos not kept: of bob: can not use" in done.err
+    assert "photos not kept: of bob: cannot use" in done.err
     table = photos / "slips.csv"
     table.write_text("subject,photo\ncarol,one.png\n")
     done = typed("enroll", "--csv", table, *options)

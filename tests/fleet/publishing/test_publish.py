@@ -137,7 +137,7 @@ def test_a_registry_from_a_backup_is_refused_and_taken_over_on_request(
     shutil.copy(backup, fleet.folder / "registry.db")
     before = dict(kept.kept)
     for attempt in (publish, publish_changes):
-        with pytest.raises(OlderRegistry, match="number 4, this registry 2"):
+        with pytest.raises(OlderRegistry, match="number 4, but this registry has 2"):
             attempt(fleet, kept)
     assert kept.kept == before
     done = publish(fleet, kept, take_over=True)

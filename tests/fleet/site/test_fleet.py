@@ -103,14 +103,14 @@ def test_only_an_empty_folder_or_a_half_made_fleet_becomes_a_fleet(tmp_path: Pat
     folder = tmp_path / "home"
     folder.mkdir(mode=0o755)
     (folder / "thesis.txt").touch()
-    with pytest.raises(FleetError, match="is not empty and no fleet's"):
+    with pytest.raises(FleetError, match="is not empty and holds no fleet"):
         found(folder, settings)
     assert folder.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
     make_site_key(folder / SITE_KEY)
     assert found(folder, settings).kept == (SITE_KEY,)
     (tmp_path / "file").touch()
-    with pytest.raises(FleetError, match="is no folder"):
+    with pytest.raises(FleetError, match="is not a folder"):
         found(tmp_path / "file", settings)
 
 

@@ -99,7 +99,7 @@ def test_the_folder_is_closed_and_holds_what_the_device_needs(
 def test_a_folder_that_is_there_is_not_overwritten(certified: Fleet, tmp_path: Path) -> None:
     there = tmp_path / "north"
     there.mkdir()
-    with pytest.raises(FleetError, match="is there and is not overwritten"):
+    with pytest.raises(FleetError, match="exists and is not overwritten"):
         provision.provision(certified, "north", board_profile("x86-cpu"), there)
     assert certified.registry().devices.provisioned() == []
 
