@@ -54,7 +54,7 @@ def reembed(
     bundle as `next` change over once everybody they know has one. Exit code 0: everybody has one,
     1: some have none, listed with the reason, 2: bad input.
 
-    Examples: `ostiary-fleet reembed --bundle bundle-2`,
+    Example: `ostiary-fleet reembed --bundle bundle-2`, and later
     `ostiary-fleet reembed --bundle bundle-2 --retire-old 3f9ac1d2`
     """
     bar, move = progress("embedding")

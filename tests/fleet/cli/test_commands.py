@@ -137,7 +137,8 @@ def test_two_operators_at_once_are_told(
 @pytest.mark.parametrize(
     "command",
     ["init", "enroll", "change", "revoke", "suspend", "resume", "erase", "list", "show", "export",
-     "import", "group add", "group list"],
+     "import", "group add", "group list", "publish", "status", "watch", "open", "capture",
+     "provision", "unprovision", "reembed"],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(command: str) -> None:
     said = typed(*command.split(), "--help").out
