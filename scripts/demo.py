@@ -1,4 +1,4 @@
-"""The main job on real input: photos enroll people, frames come, a broker delivers decisions."""
+"""Demo on real input: photos enroll people, camera frames arrive, a broker delivers decisions."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ Expected = tuple[str, str, str | None]
 
 
 def main() -> int:
-    """Run the demo; exit code 0 where every decision was the right one."""
+    """Run the demo; exit code 0 if every decision was right."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--camera", help="a webcam's number: enroll and recognise yourself")
+    parser.add_argument("--camera", help="number of a webcam, to enroll and recognise yourself")
     camera = parser.parse_args().camera
     try:
         _fresh()
@@ -73,12 +73,12 @@ def main() -> int:
 
 
 def _fresh() -> None:
-    """Keep the bundle of an earlier run, and nothing else."""
+    """Remove everything of an earlier run except the bundle and its keys."""
     WORK.mkdir(parents=True, exist_ok=True)
     for path in WORK.iterdir():
         if path.name not in ("bundle", "config"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    # Keys of the demo's own: it leaves the user's alone.
+    # The demo has its own keys, and does not touch the user's.
     os.environ["XDG_CONFIG_HOME"] = str(WORK / "config")
     try:
         bundles.load(WORK / "bundle")
@@ -119,7 +119,7 @@ def _recorded(port: int) -> int:
 
 
 def _followed(port: int, photo: Path) -> bool:
-    """A door that nobody enrolls at: it follows the operator's roster."""
+    """Run a door that follows the operator's roster; nobody enrolls at the door itself."""
     fleet = ("--fleet", str(WORK / "fleet"))
     bundle = str(WORK / "bundle")
     broker = f"127.0.0.1:{port}"
@@ -136,7 +136,7 @@ def _followed(port: int, photo: Path) -> bool:
 
 
 def _frames(photos: Path) -> None:
-    """What the cameras see; of biden the package has one photo, so that one is worn."""
+    """Make the cameras' frames. There is only one photo of biden, so his frame is a varied copy."""
     walk_up, card = WORK / "walk-up", WORK / "card"
     walk_up.mkdir()
     card.mkdir()
@@ -171,7 +171,7 @@ def _show_card(subject: str) -> None:
     while True:
         try:
             cards = os.open(WORK / "cards", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as error:  # nobody reads it: the daemon has not come so far yet
+        except OSError as error:  # nobody reads the pipe: the daemon is still starting
             if time.monotonic() > until:
                 raise OstiaryError("the daemon reads no cards", f"see {WORK}/verify.log") from error
             time.sleep(0.02)
@@ -181,7 +181,7 @@ def _show_card(subject: str) -> None:
 
 
 class Daemon:
-    """The real daemon in its own process, and a subscriber to what it decides."""
+    """The real daemon in its own process, and a subscriber to its decisions."""
 
     def __init__(self, profile: Path, port: int, name: str) -> None:
         self._decisions: queue.Queue[DecisionMessage] = queue.Queue()
@@ -197,7 +197,7 @@ class Daemon:
         self._process = subprocess.Popen(command, stderr=self._log)
 
     def next(self) -> DecisionMessage | None:
-        """The next decision, printed as it came; None where none came in time."""
+        """The next decision, which is printed too; None if none came in time."""
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until and (
             self._process.poll() is None or self._decisions.qsize()
@@ -225,7 +225,7 @@ class Daemon:
         return _is(found, expected)
 
     def comes_to(self, expected: Expected) -> bool:
-        """Whether this is decided before long, whatever is decided until then."""
+        """Whether this decision comes in time; other decisions before it are ignored."""
         while (found := self.next()) is not None:
             if _is(found, expected):
                 return True
@@ -254,7 +254,9 @@ def _webcam(number: str, port: int) -> int:
     capture.release()
     seen = [image for ok, image in got if ok]
     if not seen:
-        raise OstiaryError(f"no picture from {device}", "is a camera there? may you read it?")
+        raise OstiaryError(
+            f"no picture from {device}", "check that it is a camera and that you may read it"
+        )
     write_jpeg(WORK / "you.jpg", np.asarray(seen[-1], np.uint8))
     profile = _profile("identify", port, f"v4l2:{device}")
     _ostiary("ostiary", "enroll", "--config", str(profile), "--subject", "you", f"{WORK}/you.jpg")
@@ -268,7 +270,7 @@ def _webcam(number: str, port: int) -> int:
 
 
 def _contact_sheet() -> Path:
-    """The annotated pictures of all decisions as one."""
+    """Join the annotated pictures of all decisions into one."""
     pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
     blank = np.zeros_like(pictures[0])
     pictures += [blank] * (-len(pictures) % 3)
@@ -284,7 +286,7 @@ def _program(name: str) -> str:
 
 def _ostiary(name: str, *arguments: str) -> None:
     if subprocess.run([_program(name), *arguments]).returncode:
-        raise OstiaryError(f"{name} {arguments[0]} failed, as it says above")
+        raise OstiaryError(f"{name} {arguments[0]} failed; see its error above")
 
 
 def _say(text: str) -> None:

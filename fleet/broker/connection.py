@@ -64,7 +64,7 @@ C = TypeVar("C", bound="Connection")
 
 
 class Connection:
-    """A connection as a `with` block, for one thread. A lost one raises BrokerError for good."""
+    """A connection as a `with` block, for one thread. Once it is lost, calls raise BrokerError."""
 
     def __init__(self, settings: Mqtt) -> None:
         self._settings = settings

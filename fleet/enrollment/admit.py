@@ -38,7 +38,7 @@ class Ready:
 class Enrolled:
     """A person who was enrolled; `look_alike` is whom they resemble, if that was overruled.
 
-    `dropped` counts their removed templates of other encoders, which other photos gave.
+    `dropped` counts their templates of other encoders, removed as made from other photos.
     """
 
     subject: str

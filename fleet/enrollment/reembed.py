@@ -20,7 +20,7 @@ from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.terminal import plain
 
 CHUNK = 500
-"""People whose templates are written and published together: an online device takes so many."""
+"""People written and published together: as many as an online device takes in at once."""
 MOST_TRIES = 3
 SHOWN = 5
 CHANGED = "changed while the photos were read; run reembed again"

@@ -68,8 +68,8 @@ class OlderRegistry(FleetError):
     def __init__(self, why: str) -> None:
         super().__init__(
             f"{why}: this registry is not the newest, perhaps restored from a backup",
-            "use the newest registry; or lose the changes that this one does not know, with"
-            " `ostiary-fleet publish`",
+            "publish the newest registry; or let `ostiary-fleet publish` replace the roster with"
+            " this one, and lose the changes that this one lacks",
             option="take_over",
         )
 

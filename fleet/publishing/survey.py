@@ -13,12 +13,12 @@ from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.registry.roster import RosterReader
 
 SMALL = LARGEST_WINDOW // 2
-"""One filter asks for up to so many subjects; it also brings topics outside every shard."""
+"""Up to so many subjects are asked for by one filter, which also brings topics of no shard."""
 
 Told = Callable[[str, int, int], None]
 """Called with the stage, the number done and the total."""
 Sent = Mapping[str, bytes]
-"""By topic, the digest of what was published a moment ago: the same payload is not opened."""
+"""By topic, the digest of what was published a moment ago: an equal payload need not be opened."""
 
 
 @dataclass(slots=True)

@@ -85,7 +85,7 @@ def found(
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder with other files: nobody else could read them any more."""
+    """Refuse a folder with other files: once private, it would lock others out of them."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -51,7 +51,7 @@ def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
             continue
         key = _KEY.fullmatch(line)
         if key is None or key[1] not in left.get(table, {}):
-            # Also further comments with a key that is set by now: they stay as alternatives.
+            # Alternative lines of a key that is set already stay comments.
             lines.append(line)
             continue
         value = left[table].pop(key[1])

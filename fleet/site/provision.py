@@ -59,7 +59,7 @@ def provision(
     staged.mkdir(mode=0o700)
     try:
         done = _fill(fleet, device, text, staged, folder, groups)
-        # Before its keys can be installed: erasures would not wait for an unregistered device.
+        # Before its keys can be installed: no erasure waits for a device that is not registered.
         fleet.registry().add_device(device, time.time())
         if done.certificate:
             authority.keep(fleet.folder, device, staged / "certs" / "device.crt")

@@ -1,4 +1,4 @@
-"""What ends a connection, said in words that help."""
+"""Errors that end a connection name their cause."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_topic_that_is_no_text_is_said_and_waits_for_nobody() -> None:
 
 
 def run_out(authority: Authority, folder: Path) -> tuple[Path, Path]:
-    """The operator's certificate, signed anew with an end in the past."""
+    """Sign the operator's certificate again, already expired."""
     cert, key = authority.client("ostiary.operator", "run-out")
     request, old = folder / "old.csr", folder / "old.crt"
     ca = authority.folder

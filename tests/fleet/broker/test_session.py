@@ -1,4 +1,4 @@
-"""Publishing to a real Mosquitto: with its default limits, over TLS, and refused in every way."""
+"""Publishing to a real Mosquitto: default limits, TLS, and every kind of refusal."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def over_tls(fleet: Fleet, site: SiteBroker, authority: Authority, name: str) ->
 
 
 def kept_at(fleet: Fleet) -> dict[str, bytes]:
-    """What the broker keeps of this fleet's registry."""
+    """The broker's retained roster topics of this fleet."""
     voice, kept = Voice(fleet), {}
     registry = fleet.registry()
     topics = [voice.topics.index(name) for name in registry.roster.changed_shards(0)]
@@ -142,7 +142,7 @@ def test_a_device_can_not_publish_the_roster(
     with over_tls(fleet, site, authority, "north-door") as there:
         enroll(there, "bob")
         with pytest.raises(BrokerError, match=r"refused to keep .*/roster/.*: Not authorized"):
-            # What is there may be the roster of the operator above, who has other keys.
+            # The broker may still hold the roster of the test above, sealed with other keys.
             publish(there, take_over=True)
         assert there.registry().roster.published == 0
 

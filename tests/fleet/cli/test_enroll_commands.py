@@ -85,6 +85,7 @@ def test_the_same_face_under_another_id_is_named(desk: Desk, photos: Path) -> No
     desk.quiet("enroll", "alice", photos / "one.png")
     said = desk.refused("enroll", "bob", photos / "one.png", "--no-publish")
     assert "same person who is enrolled as alice (score 1.000)" in said
+    assert "(to enroll bob anyway: --force-look-alike)" in said
     forced = desk.quiet("enroll", "bob", photos / "one.png", "--force-look-alike")
     assert isinstance(forced["look_alike"], dict)
     assert forced["look_alike"]["subject"] == "alice"
@@ -118,6 +119,7 @@ def test_a_table_takes_the_good_lines_and_reports_the_others(
         ("8", "gina", "duplicate"),
     ]
     assert "enrolled as alice" in rows[-1]["message"]
+    assert rows[-1]["message"].endswith("(to enroll gina anyway: --force-look-alike)")
     assert desk.subjects() == {"alice"}
     shown = desk.run("show", "alice")
     assert (shown["name"], shown["groups"]) == ("Alice", ["staff"])

@@ -218,7 +218,7 @@ def test_watch_shows_live_decisions_with_names_and_ends_on_ctrl_c(
             watching.send_signal(signal.SIGINT)
             assert watching.wait(20) == 130
         finally:
-            # Begun where SIGINT is ignored, as in a shell's background, it would never end.
+            # If started with SIGINT ignored, as in a shell's background, it would never end.
             watching.kill()
     if as_json:
         documents = [json.loads(one) for one in lines]

@@ -1,4 +1,4 @@
-"""What a device's word is worth: receipts of an erasure, and doors that are no more."""
+"""Which device messages confirm an erasure, and how removed doors are treated."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_erasure_waits_for_every_device_of_the_registry(
     west.holds()
 
     def confirm(done: int, total: int) -> None:
-        # Heard live, for what is retained was looked at by now.
+        # Arrives live: the retained messages were read before.
         if done == 2:
             south.holds()
 
@@ -77,7 +77,7 @@ def test_a_word_about_another_roster_confirms_no_erasure(
     north.holds(**lie)
     assert await_erasure(live, sequence, 0.0) == ["north"]
     assert status(live).pending_erasures == [sequence]
-    # A later number of ours is as good as this one; its digest is not known any more.
+    # A later sequence of ours confirms too; its digest is not known any more.
     live.registry().suspend("bob", 2000.0)
     live.registry().resume("bob", 2000.0)
     north.holds(sequence + 1, digest="f" * 32)

@@ -1,4 +1,4 @@
-"""The end of an encoder, and the command: nobody and no door loses by it."""
+"""Retiring an encoder: refused while a person or a door still needs the old templates."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
         done = reembedded(commanded, "--retire-old", OLD[:8])
         assert done.returncode == 2
         assert "north has reported none" in done.stderr
-        # What was embedded before is published and stays.
+        # The new templates are published and stay.
         assert commanded.registry.roster.published == commanded.registry.roster.sequence
         say(broker.port, {"north": commanded.encoder, "unlisted": OLD})
         refused = reembedded(commanded, "--retire-old", OLD[:8]).stderr
@@ -150,7 +150,7 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
 
 
 def say(port: int, encoders: dict[str, str]) -> None:
-    """What devices retain of the encoder that they use."""
+    """Retained messages of devices, with the encoder that each uses."""
     with Broker(Mqtt(host="127.0.0.1", port=port)) as broker:
         for device, encoder in encoders.items():
             message = RosterMessage(

@@ -1,4 +1,4 @@
-"""What is worth showing of all that devices say."""
+"""Which of the devices' messages `watch` shows, and how."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_status_and_refusals_show_nothing_that_a_terminal_would_obey() -> None:
 
 class Nobody(Registry):
     def __init__(self) -> None:
-        """Nothing is asked of it."""
+        """A connection that is never used."""
 
 
 def test_a_decision_in_a_line() -> None:

@@ -1,4 +1,4 @@
-"""The look-alike guard, and what becomes of somebody who is enrolled, revoked or known already."""
+"""The look-alike guard, and enrolling people who are new, enrolled or revoked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLAIN = EnrollmentRules()
 
 
 class FakeBundle:
-    """What enrolling needs of a bundle once the templates are made."""
+    """The part of a bundle that enrolling needs once the templates are made."""
 
     encoder_id, dim = ENCODER, DIM
 
@@ -37,7 +37,7 @@ class FakeBundle:
 
 
 def axis(number: int) -> Floats:
-    """Templates of different numbers are as unlike as can be."""
+    """Templates of different numbers are orthogonal: their score is 0."""
     return unit(np.eye(DIM)[number])
 
 
@@ -106,6 +106,7 @@ def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> No
     (refusal,) = enrolling(fleet).admit([twin]).refused
     assert (refusal.subject, refusal.reason, refusal.line) == ("bob", "look-alike", 7)
     assert "bob: this is a look-alike of alice: score" in refusal.message
+    assert refusal.error().option == "force_look_alike"
     assert fleet.registry().people.get("bob") is None
     (enrolled,) = enrolling(fleet, EnrollmentRules(force=True)).admit([twin]).enrolled
     assert enrolled.look_alike is not None
@@ -165,6 +166,7 @@ def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) ->
     registry.revoke("alice", 3.0)
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0))]).refused
     assert (refusal.reason, refusal.message) == ("revoked", "alice was revoked")
+    assert refusal.option == "again"
     assert registry.roster.sequence == 3
     (enrolled,) = (
         enrolling(fleet, EnrollmentRules(again=True)).admit([ready("alice", axis(0))]).enrolled

@@ -1,4 +1,4 @@
-"""Kept photos: only where the operator chose so, unreadable on the disk, one damage is one."""
+"""Kept photos: only if the operator chose so, encrypted, and damaged one file at a time."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_who_is_forgotten_leaves_nothing(fleet: Fleet) -> None:
     assert not kept.forget("alice")
     kept.keep("alice", [("a", PORTRAIT)])
     (file,) = files(fleet)
-    # What a power cut left of a write.
+    # A file left by a write that a power cut ended.
     file.with_name(f".{file.name}.1.abcd").write_bytes(file.read_bytes())
     kept.keep("bob", [("b", PORTRAIT)])
     assert kept.forget("alice")

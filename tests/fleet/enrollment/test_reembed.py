@@ -1,4 +1,4 @@
-"""Templates for a new encoder: from kept photos, as enrolling would make them, none for nobody."""
+"""Templates for a new encoder: from kept photos, equal to those that enrolling makes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_it_goes_on_where_it_was_ended(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert (report.added, report.complete) == (1, True)
     assert desk.steps == [(1, 1)]
     assert desk.registry.roster.entries()["a"] == revisions["a"]
-    # One chunk at a time, so that doors follow while it runs.
+    # Published after each chunk, so that doors follow while it runs.
     assert [c[desk.encoder] for c in desk.published] == [1, 3]
 
 
@@ -109,7 +109,7 @@ def test_what_could_not_be_published_is_published_by_the_next_run(desk: Desk) ->
 def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
     desk: Desk, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The photos of somebody else may be why they were enrolled anew."""
+    """They may have been re-enrolled because the photos showed somebody else."""
     for subject in ("alice", "bob", "carol", "dave"):
         desk.enroll(subject, PORTRAIT)
     other = Registry(fleet.folder / "registry.db", who="another")

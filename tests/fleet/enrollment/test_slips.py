@@ -1,4 +1,4 @@
-"""What goes wrong beside a change: it is said, and the change is still made and published."""
+"""Faults beside a change are reported, and the change is still made and published."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_where_no_photo_could_be_kept_nobody_is_enrolled(
     table = photos / "slips.csv"
     table.write_text("subject,photo\nbob,none.png\n")
     for given in (("bob", photos / "none.png"), ("--csv", table)):
-        # Said before any photo is looked at: the photo has no face.
+        # Refused before any photo is looked at: this photo has no face.
         said = keeping.refused("enroll", *given)
         assert ("others than its owner" if harm == "key" else "File exists") in said
 

@@ -67,7 +67,7 @@ def test_whatever_is_damaged_is_sent_again_and_only_that(
     elif how == "moved":
         kept.kept[topic] = kept.kept[next(t for t in kept.kept if t != topic)]
     elif how == "other-operator":
-        # The very same words, but signed by somebody whom no device knows.
+        # The same message, but signed by an operator whom no device trusts.
         body = fleet.site().open(topic, kept.kept[topic])[HINT + SIGNATURE :]
         kept.kept[topic] = Sealer(fleet.site(), b"\1" * 32).seal(topic, body)
     else:

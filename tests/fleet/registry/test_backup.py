@@ -182,7 +182,7 @@ def test_a_roster_of_other_keys_is_not_wiped_without_a_word(
     make(fleet.folder / key)
     before = dict(kept.kept)
     with Fleet.open(fleet.folder) as other:
-        with pytest.raises(ForeignRoster, match="another operator, or closed with another site"):
+        with pytest.raises(ForeignRoster, match="another operator, or encrypted with another site"):
             attempt(other, kept)
         assert kept.kept == before
         assert publish(other, kept, take_over=True).took_over == 2

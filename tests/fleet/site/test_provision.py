@@ -1,4 +1,4 @@
-"""What a new device is given: a profile that loads, keys for their owner only, a certificate."""
+"""A new device's folder: a profile that loads, keys for their owner only, a certificate."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_what_a_profile_of_ones_own_lacks_is_added() -> None:
 
 
 class OwnAuthority:
-    """What `tests/site_broker.SiteBroker` needs of an authority: its folder."""
+    """The part of an authority that `SiteBroker` needs: its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
