@@ -146,7 +146,7 @@ def _measure(given: argparse.Namespace, folder: Path) -> list[Figure]:
         publish(fleet)
         doors = Doors(folder, fleet, given.doors, given.turn_s)
         doors.start()
-        sequence = registry.sequence
+        sequence = registry.roster.sequence
         doors.until_all(lambda at: _holds(at, sequence), lambda: None)
         enrolled: list[float] = []
         revoked: list[float] = []
@@ -154,7 +154,7 @@ def _measure(given: argparse.Namespace, folder: Path) -> list[Figure]:
             _told(f"round {number - given.subjects + 1}")
             enrolled += doors.until_all(*_enrollment(fleet, number))
             revoked += doors.until_all(*_revocation(fleet, number))
-        sequence = registry.sequence
+        sequence = registry.roster.sequence
         doors.until_all(lambda at: _holds(at, sequence), lambda: None)
         doors.stopping = True
         doors.join()

@@ -15,7 +15,7 @@ from ostiary.fleet.cli import (
     setup,
 )
 
-app = new_app("Enroll once, every door knows; revoke once, every door forgets.")
+app = new_app("Enroll and revoke people once, for all doors of a site.")
 for group in (setup, people, rights, listing, archive, broker, live, provision, reembed):
     group.register(app)
 

@@ -1,4 +1,4 @@
-"""What can go wrong at the operator's desk."""
+"""The errors that an operator can mend."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ostiary.edge.errors import OstiaryError
 
 
 class FleetError(OstiaryError):
-    """The operator must mend what they asked for, or the fleet's folder."""
+    """Something is wrong with what the operator asked for, or with the fleet's folder."""
 
 
 class ChangedMeanwhile(FleetError):
-    """Somebody else wrote to the registry since it was read: nothing was written."""
+    """Somebody else changed the registry after it was read; nothing was written."""
 
     def __init__(self) -> None:
         super().__init__(

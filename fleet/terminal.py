@@ -1,4 +1,4 @@
-"""Text of others on the operator's terminal."""
+"""Make text from devices safe for the operator's terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ MOST = 200
 
 
 def plain(text: str) -> str:
-    """What a device says, on one line and without anything that a terminal would obey: a stolen
-    door could else hide what it did, or write words that were never said."""
+    """A device's text on one line, cut to 200 characters, each control character replaced.
+
+    With control characters a stolen door could hide lines on the terminal, or write its own.
+    """
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:MOST])
     return shown + "..." * (len(text) > MOST)

@@ -1,1 +1,1 @@
-"""The commands of `ostiary-fleet`, a file a group."""
+"""The commands of `ostiary-fleet`: each file has those of one subject."""

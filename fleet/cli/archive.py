@@ -10,9 +10,19 @@ import typer
 from rich.markup import escape
 
 from ostiary.edge.cli.console import out, print_json, progress
-from ostiary.fleet.cli.common import Folder, Json, NoPublish, open_fleet, publish_now
+from ostiary.fleet.cli.common import (
+    Folder,
+    Json,
+    NoPublish,
+    code,
+    open_fleet,
+    publisher,
+    say,
+)
+from ostiary.fleet.desk.delivery import publish_change
 from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.registry.archive import read_archive, write_archive
+from ostiary.fleet.registry.contents import restore
 
 
 def register(app: typer.Typer) -> None:
@@ -21,13 +31,14 @@ def register(app: typer.Typer) -> None:
 
 
 def export_registry(
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; an older one is replaced.")],
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
     """Write the whole registry, templates included, to one file that only you may read.
 
-    It is not encrypted: who has the file has everybody's template. Photos and keys are not in it.
+    The file is not encrypted: anybody who has it has everybody's template. Photos and keys are not
+    in it.
 
     Example: `ostiary-fleet export registry.jsonl`
     """
@@ -40,29 +51,31 @@ def export_registry(
 
 
 def import_registry(
-    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A file that `export` has written.")],
     no_publish: NoPublish = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Read an exported registry of this site into a new fleet; all of it or, where anything in it
-    is wrong, nothing.
+    """Read an exported registry of this site into a new fleet: all of it, or nothing if anything in
+    it is wrong.
 
-    A registry that is not empty is refused: an old archive could bring back who was revoked since.
+    A registry that is not empty is refused: an old archive could bring back people who have been
+    revoked since.
 
     Example: `ostiary-fleet import registry.jsonl`
     """
     with open_fleet(fleet) as home:
         bar, done = progress("checking")
         with bar:
-            saved = read_archive(file, home.settings.site, done)
-        people = list(saved.people)
+            contents = read_archive(file, home.settings.site, done)
+        people = list(contents.people)
         for group in sorted({group for person, _ in people for group in person.groups}):
             read_groups(group, home.settings.groups)
-        home.registry().restore(saved, time.time())
-        told = publish_now(home, no_publish)
+        restore(home.registry(), contents, time.time())
+        delivery = publish_change(home, say, publisher(no_publish))
     if json:
-        print_json({"people": len(people), "sequence": saved.sequence, "published": told.published})
+        numbers = {"people": len(people), "sequence": contents.sequence}
+        print_json({**numbers, "published": delivery.published})
     else:
-        out.print(f"imported {len(people)} people as of sequence {saved.sequence}")
-    raise typer.Exit(told.code)
+        out.print(f"imported {len(people)} people as of change {contents.sequence}")
+    raise typer.Exit(code(delivery))

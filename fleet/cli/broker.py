@@ -1,4 +1,4 @@
-"""`ostiary-fleet publish` and `status`: the broker made equal, and who holds what."""
+"""`ostiary-fleet publish` and `status`: send the roster, and see which device holds it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ def register(app: typer.Typer) -> None:
 def publish(
     take_over: Annotated[
         bool,
-        typer.Option("--take-over", help="Though devices hold a newer roster: this one counts."),
+        typer.Option(
+            "--take-over", help="Publish even if devices hold a newer roster; this registry wins."
+        ),
     ] = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Make the broker equal to the registry, whatever it held or lost; again and again, if need be.
+    """Make the broker's roster equal to the registry, whatever the broker has lost; safe to repeat.
 
-    All of it is read back and compared: what is missing or wrong is sent, what does not belong is
-    cleared. The head is signed anew each time, which keeps devices that have `stale_after_s`
-    content: run it from a timer, then.
+    Everything at the broker is read back and compared: missing and wrong records are sent, and
+    topics that do not belong there are removed. Each run signs a new head: run it from a timer if
+    devices have `stale_after_s`: they open nothing once their head is older than that.
 
-    A registry restored from a backup is refused, for devices never go back. --take-over gives all
-    its records numbers above theirs.
+    A registry that was restored from a backup is refused, because devices never go back to an older
+    roster. --take-over gives all its records higher numbers than the devices hold.
 
     Example: `ostiary-fleet publish`
     """
@@ -57,17 +59,25 @@ def publish(
 
 
 def _published(done: Published) -> str:
-    sent = done.missing + done.changed
-    parts = [f"{done.missing} missing", f"{done.changed} wrong", f"{done.cleared} cleared"]
-    what = ", ".join(parts) if sent or done.cleared or done.indexes else "nothing was missing"
-    over = f", taken over from {done.took_over}" if done.took_over is not None else ""
-    return f"the broker has {done.subjects} subjects at number {done.sequence}: {what}{over}"
+    what = "nothing was missing"
+    if done.missing or done.changed or done.cleared or done.indexes:
+        what = (
+            f"sent {done.missing} records that the broker did not have;"
+            f" {done.changed} replaced, {done.cleared} removed"
+        )
+    over = (
+        f"; all records now have numbers above {done.took_over}"
+        if done.took_over is not None
+        else ""
+    )
+    return f"the broker has {done.subjects} subjects as of change {done.sequence}: {what}{over}"
 
 
 def status(fleet: Folder = None, json: Json = False) -> None:
-    """Show every device: whether it is there, and whether it holds what the registry says.
+    """Show every device: whether it is online, and whether it holds the registry's roster.
 
-    Exit code 0: every device holds all of it, 1: somebody lags, 2: the broker can not be asked.
+    Exit code 0: every device holds all of it, 1: a device lags behind or the newest changes are
+    not published, 2: the broker cannot be asked.
 
     Example: `ostiary-fleet status`
     """
@@ -87,23 +97,28 @@ def _fields(found: FleetStatus) -> dict[str, object]:
 
 
 def _show(found: FleetStatus) -> None:
-    out.print(escape(f"{found.site}: {found.subjects} people, number {found.sequence}"))
+    out.print(escape(f"{found.site}: {found.subjects} people as of change {found.sequence}"))
     for encoder, count in sorted(found.coverage.items()):
         out.print(f"encoder {encoder[:12]}: {count} of {found.subjects} have a template")
     if found.published != found.sequence:
         err.print(
-            f"[bold yellow]not published:[/] the broker was last given {found.published}"
+            f"[bold yellow]not published:[/] the broker has changes up to {found.published}"
             " [dim](ostiary-fleet publish)[/]"
         )
     if found.pending_erasures:
         out.print(f"{len(found.pending_erasures)} erasures are not confirmed by every device yet")
-    table = Table("device", "is", "holds", "lag", "digest", "people", "usable", "encoder", "seen")
+    table = Table(
+        "device", "status", "change", "lag", "roster", "people", "usable", "encoder", "last message"
+    )
     for device in found.devices:
         table.add_row(*_row(device))
-    out.print(table if found.devices else "no device has ever said anything")
+    out.print(
+        table if found.devices else "no device is known, and none has sent a message to this broker"
+    )
     if any(device.lag is not None and device.lag < 0 for device in found.devices):
         err.print(
-            "[bold yellow]newer than this registry:[/] restored from a backup?"
+            "[bold yellow]a device has a newer roster than this registry:[/]"
+            " was the registry restored from a backup?"
             " [dim](ostiary-fleet publish --take-over)[/]"
         )
 

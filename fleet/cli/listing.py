@@ -1,4 +1,4 @@
-"""`ostiary-fleet list` and `show`: who is enrolled, and what was done about them."""
+"""`ostiary-fleet list` and `show`: who is enrolled, and what operators did."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.wire import utc
-from ostiary.fleet.cli.common import Folder, Json, Subject, checked, open_fleet, warn, why
+from ostiary.fleet.cli.common import Folder, Json, Subject, open_fleet, warn
+from ostiary.fleet.desk.delivery import why
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry import dates, schedule, views
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Person, check_subject
 from ostiary.fleet.site.fleet import Fleet
 
 SHOWN_ENCODER = 12
@@ -28,11 +29,13 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(
-    group: Annotated[str | None, typer.Option("--group", help="Only who is in a group.")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="List the people of this group only.")
+    ] = None,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """List everybody, also who is revoked.
+    """List everybody in the registry, revoked people included.
 
     Example: `ostiary-fleet list --group staff`
     """
@@ -40,7 +43,7 @@ def list_people(
     with open_fleet(fleet) as home:
         if group is not None:
             read_groups(group, home.settings.groups)
-        people = [p for p in home.registry().people() if group is None or group in p.groups]
+        people = [p for p in home.registry().people.all() if group is None or group in p.groups]
     if json:
         return print_json([views.as_json(person, now_s) for person in people])
     table = Table("subject", "name", "state", "groups", "until", "schedule")
@@ -57,17 +60,15 @@ def list_people(
 
 
 def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
-    """Show what somebody is given, and what was done about them by whom; never a template.
+    """Show a person's rights, and which operator changed what; a template is never shown.
 
     Example: `ostiary-fleet show alice`
     """
     now_s = time.time()
     with open_fleet(fleet) as home:
-        person = home.registry().person(checked(subject))
-        if person is None:
-            raise FleetError(f"{subject!r} is not enrolled", "`ostiary-fleet list` shows who is")
-        trail = home.registry().trail(subject)
-        published = person.revision <= home.registry().published
+        person = home.registry().people.known(check_subject(subject))
+        trail = home.registry().trail.of(subject)
+        published = person.revision <= home.registry().roster.published
         kept = _photos(home, subject)
         facts = {**views.as_json(person, now_s), "published": published, "photos": kept}
     if json:
@@ -78,7 +79,7 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
     for name, value in _for_people(person, now_s):
         out.print(escape(f"{name:<12} {value}"))
     out.print(f"{'published':<12} {'yes' if published else 'not yet'}")
-    photos = {True: "kept", False: "none kept", None: "not known"}[kept]
+    photos = {True: "kept", False: "none kept", None: "unknown"}[kept]
     out.print(f"{'photos':<12} {photos}")
     for entry in trail:
         out.print(escape(f"{dates.text_of(entry.at_s)}  {entry.what} by {entry.who}"))
@@ -99,7 +100,7 @@ def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
 
 
 def _photos(home: Fleet, subject: str) -> bool | None:
-    """Whether photos are kept; None where that can not be told, which is said."""
+    """Whether photos of a person are kept; None, with a warning, if that cannot be found out."""
     try:
         return Album(home).has(subject)
     except (FleetError, OSError) as error:

@@ -1,4 +1,4 @@
-"""`ostiary-fleet enroll` and `change`: who is enrolled, and what they are given."""
+"""`ostiary-fleet enroll` and `change`: who is enrolled, and with which rights."""
 
 from __future__ import annotations
 
@@ -13,39 +13,36 @@ from rich.markup import escape
 from ostiary.edge.cli.console import BAD_INPUT, advice, err, out, print_json, progress
 from ostiary.edge.files import write_atomically
 from ostiary.fleet.cli.common import (
+    ID,
     NOT_DONE,
+    Again,
     Folder,
+    ForceLookAlike,
+    From,
+    Groups,
+    Hours,
     Json,
+    Name,
     NoPublish,
-    Publishing,
     Subject,
-    checked,
+    Until,
+    code,
     open_fleet,
-    publish_now,
+    publisher,
+    say,
     warn,
-    why,
 )
-from ostiary.fleet.enrollment.admit import (
-    Enrolled,
-    Enrolling,
-    EnrollmentOutcome,
-    EnrollmentRules,
-    embed,
-)
-from ostiary.fleet.enrollment.album import Album
-from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request, read_table, write_report
-from ostiary.fleet.enrollment.patch import PersonWish, read_wish
+from ostiary.fleet.desk import enroll as enrolling
+from ostiary.fleet.desk import rights
+from ostiary.fleet.desk.delivery import why
+from ostiary.fleet.desk.enroll import Enrollment, TableEnrollment
+from ostiary.fleet.enrollment.admit import EnrollmentOutcome, EnrollmentRules
+from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request, write_report
+from ostiary.fleet.enrollment.patch import read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.fleet import Fleet
 
 SHOWN = 20
-Name = Annotated[str | None, typer.Option("--name", help="For your eyes; it is not published.")]
-Groups = Annotated[str | None, typer.Option("--groups", help="Between commas: staff,cleaners.")]
-From = Annotated[str | None, typer.Option("--from", help="The first day: 2026-12-01.")]
-Until = Annotated[str | None, typer.Option("--until", help="The last day, or a day and time.")]
-Hours = Annotated[
-    str | None, typer.Option("--schedule", help='"mon-fri 08:00-18:00, sat 09:00-12:00".')
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,36 +51,36 @@ def register(app: typer.Typer) -> None:
 
 
 def enroll(
-    subject: Annotated[str | None, typer.Argument(help="An opaque id: a-z, 0-9 and -.")] = None,
+    subject: Annotated[str | None, typer.Argument(help=f"The person's subject id: {ID}.")] = None,
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Photos of one person; one is enough.")
+        list[Path] | None, typer.Argument(help="Photos of this person; one is enough.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="A table of people instead.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Enroll the people of this CSV table instead.")
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="With --csv: write the refused here, as CSV.")
+        Path | None, typer.Option("--report", help="Write the refused lines of --csv to this file.")
     ] = None,
     name: Name = None,
     groups: Groups = None,
     valid_from: From = None,
     valid_until: Until = None,
     schedule: Hours = None,
-    again: Annotated[bool, typer.Option("--again", help="Also who was revoked.")] = False,
-    force_look_alike: Annotated[
-        bool, typer.Option("--force-look-alike", help="Also who looks like somebody enrolled.")
-    ] = False,
+    again: Again = False,
+    force_look_alike: ForceLookAlike = False,
     no_publish: NoPublish = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Enroll a person from photos, or everybody in a table; every door learns of it at once.
+    """Enroll a person from photos, or the people of a table, at every door at once.
 
-    Somebody enrolled already gets the new template in place of the old one; what else they were
-    given stays, but for what is named.
+    A person who is already enrolled gets the new template in place of the old one; their name and
+    rights stay, except for those given here.
 
     --csv FILE has the columns subject and photo, and may have name, groups, from, until and
-    schedule; photos start at the file's folder, several in one cell with ; between them. Each line
-    is taken or refused by itself. Exit code 0: all enrolled, 1: some refused or not published yet,
-    2: nobody enrolled.
+    schedule. Paths of photos start at the file's folder; several photos go into one cell, with ;
+    between them. Each line is taken or refused by itself. Exit code 0: all enrolled, 1: some
+    refused or not published yet, 2: nobody enrolled.
 
     Example: `ostiary-fleet enroll alice alice.jpg --groups staff --until 2026-12-31`
     """
@@ -92,7 +89,10 @@ def enroll(
         if subject is not None or any(
             option is not None for option in (name, groups, valid_from, valid_until, schedule)
         ):
-            raise FleetError("--csv names the people and what they are given", "give only that")
+            raise FleetError(
+                "--csv already names the people and their rights",
+                "leave out SUBJECT, the photos and the options of one person",
+            )
         with open_fleet(fleet) as home:
             return _enroll_table(home, csv, report, rules, no_publish, as_json=json)
     if subject is None or not photos or report is not None:
@@ -102,8 +102,24 @@ def enroll(
     with open_fleet(fleet) as home:
         known = home.settings.groups
         wish = read_wish(known, time.time(), name, groups, valid_from, valid_until, schedule)
-        request = Request(checked(subject), tuple(photos), wish)
-        _enroll_one(home, request, rules, no_publish, as_json=json)
+        request = Request(subject, tuple(photos), wish)
+        done = enrolling.enroll(home, request, rules, say, publisher(no_publish))
+    if json:
+        print_json(
+            {
+                "subject": subject,
+                "photos": len(photos),
+                "encoder": done.encoder,
+                "revision": done.enrolled.revision,
+                "look_alike": done.enrolled.look_alike,
+                **besides(done.outcome),
+                "published": done.delivery.published,
+            }
+        )
+    else:
+        _show_enrolled(done)
+    warn_besides(done.outcome)
+    raise typer.Exit(NOT_DONE if done.outcome.not_kept else code(done.delivery))
 
 
 def change(
@@ -117,71 +133,28 @@ def change(
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Change what somebody is given, without a photo; an empty value takes it away.
+    """Change a person's name or rights, without a photo; an empty value takes one away.
 
     Example: `ostiary-fleet change alice --groups staff,cleaners --until ""`
     """
     with open_fleet(fleet) as home:
-        registry, now_s = home.registry(), time.time()
-        known = home.settings.groups
+        now_s, known = time.time(), home.settings.groups
         wish = read_wish(known, now_s, name, groups, valid_from, valid_until, schedule)
-        if wish == PersonWish():
-            raise FleetError("nothing to change is named", "--groups, --until and so on")
-        with registry.snapshot():
-            seen, old = registry.sequence, registry.present(checked(subject))
-        revision = registry.put(wish.of(old), {}, now_s, seen)
-        told = publish_now(home, no_publish)
+        done = rights.change(home, subject, wish, now_s, say, publisher(no_publish))
     if json:
-        print_json({"subject": subject, "revision": revision, "published": told.published})
+        published = done.delivery.published
+        print_json({"subject": subject, "revision": done.revision, "published": published})
     else:
-        out.print(f"changed {subject}" if revision > old.revision else f"{subject} is so already")
-    raise typer.Exit(told.code)
+        out.print(f"changed {subject}" if done.changed else f"{subject} has these rights already")
+    raise typer.Exit(code(done.delivery))
 
 
-def _enroll_one(
-    home: Fleet, request: Request, rules: EnrollmentRules, no_publish: bool, as_json: bool
-) -> None:
-    bundle, sequence = home.bundle(), home.registry().sequence
-    _check_not_revoked(home, request.subject, rules)
-    Album(home).check()
-    ready, refused = embed(bundle, [request])
-    outcome = (
-        Enrolling(home, bundle, rules).admit(ready) if ready else EnrollmentOutcome(refused=refused)
-    )
-    for refusal in outcome.refused:
-        raise refusal.error()
-    (enrolled,) = outcome.enrolled
-    told = publish_now(home, no_publish)
-    if as_json:
-        print_json(
-            {
-                "subject": enrolled.subject,
-                "photos": len(request.photos),
-                "encoder": bundle.encoder_id,
-                "revision": enrolled.revision,
-                "look_alike": enrolled.look_alike,
-                **besides(outcome),
-                "published": told.published,
-            }
-        )
-    else:
-        _say_enrolled(enrolled, enrolled.revision <= sequence)
-    warn_besides(outcome)
-    raise typer.Exit(NOT_DONE if outcome.not_kept else told.code)
-
-
-def _check_not_revoked(home: Fleet, subject: str, rules: EnrollmentRules) -> None:
-    """Before any photo is looked at; looked at again when it is written."""
-    old = home.registry().person(subject)
-    if old is not None and old.gone and not rules.again:
-        raise FleetError(f"{subject} was revoked", "--again enrolls")
-
-
-def _say_enrolled(enrolled: Enrolled, unchanged: bool) -> None:
-    if unchanged:
-        out.print(f"{enrolled.subject} is enrolled like this already")
+def _show_enrolled(done: Enrollment) -> None:
+    enrolled = done.enrolled
+    if done.unchanged:
+        out.print(f"{enrolled.subject} is already enrolled with this template and these rights")
     elif enrolled.was_enrolled:
-        out.print(f"enrolled {enrolled.subject} anew, in place of the template there was")
+        out.print(f"enrolled {enrolled.subject} anew, in place of the old template")
     else:
         out.print(f"enrolled {enrolled.subject}")
     if enrolled.look_alike is not None:
@@ -196,33 +169,23 @@ def _enroll_table(
     no_publish: bool,
     as_json: bool,
 ) -> None:
-    requests, refused = read_table(csv, home.settings.groups, time.time())
-    # Before the long work: what can not be written then would come too late.
-    Album(home).check()
-    if report is not None:
-        _check_report(report)
-    bundle, outcome = home.bundle(), EnrollmentOutcome()
-    bar, done = progress("embedding")
+    if report is not None and (report.is_dir() or not os.access(report.parent, os.W_OK | os.X_OK)):
+        raise FleetError(f"cannot write the report {report}", "nobody was enrolled")
+    bar, move = progress("embedding")
+
+    def tell(step: str, done: int, total: int) -> None:
+        bar.update(bar.task_ids[0], description=step)
+        move(done, total)
+
     with bar:
-        ready, unfit = embed(bundle, requests, done)
-    bar, done = progress("comparing")
-    with bar:
-        if ready:
-            outcome = Enrolling(home, bundle, rules).admit(ready, done)
-    refused = sorted([*refused, *unfit, *outcome.refused], key=lambda r: r.line)
-    told = publish_now(home, no_publish)
-    reported = report is None or _reported(report, refused)
-    _say_table(outcome, refused, told, as_json)
-    warn_besides(outcome)
-    if refused and not outcome.enrolled:
+        done = enrolling.enroll_table(home, csv, rules, tell, say, publisher(no_publish))
+    reported = report is None or _reported(report, done.refused)
+    _show_table(done, as_json)
+    warn_besides(done.outcome)
+    if done.refused and not done.outcome.enrolled:
         raise typer.Exit(BAD_INPUT)
-    whole = reported and not refused and not outcome.not_kept
-    raise typer.Exit(told.code if whole else NOT_DONE)
-
-
-def _check_report(report: Path) -> None:
-    if report.is_dir() or not os.access(report.parent, os.W_OK | os.X_OK):
-        raise FleetError(f"can not write the report {report}", "nobody was enrolled")
+    whole = reported and not done.refused and not done.outcome.not_kept
+    raise typer.Exit(code(done.delivery) if whole else NOT_DONE)
 
 
 def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
@@ -235,7 +198,7 @@ def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
 
 
 def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
-    """For machines: what an operator should know beside who was enrolled."""
+    """The fields of `--json` that say what went wrong besides."""
     return {
         "not_compared": outcome.not_compared,
         "templates_dropped": sum(one.dropped for one in outcome.enrolled),
@@ -244,11 +207,12 @@ def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
 
 
 def warn_besides(outcome: EnrollmentOutcome) -> None:
-    """The same in words."""
+    """The same as warnings."""
     if outcome.enrolled and outcome.not_compared:
         warn(
             "not compared",
-            f"with {outcome.not_compared} who have no template of this bundle's encoder",
+            f"{outcome.not_compared} people have no template of this bundle's encoder,"
+            " and may look alike",
             "`ostiary-fleet reembed` makes templates from kept photos",
         )
     dropped = [one for one in outcome.enrolled if one.dropped]
@@ -268,19 +232,17 @@ def _named(subjects: list[str]) -> str:
     return ", ".join(subjects[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _say_table(
-    outcome: EnrollmentOutcome, refused: list[RefusedRequest], told: Publishing, as_json: bool
-) -> None:
-    enrolled = outcome.enrolled
-    forced = [e for e in enrolled if e.look_alike is not None]
+def _show_table(done: TableEnrollment, as_json: bool) -> None:
+    enrolled, refused = done.outcome.enrolled, done.refused
+    forced = [one for one in enrolled if one.look_alike is not None]
     if as_json:
         return print_json(
             {
                 "enrolled": len(enrolled),
                 "refused": refused,
                 "look_alikes": forced,
-                **besides(outcome),
-                "published": told.published,
+                **besides(done.outcome),
+                "published": done.delivery.published,
             }
         )
     out.print(f"enrolled {len(enrolled)}, refused {len(refused)}")
@@ -289,7 +251,7 @@ def _say_table(
         hint = f" [dim]({escape(said)})[/]" if said else ""
         err.print(f"  line {refusal.line}: {escape(refusal.message)}{hint}")
     if len(refused) > SHOWN:
-        err.print(f"  and {len(refused) - SHOWN} more (--report FILE has all)")
+        err.print(f"  and {len(refused) - SHOWN} more (--report FILE writes all)")
     for one in forced[:SHOWN]:
         alike = one.look_alike.text() if one.look_alike else ""
-        err.print(escape(f"  line {one.line}: {one.subject}, enrolled all the same: {alike}"))
+        err.print(escape(f"  line {one.line}: enrolled {one.subject} all the same: {alike}"))

@@ -1,4 +1,4 @@
-"""`ostiary-fleet provision` and `unprovision`: the devices that belong to the fleet."""
+"""`ostiary-fleet provision` and `unprovision`: add a device to the fleet, or remove it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import typer
 from rich.markup import escape
 
 from ostiary.edge.cli.console import out, print_json
-from ostiary.fleet.cli.common import Folder, Json, open_fleet
+from ostiary.fleet.cli.common import Device, Folder, Json, open_fleet
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
-
-Device = Annotated[str, typer.Argument(help="The device's id: a-z, 0-9 and -.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,24 +22,28 @@ def register(app: typer.Typer) -> None:
 def provision(
     device: Device,
     board: Annotated[
-        str | None, typer.Option("--board", help="One of firmware_configs: x86-cpu, say.")
+        str | None,
+        typer.Option("--board", help="The board: a folder of firmware_configs, e.g. x86-cpu."),
     ] = None,
     profile: Annotated[
-        Path | None, typer.Option("--profile", help="A profile of your own in place of a board's.")
+        Path | None, typer.Option("--profile", help="Your own profile, instead of a board's.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="The folder to make; else ./DEVICE.")
+        Path | None, typer.Option("--out", help="The folder to make. Default: ./DEVICE.")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option("--group", help="The door opens for; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--group", help="A group that the door opens for; may be repeated. Default: everybody."
+        ),
     ] = None,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Make a folder for a device, ready to be copied: profile, keys, certificate and a README.
+    """Make a folder to copy to a device: profile, keys, certificate and a README with the steps.
 
-    With an authority of the fleet's own (`init --ca`) the certificate is in it; else a request
-    that the broker's authority must sign.
+    If the fleet has its own certificate authority (`init --ca`), the folder has the device's
+    certificate; otherwise it has a request that the broker's authority must sign.
 
     Example: `ostiary-fleet provision north-door --board x86-cpu --group staff`
     """
@@ -56,7 +58,7 @@ def provision(
         try:
             text = profile.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise FleetError(f"can not read {profile}: {error}") from error
+            raise FleetError(f"cannot read {profile}: {error}") from error
     else:
         text = profiles.board_profile(board or "")
     with open_fleet(fleet) as home:
@@ -71,25 +73,26 @@ def provision(
 def unprovision(
     device: Device,
     unlisted: Annotated[
-        bool, typer.Option("--unlisted", help="Also one that was never provisioned here.")
+        bool, typer.Option("--unlisted", help="Allow a device that was never provisioned here.")
     ] = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Take a device from the registry: nobody waits for its receipts any more.
+    """Take a device out of the fleet: erasures and `status` no longer wait for it.
 
-    It still has its keys. Where it was stolen, revoke its certificate at the broker:
-    firmware_configs/README.md has the commands, certs/devices every certificate it was ever given.
+    The device still has its keys. If it was stolen, revoke its certificate at the broker:
+    firmware_configs/README.md has the commands, and certs/devices has every certificate that the
+    device was given.
 
     Example: `ostiary-fleet unprovision north-door`
     """
     with open_fleet(fleet) as home:
-        if check_subject(device) not in home.registry().devices() and not unlisted:
+        if check_subject(device) not in home.registry().devices.provisioned() and not unlisted:
             raise FleetError(
-                f"{device} is no device of this fleet",
-                "--unlisted, where it was installed by hand and an erasure still waits for it",
+                f"{device} is not a device of this fleet",
+                "if it was installed by hand and an erasure still waits for it: --unlisted",
             )
         home.registry().remove_device(device)
     if json:
         return print_json({"device": device, "removed": True})
-    out.print(f"{device} is no device of this fleet any more")
+    out.print(f"{device} is no longer a device of this fleet")

@@ -1,4 +1,4 @@
-"""`ostiary-fleet init` and `group`: a new fleet, and the groups its people can be in."""
+"""`ostiary-fleet init` and `group`: make a fleet, and the groups that its people can be in."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ostiary.fleet.site.fleet import CERTS, SiteSettings, chosen_folder
 
 TLS_PORT = 8883
 MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operator.key"))
-"""What --ca makes, and fleet.toml then names."""
+"""The files that --ca makes and fleet.toml then names."""
 
 
 def register(app: typer.Typer) -> None:
     app.command()(init)
     group = typer.Typer(
-        help="The groups that people can be in; a door's profile names those it opens for.",
+        help="The groups that people can be in; a door's profile names those it admits.",
         no_args_is_help=True,
     )
     group.command("add")(group_add)
@@ -32,44 +32,64 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    site: Annotated[str, typer.Option("--site", help="The site's name on the wire.")],
-    bundle: Annotated[Path, typer.Option("--bundle", help="The bundle that the devices run.")],
-    broker: Annotated[str, typer.Option("--broker", help="HOST or HOST:PORT; 8883 by default.")],
+    site: Annotated[
+        str, typer.Option("--site", help="The site's name in MQTT topics: a-z, 0-9 and -.")
+    ],
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The bundle folder that the devices run.")
+    ],
+    broker: Annotated[
+        str,
+        typer.Option("--broker", help="The MQTT broker: HOST or HOST:PORT. Default port: 8883."),
+    ],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where; else as --fleet says.")
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="The folder to make. Default: the one that --fleet names."
+        ),
     ] = None,
     fleet: Folder = None,
     keep_photos: Annotated[
-        bool, typer.Option("--keep-photos", help="Keep photos, encrypted, for `reembed`.")
+        bool,
+        typer.Option(
+            "--keep-photos", help="Keep the photos of people, encrypted; `reembed` needs them."
+        ),
     ] = False,
     group: Annotated[
-        list[str] | None, typer.Option("--group", help="A group for people; may be repeated.")
+        list[str] | None,
+        typer.Option("--group", help="A group that people can be in; may be repeated."),
     ] = None,
     authority: Annotated[
-        bool, typer.Option("--ca", help="Make a certificate authority for broker and devices.")
+        bool,
+        typer.Option("--ca", help="Make a certificate authority for the broker and the devices."),
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", help="The broker's authority, where it has one.")
+        Path | None,
+        typer.Option("--ca-file", help="The certificate of the broker's own authority."),
     ] = None,
-    cert: Annotated[Path | None, typer.Option("--cert", help="The operator's own.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="The key of --cert.")] = None,
-    username: Annotated[str | None, typer.Option("--username", help="At the broker.")] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", help="The operator's certificate for the broker.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The private key of --cert.")] = None,
+    username: Annotated[
+        str | None, typer.Option("--username", help="The operator's user name at the broker.")
+    ] = None,
     password_file: Annotated[
-        Path | None, typer.Option("--password-file", help="A file with the password.")
+        Path | None, typer.Option("--password-file", help="A file with the password of --username.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a fleet: a folder with its settings, the site's key, your operator key and an empty
-    registry.
+    """Make a fleet: a folder with settings, the site's key, your operator key and a new registry.
 
-    Keep a backup of the folder: without its keys no device listens to this fleet any more. Keys
-    that are in it are kept.
+    Keep a backup of the folder: devices accept no roster without its keys. Keys that are already in
+    the folder are kept.
 
     Example: `ostiary-fleet init --site hq --bundle bundle --broker broker.example --group staff`
     """
     if authority and (ca_file, cert, key) != (None, None, None):
         raise FleetError(
-            "--ca makes certificates, --ca-file, --cert and --key name them", "not both"
+            "--ca makes new certificates, and --ca-file, --cert and --key name existing ones",
+            "give one or the other, not both",
         )
     host, port = _host_and_port(broker)
     if authority:
@@ -94,17 +114,17 @@ def init(
         return print_json({"folder": str(where), "operator": made.operator, "kept": made.kept})
     out.print(escape(f"made the fleet of {site} in {where}"))
     for name in made.kept:
-        out.print(f"kept the {name} that was there")
+        out.print(f"kept the existing {name}")
     out.print(f"operator key {made.operator[:16]}...")
     out.print("next: `ostiary-fleet enroll SUBJECT PHOTO`, `ostiary-fleet provision DEVICE`")
 
 
 def group_add(
-    names: Annotated[list[str], typer.Argument(help="a-z, 0-9 and -.")],
+    names: Annotated[list[str], typer.Argument(help="The names of the groups: a-z, 0-9 and -.")],
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Make groups known, so that people can be in them.
+    """Add groups to fleet.toml, so that people can be in them.
 
     Example: `ostiary-fleet group add staff cleaners`
     """
@@ -113,16 +133,16 @@ def group_add(
     if json:
         return print_json({"added": added})
     for name in names:
-        out.print(escape(f"added {name}" if name in added else f"{name} is known already"))
+        out.print(escape(f"added {name}" if name in added else f"{name} exists already"))
 
 
 def group_list(fleet: Folder = None, json: Json = False) -> None:
-    """List the groups, and how many people are in each.
+    """List the groups and the number of people in each.
 
     Example: `ostiary-fleet group list`
     """
     with open_fleet(fleet) as home:
-        people = [person for person in home.registry().people() if not person.gone]
+        people = [person for person in home.registry().people.all() if not person.gone]
         known = home.settings.groups
     counts = {name: sum(name in person.groups for person in people) for name in sorted(known)}
     if json:
@@ -130,21 +150,21 @@ def group_list(fleet: Folder = None, json: Json = False) -> None:
     for name, count in counts.items():
         out.print(f"{name:<24} {count}")
     if not counts:
-        out.print("no groups: every door is open to everybody enrolled")
+        out.print("there are no groups: every door opens for everybody who is enrolled")
 
 
 def _host_and_port(broker: str) -> tuple[str, int]:
     host, colon, port = broker.rpartition(":")
     if not colon or ":" in host:
-        # Nothing but a host, or an IPv6 address, which has colons of its own.
+        # A host alone, or an IPv6 address, which has colons itself.
         return broker, TLS_PORT
     if not port.isdecimal():
-        raise FleetError(f"{port!r} is no port - in --broker {broker}", "HOST or HOST:PORT")
+        raise FleetError(f"{port!r} is not a port, in --broker {broker}", "give HOST or HOST:PORT")
     return host, int(port)
 
 
 def _absolute(path: Path | None, made: bool = False) -> Path | None:
-    """As fleet.toml names it: what was given here starts here, what is made starts there."""
+    """A path for fleet.toml: absolute if it was given; within the fleet's folder if `made`."""
     return path if path is None or made else path.absolute()
 
 

@@ -54,7 +54,7 @@ def receipts(
     with Broker(fleet.mqtt()) as broker:
         # Read, then listen, then read again: the first reading ends with an unsubscription, which
         # would end the listening too. A message in between is heard twice, and never missed.
-        said = read_devices(broker, site, registry.devices(), ["roster"])
+        said = read_devices(broker, site, registry.devices.provisioned(), ["roster"])
         asked = holding(registry, said)
         broker.listen([every(site, "roster")], replay=False)
         said |= read_known(broker, site, asked, ["roster"])
@@ -75,22 +75,26 @@ def receipts(
 def holding(registry: Registry, said: Mapping[str, Said]) -> list[str]:
     """The devices that may hold people, by id."""
     spoken = {device for device, one in said.items() if one.roster is not None}
-    return sorted({*registry.devices(), *(spoken - set(registry.removed_devices()))})
+    return sorted({*registry.devices.provisioned(), *(spoken - set(registry.devices.removed()))})
 
 
 def settle(registry: Registry, said: Mapping[str, Said]) -> None:
     """Settle the erasures that every device has confirmed."""
     asked = holding(registry, said)
-    for sequence in registry.pending_erasures():
+    for sequence in registry.devices.pending_erasures():
         # Without any device, an erasure is settled once it is published.
-        if not _waiting(registry, said, sequence) if asked else sequence <= registry.published:
+        if (
+            not _waiting(registry, said, sequence)
+            if asked
+            else sequence <= registry.roster.published
+        ):
             registry.settle_erasure(sequence)
 
 
 def _waiting(registry: Registry, said: Mapping[str, Said], sequence: int) -> list[str]:
     with registry.snapshot():
-        newest = registry.sequence
-        digest = total(registry.head(0).sums) if newest else ""
+        newest = registry.roster.sequence
+        digest = total(registry.roster.head(0).sums) if newest else ""
     return [
         device
         for device in holding(registry, said)

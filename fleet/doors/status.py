@@ -64,10 +64,10 @@ def status(fleet: Fleet) -> FleetStatus:
     """Read every device's retained messages at the broker. Raises BrokerError."""
     registry, site = fleet.registry(), fleet.settings.site
     with registry.snapshot():
-        sequence = registry.sequence
-        sums = registry.head(0).sums if sequence else (EMPTY,) * SHARDS
-        coverage, known = registry.coverage(), registry.devices()
-        subjects = sum(not person.gone for person in registry.people())
+        sequence = registry.roster.sequence
+        sums = registry.roster.head(0).sums if sequence else (EMPTY,) * SHARDS
+        coverage, known = registry.people.coverage(), registry.devices.provisioned()
+        subjects = sum(not person.gone for person in registry.people.all())
     with Broker(fleet.mqtt()) as broker:
         said = read_devices(broker, site, known)
     # The last confirmation may have come while no command waited for it.
@@ -76,11 +76,11 @@ def status(fleet: Fleet) -> FleetStatus:
     return FleetStatus(
         site=site,
         sequence=sequence,
-        published=registry.published,
+        published=registry.roster.published,
         digest=digest,
         subjects=subjects,
         coverage=coverage,
-        pending_erasures=registry.pending_erasures(),
+        pending_erasures=registry.devices.pending_erasures(),
         devices=[judge(d, said[d], sequence, digest, known) for d in sorted(said)],
     )
 

@@ -70,6 +70,10 @@ class EnrollmentRules:
     again: bool = False
     force: bool = False
 
+    def bar(self, person: Person | None) -> bool:
+        """Whether a person may not be enrolled, because they were revoked."""
+        return person is not None and person.gone and not self.again
+
 
 def embed(
     bundle: Bundle, requests: Sequence[Request], done: Done = lambda done, total: None
@@ -124,11 +128,11 @@ class Enrolling:
     def _try(self, ready: Sequence[Ready], done: Done) -> EnrollmentOutcome:
         outcome, taken = EnrollmentOutcome(), list[_Taken]()
         with self._registry.snapshot():
-            seen = self._registry.sequence
-            known = self._registry.among([r.request.subject for r in ready])
+            seen = self._registry.roster.sequence
+            known = self._registry.people.among([r.request.subject for r in ready])
             guard = self._guard(ready)
             coming = {r.request.subject for r in ready}
-            lacking = set(self._registry.lacking(self._bundle.encoder_id))
+            lacking = set(self._registry.people.lacking(self._bundle.encoder_id))
             outcome.not_compared = len(lacking - coming)
         for number, one in enumerate(ready, 1):
             judged = self._judge(one, known.get(one.request.subject), guard)
@@ -144,7 +148,7 @@ class Enrolling:
 
     def _guard(self, ready: Sequence[Ready]) -> LookAlikeGuard:
         bundle = self._bundle
-        held = self._registry.templates(bundle.encoder_id)
+        held = self._registry.people.templates(bundle.encoder_id)
         coming = [one.request.subject for one in ready]
         fpir = self._fleet.settings.fpir
         return LookAlikeGuard(bundle.curve("float_float"), fpir, bundle.dim, held, coming)
@@ -154,7 +158,7 @@ class Enrolling:
     ) -> _Taken | RefusedRequest:
         request = one.request
         subject, line = request.subject, request.line
-        if old is not None and old.gone and not self._rules.again:
+        if self._rules.bar(old):
             return RefusedRequest(
                 subject,
                 "revoked",
@@ -220,7 +224,7 @@ class Enrolling:
     def _holds(self, one: _Taken) -> bool:
         """Whether the subject still has the template that was made from these photos."""
         subject, encoder = one.person.subject, self._bundle.encoder_id
-        held = self._registry.blobs_among([subject]).get(subject, {})
+        held = self._registry.people.blobs_among([subject]).get(subject, {})
         return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
 
 

@@ -70,21 +70,21 @@ class Reembedding:
     def run(self, done: Done, backend: str = "auto") -> ReembedReport:
         """Make the missing templates. `done(n, total)` is called as people are finished."""
         encoder = self._bundle.encoder_id
-        lacking = self._registry.lacking(encoder)
+        lacking = self._registry.people.lacking(encoder)
         for start in range(0, len(lacking), CHUNK):
             chunk = lacking[start : start + CHUNK]
             self._do(chunk, backend, _after(done, start, len(lacking)))
         # Also what an earlier run wrote but could not publish.
-        if self._registry.published < self._registry.sequence:
+        if self._registry.roster.published < self._registry.roster.sequence:
             self._publish()
-        people = sum(1 for person in self._registry.people() if not person.gone)
-        covered = people - len(self._registry.lacking(encoder))
+        people = sum(1 for person in self._registry.people.all() if not person.gone)
+        covered = people - len(self._registry.people.lacking(encoder))
         return ReembedReport(
             encoder, people, covered, self._added, tuple(self._without), dict(self._refused)
         )
 
     def _do(self, chunk: Sequence[str], backend: str, done: Done) -> None:
-        seen = self._registry.sequence
+        seen = self._registry.roster.sequence
         made = each_photo(self._bundle.in_float(), chunk, self._make, backend, done)
         self._without += [m.subject for m in made if m.template is None and not m.problem]
         self._refused.update((m.subject, m.problem) for m in made if m.problem)
@@ -112,9 +112,9 @@ class Reembedding:
         registry, encoder = self._registry, self._bundle.encoder_id
         for tries in range(1, MOST_TRIES + 1):
             with registry.snapshot():
-                now = registry.sequence
-                changed = set(registry.changed_since(seen))
-                lacking = set(registry.lacking(encoder))
+                now = registry.roster.sequence
+                changed = set(registry.roster.changed_since(seen))
+                lacking = set(registry.people.lacking(encoder))
             chosen = [s for s in ready if s in lacking and s not in changed]
             items = [(subject, {encoder: ready[subject]}) for subject in chosen]
             try:
@@ -149,13 +149,13 @@ def retire(
     and changes nothing, if a device still needs the old templates or a person has no new one.
     """
     _check_nobody_loses(registry, old, new, devices)
-    having = [person for person in registry.people() if old in person.encoders]
+    having = [person for person in registry.people.all() if old in person.encoders]
     for start in range(0, len(having), CHUNK):
         chunk = having[start : start + CHUNK]
         with registry.snapshot():
-            now = registry.sequence
-            records = list(registry.records(person.subject for person in chunk))
-            people = [registry.person(person.subject) for person in chunk]
+            now = registry.roster.sequence
+            records = list(registry.roster.records(person.subject for person in chunk))
+            people = [registry.people.get(person.subject) for person in chunk]
         items = [
             (person, {e: _floats(raw) for e, raw in record.templates.items() if e != old})
             for person, record in zip(people, records, strict=True)
@@ -186,8 +186,10 @@ def _check_nobody_loses(
             f"{len(behind)} devices have not changed over to the new encoder: {_some(said)}",
             "`ostiary-fleet status` shows them",
         )
-    lacking = set(registry.lacking(new))
-    losing = [p.subject for p in registry.people() if old in p.encoders and p.subject in lacking]
+    lacking = set(registry.people.lacking(new))
+    losing = [
+        p.subject for p in registry.people.all() if old in p.encoders and p.subject in lacking
+    ]
     if losing:
         raise FleetError(
             f"{len(losing)} people have no template of the new encoder: {_some(losing)}",
@@ -197,9 +199,11 @@ def _check_nobody_loses(
 
 def chosen_encoder(registry: Registry, given: str) -> str:
     """The only encoder with templates whose id begins as given. Raises FleetError."""
-    found = [encoder for encoder in registry.coverage() if given and encoder.startswith(given)]
+    found = [
+        encoder for encoder in registry.people.coverage() if given and encoder.startswith(given)
+    ]
     if len(found) != 1:
-        known = ", ".join(encoder[:12] for encoder in sorted(registry.coverage())) or "none"
+        known = ", ".join(encoder[:12] for encoder in sorted(registry.people.coverage())) or "none"
         raise FleetError(
             f"{given!r} names {len(found) or 'no'} encoders", f"known encoders: {known}"
         )

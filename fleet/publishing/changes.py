@@ -57,20 +57,20 @@ def send_changes(
 class _Changes:
     def __init__(self, registry: Registry, voice: Voice, broker: Writes, last: Head | None) -> None:
         self._registry, self._voice, self._broker = registry, voice, broker
-        self._sequence = registry.sequence
+        self._sequence = registry.roster.sequence
         self._reading = Readback(broker)
         topic = voice.topics.head
         head = voice.opened(topic, self._came([topic]).get(topic), Head)
         # After a restore, the last published number differs from that of the folder's last head.
-        if last is None or head is None or last.sequence != registry.published:
+        if last is None or head is None or last.sequence != registry.roster.published:
             raise NotOurs
         if (head.sequence, head.sums) != (last.sequence, last.sums):
             raise NotOurs
         self._last = head
-        self._shards = registry.changed_shards(head.sequence)
-        self._new = {name: dict(registry.index(name).entries) for name in self._shards}
+        self._shards = registry.roster.changed_shards(head.sequence)
+        self._new = {name: dict(registry.roster.index(name).entries) for name in self._shards}
         self._old = self._published()
-        self._wanted = registry.head(0).sums
+        self._wanted = registry.roster.head(0).sums
         if _with(head, self._new).sums != self._wanted:
             raise NotOurs
 
@@ -78,7 +78,7 @@ class _Changes:
         sent = Sent()
         if self._shards:
             self._registry.attempt(self._sequence)
-        changed = self._registry.changed_since(self._last.sequence)
+        changed = self._registry.roster.changed_since(self._last.sequence)
         erased = {
             subject: name for name in self._shards for subject in self._old[name].keys()
             - self._new[name].keys()
@@ -99,7 +99,7 @@ class _Changes:
             # Tombstones of erased people first: online devices act on them at once.
             gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
             sent.records += self._broker.publish(
-                self._voice.record(r) for r in (*gone, *self._registry.records(chunk))
+                self._voice.record(r) for r in (*gone, *self._registry.roster.records(chunk))
             ) - len(gone)
             names = self._shards if final else sorted(dirty)
             sent.indexes += self._broker.publish(
@@ -120,14 +120,14 @@ class _Changes:
         The revision that the broker lists for them is outdated by then. If one was suspended and
         resumed, say, a head between the two that lists the record before both would let them in.
         """
-        untrue = self._registry.touched(self._last.sequence, at).intersection(later)
+        untrue = self._registry.roster.touched(self._last.sequence, at).intersection(later)
         listed = {s for s in untrue if s in self._old[shard_of(s)]}
         for subject in listed:
             del self._old[shard_of(subject)][subject]
         return {shard_of(subject) for subject in listed}
 
     def _index(self, name: str, at: int) -> Index:
-        final = self._registry.index(name)
+        final = self._registry.roster.index(name)
         entries = tuple(sorted(self._old[name].items()))
         return final if final.entries == entries else Index(name, at, entries)
 

@@ -148,12 +148,12 @@ class _Publisher:
         """Publish only the changes; None if everything must be compared."""
         registry = self._registry
         with registry.snapshot():
-            sequence, last = registry.sequence, _read_last(self._last)
+            sequence, last = registry.roster.sequence, _read_last(self._last)
             try:
                 changed = send_changes(registry, self._voice, self._broker, last, self._wall())
             except NotOurs:
                 return None
-            subjects = sum(s.count for s in registry.head(0).sums)
+            subjects = sum(s.count for s in registry.roster.head(0).sums)
         if changed.head is not None:
             self._keep(changed.head)
         registry.set_published(sequence)
@@ -165,12 +165,14 @@ class _Publisher:
     def everything(self) -> Published:
         """Compare everything and publish the differences, until a comparison finds none."""
         if self._take_over:
-            self._number_above(claimed(self._broker, self._site, self._registry.sequence))
+            self._number_above(claimed(self._broker, self._site, self._registry.roster.sequence))
         first: Found | None = None
         for _ in range(PASSES):
             with self._registry.snapshot():
-                number = self._registry.sequence
-                found = survey(self._registry, self._voice, self._broker, self._told, self._sent)
+                number = self._registry.roster.sequence
+                found = survey(
+                    self._registry.roster, self._voice, self._broker, self._told, self._sent
+                )
                 if not found.newest:
                     found.other = found.other or self._ahead(number)
                 foreign = found.foreign and self._took_over is None
@@ -194,30 +196,34 @@ class _Publisher:
     def _ahead(self, number: int) -> str:
         """Why this registry cannot be the newest; empty if it can. For a broker without a roster: a
         door of the fleet may hold more than was ever published from here."""
-        said = read_known(self._broker, self._site, self._registry.devices(), ["roster"])
-        attempted = self._registry.attempted
+        said = read_known(
+            self._broker, self._site, self._registry.devices.provisioned(), ["roster"]
+        )
+        attempted = self._registry.roster.attempted
         held = highest(said, number)
         return ahead(held, attempted, number) if held > attempted else ""
 
     def _number_above(self, number: int) -> None:
-        if number >= self._registry.sequence:
+        if number >= self._registry.roster.sequence:
             self._took_over = number
             self._registry.raise_sequence(number, self._wall())
             self._sent.clear()
 
     def _send(self, found: Found) -> None:
         registry, voice = self._registry, self._voice
-        head = registry.head(self._wall())
+        head = registry.roster.head(self._wall())
         registry.attempt(head.sequence)
         # Tombstones of erased people first: online devices act on them at once.
         self._publish(
             "erasing", (voice.record(Record(s, head.sequence, gone=True)) for s in found.erased),
             len(found.erased),
         )  # fmt: skip
-        entries = registry.entries()
+        entries = registry.roster.entries()
         wrong = sorted([*found.missing, *found.changed], key=lambda subject: entries[subject])
-        self._publish("publishing", (voice.record(r) for r in registry.records(wrong)), len(wrong))
-        indexes = (voice.index(registry.index(name)) for name in found.indexes)
+        self._publish(
+            "publishing", (voice.record(r) for r in registry.roster.records(wrong)), len(wrong)
+        )
+        indexes = (voice.index(registry.roster.index(name)) for name in found.indexes)
         self._publish("indexes", indexes, len(found.indexes))
         self._publish("head", [voice.head(head)], 1)
         self._keep(head)
@@ -243,7 +249,7 @@ class _Publisher:
         self._registry.set_published(sequence)
         return Published(
             sequence=sequence,
-            subjects=len(self._registry.entries()),
+            subjects=len(self._registry.roster.entries()),
             missing=len(first.missing),
             changed=len(first.changed),
             indexes=len(first.indexes),

@@ -10,7 +10,7 @@ from ostiary.edge.core.types import SUBJECT
 from ostiary.edge.roster.record import Head, Index, Record, shard_names, shard_of
 from ostiary.fleet.broker.readback import LARGEST_WINDOW, Ask, Readback, Reads
 from ostiary.fleet.publishing.sealed import Voice
-from ostiary.fleet.registry.reader import Reader
+from ostiary.fleet.registry.roster import RosterReader
 
 SMALL = LARGEST_WINDOW // 2
 """Up to so many subjects are asked for by one filter, which also brings topics of no shard."""
@@ -55,14 +55,14 @@ class Survey:
     """One comparison. Run it in `registry.snapshot()`, so that the registry does not change."""
 
     def __init__(
-        self, registry: Reader, voice: Voice, broker: Reads, told: Told, sent: Sent
+        self, roster: RosterReader, voice: Voice, broker: Reads, told: Told, sent: Sent
     ) -> None:
-        self._registry, self._voice, self._told, self._sent = registry, voice, told, sent
+        self._roster, self._voice, self._told, self._sent = roster, voice, told, sent
         self._topics = voice.topics
         self._reading = Readback(broker)
-        self._sequence = registry.sequence
-        self._attempted = registry.attempted
-        self._entries = registry.entries()
+        self._sequence = roster.sequence
+        self._attempted = roster.attempted
+        self._entries = roster.entries()
         self._found = Found()
         self._seen: set[str] = set()
 
@@ -84,7 +84,7 @@ class Survey:
     def _look_at_the_top(self) -> set[str]:
         """Compare head, indexes and topics beside them; the subjects that genuine indexes list."""
         base, topics = self._topics.base, self._topics
-        used = {topics.index(name): name for name in self._registry.changed_shards(0)}
+        used = {topics.index(name): name for name in self._roster.changed_shards(0)}
         expected = frozenset([*used, topics.head] if used else ())
         came: dict[str, bytes] = {}
         asks = [
@@ -98,7 +98,7 @@ class Survey:
         listed: set[str] = set()
         for topic, name in used.items():
             index = self._voice.opened(topic, came.pop(topic, None), Index)
-            if index is None or index != self._registry.index(name):
+            if index is None or index != self._roster.index(name):
                 self._found.indexes.append(name)
             if index is not None:
                 self._note(index.sequence)
@@ -116,7 +116,7 @@ class Survey:
             self._found.foreign = self._voice.foreign(self._topics.head, payload)
             return
         if head.sequence == self._sequence:
-            self._found.head = head.sums == self._registry.head(0).sums
+            self._found.head = head.sums == self._roster.head(0).sums
             if not self._found.head:
                 number = head.sequence
                 self._not_from_here(f"the broker has another roster of the same number {number}")
@@ -145,7 +145,7 @@ class Survey:
                 self._seen.add(subject)
                 if self._sent.get(topic) != digest(payload):
                     ours[subject] = payload
-        for record in self._registry.records(ours):
+        for record in self._roster.records(ours):
             self._look_at_record(record, ours[record.subject])
 
     def _look_at_record(self, wanted: Record, payload: bytes) -> None:
@@ -181,6 +181,6 @@ def ahead(number: int, attempted: int, sequence: int) -> str:
     )
 
 
-def survey(registry: Reader, voice: Voice, broker: Reads, told: Told, sent: Sent) -> Found:
+def survey(roster: RosterReader, voice: Voice, broker: Reads, told: Told, sent: Sent) -> Found:
     """Compare the broker with the registry."""
-    return Survey(registry, voice, broker, told, sent).run()
+    return Survey(roster, voice, broker, told, sent).run()

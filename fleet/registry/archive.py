@@ -1,4 +1,4 @@
-"""The registry in one file, a JSON line a person, templates included: for its owner's eyes only."""
+"""The registry as one file that only its owner may read: a JSON line for each person and entry."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from ostiary.edge.files import sync_dir
 from ostiary.edge.keyfile import SECRET
 from ostiary.edge.roster.record import shard_names
 from ostiary.fleet.errors import FleetError
+from ostiary.fleet.registry.contents import Contents, contents_of
+from ostiary.fleet.registry.devices import Erasure
 from ostiary.fleet.registry.person import UNIT_TOLERANCE, Blobs, Person, check, check_subject
-from ostiary.fleet.registry.reader import Entry, Erasure
-from ostiary.fleet.registry.saved import Saved
+from ostiary.fleet.registry.trail import TrailEntry
 from ostiary.fleet.registry.writer import Registry
 
 VERSION = 1
 SHARDS = frozenset(shard_names())
 END_OF_TIME_S = 1e11
-"""As records have it: year 5138."""
+"""The latest time that a record may have: the year 5138."""
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Done = Callable[[int, int], None]
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="is"):
-    """A line of an archive, which says what it is."""
+class ArchiveLine(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="is"
+):
+    """A line of an archive; its field `is` says which kind."""
 
 
-class First(Line, frozen=True, tag="ostiary-fleet registry"):
-    """Whose registry this is, and as of which sequence."""
+class ArchiveHeader(ArchiveLine, frozen=True, tag="ostiary-fleet registry"):
+    """The first line: the site, and the registry's sequence."""
 
     version: int
     site: Name
@@ -43,60 +46,66 @@ class First(Line, frozen=True, tag="ostiary-fleet registry"):
     people: Count
 
 
-class One(Line, frozen=True, tag="person"):
-    """A person and their templates, as base64."""
+class ArchivedPerson(ArchiveLine, frozen=True, tag="person"):
+    """A person, and their templates as base64."""
 
     person: Person
     templates: dict[str, bytes]
 
 
-class Trail(Line, frozen=True, tag="trail"):
-    """A line of the trail of changes."""
+class ArchivedEntry(ArchiveLine, frozen=True, tag="trail"):
+    """An entry of the trail of changes."""
 
-    entry: Entry
+    entry: TrailEntry
 
 
-class Waiting(Line, frozen=True, tag="erasure"):
-    """An erasure without its receipts."""
+class ArchivedErasure(ArchiveLine, frozen=True, tag="erasure"):
+    """An erasure that not every device has confirmed."""
 
     erasure: Erasure
 
 
-class Door(Line, frozen=True, tag="device"):
+class ArchivedDevice(ArchiveLine, frozen=True, tag="device"):
     """A device that was provisioned."""
 
     id: str
 
 
-class Last(Line, frozen=True, tag="end"):
-    """The SHA-256 of all lines before."""
+class ArchiveEnd(ArchiveLine, frozen=True, tag="end"):
+    """The last line: the SHA-256 of all lines before it."""
 
     sha256: str
 
 
-AnyLine = First | One | Trail | Waiting | Door | Last
+AnyLine = (
+    ArchiveHeader | ArchivedPerson | ArchivedEntry | ArchivedErasure | ArchivedDevice | ArchiveEnd
+)
 _DECODER = msgspec.json.Decoder(AnyLine)
 
 
 def write_archive(registry: Registry, site: str, path: Path, done: Done) -> int:
-    """Write everything to a new file that only its owner may read; how many people there are."""
+    """Write everything to a file that only its owner may read; returns the number of people.
+
+    An older file of that name is replaced whole. `done(people, total)` is called as it goes.
+    Raises FleetError if the file cannot be written; then nothing is left of it.
+    """
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET)
         digest = hashlib.sha256()
         with os.fdopen(descriptor, "wb") as file, registry.snapshot():
-            people = len(registry.entries())
+            people = len(registry.roster.entries())
             for number, line in enumerate(_lines(registry, site, people)):
                 raw = msgspec.json.encode(line) + b"\n"
                 digest.update(raw)
                 file.write(raw)
                 done(min(number, people), people)
-            file.write(msgspec.json.encode(Last(sha256=digest.hexdigest())) + b"\n")
+            file.write(msgspec.json.encode(ArchiveEnd(sha256=digest.hexdigest())) + b"\n")
             file.flush()
             os.fsync(descriptor)
         staged.replace(path)
     except OSError as error:
-        raise FleetError(f"can not write {path}: {error.strerror}") from error
+        raise FleetError(f"cannot write {path}: {error.strerror}") from error
     finally:
         staged.unlink(missing_ok=True)
     sync_dir(path.parent)
@@ -104,29 +113,29 @@ def write_archive(registry: Registry, site: str, path: Path, done: Done) -> int:
 
 
 def _lines(registry: Registry, site: str, people: int) -> Iterator[AnyLine]:
-    saved = registry.saved()
-    yield First(version=VERSION, site=site, sequence=saved.sequence, people=people)
-    for person, blobs in saved.people:
-        yield One(person=person, templates=dict(blobs))
-    yield from (Waiting(erasure=erasure) for erasure in saved.erasures)
-    yield from (Door(id=device) for device in saved.devices)
-    yield from (Trail(entry=entry) for entry in saved.trail)
+    contents = contents_of(registry)
+    yield ArchiveHeader(version=VERSION, site=site, sequence=contents.sequence, people=people)
+    for person, blobs in contents.people:
+        yield ArchivedPerson(person=person, templates=dict(blobs))
+    yield from (ArchivedErasure(erasure=erasure) for erasure in contents.erasures)
+    yield from (ArchivedDevice(id=device) for device in contents.devices)
+    yield from (ArchivedEntry(entry=entry) for entry in contents.trail)
 
 
-def read_archive(path: Path, site: str, done: Done) -> Saved:
-    """Everything that an archive of this site holds, each line checked.
+def read_archive(path: Path, site: str, done: Done) -> Contents:
+    """The contents of an archive of this site, each line checked.
 
-    Raises FleetError with the line at fault; nothing of a broken archive is to be used.
+    Raises FleetError, naming the line at fault, if anything in the archive is wrong.
     """
     try:
         with path.open("rb") as file:
             return _Reading(path, site, done).read(file)
     except OSError as error:
-        raise FleetError(f"can not read {path}: {error.strerror}") from error
+        raise FleetError(f"cannot read {path}: {error.strerror}") from error
 
 
 class _Reading:
-    """One archive, line by line."""
+    """Reads one archive, line by line."""
 
     def __init__(self, path: Path, site: str, done: Done) -> None:
         self._path, self._site, self._done = path, site, done
@@ -136,11 +145,11 @@ class _Reading:
         self._revisions: set[int] = set()
         self._erasures: list[Erasure] = []
         self._devices: list[str] = []
-        self._trail: list[Entry] = []
+        self._trail: list[TrailEntry] = []
         self._sizes: dict[str, int] = {}
 
-    def read(self, file: Iterator[bytes]) -> Saved:
-        first: First | None = None
+    def read(self, file: Iterator[bytes]) -> Contents:
+        first: ArchiveHeader | None = None
         ended = False
         for number, raw in enumerate(file, 1):
             if ended:
@@ -148,7 +157,7 @@ class _Reading:
             line = self._decoded(number, raw)
             if first is None:
                 first = self._first(number, line)
-            elif isinstance(line, Last):
+            elif isinstance(line, ArchiveEnd):
                 ended = True
                 if line.sha256 != self._digest.hexdigest():
                     raise self._wrong(number, "the archive was changed since it was written")
@@ -156,9 +165,9 @@ class _Reading:
                 self._take(number, line, first)
             self._digest.update(raw)
         if first is None or not ended or len(self._people) != first.people:
-            raise FleetError(f"{self._path} is cut short", "copy it again")
+            raise FleetError(f"{self._path} is cut short", "copy the archive again")
         devices = sorted(set(self._devices))
-        return Saved(first.sequence, self._people, self._erasures, devices, self._trail)
+        return Contents(first.sequence, self._people, self._erasures, devices, self._trail)
 
     def _decoded(self, number: int, raw: bytes) -> AnyLine:
         try:
@@ -167,71 +176,78 @@ class _Reading:
             raise self._wrong(number, str(error)) from error
         return found
 
-    def _first(self, number: int, line: AnyLine) -> First:
-        if not isinstance(line, First) or line.version != VERSION:
-            raise self._wrong(number, "no archive that this version reads")
+    def _first(self, number: int, line: AnyLine) -> ArchiveHeader:
+        if not isinstance(line, ArchiveHeader) or line.version != VERSION:
+            raise self._wrong(number, "not an archive that this version reads")
         if line.site != self._site:
             raise FleetError(
-                f"{self._path} is of site {line.site!r}, this fleet is {self._site!r}",
-                "people belong to the site that enrolled them",
+                f"{self._path} is of site {line.site!r}, but this fleet is of {self._site!r}",
+                "people can be imported only at the site that enrolled them",
             )
         return line
 
-    def _take(self, number: int, line: AnyLine, first: First) -> None:
+    def _take(self, number: int, line: AnyLine, first: ArchiveHeader) -> None:
         try:
-            if isinstance(line, One):
+            if isinstance(line, ArchivedPerson):
                 self._take_person(line, first)
-            elif isinstance(line, Waiting):
+            elif isinstance(line, ArchivedErasure):
                 self._number(line.erasure.sequence, first)
                 if line.erasure.shard not in SHARDS:
-                    raise FleetError(f"{line.erasure.shard!r} is no shard")
+                    raise FleetError(f"{line.erasure.shard!r} is not a shard")
                 self._erasures.append(line.erasure)
-            elif isinstance(line, Door):
+            elif isinstance(line, ArchivedDevice):
                 self._devices.append(check_subject(line.id))
-            elif isinstance(line, Trail):
+            elif isinstance(line, ArchivedEntry):
                 self._trail.append(_checked(line.entry, first))
             else:
-                raise FleetError("a second first line")
+                raise FleetError("a second header")
         except FleetError as error:
             raise self._wrong(number, error.message) from error
 
-    def _take_person(self, line: One, first: First) -> None:
+    def _take_person(self, line: ArchivedPerson, first: ArchiveHeader) -> None:
         person, blobs = line.person, line.templates
         check(msgspec.structs.replace(person, gone=False), blobs)
         if person.subject in self._subjects:
-            raise FleetError(f"{person.subject} is there twice")
+            raise FleetError(f"{person.subject} is in the archive twice")
         if (person.gone and blobs) or person.encoders != tuple(sorted(blobs)):
-            raise FleetError(f"{person.subject}: other templates than the person has")
+            raise FleetError(
+                f"{person.subject}: the templates do not fit the person's list of encoders"
+            )
         _check_time(person.enrolled_at_s)
         for encoder, blob in blobs.items():
             _check_template(person.subject, blob)
-            # Galleries hold rows of one length an encoder: another one would stop every command.
+            # A gallery has one row length for each encoder: another would stop every command.
             if self._sizes.setdefault(encoder, len(blob)) != len(blob):
-                raise FleetError(f"{person.subject}: a template of another length than the others")
+                raise FleetError(
+                    f"{person.subject}: a template of another length than the others of its encoder"
+                )
         self._number(person.revision, first)
         self._subjects.add(person.subject)
         self._people.append((person, blobs))
         self._done(len(self._people), first.people)
 
-    def _number(self, revision: int, first: First) -> None:
-        """Each change has a number of its own, and none is above the sequence."""
+    def _number(self, revision: int, first: ArchiveHeader) -> None:
+        """Raise FleetError unless this number is new, and at most the registry's sequence."""
         if not 0 < revision <= first.sequence or revision in self._revisions:
-            raise FleetError(f"revision {revision} is not one of {first.sequence}")
+            raise FleetError(
+                f"revision {revision} is used twice or not within 1 to {first.sequence}"
+            )
         self._revisions.add(revision)
 
     def _wrong(self, number: int, message: str) -> FleetError:
         return FleetError(
-            f"{self._path}, line {number}: {message}", "nothing was imported; use another copy"
+            f"{self._path}, line {number}: {message}",
+            "nothing was imported; use another copy of the archive",
         )
 
 
-def _checked(entry: Entry, first: First) -> Entry:
-    """A line of the trail that can be stored and shown. Raises FleetError."""
+def _checked(entry: TrailEntry, first: ArchiveHeader) -> TrailEntry:
+    """Raise FleetError for an entry of the trail that cannot be stored or shown."""
     _check_time(entry.at_s)
     if not 0 <= entry.sequence <= first.sequence:
-        raise FleetError(f"a change {entry.sequence} that is not one of {first.sequence}")
+        raise FleetError(f"the change {entry.sequence} is not within 0 to {first.sequence}")
     if not f"{entry.who}{entry.what}".isprintable():
-        raise FleetError("a trail with characters that can not be printed")
+        raise FleetError("the trail has characters that cannot be printed")
     if entry.subject is not None:
         check_subject(entry.subject)
     return entry
@@ -239,14 +255,14 @@ def _checked(entry: Entry, first: First) -> Entry:
 
 def _check_time(at_s: float) -> None:
     if not 0 <= at_s < END_OF_TIME_S:
-        raise FleetError(f"{at_s:g} is no time")
+        raise FleetError(f"{at_s:g} is not a time")
 
 
 def _check_template(subject: str, blob: bytes) -> None:
     whole = len(blob) % 4 == 0
     with np.errstate(all="ignore"):
-        # Wide enough for any float32, squared; what is none is caught by the comparison.
+        # float64 holds the square of any float32; NaN fails the comparison below.
         row = np.frombuffer(blob, "<f4") if whole else np.zeros(1)
         norm = float(np.linalg.norm(row.astype(np.float64)))
     if not abs(norm - 1) < UNIT_TOLERANCE:
-        raise FleetError(f"{subject}: a template that is no unit vector")
+        raise FleetError(f"{subject}: a template that is not a unit vector")

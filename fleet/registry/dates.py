@@ -12,35 +12,37 @@ _FORM = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d
 
 
 def start_of(text: str, now_s: float) -> float | None:
-    """From when on: a day from its first minute; None for an empty text.
+    """When a right begins, in seconds since 1970; a day begins at midnight. None for an empty text.
 
-    Raises FleetError for what is no date, and for one before today.
+    Raises FleetError for a text that is not a date, and for a time before today.
     """
     if not text.strip():
         return None
     moment, _ = _moment(text)
     today = datetime.fromtimestamp(now_s).replace(hour=0, minute=0, second=0, microsecond=0)
     if moment.timestamp() < today.timestamp():
-        raise FleetError(f"valid from {text}: that is in the past", "leave it away to start now")
+        raise FleetError(f"valid from {text}: that is in the past", "leave it out to start now")
     return moment.timestamp()
 
 
 def end_of(text: str, now_s: float) -> float | None:
-    """Until when: a day is included to its last minute; None for an empty text.
+    """When a right ends, in seconds since 1970; a day counts whole. None for an empty text.
 
-    Raises FleetError for what is no date, and for one that is over.
+    Raises FleetError for a text that is not a date, and for a time that is over.
     """
     if not text.strip():
         return None
     moment, whole_day = _moment(text)
     end_s = (moment + timedelta(days=1) if whole_day else moment).timestamp()
     if end_s <= now_s:
-        raise FleetError(f"valid until {text}: that is in the past", "`suspend` or `revoke` is now")
+        raise FleetError(
+            f"valid until {text}: that is in the past", "to end it now, use `suspend` or `revoke`"
+        )
     return end_s
 
 
 def text_of(at_s: float | None) -> str:
-    """A moment for people to read, in their own time zone."""
+    """A time, in seconds since 1970, as text in the operator's time zone; empty for None."""
     if at_s is None:
         return ""
     return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -49,10 +51,10 @@ def text_of(at_s: float | None) -> str:
 def _moment(text: str) -> tuple[datetime, bool]:
     form = _FORM.fullmatch(text.strip())
     if form is None or not 1970 < int(form[1][:4]) < 3000:
-        raise FleetError(f"{text!r} is no date", HINT)
+        raise FleetError(f"{text!r} is not a date", HINT)
     day, clock, zone = form.groups()
     try:
         iso = f"{day}T{clock or '00:00'}{(zone or '').replace('Z', '+00:00')}"
         return datetime.fromisoformat(iso), clock is None
     except ValueError as error:
-        raise FleetError(f"{text!r} is no date: {error}", HINT) from error
+        raise FleetError(f"{text!r} is not a date: {error}", HINT) from error

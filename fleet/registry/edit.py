@@ -1,8 +1,9 @@
-"""One edit of the registry: numbers what changes, and keeps each shard's sum with it."""
+"""One edit of the registry: it numbers each change, and keeps the sums of the shards right."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 import msgspec
 
@@ -21,7 +22,10 @@ UPSERT = """
 
 
 class Edit:
-    """Inside of a transaction that somebody else begins and ends; `finish` comes last."""
+    """The writes of one edit, within a transaction that the caller begins and ends.
+
+    Call `finish` last. `who` is the operator's name in the trail.
+    """
 
     def __init__(self, database: sqlite3.Connection, now_s: float, who: str) -> None:
         self.now_s = now_s
@@ -31,13 +35,13 @@ class Edit:
         self._touched: set[str] = set()
 
     def next(self, subject: str) -> int:
-        """The next sequence number, which a subject's change takes."""
+        """Take the next sequence number for a change of a subject."""
         self.sequence += 1
         self._touched.add(shard_of(subject))
         return self.sequence
 
     def write(self, person: Person, what: str) -> int:
-        """Write a person at a new revision, which is returned."""
+        """Write a person at a new revision; returns the revision."""
         revision = self.next(person.subject)
         row = row_of(msgspec.structs.replace(person, revision=revision))
         self._database.execute(UPSERT, (*row, shard_of(person.subject)))
@@ -45,13 +49,13 @@ class Edit:
         return revision
 
     def templates(self, subject: str, blobs: Blobs) -> None:
-        """Make these the only templates of a subject."""
+        """Replace all templates of a subject."""
         self._database.execute("DELETE FROM template WHERE subject = ?", (subject,))
         rows = [(subject, encoder, blob) for encoder, blob in blobs.items()]
         self._database.executemany("INSERT INTO template VALUES (?, ?, ?)", rows)
 
     def erase(self, subject: str) -> int:
-        """Delete every row that names a subject; the sequence of its erasure."""
+        """Delete every row that names a subject; returns the sequence of the erasure."""
         self._database.execute("DELETE FROM person WHERE subject = ?", (subject,))
         self._database.execute("DELETE FROM audit WHERE subject = ?", (subject,))
         sequence = self.next(subject)
@@ -60,10 +64,10 @@ class Edit:
         return sequence
 
     def renumber(self, above: int) -> None:
-        """Give every subject a revision above a number, in the order they have; and every erasure
-        that waits, which a device with a newer roster than ours seems to hold already.
+        """Give every subject a revision above a number that was seen at the broker or a device.
 
-        All up to the number is known to be at the broker.
+        Subjects keep their order. Erasures that are not confirmed get new numbers as well: a
+        device with a newer roster would else seem to have confirmed them.
         """
         self.attempted = max(self.attempted, above)
         self.sequence = max(self.sequence, above)
@@ -76,26 +80,30 @@ class Edit:
         self._database.executemany("UPDATE person SET revision = ? WHERE subject = ?", numbered)
         if not numbered:
             self.sequence += 1
-        # Also those that are empty by now: every index is published anew.
+        # Shards that are empty by now as well: every index is published anew.
         self._touched |= {row[0] for row in self._database.execute("SELECT name FROM shard")}
         self.note("renumbered", None)
 
     def restore(self, person: Person, blobs: Blobs) -> None:
-        """Write a person as they were, at the revision they had."""
+        """Write a person with the revision they already have."""
         self._touched.add(shard_of(person.subject))
         self._database.execute(UPSERT, (*row_of(person), shard_of(person.subject)))
         if blobs:
             self.templates(person.subject, blobs)
 
+    def insert(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Run a statement once for each row of values."""
+        self._database.executemany(statement, rows)
+
     def note(self, what: str, subject: str | None) -> None:
-        """A line in the trail."""
+        """Add an entry to the trail."""
         self._database.execute(
             "INSERT INTO audit (at, who, what, subject, sequence) VALUES (?, ?, ?, ?, ?)",
             (self.now_s, self._who, what, subject, self.sequence),
         )
 
     def finish(self) -> None:
-        """Sum up the shards that were touched, and keep the sequence."""
+        """Write the sums of the shards that changed, and the counters."""
         for shard in sorted(self._touched):
             entries = dict(
                 self._database.execute(

@@ -1,4 +1,4 @@
-"""A person as the operator knows them, and the record that the devices are told."""
+"""A person as the operator knows them, and the record that devices get of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ MOST_NAME = 200
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody with an id, and what they were given; times are seconds since 1970.
+    """A subject with their name and rights; times are seconds since 1970.
 
-    The last four are the registry's own, and are not read where a person is put: `revision` (the
-    sequence number at the last change), `gone` (revoked: a tombstone, without templates),
-    `enrolled_at_s`, and of which `encoders` there is a template. `name` never leaves the registry.
+    The registry sets the last four fields, and ignores them when a person is put: `revision` is
+    the sequence number of the last change, `gone` means revoked (a tombstone without templates),
+    and `encoders` are the ids of the encoders that a template exists for. `name` never leaves the
+    registry.
     """
 
     subject: str
@@ -43,14 +44,17 @@ Blobs = Mapping[str, bytes]
 
 
 def check_subject(subject: str) -> str:
-    """An id that is one. Raises FleetError."""
+    """Return a valid subject or device id as it is; raise FleetError for any other text."""
     if not SUBJECT.fullmatch(subject):
-        raise FleetError(f"{subject!r} is no subject id", "1 to 64 of a-z, 0-9 and -")
+        raise FleetError(f"{subject!r} is not a subject id", "an id has 1 to 64 of a-z, 0-9 and -")
     return subject
 
 
 def blobs_of(templates: Mapping[str, Floats]) -> dict[str, bytes]:
-    """Templates as they are stored. Raises FleetError for one that is no unit vector."""
+    """Templates as the registry stores them.
+
+    Raises FleetError unless each is a (dim,) float32 array of unit length.
+    """
     found = {}
     for encoder, embedding in templates.items():
         norm = float(np.linalg.norm(embedding))
@@ -68,7 +72,7 @@ def blobs_of(templates: Mapping[str, Floats]) -> dict[str, bytes]:
 
 
 def record_of(person: Person, revision: int, blobs: Blobs) -> Record:
-    """What the devices are told of a person; a tombstone where they are gone."""
+    """The record that devices get of a person; a tombstone if the person is revoked."""
     if person.gone:
         return Record(person.subject, revision, gone=True)
     return Record(
@@ -84,11 +88,13 @@ def record_of(person: Person, revision: int, blobs: Blobs) -> Record:
 
 
 def check(person: Person, blobs: Blobs) -> None:
-    """Refuse what a device would refuse, before it is written. Raises FleetError."""
+    """Raise FleetError for a person or templates that a device would refuse."""
     check_subject(person.subject)
     start, end = person.valid_from_s, person.valid_until_s
     if start is not None and end is not None and not start < end:
-        raise FleetError(f"{person.subject}: valid until a time that is not after valid from")
+        raise FleetError(
+            f"{person.subject}: the time of valid until is not after that of valid from"
+        )
     if len(person.name) > MOST_NAME or not person.name.isprintable():
         raise FleetError(f"{person.subject}: a name has at most {MOST_NAME} printable characters")
     if len(set(person.groups)) < len(person.groups):

@@ -10,15 +10,15 @@ from ostiary.edge.roster.record import Hours
 from ostiary.fleet.errors import FleetError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-EXAMPLE = 'say "mon-fri 08:00-18:00, sat 09:00-12:00"'
+EXAMPLE = 'write for example "mon-fri 08:00-18:00, sat 09:00-12:00"'
 _TIMES = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)", re.ASCII)
 
 
 def parse(text: str) -> tuple[Hours, ...]:
-    """The hours in a text; none, which is always, in an empty one. Raises FleetError.
+    """The hours in a text; an empty text gives none, which means always. Raises FleetError.
 
-    Days are names, ranges (`fri-mon` too) or `daily`, which is also meant where none is named.
-    Times that end before they start run into the next day.
+    Days are names, ranges (`fri-mon` as well) or `daily`; times without a day are daily. Times
+    that end before they start run into the next day.
     """
     if not text.strip():
         return ()
@@ -37,7 +37,7 @@ def _part(part: str) -> list[Hours]:
     times = [word for word in words if word[0].isdigit()]
     days = words[: len(words) - len(times)]
     if not times or words[len(days) :] != times:
-        raise FleetError(f"no days and times: {part.strip()!r}", EXAMPLE)
+        raise FleetError(f"{part.strip()!r} does not name days and times", EXAMPLE)
     bits = 0
     for word in days:
         bits |= _days(word)
@@ -50,7 +50,7 @@ def _days(word: str) -> int:
     first, dash, last = word.partition("-")
     last = last if dash else first
     if first not in DAYS or last not in DAYS:
-        raise FleetError(f"no day of the week: {word!r}", f"{', '.join(DAYS)} or daily")
+        raise FleetError(f"{word!r} is not a day of the week", f"write {', '.join(DAYS)} or daily")
     start = DAYS.index(first)
     count = (DAYS.index(last) - start) % 7 + 1
     return sum(1 << (start + n) % 7 for n in range(count))
@@ -59,13 +59,13 @@ def _days(word: str) -> int:
 def _minutes(word: str) -> tuple[int, int]:
     form = _TIMES.fullmatch(word)
     if form is None:
-        raise FleetError(f"no time of the day: {word!r}", EXAMPLE)
+        raise FleetError(f"{word!r} is not a time from and to", EXAMPLE)
     hour, minute, end_hour, end_minute = (int(digits) for digits in form.groups())
     start, end = 60 * hour + minute, 60 * end_hour + end_minute
     if minute > 59 or end_minute > 59 or start >= DAY_MIN or end > DAY_MIN:
-        raise FleetError(f"no time of the day: {word!r}", "00:00 to 24:00")
+        raise FleetError(f"{word!r} is not within one day", "a day goes from 00:00 to 24:00")
     if start == end:
-        raise FleetError(f"no time between start and end: {word!r}", "all day is 00:00-24:00")
+        raise FleetError(f"{word!r} ends when it starts", "write 00:00-24:00 for the whole day")
     return start, end
 
 

@@ -51,5 +51,5 @@ MIGRATIONS = (
     CREATE TABLE erasure (sequence INTEGER PRIMARY KEY, shard TEXT NOT NULL) STRICT
     """,
 )
-"""`shard` caches what the head says, written in the transaction that changes it: a head over
-100,000 people then costs 256 rows and not 100,000 digests' worth."""
+"""`shard` caches the sums that the head lists; each transaction that changes a shard writes them.
+A head over 100,000 people then reads 256 rows and does not sum 100,000 revisions."""

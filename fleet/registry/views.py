@@ -1,4 +1,4 @@
-"""A person as shown: a state in a word, times and hours in text; never a template."""
+"""A person as they are shown: state, times and hours as text, and never a template."""
 
 from __future__ import annotations
 

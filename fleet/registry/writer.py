@@ -1,4 +1,4 @@
-"""The operator's truth of who is enrolled: every change is one number more, and durable."""
+"""The registry: the operator's truth of who is enrolled, and every edit of it."""
 
 from __future__ import annotations
 
@@ -6,181 +6,177 @@ import contextlib
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from ostiary.edge.adapters.storage.sqlite import atomic
 from ostiary.edge.core.types import Floats
-from ostiary.edge.errors import StoreError
-from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.errors import ChangedMeanwhile
+from ostiary.fleet.registry.database import BUSY_S, RegistryDatabase
+from ostiary.fleet.registry.devices import DeviceReader
 from ostiary.fleet.registry.edit import Edit
+from ostiary.fleet.registry.people import PeopleReader
 from ostiary.fleet.registry.person import Blobs, Person, blobs_of, check, check_subject
-from ostiary.fleet.registry.reader import CHUNK, Reader, unknown
-from ostiary.fleet.registry.saved import Saved
+from ostiary.fleet.registry.roster import RosterReader
+from ostiary.fleet.registry.trail import TrailReader
 
 Templates = Mapping[str, Floats]
 """(dim,) unit-norm float32 by encoder id."""
 
 
 def os_user() -> str:
-    """Who is at the keyboard, as the system knows and not as the environment says."""
+    """The user of this process, as the system knows them and not as the environment says."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
 
 
-class Registry(Reader):
-    """Each changed subject raises `sequence` by one, which becomes its revision.
+class Registry:
+    """Owns the registry's file and edits it; `people`, `roster`, `trail` and `devices` read it.
 
-    One edit is one transaction: two operators wait for each other, and who waits too long is told.
-    Somebody who read, thought for long and then writes passes as `seen` the sequence they read at:
-    the edit is refused where anybody wrote meanwhile. `who` is named in the trail.
+    Each changed subject raises the roster's sequence by one, and that number becomes the subject's
+    revision. One edit is one transaction: an operator waits up to `busy_s` for another one, then
+    gets a FleetError. A caller who reads, works for long and then writes passes as `seen` the
+    sequence they read at: the edit raises ChangedMeanwhile if anybody wrote since. `who` is the
+    operator's name in the trail, by default the system's user.
+
+    `wiped` is False if the last erasure left copies in unused parts of the file.
     """
 
-    def __init__(self, path: Path, who: str | None = None, busy_s: float = 5.0) -> None:
-        super().__init__(path, busy_s)
-        self._who = who or os_user()
+    def __init__(self, path: Path, who: str | None = None, busy_s: float = BUSY_S) -> None:
+        self.path = path
         self.wiped = True
+        self._who = who or os_user()
+        self._database = RegistryDatabase(path, busy_s)
+        self.people = PeopleReader(self._database)
+        self.roster = RosterReader(self._database, self.people)
+        self.trail = TrailReader(self._database)
+        self.devices = DeviceReader(self._database)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def snapshot(self) -> contextlib.AbstractContextManager[None]:
+        """A block whose reads all show the same state, whatever other processes write meanwhile.
+
+        This registry cannot write in the block, except for `attempt`.
+        """
+        return self._database.snapshot()
 
     def put(
         self, person: Person, templates: Templates, now_s: float, seen: int | None = None
     ) -> int:
-        """Enroll or change somebody; their revision, which is the old one where nothing differs.
+        """Enroll or change a person; returns their revision, the old one if nothing differs.
 
-        The templates given replace all that there were; none given leaves them. Who was revoked
-        is enrolled again.
+        The templates given replace all that there were; an empty mapping leaves them. A revoked
+        person is enrolled again.
         """
         return self.put_many([(person, templates)], now_s, seen)[0]
 
     def put_many(
         self, items: Iterable[tuple[Person, Templates]], now_s: float, seen: int | None = None
     ) -> list[int]:
-        """The same for many in one transaction: all of them or none."""
-        with self._edit(now_s, seen) as edit:
+        """`put` for many people in one transaction: all of them or none."""
+        with self.edit(now_s, seen) as edit:
             return [self._put(edit, person, blobs_of(given)) for person, given in items]
 
     def add_templates(self, subject: str, templates: Templates, now_s: float) -> int:
-        """Add or replace the templates of some encoders beside the others there are."""
+        """Add or replace the templates of some encoders and keep the others; the revision."""
         return self.add_many([(subject, templates)], now_s)[0]
 
     def add_many(
         self, items: Iterable[tuple[str, Templates]], now_s: float, seen: int | None = None
     ) -> list[int]:
-        """The same for many in one transaction."""
-        with self._edit(now_s, seen) as edit:
+        """`add_templates` for many people in one transaction: all of them or none."""
+        with self.edit(now_s, seen) as edit:
             return [self._add(edit, subject, blobs_of(given)) for subject, given in items]
 
     def revoke(self, subject: str, now_s: float) -> int:
-        """Leave a tombstone: templates are deleted, name and rights stay until `erase`."""
-        with self._edit(now_s) as edit:
-            old = self._known(subject)
+        """Delete a person's templates and mark them as `gone`; the revision.
+
+        Their name and rights stay until `erase`.
+        """
+        with self.edit(now_s) as edit:
+            old = self.people.known(subject)
             if old.gone:
                 return old.revision
             edit.templates(subject, {})
             return edit.write(msgspec.structs.replace(old, gone=True), "revoked")
 
     def suspend(self, subject: str, now_s: float) -> int:
-        """Let somebody in nowhere, for a while."""
+        """Bar a person from every door until `resume`; the revision."""
         return self._set_suspended(subject, now_s, suspended=True)
 
     def resume(self, subject: str, now_s: float) -> int:
-        """End a suspension."""
+        """End a suspension; the revision."""
         return self._set_suspended(subject, now_s, suspended=False)
 
     def erase(self, subject: str, now_s: float) -> int:
-        """Remove every trace of somebody, also from the trail; the sequence of the erasure.
+        """Remove every trace of a person, from the trail as well; the sequence of the erasure.
 
-        What is left is that somebody of a shard was erased, until `settle_erasure`; and where
-        `wiped` is then False, copies in unused parts of the file.
+        Until `settle_erasure` the registry keeps that somebody of a shard was erased.
         """
-        with self._edit(now_s) as edit:
-            self._known(subject)
+        with self.edit(now_s) as edit:
+            self.people.known(subject)
             sequence = edit.erase(subject)
-        # Deleted rows are wiped by now (secure_delete); copies in pages that were moved are not.
-        # Where somebody else is at work, or the disk is full, this is left to a later erasure.
+        # The rows themselves are overwritten by now (secure_delete). Copies of them in pages that
+        # SQLite has moved are not; if they cannot be wiped now, the next erasure does it.
         self.wiped = False
-        with contextlib.suppress(FleetError, StoreError):
-            self._do("VACUUM")
-            ((in_use, *_),) = self._all("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.wiped = not in_use
+        self.wiped = self._database.wipe()
         return sequence
 
     def settle_erasure(self, sequence: int) -> None:
-        """Every device has confirmed an erasure."""
-        self._do("DELETE FROM erasure WHERE sequence = ?", sequence)
+        """Forget an erasure that every device has confirmed."""
+        self._database.execute("DELETE FROM erasure WHERE sequence = ?", sequence)
 
     def set_published(self, sequence: int) -> None:
-        """The broker now equals the registry as of a sequence."""
-        self._do("UPDATE counter SET value = ? WHERE name = 'published'", sequence)
+        """Note that the broker equals the registry as of a sequence."""
+        self._database.execute("UPDATE counter SET value = ? WHERE name = 'published'", sequence)
 
     def attempt(self, sequence: int) -> None:
-        """Note, before the first message, that all up to a sequence may be at the broker from now
-        on. Also within a `snapshot()`, which does not see it."""
-        if sequence <= self.attempted:
+        """Note, before the first message is sent, that the broker may get all up to a sequence.
+
+        Works within a `snapshot()`, which does not show it.
+        """
+        if sequence <= self.roster.attempted:
             return
-        with contextlib.closing(Registry(self.path, self._who)) as beside:
-            beside._do("UPDATE counter SET value = ? WHERE name = 'attempted'", sequence)
+        with contextlib.closing(RegistryDatabase(self.path)) as beside:
+            beside.execute("UPDATE counter SET value = ? WHERE name = 'attempted'", sequence)
 
     def add_device(self, device: str, now_s: float) -> None:
-        """Note a device that was provisioned; once is enough."""
+        """Note a device that was provisioned; a second call changes nothing."""
         check_subject(device)
         added = "INSERT INTO device VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET removed = 0"
-        self._do(added, device, now_s)
+        self._database.execute(added, device, now_s)
 
     def remove_device(self, device: str) -> None:
-        """A device that is no more: nobody waits for its receipts, whatever the broker keeps."""
+        """Take a device from the fleet, known or not: no erasure waits for it any more."""
         check_subject(device)
         removed = "INSERT INTO device VALUES (?, 0, 1) ON CONFLICT DO UPDATE SET removed = 1"
-        self._do(removed, device)
+        self._database.execute(removed, device)
 
     def raise_sequence(self, above: int, now_s: float = 0.0) -> None:
-        """Give every record a revision above a number: devices have seen a newer roster than this
-        registry, restored from a backup, knows of."""
-        with self._edit(now_s) as edit:
+        """Give every person a revision above a number.
+
+        Needed if devices hold a newer roster than a registry that was restored from a backup.
+        """
+        with self.edit(now_s) as edit:
             edit.renumber(above)
 
-    def restore(self, saved: Saved, now_s: float) -> None:
-        """Make an empty registry equal to one that was saved, revisions and all.
-
-        Raises FleetError where this one is not empty; what was saved is taken as checked.
-        """
-        with self._edit(now_s) as edit:
-            if edit.sequence:
-                raise FleetError(
-                    f"{self.path} is not empty: nothing was imported",
-                    "import into a new fleet; here it could bring back who was revoked",
-                )
-            # Whoever saved it may have published all of it.
-            edit.sequence = edit.attempted = saved.sequence
-            for person, blobs in saved.people:
-                edit.restore(person, blobs)
-            many = self._database.executemany
-            many("INSERT INTO erasure VALUES (?, ?)", [astuple(e) for e in saved.erasures])
-            many("INSERT INTO device VALUES (?, ?, 0)", [(d, now_s) for d in saved.devices])
-            many(
-                "INSERT INTO audit (at, who, what, subject, sequence) VALUES (?, ?, ?, ?, ?)",
-                [astuple(entry) for entry in saved.trail],
-            )
-            edit.note("imported", None)
-
-    def saved(self) -> Saved:
-        """Everything there is, of one moment; its people are streamed, in a `snapshot()`."""
-        return Saved(self.sequence, self._streamed(), self.erasures(), self.devices(), self.trail())
-
-    def _streamed(self) -> Iterator[tuple[Person, Blobs]]:
-        subjects = iter(sorted(self.entries()))
-        while chunk := list(islice(subjects, CHUNK)):
-            blobs = self.blobs_among(chunk)
-            for subject, person in sorted(self.among(chunk).items()):
-                yield person, blobs.get(subject, {})
+    @contextlib.contextmanager
+    def edit(self, now_s: float, seen: int | None = None) -> Iterator[Edit]:
+        """One edit as a transaction: all that the block writes, or nothing if it raises."""
+        with self._database.transaction() as connection:
+            edit = Edit(connection, now_s, self._who)
+            if seen is not None and seen != edit.sequence:
+                raise ChangedMeanwhile
+            yield edit
+            edit.finish()
 
     def _put(self, edit: Edit, person: Person, blobs: Blobs) -> int:
-        old = self.person(person.subject)
-        held = self.blobs_among([person.subject]).get(person.subject, {})
+        old = self.people.get(person.subject)
+        held = self.people.blobs_among([person.subject]).get(person.subject, {})
         blobs = blobs or held
         check(msgspec.structs.replace(person, gone=False), blobs)
         kept = old is not None and not old.gone
@@ -202,7 +198,8 @@ class Registry(Reader):
         return revision
 
     def _add(self, edit: Edit, subject: str, blobs: Blobs) -> int:
-        old, held = self.present(subject), self.blobs_among([subject]).get(subject, {})
+        old = self.people.present(subject)
+        held = self.people.blobs_among([subject]).get(subject, {})
         together = {**held, **blobs}
         if together == held:
             return old.revision
@@ -212,35 +209,9 @@ class Registry(Reader):
         return revision
 
     def _set_suspended(self, subject: str, now_s: float, suspended: bool) -> int:
-        with self._edit(now_s) as edit:
-            old = self.present(subject)
+        with self.edit(now_s) as edit:
+            old = self.people.present(subject)
             if old.suspended == suspended:
                 return old.revision
             new = msgspec.structs.replace(old, suspended=suspended)
             return edit.write(new, "suspended" if suspended else "resumed")
-
-    def _known(self, subject: str) -> Person:
-        person = self.person(subject)
-        if person is None:
-            raise unknown(subject)
-        return person
-
-    def present(self, subject: str) -> Person:
-        """Somebody who is enrolled and not revoked. Raises FleetError."""
-        person = self._known(subject)
-        if person.gone:
-            raise FleetError(f"{subject!r} is revoked", "enroll them again, with --again")
-        return person
-
-    @contextlib.contextmanager
-    def _edit(self, now_s: float, seen: int | None = None) -> Iterator[Edit]:
-        with self._named(), atomic(self._database):
-            edit = Edit(self._database, now_s, self._who)
-            if seen is not None and seen != edit.sequence:
-                raise ChangedMeanwhile
-            yield edit
-            edit.finish()
-
-    def _do(self, statement: str, *values: object) -> None:
-        with self._named():
-            self._database.execute(statement, values)

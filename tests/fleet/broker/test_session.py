@@ -49,8 +49,10 @@ def kept_at(fleet: Fleet) -> dict[str, bytes]:
     """The broker's retained roster topics of this fleet."""
     voice, kept = Voice(fleet), {}
     registry = fleet.registry()
-    topics = [voice.topics.index(name) for name in registry.changed_shards(0)]
-    topics += [voice.topic_of(subject) for subject in registry.entries()] + [voice.topics.head]
+    topics = [voice.topics.index(name) for name in registry.roster.changed_shards(0)]
+    topics += [voice.topic_of(subject) for subject in registry.roster.entries()] + [
+        voice.topics.head
+    ]
     with Broker(fleet.mqtt()) as broker:
         for window in Readback(broker).read(exact(topics)):
             kept.update(window)
@@ -61,7 +63,7 @@ def assert_equal(fleet: Fleet) -> None:
     door = Door(fleet)
     door.pull(kept_at(fleet))
     assert door.complete
-    assert {s: r.revision for s, r in door.records.items()} == fleet.registry().entries()
+    assert {s: r.revision for s, r in door.records.items()} == fleet.registry().roster.entries()
 
 
 def test_a_default_broker_is_filled_read_back_and_left_alone(plain: Fleet) -> None:
@@ -142,7 +144,7 @@ def test_a_device_can_not_publish_the_roster(
         with pytest.raises(BrokerError, match=r"refused to keep .*/roster/.*: Not authorized"):
             # The broker may still hold the roster of the test above, sealed with other keys.
             publish(there, take_over=True)
-        assert there.registry().published == 0
+        assert there.registry().roster.published == 0
 
 
 def test_who_may_write_and_not_read_is_told(fleet: Fleet, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_init_makes_a_folder_that_only_its_owner_reads(desk: Desk) -> None:
         assert settings.groups == ("staff", "cleaners")
         assert not settings.keep_photos
         assert fleet.sealer().public.hex() == (desk.folder / "operator.pub").read_text().strip()
-        assert fleet.registry().sequence == 0
+        assert fleet.registry().roster.sequence == 0
 
 
 def test_init_never_overwrites_a_fleet_and_keeps_keys_from_a_backup(
@@ -51,7 +51,7 @@ def test_init_never_overwrites_a_fleet_and_keeps_keys_from_a_backup(
     ("options", "said"),
     [
         (("--site", "Head Quarters"), "$.site"),
-        (("--broker", "broker:tls"), "'tls' is no port"),
+        (("--broker", "broker:tls"), "'tls' is not a port"),
         (("--broker", "broker:70000"), "$.port"),
         (("--broker", "-x"), "$.host"),
         (("--group", "The Staff"), "$.groups"),
@@ -137,7 +137,8 @@ def test_two_operators_at_once_are_told(
 @pytest.mark.parametrize(
     "command",
     ["init", "enroll", "change", "revoke", "suspend", "resume", "erase", "list", "show", "export",
-     "import", "group add", "group list"],
+     "import", "group add", "group list", "publish", "status", "watch", "open", "capture",
+     "provision", "unprovision", "reembed"],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(command: str) -> None:
     said = typed(*command.split(), "--help").out

@@ -44,7 +44,7 @@ def test_a_person_is_enrolled_changed_suspended_revoked_and_erased(
 def test_nothing_that_is_printed_or_listed_holds_a_template(desk: Desk, photos: Path) -> None:
     desk.quiet("enroll", "alice", photos / "one.png")
     with Fleet.open(desk.folder) as fleet:
-        ((_, template),) = fleet.registry().templates(fleet.bundle().encoder_id)
+        ((_, template),) = fleet.registry().people.templates(fleet.bundle().encoder_id)
     for command in (("list",), ("show", "alice")):
         for options in ((), ("--json",)):
             done = typed(*command, *options, "--fleet", desk.folder)
@@ -60,16 +60,16 @@ def test_nothing_that_is_printed_or_listed_holds_a_template(desk: Desk, photos: 
         (("bob", "blurred.png"), "blurred"),
         (("bob", "gone.png"), "No such file"),
         (("bob", "text.jpg"), "not a picture"),
-        (("Bob", "one.png"), "'Bob' is no subject id"),
+        (("Bob", "one.png"), "'Bob' is not a subject id"),
         (("bob", "one.png", "--groups", "stfaf"), "unknown group 'stfaf'; known: cleaners, staff"),
         (("bob", "one.png", "--until", "2020-01-01"), "in the past"),
         (("bob", "one.png", "--from", "2020-01-01"), "in the past"),
         (("bob", "one.png", "--from", "2090-02-01", "--until", "2090-01-01"), "but only until"),
-        (("bob", "one.png", "--schedule", "always"), "no days and times"),
+        (("bob", "one.png", "--schedule", "always"), "does not name days and times"),
         (("bob",), "who is to be enrolled?"),
         ((), "who is to be enrolled?"),
-        (("bob", "one.png", "--csv", "t.csv"), "give only that"),
-        (("--csv", "t.csv", "--groups", "staff"), "give only that"),
+        (("bob", "one.png", "--csv", "t.csv"), "--csv already names the people"),
+        (("--csv", "t.csv", "--groups", "staff"), "--csv already names the people"),
         (("--csv", "gone.csv"), "cannot read"),
     ],
 )

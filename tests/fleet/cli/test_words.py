@@ -53,17 +53,17 @@ def test_hours_are_read(text: str, expected: tuple[Hours, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mon-fri", "no days and times: 'mon-fri'"),
-        ("08:00-09:00 mon", "no days and times"),
-        (",", "no days and times"),
-        ("mo 08:00-09:00", "no day of the week: 'mo'"),
-        ("mon- 08:00-09:00", "no day of the week: 'mon-'"),
-        ("mon 8:00-9:00", "no time of the day: '8:00-9:00'"),
-        ("mon 08:60-09:00", "no time of the day"),
-        ("mon 08:00-24:01", "no time of the day"),
-        ("mon 24:00-08:00", "no time of the day"),
-        ("mon 08:00-08:00", "no time between"),
-        ("mon 0\u0668:00-18:00", "no time of the day"),
+        ("mon-fri", "'mon-fri' does not name days and times"),
+        ("08:00-09:00 mon", "does not name days and times"),
+        (",", "does not name days and times"),
+        ("mo 08:00-09:00", "'mo' is not a day of the week"),
+        ("mon- 08:00-09:00", "'mon-' is not a day of the week"),
+        ("mon 8:00-9:00", "'8:00-9:00' is not a time from and to"),
+        ("mon 08:60-09:00", "is not within one day"),
+        ("mon 08:00-24:01", "is not within one day"),
+        ("mon 24:00-08:00", "is not within one day"),
+        ("mon 08:00-08:00", "ends when it starts"),
+        ("mon 0\u0668:00-18:00", "is not a time from and to"),
     ],
 )
 def test_wrong_hours_are_named(text: str, said: str) -> None:
@@ -125,7 +125,7 @@ def test_today_is_not_the_past_and_yesterday_is() -> None:
      "2026-W01-1", "2026-12-31T18", "2026-12-31T18:00+99:00"],
 )  # fmt: skip
 def test_what_is_no_date_is_named(text: str) -> None:
-    with pytest.raises(FleetError, match="is no date"):
+    with pytest.raises(FleetError, match="is not a date"):
         dates.end_of(text, NOON)
 
 

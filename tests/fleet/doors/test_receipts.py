@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.fleet.cli.reembed import encoders_in_use
+from ostiary.fleet.desk.reembed import encoders_in_use
 from ostiary.fleet.doors.receipts import Receipts, receipts
 from ostiary.fleet.doors.status import status
 from ostiary.fleet.publishing.publish import await_erasure, publish
@@ -53,7 +53,7 @@ def test_an_erasure_waits_for_every_device_of_the_registry(
     south.holds(sequence - 1)
     west.holds(complete=False)
     assert await_erasure(live, sequence, 0.0) == ["south", "west"]
-    assert live.registry().pending_erasures() == [sequence]
+    assert live.registry().devices.pending_erasures() == [sequence]
     west.holds()
 
     def confirm(done: int, total: int) -> None:
@@ -62,7 +62,7 @@ def test_an_erasure_waits_for_every_device_of_the_registry(
             south.holds()
 
     assert await_erasure(live, sequence, 20.0, told=confirm) == []
-    assert live.registry().pending_erasures() == []
+    assert live.registry().devices.pending_erasures() == []
 
 
 @pytest.mark.parametrize("lie", [{"sequence": 8}, {"digest": "f" * 32}])
@@ -82,7 +82,7 @@ def test_a_word_about_another_roster_confirms_no_erasure(
     live.registry().resume("bob", 2000.0)
     north.holds(sequence + 1, digest="f" * 32)
     assert await_erasure(live, sequence, 0.0) == []
-    assert live.registry().pending_erasures() == []
+    assert live.registry().devices.pending_erasures() == []
 
 
 def test_an_erasure_waits_for_a_door_that_was_never_provisioned_until_it_is_taken_away(
@@ -95,9 +95,9 @@ def test_an_erasure_waits_for_a_door_that_was_never_provisioned_until_it_is_take
     assert receipts(live, sequence, 0.0) == Receipts(["byhand"], ["byhand"])
     assert status(live).pending_erasures == [sequence]
     taken = ("unprovision", "byhand", "--fleet", live.folder)
-    assert "no device of this fleet" in refused(*taken)
+    assert "not a device of this fleet" in refused(*taken)
     assert typed(*taken, "--unlisted").code == 0
-    assert live.registry().pending_erasures() == [sequence]
+    assert live.registry().devices.pending_erasures() == [sequence]
     live.registry().add_device("byhand", 0.0)
     assert receipts(live, sequence, 0.0).waiting == ["byhand"]
     live.registry().remove_device("byhand")

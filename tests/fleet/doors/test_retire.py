@@ -50,11 +50,11 @@ def test_old_templates_go_when_every_door_has_changed_over(
 ) -> None:
     monkeypatch.setattr(reembed, "CHUNK", 1)
     assert retired(both, {"north": NEW, "south": NEW}) == 2
-    assert both.coverage() == {NEW: 3}
-    np.testing.assert_array_equal(both.templates(NEW)[0][1][0], template(2))
-    assert both.record("bob").suspended
-    assert both.record("alice").groups == ("staff",)
-    assert both.changed_since(3) == ["alice", "bob"]
+    assert both.people.coverage() == {NEW: 3}
+    np.testing.assert_array_equal(both.people.templates(NEW)[0][1][0], template(2))
+    assert both.roster.record("bob").suspended
+    assert both.roster.record("alice").groups == ("staff",)
+    assert both.roster.changed_since(3) == ["alice", "bob"]
     assert retired(both, {"north": NEW}) == 0
 
 
@@ -62,14 +62,14 @@ def test_old_templates_go_when_every_door_has_changed_over(
 def test_a_door_that_has_not_changed_over_keeps_them(both: Registry, device: str | None) -> None:
     with pytest.raises(FleetError, match="1 devices have not changed over"):
         retired(both, {"north": NEW, "south": device})
-    assert both.coverage() == {OLD: 2, NEW: 3}
+    assert both.people.coverage() == {OLD: 2, NEW: 3}
 
 
 def test_somebody_who_would_be_shut_out_keeps_all(both: Registry) -> None:
     both.put(Person(subject="dave"), {OLD: template(4)}, NOW_S)
     with pytest.raises(FleetError, match="1 people have no template of the new encoder: dave"):
         retired(both, {"north": NEW})
-    assert both.coverage() == {OLD: 3, NEW: 3}
+    assert both.people.coverage() == {OLD: 3, NEW: 3}
 
 
 def test_the_encoder_in_use_is_not_retired(both: Registry) -> None:
@@ -106,7 +106,7 @@ def test_the_command_says_who_is_covered_by_its_exit_code(commanded: Desk) -> No
     commanded.enroll("carol")
     again = reembedded(commanded, "--no-publish")
     assert again.returncode == 1
-    assert "2 of 3 have a template" in again.stdout
+    assert "2 of 3 people have a template" in again.stdout
     assert "carol" in again.stderr
     assert "fleet.toml" not in again.stderr
 
@@ -123,7 +123,7 @@ def test_a_broker_that_is_away_costs_nobody_their_template(commanded: Desk) -> N
     done = reembedded(commanded)
     assert done.returncode == 1
     assert "not published yet" in done.stderr
-    assert commanded.registry.coverage()[commanded.encoder] == 2
+    assert commanded.registry.people.coverage()[commanded.encoder] == 2
 
 
 def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
@@ -136,17 +136,17 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
         assert done.returncode == 2
         assert "north has reported none" in done.stderr
         # The new templates are published and stay.
-        assert commanded.registry.published == commanded.registry.sequence
+        assert commanded.registry.roster.published == commanded.registry.roster.sequence
         say(broker.port, {"north": commanded.encoder, "unlisted": OLD})
         refused = reembedded(commanded, "--retire-old", OLD[:8]).stderr
         assert f"unlisted uses {OLD[:12]}" in refused
-        assert commanded.registry.coverage() == {OLD: 2, commanded.encoder: 2}
+        assert commanded.registry.people.coverage() == {OLD: 2, commanded.encoder: 2}
         say(broker.port, {"unlisted": commanded.encoder})
         last = reembedded(commanded, "--retire-old", OLD[:8], "--json")
         assert last.returncode == 0, last.stderr
         assert json.loads(last.stdout)["retired"] == 2
-    assert commanded.registry.coverage() == {commanded.encoder: 2}
-    assert commanded.registry.published == commanded.registry.sequence
+    assert commanded.registry.people.coverage() == {commanded.encoder: 2}
+    assert commanded.registry.roster.published == commanded.registry.roster.sequence
 
 
 def say(port: int, encoders: dict[str, str]) -> None:

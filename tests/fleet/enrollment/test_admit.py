@@ -107,11 +107,11 @@ def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> No
     assert (refusal.subject, refusal.reason, refusal.line) == ("bob", "look-alike", 7)
     assert "bob: this is a look-alike of alice: score" in refusal.message
     assert refusal.error().option == "force_look_alike"
-    assert fleet.registry().person("bob") is None
+    assert fleet.registry().people.get("bob") is None
     (enrolled,) = enrolling(fleet, EnrollmentRules(force=True)).admit([twin]).enrolled
     assert enrolled.look_alike is not None
     assert enrolled.look_alike.subject == "alice"
-    assert fleet.registry().person("bob") is not None
+    assert fleet.registry().people.get("bob") is not None
 
 
 def test_rows_of_one_table_are_compared_with_each_other(fleet: Fleet) -> None:
@@ -152,11 +152,11 @@ def test_who_is_enrolled_gets_the_new_template_and_keeps_what_is_not_named(fleet
     registry.suspend("alice", 2.0)
     outcome = enrolling(fleet).admit([ready("alice", axis(1), PersonWish(groups=("cleaners",)))])
     assert outcome.enrolled[0].was_enrolled
-    person = registry.person("alice")
+    person = registry.people.get("alice")
     assert person is not None
     assert (person.name, person.groups, person.valid_until_s) == ("Alice", ("cleaners",), 5e9)
     assert person.suspended
-    assert registry.record("alice").templates == {ENCODER: axis(1).tobytes()}
+    assert registry.roster.record("alice").templates == {ENCODER: axis(1).tobytes()}
 
 
 def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) -> None:
@@ -167,12 +167,12 @@ def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) ->
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0))]).refused
     assert (refusal.reason, refusal.message) == ("revoked", "alice was revoked")
     assert refusal.option == "again"
-    assert registry.sequence == 3
+    assert registry.roster.sequence == 3
     (enrolled,) = (
         enrolling(fleet, EnrollmentRules(again=True)).admit([ready("alice", axis(0))]).enrolled
     )
     assert (enrolled.revision, enrolled.was_enrolled) == (4, False)
-    person = registry.person("alice")
+    person = registry.people.get("alice")
     assert person is not None
     assert (person.name, person.groups, person.suspended, person.gone) == (
         "Alice",
@@ -219,7 +219,7 @@ def test_a_rival_who_was_faster_is_compared_with(fleet: Fleet) -> None:
     registry = raced(fleet, [("rival", axis(0))])
     (refusal,) = enrolling(fleet).admit([ready("bob", near(0, 0.99))]).refused
     assert "enrolled as rival" in refusal.message
-    assert registry.entries().keys() == {"rival"}
+    assert registry.roster.entries().keys() == {"rival"}
 
 
 def test_rivals_who_never_stop_are_an_error_and_nothing_is_lost(fleet: Fleet) -> None:
@@ -227,5 +227,5 @@ def test_rivals_who_never_stop_are_an_error_and_nothing_is_lost(fleet: Fleet) ->
     registry = raced(fleet, rivals)
     with pytest.raises(ChangedMeanwhile, match="nothing was written"):
         enrolling(fleet).admit([ready("bob", axis(12))])
-    assert "bob" not in registry.entries()
-    assert all(subject.startswith("r-") for subject in registry.entries())
+    assert "bob" not in registry.roster.entries()
+    assert all(subject.startswith("r-") for subject in registry.roster.entries())

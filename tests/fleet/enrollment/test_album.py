@@ -191,7 +191,7 @@ def test_a_write_that_fails_leaves_the_old_photos(
 
 @pytest.mark.parametrize("subject", ["../alice", "Alice", ""])
 def test_an_id_that_is_none_is_refused(fleet: Fleet, subject: str) -> None:
-    with pytest.raises(FleetError, match="no subject id"):
+    with pytest.raises(FleetError, match="not a subject id"):
         album(fleet).keep(subject, [("a", PORTRAIT)])
 
 

@@ -52,12 +52,12 @@ def test_an_empty_cell_leaves_what_somebody_was_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("Bad Id,x.jpg,,", "'Bad Id' is no subject id"),
+        ("Bad Id,x.jpg,,", "'Bad Id' is not a subject id"),
         ("bob,,,", "no photo is given"),
         ("bob,;,,", "no photo is given"),
         ("bob,x.jpg,stfaf,", "unknown group 'stfaf'; known: cleaners, staff"),
         ("bob,x.jpg,,2020-01-01", "valid until 2020-01-01: that is in the past"),
-        ("bob,x.jpg,,tomorrow", "'tomorrow' is no date"),
+        ("bob,x.jpg,,tomorrow", "'tomorrow' is not a date"),
         ("bob,x.jpg", "2 cells, but the header has 4"),
         ("bob,x.jpg,,,,", "6 cells, but the header has 4"),
         ("alice,y.jpg,,", "alice is on line 2 already"),

@@ -30,16 +30,16 @@ def test_everybody_gets_the_template_that_enrolling_would_give(
 ) -> None:
     desk.enroll("alice", PORTRAIT, PORTRAIT)
     desk.enroll("bob", PORTRAIT)
-    before = desk.registry.entries()
+    before = desk.registry.roster.entries()
     report = desk.run()
     assert report == ReembedReport(desk.encoder, 2, 2, 2, (), {})
     assert report.complete
     assert desk.steps == [(1, 2), (2, 2)]
     wanted = enroll(pipeline, "bob", [("it", portrait)], Limits()).embedding
-    for subject, made in desk.registry.templates(desk.encoder):
+    for subject, made in desk.registry.people.templates(desk.encoder):
         np.testing.assert_allclose(made[0], wanted, atol=1e-5)
-        assert desk.registry.entries()[subject] > before[subject]
-    record = desk.registry.record("alice")
+        assert desk.registry.roster.entries()[subject] > before[subject]
+    record = desk.registry.roster.record("alice")
     assert set(record.templates) == {OLD, desk.encoder}
     assert desk.published[-1] == {OLD: 2, desk.encoder: 2}
 
@@ -69,8 +69,8 @@ def test_who_is_revoked_is_left_alone_and_who_is_suspended_stays_so(desk: Desk) 
     desk.registry.revoke("alice", NOW_S)
     desk.registry.suspend("bob", NOW_S)
     assert desk.run().complete
-    assert desk.registry.record("alice").templates == {}
-    assert desk.registry.record("bob").suspended
+    assert desk.registry.roster.record("alice").templates == {}
+    assert desk.registry.roster.record("bob").suspended
 
 
 def test_it_goes_on_where_it_was_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,13 +85,13 @@ def test_it_goes_on_where_it_was_ended(desk: Desk, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(StoreError):
         desk.run(ended)
-    assert desk.registry.coverage() == {OLD: 3, desk.encoder: 2}
-    revisions = desk.registry.entries()
+    assert desk.registry.people.coverage() == {OLD: 3, desk.encoder: 2}
+    revisions = desk.registry.roster.entries()
     desk.steps.clear()
     report = desk.run()
     assert (report.added, report.complete) == (1, True)
     assert desk.steps == [(1, 1)]
-    assert desk.registry.entries()["a"] == revisions["a"]
+    assert desk.registry.roster.entries()["a"] == revisions["a"]
     # Published after each chunk, so that doors follow while it runs.
     assert [c[desk.encoder] for c in desk.published] == [1, 3]
 
@@ -126,9 +126,9 @@ def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
     other.close()
     assert list(report.refused) == ["bob"]
     assert "run reembed again" in report.refused["bob"]
-    assert set(desk.registry.record("bob").templates) == {OLD}
-    assert desk.registry.record("carol").gone
-    assert desk.registry.person("dave") is None
+    assert set(desk.registry.roster.record("bob").templates) == {OLD}
+    assert desk.registry.roster.record("carol").gone
+    assert desk.registry.people.get("dave") is None
     assert (report.people, report.covered, report.added) == (2, 1, 1)
     monkeypatch.undo()
     assert desk.run().complete
@@ -152,8 +152,8 @@ def test_an_edit_between_look_and_write_is_seen(
     report = desk.run()
     other.close()
     assert len(tries) == 2
-    assert set(desk.registry.record("alice").templates) == {OLD, desk.encoder}
-    assert set(desk.registry.record("bob").templates) == {OLD}
+    assert set(desk.registry.roster.record("alice").templates) == {OLD, desk.encoder}
+    assert set(desk.registry.roster.record("bob").templates) == {OLD}
     assert "run reembed again" in report.refused["bob"]
 
 

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from ostiary.edge.errors import StoreError
-from ostiary.fleet.cli.common import publish_now
+from ostiary.fleet.desk.delivery import Notice, publish_change
 from ostiary.fleet.enrollment.admit import Ready
 from ostiary.fleet.enrollment.album import KEY, Album
 from ostiary.fleet.enrollment.csv_table import Request
+from ostiary.fleet.registry.database import RegistryDatabase
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
 from ostiary.fleet.site.fleet import Fleet
@@ -44,7 +45,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     told: list[int] = []
 
     def take(fleet: Fleet) -> None:
-        told.append(fleet.registry().sequence)
+        told.append(fleet.registry().roster.sequence)
         fleet.registry().set_published(told[-1])
 
     monkeypatch.setattr("ostiary.fleet.publishing.publish.publish_changes", take)
@@ -78,15 +79,17 @@ def test_a_revocation_that_is_interrupted_still_forgets_the_photos(
     assert "not published yet: interrupted" in done.err
     assert "ostiary-fleet publish" in done.err
     assert keeping.run("show", "alice")["photos"] is False
+    notices: list[Notice] = []
     with Fleet.open(keeping.folder) as fleet, pytest.raises(KeyboardInterrupt):
-        publish_now(fleet)
+        publish_change(fleet, notices.append, interrupt)
+    assert [notice.problem for notice in notices] == ["interrupted"]
 
 
 def test_who_is_shown_needs_no_key_of_the_photos(keeping: Desk) -> None:
     (keeping.folder / KEY).unlink()
     done = typed("show", "alice", "--fleet", keeping.folder)
     assert done.code == 0
-    assert "photos       not known" in done.out
+    assert "photos       unknown" in done.out
     assert "can not read the key" in done.err
     assert keeping.run("show", "alice")["photos"] is None
 
@@ -134,7 +137,7 @@ def test_a_report_is_looked_at_before_the_work_and_written_after_publishing(
     table.write_text("subject,photo\nalice,one.png\n")
     for wrong in (photos / "no" / "r.csv", photos):
         said = desk.refused("enroll", "--csv", table, "--report", wrong)
-        assert "can not write the report" in said
+        assert "cannot write the report" in said
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -213,14 +216,14 @@ def test_an_erasure_looks_for_photos_once_more(
 def test_an_erasure_on_a_full_disk_is_told_and_wiped_later(
     keeping: Desk, published: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    do = Registry._do
+    execute = RegistryDatabase.execute
 
-    def full(self: Registry, statement: str, *values: object) -> None:
+    def full(self: RegistryDatabase, statement: str, *values: object) -> None:
         if statement == "VACUUM":
             raise StoreError("registry.db: database or disk is full")
-        do(self, statement, *values)
+        execute(self, statement, *values)
 
-    monkeypatch.setattr(Registry, "_do", full)
+    monkeypatch.setattr(RegistryDatabase, "execute", full)
     done = typed("erase", "alice", "--yes", "--timeout", "0", "--fleet", keeping.folder)
     assert published == [2]
     assert "not wiped yet: copies may be left in registry.db" in done.err
@@ -261,7 +264,7 @@ def test_a_change_of_encoder_is_said_where_somebody_is_enrolled(desk: Desk, phot
     options = ("--no-publish", "--fleet", desk.folder)
     done = typed("enroll", "alice", photos / "one.png", *options)
     assert done.code == 0
-    assert "not compared: with 1 who have no template of this bundle's encoder" in done.err
+    assert "not compared: 1 people have no template of this bundle's encoder" in done.err
     assert "dropped: the templates of other encoders of alice" in done.err
     table = photos / "slips.csv"
     table.write_text("subject,photo\nbob,one.png\n")

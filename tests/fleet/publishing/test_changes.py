@@ -30,7 +30,7 @@ def test_changes_are_sent_alone_and_an_online_device_follows_without_asking(flee
     assert door.complete
     assert "p000007" not in door.holds()
     assert door.records["p000008"].suspended
-    assert fleet.registry().published == 52
+    assert fleet.registry().roster.published == 52
     assert_equal(fleet, kept)
 
 
@@ -152,11 +152,15 @@ def test_cut_off_after_any_message_nobody_is_let_in_who_should_not_be(
 ) -> None:
     kept = Kept()
     after_history(fleet, kept)
-    registry, before, published = fleet.registry(), dict(kept.kept), fleet.registry().published
+    registry, before, published = (
+        fleet.registry(),
+        dict(kept.kept),
+        fleet.registry().roster.published,
+    )
     last = (fleet.folder / publishing.LAST).read_bytes()
     old = pulled(fleet, kept)
     attempt = publish_changes if short else publish
-    allowed = {(s, r) for s, r in registry.entries().items()} | {
+    allowed = {(s, r) for s, r in registry.roster.entries().items()} | {
         (s, r.revision) for s, r in old.records.items()
     }
     cut = 0

@@ -25,7 +25,7 @@ def test_an_empty_broker_is_filled_in_the_safe_order(fleet: Fleet) -> None:
     assert (done.sequence, done.subjects, done.missing, done.changed) == (3, 3, 3, 0)
     kinds = [m.topic.split("/")[4] for m in kept.log]
     assert kinds == ["subject"] * 3 + ["index"] * done.indexes + ["head"]
-    assert fleet.registry().published == 3
+    assert fleet.registry().roster.published == 3
     assert_equal(fleet, kept)
 
 
@@ -142,7 +142,7 @@ def test_a_registry_from_a_backup_is_refused_and_taken_over_on_request(
     assert kept.kept == before
     done = publish(fleet, kept, take_over=True)
     assert done.took_over == 4
-    assert fleet.registry().sequence > 4
+    assert fleet.registry().roster.sequence > 4
     assert_equal(fleet, kept)
     door.pull(kept.kept)
     assert door.complete
@@ -174,7 +174,7 @@ def test_another_head_of_the_same_number_is_refused(fleet: Fleet) -> None:
     enroll(fleet, "alice")
     kept = Kept()
     publish(fleet, kept)
-    voice, head = Voice(fleet), fleet.registry().head(4000.0)
+    voice, head = Voice(fleet), fleet.registry().roster.head(4000.0)
     other = voice.head(msgspec.structs.replace(head, sums=(EMPTY, *head.sums[1:])[::-1]))
     kept.kept[other.topic] = other.payload
     with pytest.raises(OlderRegistry, match="another roster of the same number 1"):
@@ -191,7 +191,7 @@ def test_taking_over_also_goes_above_what_devices_say_they_hold(fleet: Fleet) ->
     kept.kept["ostiary/1/hq/device/north/roster"] = (message % 500).encode()
     kept.kept["ostiary/1/hq/device/liar/roster"] = (message % 2**52).encode()
     publish(fleet, kept, take_over=True)
-    assert 500 < fleet.registry().sequence < 600
+    assert 500 < fleet.registry().roster.sequence < 600
 
 
 @pytest.mark.parametrize("queue", [100, 1000])
@@ -225,6 +225,6 @@ def test_heads_and_tombstones_are_what_devices_expect(fleet: Fleet) -> None:
     publish(fleet, kept)
     voice = Voice(fleet)
     head = voice.opened(voice.topics.head, kept.kept[voice.topics.head], Head)
-    assert head == fleet.registry().head(5000.0)
+    assert head == fleet.registry().roster.head(5000.0)
     topic = voice.topic_of("alice")
-    assert voice.opened(topic, kept.kept[topic], Record) == fleet.registry().record("alice")
+    assert voice.opened(topic, kept.kept[topic], Record) == fleet.registry().roster.record("alice")

@@ -153,7 +153,7 @@ def test_an_empty_broker_and_a_door_that_is_ahead_of_us(fleet: Fleet, backup: Ba
     assert not kept.log
     publish(fleet, kept, take_over=True)
     # None of its records has a number that the door could hold another one by.
-    assert min(fleet.registry().entries().values()) > 3
+    assert min(fleet.registry().roster.entries().values()) > 3
 
 
 @pytest.mark.parametrize("held", [2, 2**52])
@@ -196,6 +196,6 @@ def test_taking_over_also_renumbers_the_erasures_that_wait(fleet: Fleet) -> None
     for subject in ("bob", "carol"):
         registry.erase(subject, 2000.0)
     registry.raise_sequence(20)
-    assert registry.pending_erasures() == [21, 22]
-    assert registry.entries() == {"alice": 23}
-    assert (registry.sequence, registry.attempted) == (23, 20)
+    assert registry.devices.pending_erasures() == [21, 22]
+    assert registry.roster.entries() == {"alice": 23}
+    assert (registry.roster.sequence, registry.roster.attempted) == (23, 20)

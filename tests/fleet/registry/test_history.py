@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ostiary.edge.roster.record import Record, shard_of
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
+from ostiary.fleet.registry.contents import restore
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.writer import Registry
 from tests.fleet.registry.test_writer import NEW, OLD, naive_sums, template
@@ -50,21 +51,21 @@ histories = st.lists(st.one_of(puts, many, adds, plain, raised), max_size=25)
 
 def edit(registry: Registry, step: Step, at: float) -> None:
     """One edit, and what must hold around any."""
-    before, sequence = registry.entries(), registry.sequence
+    before, sequence = registry.roster.entries(), registry.roster.sequence
     try:
         step(registry, at)
     except FleetError:
-        assert (registry.entries(), registry.sequence) == (before, sequence)
-    after = registry.entries()
+        assert (registry.roster.entries(), registry.roster.sequence) == (before, sequence)
+    after = registry.roster.entries()
     changed = [r for s, r in after.items() if before.get(s) != r]
     gone = before.keys() - after.keys()
-    assert registry.sequence >= sequence
-    assert all(sequence < revision <= registry.sequence for revision in changed)
-    if registry.sequence == sequence:
+    assert registry.roster.sequence >= sequence
+    assert all(sequence < revision <= registry.roster.sequence for revision in changed)
+    if registry.roster.sequence == sequence:
         assert after == before
     else:
         # Nothing but an edit that left nobody, or an erasure, may take a number for itself.
-        assert registry.sequence in after.values() or gone or not after
+        assert registry.roster.sequence in after.values() or gone or not after
 
 
 @settings(deadline=None, max_examples=200)
@@ -74,16 +75,16 @@ def test_any_history_is_consistent_and_survives_an_archive(history: list[Step]) 
         registry = Registry(Path(folder) / "r.db")
         for at, step in enumerate(history):
             edit(registry, step, float(at))
-            if registry.sequence:
-                head = registry.head(float(at))
+            if registry.roster.sequence:
+                head = registry.roster.head(float(at))
                 assert list(head.sums) == naive_sums(registry)
-                assert head.sequence == registry.sequence
-        entries = registry.entries()
+                assert head.sequence == registry.roster.sequence
+        entries = registry.roster.entries()
         assert len(set(entries.values())) == len(entries)
-        assert registry.changed_since(0) == sorted(entries, key=entries.__getitem__)
+        assert registry.roster.changed_since(0) == sorted(entries, key=entries.__getitem__)
         for subject, revision in entries.items():
-            assert registry.record(subject).revision == revision
-            assert (subject, revision) in registry.index(shard_of(subject)).entries
+            assert registry.roster.record(subject).revision == revision
+            assert (subject, revision) in registry.roster.index(shard_of(subject)).entries
         compare_after_an_archive(registry, Path(folder))
         registry.close()
 
@@ -91,15 +92,18 @@ def test_any_history_is_consistent_and_survives_an_archive(history: list[Step]) 
 def compare_after_an_archive(registry: Registry, folder: Path) -> None:
     write_archive(registry, "hq", folder / "a.jsonl", lambda done, total: None)
     other = Registry(folder / "other.db")
-    other.restore(read_archive(folder / "a.jsonl", "hq", lambda done, total: None), 99.0)
-    assert other.people() == registry.people()
+    restore(other, read_archive(folder / "a.jsonl", "hq", lambda done, total: None), 99.0)
+    assert other.people.all() == registry.people.all()
     assert records(other) == records(registry)
-    assert (other.sequence, other.erasures()) == (registry.sequence, registry.erasures())
-    assert other.trail()[:-1] == registry.trail()
-    if registry.sequence:
-        assert other.head(1.0) == registry.head(1.0)
+    assert (other.roster.sequence, other.devices.erasures()) == (
+        registry.roster.sequence,
+        registry.devices.erasures(),
+    )
+    assert other.trail.all()[:-1] == registry.trail.all()
+    if registry.roster.sequence:
+        assert other.roster.head(1.0) == registry.roster.head(1.0)
     other.close()
 
 
 def records(registry: Registry) -> list[Record]:
-    return list(registry.records(sorted(registry.entries())))
+    return list(registry.roster.records(sorted(registry.roster.entries())))

@@ -19,7 +19,7 @@ def test_an_operator_who_waits_too_long_is_told(registry: Registry, tmp_path: Pa
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(FleetError, match="another ostiary-fleet is writing"):
         registry.revoke("alice", 1.0)
-    assert registry.entries() == {"alice": 1}
+    assert registry.roster.entries() == {"alice": 1}
     other.execute("ROLLBACK")
     other.close()
     assert registry.revoke("alice", 1.0) == 2
@@ -29,13 +29,13 @@ def test_who_thought_for_long_does_not_overwrite_what_was_written_meanwhile(
     registry: Registry, tmp_path: Path
 ) -> None:
     fill(registry, "alice")
-    seen = registry.sequence
+    seen = registry.roster.sequence
     other = Registry(tmp_path / "r.db")
     other.revoke("alice", 2.0)
     other.close()
     with pytest.raises(FleetError, match="meanwhile; nothing was written"):
         registry.put(Person(subject="alice"), {OLD: template(3)}, 3.0, seen=seen)
-    assert registry.record("alice").gone
+    assert registry.roster.record("alice").gone
     assert registry.put(Person(subject="bob"), {OLD: template(3)}, 3.0, seen=2) == 3
 
 
@@ -43,13 +43,13 @@ def test_a_snapshot_is_of_one_moment(registry: Registry, tmp_path: Path) -> None
     fill(registry, "alice")
     other = Registry(tmp_path / "r.db")
     with registry.snapshot():
-        assert registry.sequence == 1
+        assert registry.roster.sequence == 1
         other.revoke("alice", 2.0)
-        head = registry.head(1.0)
-        assert (head.sequence, registry.entries()) == (1, {"alice": 1})
+        head = registry.roster.head(1.0)
+        assert (head.sequence, registry.roster.entries()) == (1, {"alice": 1})
         assert list(head.sums) == naive_sums(registry)
     other.close()
-    assert registry.sequence == 2
+    assert registry.roster.sequence == 2
 
 
 def test_the_file_is_its_owners(registry: Registry, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_who_only_reads_does_not_wait_for_who_writes(tmp_path: Path, registry: R
     other = sqlite3.connect(tmp_path / "r.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     reading = Registry(tmp_path / "r.db", busy_s=0.05)
-    assert reading.entries() == {"alice": 1}
+    assert reading.roster.entries() == {"alice": 1}
     reading.close()
     other.execute("ROLLBACK")
     other.close()

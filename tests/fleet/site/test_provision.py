@@ -88,7 +88,7 @@ def test_the_folder_is_closed_and_holds_what_the_device_needs(
         certified.folder / "certs" / "ca.crt"
     ).read_bytes()
     assert done.certificate
-    assert certified.registry().devices() == ["north"]
+    assert certified.registry().devices.provisioned() == ["north"]
     assert not [p for p in folder.rglob("*") if "operator.key" in p.name or p.name == "ca.key"]
     readme = (folder / "README.md").read_text()
     assert "scripts/install-device --bundle" in readme
@@ -101,7 +101,7 @@ def test_a_folder_that_is_there_is_not_overwritten(certified: Fleet, tmp_path: P
     there.mkdir()
     with pytest.raises(FleetError, match="exists and is not overwritten"):
         provision.provision(certified, "north", board_profile("x86-cpu"), there)
-    assert certified.registry().devices() == []
+    assert certified.registry().devices.provisioned() == []
 
 
 def test_a_profile_that_is_no_good_leaves_nothing(certified: Fleet, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_profile_that_is_no_good_leaves_nothing(certified: Fleet, tmp_path: Pa
     with pytest.raises(ConfigError, match="zoom"):
         provision.provision(certified, "north", bad, tmp_path / "north")
     assert [p.name for p in tmp_path.iterdir()] == ["fleet"]
-    assert certified.registry().devices() == []
+    assert certified.registry().devices.provisioned() == []
 
     assert not (certified.folder / "certs" / "devices").exists()
 
@@ -138,7 +138,7 @@ def test_a_device_is_noted_before_there_is_a_folder_with_its_keys(
     monkeypatch.setattr(Path, "rename", cut_off)
     with pytest.raises(KeyboardInterrupt):
         provision.provision(certified, "north", board_profile("x86-cpu"), tmp_path / "north")
-    assert certified.registry().devices() == ["north"]
+    assert certified.registry().devices.provisioned() == ["north"]
     assert not list(tmp_path.glob("*north*"))
 
 

@@ -38,14 +38,14 @@ def check(door: Door, fleet: Fleet) -> None:
 
     def equal() -> bool:
         head = door.syncer.state.head
-        known = head is not None and head.sequence == registry.sequence
+        known = head is not None and head.sequence == registry.roster.sequence
         return known and door.syncer.complete
 
     until([door], equal)
     state = door.syncer.state
-    assert state.sums() == list(registry.head(0.0).sums)
-    assert door.held() == registry.entries()
-    enrolled = [person.subject for person in registry.people() if not person.gone]
+    assert state.sums() == list(registry.roster.head(0.0).sums)
+    assert door.held() == registry.roster.entries()
+    enrolled = [person.subject for person in registry.people.all() if not person.gone]
     assert door.gallery.subjects == sorted(enrolled)
 
 

@@ -71,13 +71,13 @@ class Desk:
 
     def state(self) -> object:
         registry = Registry(self.folder / "registry.db")
-        found = registry.people(), registry.sequence, registry.trail()
+        found = registry.people.all(), registry.roster.sequence, registry.trail.all()
         registry.close()
         return found
 
     def subjects(self) -> set[str]:
         registry = Registry(self.folder / "registry.db")
-        found = set(registry.entries())
+        found = set(registry.roster.entries())
         registry.close()
         return found
 

@@ -62,7 +62,7 @@ class FakeDoor:
 
     def holds(self, sequence: int | None = None, **fields: object) -> None:
         """Acknowledge the registry's roster, or another."""
-        head = self._fleet.registry().head(0)
+        head = self._fleet.registry().roster.head(0)
         message = RosterMessage(
             sequence=head.sequence if sequence is None else sequence,
             digest=total(head.sums),

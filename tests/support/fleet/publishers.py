@@ -30,13 +30,13 @@ def assert_equal(fleet: Fleet, kept: Kept) -> None:
     else is retained."""
     door, registry = pulled(fleet, kept), fleet.registry()
     assert door.complete
-    assert {s: r.revision for s, r in door.records.items()} == registry.entries()
+    assert {s: r.revision for s, r in door.records.items()} == registry.roster.entries()
     for subject, record in door.records.items():
-        assert record == registry.record(subject)
+        assert record == registry.roster.record(subject)
     voice = Voice(fleet)
-    known = {voice.topic_of(s) for s in registry.entries()} | {voice.topics.head}
-    known |= {voice.topics.index(name) for name in registry.changed_shards(0)}
+    known = {voice.topic_of(s) for s in registry.roster.entries()} | {voice.topics.head}
+    known |= {voice.topics.index(name) for name in registry.roster.changed_shards(0)}
     assert kept.kept.keys() == known
-    for name in registry.changed_shards(0):
+    for name in registry.roster.changed_shards(0):
         topic = voice.topics.index(name)
-        assert voice.opened(topic, kept.kept[topic], Index) == registry.index(name)
+        assert voice.opened(topic, kept.kept[topic], Index) == registry.roster.index(name)

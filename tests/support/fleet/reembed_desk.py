@@ -51,8 +51,8 @@ class Desk:
         )
 
     def publish(self) -> None:
-        self.published.append(self.registry.coverage())
-        self.registry.set_published(self.registry.sequence)
+        self.published.append(self.registry.people.coverage())
+        self.registry.set_published(self.registry.roster.sequence)
 
     def run(self, publish: Callable[[], object] | None = None) -> ReembedReport:
         run = Reembedding(

@@ -1,0 +1,1 @@
+"""What the operator does, as functions that return values; they print nothing and ask nothing."""
