@@ -18,7 +18,7 @@ PATIENCE_S = 30.0
 
 
 class Client:
-    """What `edge.remote.syncer.Wire` asks for. `read` is called when the socket has something.
+    """What `edge.remote.syncer.SyncLink` asks for. `read` is called when the socket has something.
 
     `granted` counts subscriptions that the broker has answered. `bytes_in` and `bytes_out` are
     MQTT's bytes, TCP's headers not counted. It never pings: its keep-alive is off.

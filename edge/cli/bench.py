@@ -40,7 +40,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BackendTimes:
     """One backend's figures. `frame` is detect to search, `frame + pad` with liveness as well."""
 
     backend: str
@@ -155,10 +155,10 @@ class _Rival:
         marks.append(time.perf_counter())
         return marks
 
-    def report(self) -> Report:
+    def report(self) -> BackendTimes:
         stages = {stage: spent(times) for stage, times in self._times.items()}
         chosen = self._pipeline
-        return Report(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
+        return BackendTimes(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
 
 
 def random_gallery(k: int, dim: int) -> Gallery:
@@ -239,7 +239,7 @@ def _installed() -> list[str]:
     return found
 
 
-def _show(reports: list[Report], threads: int, k: int, search: Search | None) -> None:
+def _show(reports: list[BackendTimes], threads: int, k: int, search: Search | None) -> None:
     table = Table(title=f"640x480, one face, K={k}, {threads} thread(s); ms, p50 / p95")
     table.add_column("stage")
     for report in reports:

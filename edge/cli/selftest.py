@@ -15,15 +15,15 @@ from rich.table import Table
 from ostiary.edge.cli.console import err, out, print_json
 from ostiary.edge.errors import ConfigError
 from ostiary.edge.files import write_atomically
-from ostiary.edge.selftest.report import Report, Verdict
+from ostiary.edge.selftest.report import CheckVerdict, SelftestReport
 from ostiary.edge.selftest.run import selftest as run_selftest
 
 FAILED = 1
 COLOURS = {
-    Verdict.OK: "green",
-    Verdict.WARN: "yellow",
-    Verdict.FAIL: "bold red",
-    Verdict.SKIPPED: "dim",
+    CheckVerdict.OK: "green",
+    CheckVerdict.WARN: "yellow",
+    CheckVerdict.FAIL: "bold red",
+    CheckVerdict.SKIPPED: "dim",
 }
 
 
@@ -72,19 +72,19 @@ def selftest(
     else:
         _show(report)
     err.print(escape(f"saved to {path}"))
-    raise typer.Exit(FAILED if report.verdict is Verdict.FAIL else 0)
+    raise typer.Exit(FAILED if report.verdict is CheckVerdict.FAIL else 0)
 
 
 def _begun(name: str) -> None:
     err.print(f"[dim]{escape(name)} ...[/]")
 
 
-def _file_name(report: Report) -> str:
+def _file_name(report: SelftestReport) -> str:
     date = time.strftime("%Y%m%dT%H%M%SZ", time.strptime(report.at[:19], "%Y-%m-%dT%H:%M:%S"))
     return f"selftest-{report.device or 'bundle'}-{date}.json"
 
 
-def _show(report: Report) -> None:
+def _show(report: SelftestReport) -> None:
     table = Table("check", "", "finding", title=f"ostiary {report.ostiary}, {report.at}")
     for check in report.checks:
         colour = COLOURS[check.verdict]

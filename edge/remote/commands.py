@@ -32,7 +32,7 @@ MOST_WAITING, AT_ONCE = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GenuineCommand:
     """A genuine command, and how to answer it."""
 
     name: str
@@ -60,7 +60,7 @@ class Commander:
         self._refusals, self._wall = refusals, wall
         self._waiting: deque[Received] = deque()
         self._lost = self._told_lost = 0
-        self._capturing: Asked | None = None
+        self._capturing: GenuineCommand | None = None
         self._does = {"open": self._open, "capture": self._start_capture}
 
     def filters(self) -> list[Filter]:
@@ -106,7 +106,7 @@ class Commander:
             return True
         return False
 
-    def _genuine(self, message: Received) -> Asked:
+    def _genuine(self, message: Received) -> GenuineCommand:
         """What an operator asks of this door now. Raises SealError, with the reason."""
         name = message.topic.rpartition("/")[2]
         if message.topic != self._topics.command(name):
@@ -120,7 +120,7 @@ class Commander:
         if message.response_topic != self._topics.response(name):
             raise SealError("response-topic", "wants its answer elsewhere, or none")
         body = self._opener.open(message.topic, message.payload)
-        return Asked(name, decode(body, Command), message.correlation)
+        return GenuineCommand(name, decode(body, Command), message.correlation)
 
     def _remember(self, command: Command) -> None:
         """Take the nonce of a command that is in time. Raises SealError or StoreError."""
@@ -132,10 +132,10 @@ class Commander:
         if not self._nonces.take(command.nonce, expires, now):
             raise SealError("replayed", "was taken before")
 
-    def _open(self, asked: Asked) -> None:
+    def _open(self, asked: GenuineCommand) -> None:
         self._answer(asked, self._recorder.command(self._capture.encoder))
 
-    def _start_capture(self, asked: Asked) -> None:
+    def _start_capture(self, asked: GenuineCommand) -> None:
         timeout_s = asked.command.timeout_s
         if not self._capture.begin(asked.command.subject or "", timeout_s):
             self._answer(asked, "busy")
@@ -150,7 +150,9 @@ class Commander:
         if asked is not None:
             self._answer(asked, captured.reason, captured.template)
 
-    def _answer(self, asked: Asked, why_not: str, template: Template | None = None) -> None:
+    def _answer(
+        self, asked: GenuineCommand, why_not: str, template: Template | None = None
+    ) -> None:
         """Answer where answers belong; a connection that is gone takes it along."""
         said = Response(nonce=asked.command.nonce.hex(), ok=not why_not, reason=why_not)
         if template is not None:

@@ -11,7 +11,7 @@ from ostiary.edge.remote.members import Members
 from ostiary.edge.roster import replica
 from ostiary.edge.roster.changes import Drop, Put, Sealed, SealedHead
 from ostiary.edge.roster.record import Head, shard_of, total
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from ostiary.edge.wire import RosterTopics
 
 AT_ONCE = 400
@@ -22,7 +22,7 @@ Says = Callable[[str, str, str], None]
 
 def restore(
     topics: RosterTopics, mailbox: Mailbox, store: RosterStore, members: Members, says: Says
-) -> State:
+) -> ReplicaState:
     """The state of what is stored, with everybody in it among the members.
 
     A file that SQLite finds damaged is removed, for the broker has all that was in it. Raises
@@ -37,7 +37,7 @@ def restore(
         restoring.forget()
         says("store-failed", "damaged", f"the roster is read anew: {error.message}")
         store.begin_anew()
-        return State()
+        return ReplicaState()
 
 
 def open_head(topics: RosterTopics, mailbox: Mailbox, payload: bytes) -> Head:
@@ -71,17 +71,17 @@ class _Restoring:
         self._members, self._says = members, says
         self._held: dict[str, int] = {}
 
-    def state(self) -> State:
+    def state(self) -> ReplicaState:
         payload = self._store.head()
         if payload is None:
-            return State()
+            return ReplicaState()
         try:
             head = open_head(self._topics, self._mailbox, payload)
         except SealError as error:
             # Without a head nobody is let in: it may be the operator who is not trusted any more.
             self._says("roster-refused", error.reason, "the head in the store")
             self._store.clear()
-            return State()
+            return ReplicaState()
         refused = self._take_rows()
         state = replica.restored(head, self._held)
         if total(state.sums()) != self._store.digest():
@@ -92,7 +92,7 @@ class _Restoring:
             self._store.apply([], refused + outdated, None, total(state.sums()))
         return state
 
-    def _outdated(self, state: State, head: Head) -> list[str]:
+    def _outdated(self, state: ReplicaState, head: Head) -> list[str]:
         """Let go of the shards that the head has proven otherwise: it came, and the power failed
         before their records did. What took rights away ahead of its head stays."""
         held = [(s, r) for name in state.unproven() for s, r in state.shard(name).held.items()]

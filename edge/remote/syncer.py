@@ -20,7 +20,7 @@ from ostiary.edge.roster import replica
 from ostiary.edge.roster.changes import Changes, Drop, Message, Put, Refused, Sealed
 from ostiary.edge.roster.pull import INDEX, Pull, Reminder, Want
 from ostiary.edge.roster.record import total
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from ostiary.edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
@@ -28,7 +28,7 @@ AT_ONCE = 400
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 
 
-class Wire(Protocol):
+class SyncLink(Protocol):
     """The part of `ostiary.edge.adapters.mqtt.link.Link` that is needed here."""
 
     connected: bool
@@ -86,7 +86,7 @@ class Syncer:
         """When the operator signed the newest head: seconds since 1970, by their clock; or 0."""
         return 0.0 if self.state.head is None else self.state.head.issued_at_s
 
-    def turn(self, link: Wire, now: float) -> None:
+    def turn(self, link: SyncLink, now: float) -> None:
         """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
         self._take(now)
         if not link.connected:
@@ -117,7 +117,7 @@ class Syncer:
         self._failing_since_s = None
         return True
 
-    def _begin(self, link: Wire, now: float) -> bool:
+    def _begin(self, link: SyncLink, now: float) -> bool:
         """On a new connection: what is live from here on, and the head as it stands."""
         connection = link.connection
         live = Filter(self._topics.every_subject, replay=False)
@@ -176,7 +176,7 @@ class Syncer:
             self._reminder.soon(now)
         self._newest = max(newest, self._newest)
 
-    def _keep(self, changes: Changes, state: State) -> None:
+    def _keep(self, changes: Changes, state: ReplicaState) -> None:
         # Of several steps of one subject the last one counts.
         last = {_subject(step): step for step in changes.steps}
         rows = [_row(step.sealed) for step in last.values() if isinstance(step, Put)]
@@ -200,7 +200,7 @@ class Syncer:
         """In place of a damaged file: all that the broker has, and nobody until that has come."""
         held = [subject for shard in self.state.shards.values() for subject in shard.held]
         self._members.follow([Drop(subject) for subject in held])
-        self.state, self._unproven = State(), []
+        self.state, self._unproven = ReplicaState(), []
         with contextlib.suppress(StoreError):
             self._store.begin_anew()
 
@@ -210,7 +210,7 @@ class Syncer:
         elif self._unproven and refused.reason in LATE:
             self._late = f", the last: {refused.reason}: {refused.about}"
 
-    def _ask(self, link: Wire, now: float) -> None:
+    def _ask(self, link: SyncLink, now: float) -> None:
         plan = self._pull.next(self.state, self._unproven, now)
         if plan.leave:
             link.unsubscribe([self._topic(want) for want in plan.leave])
@@ -236,7 +236,7 @@ class Syncer:
             self._absent = True
             self._says("roster-absent", "no-head", "the broker holds none: ostiary-fleet publish")
 
-    def _say(self, link: Wire, now: float) -> None:
+    def _say(self, link: SyncLink, now: float) -> None:
         """The acknowledgement: at once when all is held, else at most once a second."""
         if self.complete:
             self._clean(now)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ostiary.edge.roster.record import Head
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
 """Messages under way at once: the first fits a broker that queues 100, the largest one that queues
@@ -54,7 +54,7 @@ class _Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PullPlan:
     """What to subscribe to and what to unsubscribe from."""
 
     ask: list[Want] = field(default_factory=list)
@@ -132,13 +132,13 @@ class Pull:
             del self._left[want]
             self._done.append(want)
 
-    def next(self, state: State, unproven: Sequence[str], now: float) -> Plan:
+    def next(self, state: ReplicaState, unproven: Sequence[str], now: float) -> PullPlan:
         """The next window, where there is room for one, for the `unproven` shards of the state."""
         if state.head is not self._head:
             # The operator has just published: what was no good then may be now.
             self._head = state.head
             self._forgive()
-        plan = Plan(leave=self._done + self._give_up(now))
+        plan = PullPlan(leave=self._done + self._give_up(now))
         self._done = []
         if self._came >= self._window:
             self._window, self._came = min(2 * self._window, self._ceiling), 0
@@ -157,7 +157,7 @@ class Pull:
         return sum(p.tries >= STUCK for shard in self._patience.values() for p in shard.values())
 
     def _fill(
-        self, ask: list[Want], state: State, unproven: Sequence[str], free: int, now: float
+        self, ask: list[Want], state: ReplicaState, unproven: Sequence[str], free: int, now: float
     ) -> None:
         for shard in self._patience.keys() - set(unproven):
             del self._patience[shard]
@@ -173,7 +173,7 @@ class Pull:
         self._ask_indexes(ask, state, unproven, self._window - later, now)
 
     def _ask_again(
-        self, ask: list[Want], state: State, begun: Sequence[str], free: int, now: float
+        self, ask: list[Want], state: ReplicaState, begun: Sequence[str], free: int, now: float
     ) -> None:
         """Ask for some of what did not come, the longest ago first."""
         room = min(free, self._window // RETRIES - self._retried())
@@ -191,7 +191,7 @@ class Pull:
         )
 
     def _due(
-        self, state: State, begun: Sequence[str], now: float
+        self, state: ReplicaState, begun: Sequence[str], now: float
     ) -> Iterator[tuple[float, str, str]]:
         """Whom to ask for again: when they were last, their shard and they."""
         for shard in begun:
@@ -201,7 +201,7 @@ class Pull:
                     yield patience.last_s, shard, subject
 
     def _ask_indexes(
-        self, ask: list[Want], state: State, unproven: Sequence[str], room: int, now: float
+        self, ask: list[Want], state: ReplicaState, unproven: Sequence[str], room: int, now: float
     ) -> None:
         """Ask for those whose records the window after this one has room for."""
         assert state.head is not None or not unproven
@@ -222,7 +222,7 @@ class Pull:
     def _ask_records(
         self,
         ask: list[Want],
-        state: State,
+        state: ReplicaState,
         shard: str,
         missing: Sequence[str],
         room: int,

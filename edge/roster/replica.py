@@ -55,7 +55,7 @@ NOTHING = Shard()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ReplicaState:
     """Everything the replica knows; a value, never changed in place."""
 
     head: Head | None = None
@@ -79,16 +79,16 @@ class State:
         return sum(shard.sum.count for shard in self.shards.values())
 
 
-def restored(head: Head | None, held: Mapping[str, int]) -> State:
+def restored(head: Head | None, held: Mapping[str, int]) -> ReplicaState:
     """The state of a device that starts with what it stored: a head, subjects and revisions."""
     shards: dict[str, dict[str, int]] = {}
     for subject, revision in held.items():
         shards.setdefault(shard_of(subject), {})[subject] = revision
     made = {name: Shard(entries, sum_of(entries)) for name, entries in shards.items()}
-    return State(head, MappingProxyType(made))
+    return ReplicaState(head, MappingProxyType(made))
 
 
-def step(state: State, messages: Iterable[Message]) -> tuple[State, Changes]:
+def step(state: ReplicaState, messages: Iterable[Message]) -> tuple[ReplicaState, Changes]:
     """The next state, and what must follow it; many messages at once are cheaper than one by one.
 
     The messages were opened: they are genuine and came on their own topic.
@@ -118,19 +118,19 @@ class _Draft:
 class _Work:
     """One call of `step`."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ReplicaState) -> None:
         self._state, self._head = state, state.head
         self._drafts: dict[str, _Draft] = {}
         self._steps: list[Put | Drop] = []
         self._refused: list[Refused] = []
         self._new_head: SealedHead | None = None
 
-    def done(self) -> tuple[State, Changes]:
+    def done(self) -> tuple[ReplicaState, Changes]:
         for name in sorted(self._drafts):
             self._settle(name)
         shards = dict(self._state.shards)
         shards.update((name, draft.frozen()) for name, draft in self._drafts.items())
-        state = State(self._head, MappingProxyType(shards))
+        state = ReplicaState(self._head, MappingProxyType(shards))
         return state, Changes(tuple(self._steps), self._new_head, tuple(self._refused))
 
     def take_head(self, sealed: SealedHead) -> None:

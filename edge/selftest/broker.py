@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
 from ostiary.edge.config import Config, Mqtt
-from ostiary.edge.selftest.door import LOOPBACK, Door
+from ostiary.edge.selftest.door import LOOPBACK, DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
 from ostiary.edge.wire import Topics
@@ -38,7 +38,7 @@ NET = "check the network, the port and the broker; the door decides without it a
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class BrokerTiming:
     """A connection and the round trips on it, in milliseconds."""
 
     connect_ms: float
@@ -50,7 +50,7 @@ class _Refused(Exception):
     """The broker, or the way to it, said no."""
 
 
-def check(door: Door) -> Check:
+def check(door: DoorUnderTest) -> Check:
     """Connect, measure, disconnect.
 
     The round trip is an UNSUBSCRIBE from what was never subscribed to: a broker answers each one,
@@ -88,7 +88,7 @@ def check(door: Door) -> Check:
     return _judged(mqtt, measured, details)
 
 
-def _judged(mqtt: Mqtt, measured: Measured, details: dict[str, Any]) -> Check:
+def _judged(mqtt: Mqtt, measured: BrokerTiming, details: dict[str, Any]) -> Check:
     trips = quantiles(measured.trips_ms)
     details |= {
         "tls": measured.tls,
@@ -129,7 +129,7 @@ def _readable(path: Path | None) -> Path | None:
     return KEPT_CREDENTIALS / path.name
 
 
-def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
+def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> BrokerTiming:
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     client.on_connect = lambda c, d, flags, reason, props: answers.put(_refusal(reason))
     client.on_unsubscribe = lambda c, d, mid, reasons, props: answers.put("")
@@ -149,7 +149,7 @@ def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
             client.unsubscribe(topics.event)
             _wait(answers)
             trips.append((time.perf_counter() - began) * 1e3)
-        return Measured(connect_ms, trips, _tls(client.socket()))
+        return BrokerTiming(connect_ms, trips, _tls(client.socket()))
     finally:
         client.on_disconnect = None
         client.disconnect()

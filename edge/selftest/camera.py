@@ -18,7 +18,7 @@ from ostiary.edge.config import LIVE, Camera
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import BackendError, BundleError, CameraError
 from ostiary.edge.selftest import models, state
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
 
 NAME = "camera"
@@ -30,7 +30,7 @@ Find = Callable[[Image], bool]
 
 
 @dataclass
-class Seen:
+class CameraReading:
     """What came of the camera. Of the pictures themselves nothing is kept."""
 
     waited_s: float = 0.0
@@ -64,7 +64,7 @@ class Seen:
         return self.last.index - self.first.index + 1 - self.taken
 
 
-def check(door: Door) -> Check:
+def check(door: DoorUnderTest) -> Check:
     """Open the profile's source as the daemon does, and read it for a while."""
     if door.profile is None:
         return skipped(NAME, "no profile names one")
@@ -83,7 +83,7 @@ def check(door: Door) -> Check:
     return judge(camera, seen, live, why_not)
 
 
-def _finder(door: Door) -> tuple[Find | None, str]:
+def _finder(door: DoorUnderTest) -> tuple[Find | None, str]:
     """What tells whether a face is in a picture; None, and why, where the models can not run."""
     try:
         pipeline = models.pipeline_of(door, models.loaded(door))
@@ -97,9 +97,9 @@ def watch(
     seconds: float,
     find: Find | None,
     clock: Callable[[], float] = time.monotonic,
-) -> Seen:
+) -> CameraReading:
     """Read until the source ends, or for some seconds from its first frame or first failure."""
-    seen = Seen()
+    seen = CameraReading()
     began = looked = clock()
     reader.start()
     while not reader.ended:
@@ -123,7 +123,7 @@ def watch(
     return seen
 
 
-def judge(camera: Camera, seen: Seen, live: bool, why_not: str) -> Check:
+def judge(camera: Camera, seen: CameraReading, live: bool, why_not: str) -> Check:
     """The verdict over what was seen."""
     details: dict[str, Any] = {
         "source": source_of(camera.url),

@@ -24,11 +24,11 @@ from ostiary.edge.selftest import (
     state,
     versions,
 )
-from ostiary.edge.selftest.door import Door, open_door
+from ostiary.edge.selftest.door import DoorUnderTest, open_door
 from ostiary.edge.selftest.report import Check, fail
 
 
-class Task(msgspec.Struct, frozen=True):
+class CheckTask(msgspec.Struct, frozen=True):
     """What a check's process is told."""
 
     check: str
@@ -37,11 +37,11 @@ class Task(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def _golden(backend: str) -> Callable[[Door], Check]:
+def _golden(backend: str) -> Callable[[DoorUnderTest], Check]:
     return lambda door: models.check_golden(door, backend)
 
 
-CHECKS: dict[str, Callable[[Door], Check]] = {
+CHECKS: dict[str, Callable[[DoorUnderTest], Check]] = {
     board.NAME: lambda door: board.check(),
     versions.NAME: lambda door: versions.check(),
     power.NAME: lambda door: power.check(),
@@ -73,7 +73,7 @@ def _path(text: str | None) -> Path | None:
 
 def run_one(given: bytes, answer: BinaryIO) -> None:
     """The whole life of a check's process."""
-    task = msgspec.json.decode(given, type=Task)
+    task = msgspec.json.decode(given, type=CheckTask)
     door = open_door(_path(task.config), _path(task.bundle), task.seconds)
     began = time.perf_counter()
     try:

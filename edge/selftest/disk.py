@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.places import text
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
@@ -22,7 +22,7 @@ IN_MEMORY = ("tmpfs", "ramfs")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def check(door: Door, root: Path = Path("/")) -> Check:
+def check(door: DoorUnderTest, root: Path = Path("/")) -> Check:
     """Free space, kind, and the time of small writes that are on the disk when they return."""
     if door.profile is None:
         return skipped(NAME, "no profile names a state directory")

@@ -16,7 +16,7 @@ _PRIVATE = re.compile(r"\b(?:location|uri|user-id|user-pw|proxy\S*)=(\"[^\"]*\"|
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class DoorUnderTest:
     """`profile` is None where only a bundle was given; `seconds` is how long the camera is read."""
 
     profile: Config | None
@@ -37,15 +37,15 @@ class Door:
         return self.profile.state.path / engines.FOLDER if self.profile is not None else None
 
 
-def open_door(config: Path | None, bundle: Path | None, seconds: float) -> Door:
+def open_door(config: Path | None, bundle: Path | None, seconds: float) -> DoorUnderTest:
     """Raises ConfigError where the profile is none."""
     if config is not None:
         profile = load_config(config)
-        return Door(profile, profile.bundle, seconds)
-    return Door(None, BundleChoice(path=bundle or Path()), seconds)
+        return DoorUnderTest(profile, profile.bundle, seconds)
+    return DoorUnderTest(None, BundleChoice(path=bundle or Path()), seconds)
 
 
-def secrets(door: Door) -> Iterator[str]:
+def secrets(door: DoorUnderTest) -> Iterator[str]:
     """What no report may hold: where the camera and the broker are, and who logs in there."""
     if door.profile is None:
         return

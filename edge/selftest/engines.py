@@ -17,7 +17,7 @@ from ostiary.edge.runtime.cuda import open_cuda
 from ostiary.edge.runtime.engines import Place, Precision
 from ostiary.edge.runtime.trt import load_tensorrt, place_of
 from ostiary.edge.selftest import models, versions
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, ok, skipped, warn
 
 NAME = "engines"
@@ -36,7 +36,7 @@ class EngineState(msgspec.Struct, frozen=True):
 Survey = Callable[[], list[EngineState]]
 
 
-def survey_of(door: Door) -> Survey | None:
+def survey_of(door: DoorUnderTest) -> Survey | None:
     """What looks at a door's engines; None where TensorRT is not here."""
     folder = door.engines()
     if folder is None or not versions.here("tensorrt"):

@@ -23,14 +23,14 @@ os.dup2(2, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class IsolatedResult:
     """What a process answered, or the problem: a signal, a time-out, its last words."""
 
     answer: bytes
     problem: str = ""
 
 
-def run(code: str, given: bytes, limit_s: float) -> Outcome:
+def run(code: str, given: bytes, limit_s: float) -> IsolatedResult:
     """Run some code that reads `sys.stdin.buffer` and writes to `answer`.
 
     At the end, also after a time-out or Ctrl-C, the process and all that it started are gone.
@@ -44,14 +44,14 @@ def run(code: str, given: bytes, limit_s: float) -> Outcome:
         try:
             status = process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            return Outcome(b"", f"no end after {limit_s:.0f} s")
+            return IsolatedResult(b"", f"no end after {limit_s:.0f} s")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         answer.seek(0)
         said.seek(0)
-        return Outcome(answer.read(), _problem(status, said.read()))
+        return IsolatedResult(answer.read(), _problem(status, said.read()))
 
 
 def _memory(content: bytes = b"") -> BinaryIO:

@@ -21,7 +21,7 @@ from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.signature import read_keys
 from ostiary.edge.selftest import state, thermal, versions
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
 from ostiary.edge.selftest.thermal import Thermal
 from ostiary.edge.vision.observer import Observer
@@ -35,12 +35,12 @@ SLOW = "ask less of the camera (fps), or give the models another backend or more
 INT8_LACKS = "probes are embedded in float there, which is slower"
 
 
-def loaded(door: Door) -> Bundle:
+def loaded(door: DoorUnderTest) -> Bundle:
     """The bundle as the daemon loads it: signed by a trusted key, every hash right."""
     return bundles.load(door.choice.path, read_keys(door.choice.keys))
 
 
-def check_bundle(door: Door) -> Check:
+def check_bundle(door: DoorUnderTest) -> Check:
     """Signature, signer and hashes."""
     try:
         keys = read_keys(door.choice.keys)
@@ -76,7 +76,7 @@ def check_bundle(door: Door) -> Check:
     return ok(BUNDLE, finding, **details)
 
 
-def check_golden(door: Door, backend: str) -> Check:
+def check_golden(door: DoorUnderTest, backend: str) -> Check:
     """One backend against the golden vectors. It is run here alone, since it may crash.
 
     Without a cache: a daemon's own must not be thrown away where it is the cache that is damaged.
@@ -107,7 +107,7 @@ def _off(bundle: Bundle, proven: golden.Proven, name: str) -> dict[str, float]:
     return {"worst": worst, "tolerance": tolerance}
 
 
-def check_latency(door: Door, root: Path = Path("/")) -> Check:
+def check_latency(door: DoorUnderTest, root: Path = Path("/")) -> Check:
     """What each stage of a frame takes, as the daemon takes them, and whether the board slows."""
     before = thermal.read(root)
     bundle = loaded(door)
@@ -142,7 +142,9 @@ def check_latency(door: Door, root: Path = Path("/")) -> Check:
     return judge_latency(door, details, before, thermal.read(root))
 
 
-def judge_latency(door: Door, details: dict[str, Any], before: Thermal, after: Thermal) -> Check:
+def judge_latency(
+    door: DoorUnderTest, details: dict[str, Any], before: Thermal, after: Thermal
+) -> Check:
     """Whether frames keep up with the profile's camera, and the board with its heat."""
     frame = details["stages_ms"]["frame"]
     finding = (
@@ -162,7 +164,7 @@ def judge_latency(door: Door, details: dict[str, Any], before: Thermal, after: T
     return judged(LATENCY, finding, problems, details | heat)
 
 
-def pipeline_of(door: Door, bundle: Bundle) -> Pipeline:
+def pipeline_of(door: DoorUnderTest, bundle: Bundle) -> Pipeline:
     """The models as the daemon opens them, but for its cache. Raises BackendError."""
     choice = door.choice
     return open_pipeline(

@@ -14,7 +14,7 @@ LEFT_OUT = "(left out)"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
-class Verdict(str, Enum):
+class CheckVerdict(str, Enum):
     """How a check ended; `skipped` where there was nothing to look at."""
 
     OK = "ok"
@@ -27,14 +27,14 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """One check: a line for people, details for whoever reads the report, and what to do."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckVerdict
     finding: str
     details: dict[str, Any] = {}
     hint: str = ""
     took_s: float = 0.0
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SelftestReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All checks of one run; `verdict` is the worst of them."""
 
     schema: int
@@ -42,28 +42,30 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ostiary: str
     site: str | None
     device: str | None
-    verdict: Verdict
+    verdict: CheckVerdict
     checks: list[Check]
 
 
 def ok(name: str, finding: str, **details: Any) -> Check:
     """Nothing to do."""
-    return Check(name=name, verdict=Verdict.OK, finding=finding, details=details)
+    return Check(name=name, verdict=CheckVerdict.OK, finding=finding, details=details)
 
 
 def warn(name: str, finding: str, hint: str, **details: Any) -> Check:
     """The door works, and somebody should look."""
-    return Check(name=name, verdict=Verdict.WARN, finding=finding, details=details, hint=hint)
+    return Check(name=name, verdict=CheckVerdict.WARN, finding=finding, details=details, hint=hint)
 
 
 def fail(name: str, finding: str, hint: str, **details: Any) -> Check:
     """The door does not do what it should."""
-    return Check(name=name, verdict=Verdict.FAIL, finding=finding, details=details, hint=hint)
+    return Check(name=name, verdict=CheckVerdict.FAIL, finding=finding, details=details, hint=hint)
 
 
 def skipped(name: str, finding: str, hint: str = "", **details: Any) -> Check:
     """There was nothing to look at, or it was left alone."""
-    return Check(name=name, verdict=Verdict.SKIPPED, finding=finding, details=details, hint=hint)
+    return Check(
+        name=name, verdict=CheckVerdict.SKIPPED, finding=finding, details=details, hint=hint
+    )
 
 
 def judged(
@@ -76,13 +78,13 @@ def judged(
     return warn(name, found, "; ".join(hint for _, hint in problems), **details)
 
 
-def worst(checks: Collection[Check]) -> Verdict:
+def worst(checks: Collection[Check]) -> CheckVerdict:
     """The verdict of a whole report."""
     found = {check.verdict for check in checks}
-    for verdict in (Verdict.FAIL, Verdict.WARN):
+    for verdict in (CheckVerdict.FAIL, CheckVerdict.WARN):
         if verdict in found:
             return verdict
-    return Verdict.OK
+    return CheckVerdict.OK
 
 
 def without(check: Check, secrets: Collection[str]) -> Check:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ostiary.edge.remote.client import open_keys
 from ostiary.edge.runtime.signature import read_keys
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, ok, skipped
 
 NAME = "roster"
 
 
-def check(door: Door) -> Check:
+def check(door: DoorUnderTest) -> Check:
     """Raises OstiaryError, which says what is missing. The store is left alone: it is the daemon's,
     and the event `roster-refused` says what of it can not be opened."""
     if door.profile is None or door.profile.roster is None:

@@ -10,14 +10,14 @@ import msgspec
 
 from ostiary import __version__
 from ostiary.edge.selftest import isolated
-from ostiary.edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, Task
+from ostiary.edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, CheckTask
 from ostiary.edge.selftest.door import open_door, secrets
 from ostiary.edge.selftest.models import BUNDLE
 from ostiary.edge.selftest.report import (
     SCHEMA,
     Check,
-    Report,
-    Verdict,
+    CheckVerdict,
+    SelftestReport,
     fail,
     skipped,
     without,
@@ -39,7 +39,7 @@ Begun = Callable[[str], None]
 
 def selftest(
     config: Path | None, bundle: Path | None, seconds: float, begun: Begun, code: str = CODE
-) -> Report:
+) -> SelftestReport:
     """Every check, whatever becomes of the others; `begun` is called with each one's name.
 
     Raises ConfigError where the profile is none.
@@ -53,10 +53,10 @@ def selftest(
         if name in NEED_THE_BUNDLE and _failed(checks, BUNDLE):
             checks.append(skipped(name, "the bundle can not be used"))
             continue
-        task = Task(name, _text(config), _text(bundle), seconds)
+        task = CheckTask(name, _text(config), _text(bundle), seconds)
         checks.append(without(_check(task, code), private))
     device = door.profile.device if door.profile is not None else None
-    return Report(
+    return SelftestReport(
         schema=SCHEMA,
         at=at,
         ostiary=__version__,
@@ -72,10 +72,10 @@ def _text(path: Path | None) -> str | None:
 
 
 def _failed(checks: list[Check], name: str) -> bool:
-    return any(check.name == name and check.verdict is Verdict.FAIL for check in checks)
+    return any(check.name == name and check.verdict is CheckVerdict.FAIL for check in checks)
 
 
-def _check(task: Task, code: str) -> Check:
+def _check(task: CheckTask, code: str) -> Check:
     outcome = isolated.run(code, msgspec.json.encode(task), LIMIT_S + task.seconds)
     if outcome.problem:
         return fail(task.check, f"the check broke: {outcome.problem}", BROKE)

@@ -12,7 +12,7 @@ from ostiary.edge.adapters.storage import store as stores
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.places import text
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped
 
@@ -21,7 +21,7 @@ MANY_PENDING = 1000
 RESTORE = "keep a copy of the file, then enroll again; a lost journal stays lost"
 
 
-def check(door: Door, root: Path = Path("/")) -> Check:
+def check(door: DoorUnderTest, root: Path = Path("/")) -> Check:
     """What a daemon that runs has in use is left alone."""
     if door.profile is None:
         return skipped(NAME, "no profile names a state directory")
@@ -102,7 +102,7 @@ def _problem(found: dict[str, Any] | None) -> str:
     return ""
 
 
-def _store_of(door: Door) -> Any:
+def _store_of(door: DoorUnderTest) -> Any:
     """Counts alone: who is enrolled is not for a report."""
     try:
         encoder = bundles.read(door.choice.path).encoder_id

@@ -11,25 +11,25 @@ import pytest
 from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
 from ostiary.edge.selftest import broker as brokers
 from ostiary.edge.selftest import state
-from ostiary.edge.selftest.door import Door
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.door import DoorUnderTest
+from ostiary.edge.selftest.report import CheckVerdict
 from scripts import trial
 from tests.support.doors.real_daemon import Door as RunningDoor
 from tests.support.doors.real_daemon import Listener
 from tests.support.site_broker import Authority, SiteBroker
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 
-def door_with(site: str = "test", device: str = "door", **mqtt) -> Door:
+def door_with(site: str = "test", device: str = "door", **mqtt) -> DoorUnderTest:
     profile = Config(
         device=Device(site=site, id=device), bundle=BundleChoice(path=Path("none")),
         camera=Camera(url="folder:x"), state=State(path=Path("none")), mqtt=Mqtt(**mqtt),
     )  # fmt: skip
-    return Door(profile, profile.bundle, 1.0)
+    return DoorUnderTest(profile, profile.bundle, 1.0)
 
 
-def local(port: int, **more) -> Door:
+def local(port: int, **more) -> DoorUnderTest:
     return door_with(host="127.0.0.1", port=port, **more)
 
 
@@ -102,7 +102,7 @@ def test_a_broker_that_takes_the_connection_and_is_silent(monkeypatch: pytest.Mo
 def test_a_door_without_a_broker_is_skipped() -> None:
     given = local(1)
     assert given.profile is not None
-    assert brokers.check(Door(None, given.choice, 1.0)).verdict is SKIPPED
+    assert brokers.check(DoorUnderTest(None, given.choice, 1.0)).verdict is SKIPPED
 
 
 def test_a_broker_elsewhere_without_tls_is_a_warning(broker: trial.Mosquitto) -> None:

@@ -21,12 +21,12 @@ from ostiary.edge.roster.pull import (
     Reminder,
 )
 from ostiary.edge.roster.record import Head, shard_of
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from tests.support.roster.puller import Device
 
 
 def test_nothing_is_asked_without_a_head_or_with_all_proven() -> None:
-    assert Pull().next(State(), [], 0.0).ask == []
+    assert Pull().next(ReplicaState(), [], 0.0).ask == []
     device = Device(["alice"])
     device.until_complete()
     assert device.next() == []

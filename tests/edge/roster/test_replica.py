@@ -6,7 +6,7 @@ import pytest
 
 from ostiary.edge.roster.changes import Changes, Message, Refused
 from ostiary.edge.roster.record import sum_of
-from ostiary.edge.roster.replica import State, step
+from ostiary.edge.roster.replica import ReplicaState, step
 from tests.support.roster.model import head_of
 from tests.support.roster.words import (
     SHARD,
@@ -25,25 +25,26 @@ from tests.support.roster.words import (
     tell,
 )
 
-STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[str]]] = {
+BLANK = ReplicaState()
+STORIES: dict[str, tuple[ReplicaState, list[Message], list[str], dict[str, int], list[str]]] = {
     # a device that is new, and what it may believe
-    "nobody before a head": (State(), [rec(A, 1), gone(A, 2)], [], {}, []),
-    "a head alone lets nobody in": (State(), [head(1, **{A: 1})], [], {}, []),
-    "record, then head": (State(), [rec(A, 1), head(1, **{A: 1})], [put(A, 1)], {A: 1}, []),
-    "head, then record": (State(), [head(1, **{A: 1}), rec(A, 1)], [put(A, 1)], {A: 1}, []),
+    "nobody before a head": (BLANK, [rec(A, 1), gone(A, 2)], [], {}, []),
+    "a head alone lets nobody in": (BLANK, [head(1, **{A: 1})], [], {}, []),
+    "record, then head": (BLANK, [rec(A, 1), head(1, **{A: 1})], [put(A, 1)], {A: 1}, []),
+    "head, then record": (BLANK, [head(1, **{A: 1}), rec(A, 1)], [put(A, 1)], {A: 1}, []),
     "a digest proves all or nothing": (
-        State(), [head(2, **{A: 1, B: 2}), rec(A, 1)], [], {}, [],
+        BLANK, [head(2, **{A: 1, B: 2}), rec(A, 1)], [], {}, [],
     ),
     "as many as the head says are not yet who it says": (
         at(5, **{A: 5}), [rec(B, 6), head(7, **{A: 5, C: 7})], [], {A: 5}, [],
     ),
     "an index lets in one by one": (
-        State(), [head(2, **{A: 1, B: 2}), index(2, **{A: 1, B: 2}), rec(B, 2)], [put(B, 2)],
+        BLANK, [head(2, **{A: 1, B: 2}), index(2, **{A: 1, B: 2}), rec(B, 2)], [put(B, 2)],
         {B: 2}, [],
     ),
-    "an index before any head is nothing": (State(), [index(1, **{A: 1}), rec(A, 1)], [], {}, []),
+    "an index before any head is nothing": (BLANK, [index(1, **{A: 1}), rec(A, 1)], [], {}, []),
     "a tombstone comes in by the index too": (
-        State(), [head(2, **{A: 2}), gone(A, 2)], [put(A, 2)], {A: 2}, [],
+        BLANK, [head(2, **{A: 2}), gone(A, 2)], [put(A, 2)], {A: 2}, [],
     ),
     # 1: the highest head counts
     "an older head": (at(5, **{A: 5}), [head(4, **{A: 3})], [], {A: 5}, ["old-head"]),

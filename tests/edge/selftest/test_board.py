@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.selftest import board, power, service, thermal, versions
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.report import CheckVerdict
 from tests.support.jetson_tree import MODEL, NVPMODEL, clock, gpu, jetson, put
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 
 def silent(command: list[str]) -> str | None:
@@ -58,7 +58,7 @@ def test_the_jetpack_package_knows_better_than_a_table(root: Path) -> None:
     ],
 )
 def test_every_release_of_jetson_linux(
-    root: Path, release: str, jetpack: str | None, verdict: Verdict
+    root: Path, release: str, jetpack: str | None, verdict: CheckVerdict
 ) -> None:
     put(root, "etc/nv_tegra_release", release)
     found = board.check(root, "aarch64", silent)
@@ -168,7 +168,7 @@ def systemd(daemon: dict[str, str], engine: dict[str, str] | None = None):
         ({"LoadState": "not-found"}, SKIPPED, "not installed"),
     ],
 )
-def test_the_service(changed: dict[str, str], verdict: Verdict, part: str) -> None:
+def test_the_service(changed: dict[str, str], verdict: CheckVerdict, part: str) -> None:
     found = service.check(systemd({**UNIT, **changed}))
     assert found.verdict is verdict
     assert part in found.finding

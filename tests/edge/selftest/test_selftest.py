@@ -14,13 +14,13 @@ from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.cli import selftest as command
 from ostiary.edge.core.types import Template
 from ostiary.edge.selftest import isolated, report, run
-from ostiary.edge.selftest.checks import CHECKS, Task
-from ostiary.edge.selftest.report import Check, Report, Verdict
+from ostiary.edge.selftest.checks import CHECKS, CheckTask
+from ostiary.edge.selftest.report import Check, CheckVerdict, SelftestReport
 from tests.support.doors.real_daemon import eventually
 from tests.support.fakes import unit
 from tests.support.places import ostiary, refused
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 PASSWORD, USERNAME, HOST = "correct-horse-battery", "turnstile-seven", "nowhere.invalid"
 PROFILE = """
 [device]
@@ -55,7 +55,7 @@ def profile(bundle_dir: Path, tmp_path: Path, portrait_file: Path) -> Path:
 
 def found_in(path: Path) -> dict[str, Check]:
     """A saved report's checks by name."""
-    saved = msgspec.json.decode(path.read_bytes(), type=Report)
+    saved = msgspec.json.decode(path.read_bytes(), type=SelftestReport)
     assert saved.schema == report.SCHEMA
     return {check.name: check for check in saved.checks}
 
@@ -165,7 +165,9 @@ def test_a_report_that_can_not_be_saved_is_not_told_either(
 ) -> None:
     """The error is then the one document on standard output."""
     at = "2026-01-01T00:00:00Z"
-    made = Report(schema=1, at=at, ostiary="", site=None, device=None, verdict=OK, checks=[])
+    made = SelftestReport(
+        schema=1, at=at, ostiary="", site=None, device=None, verdict=OK, checks=[]
+    )
     monkeypatch.setattr(command, "run_selftest", lambda *a: made)
     with pytest.raises(OSError, match="too long"):
         command.selftest(tmp_path, None, tmp_path / f"{'r' * 250}.json", 1.0, json)
@@ -192,9 +194,9 @@ def test_a_check_that_crashes_hangs_or_is_wrong_stops_no_other(
 ) -> None:
     real, hangs = isolated.run, list(CHECKS)[1]
 
-    def patient(code: str, given: bytes, limit_s: float) -> isolated.Outcome:
+    def patient(code: str, given: bytes, limit_s: float) -> isolated.IsolatedResult:
         """A busy machine takes seconds to start each check: only what hangs is cut short."""
-        held = msgspec.json.decode(given, type=Task)
+        held = msgspec.json.decode(given, type=CheckTask)
         return real(code, given, limit_s if held.check == hangs else 60.0)
 
     monkeypatch.setattr(isolated, "run", patient)

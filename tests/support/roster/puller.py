@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ostiary.edge.roster.pull import INDEX, Pull, Want
 from ostiary.edge.roster.record import Head, shard_names, shard_of, sum_of
-from ostiary.edge.roster.replica import Shard, State
+from ostiary.edge.roster.replica import ReplicaState, Shard
 
 Entries = Mapping[str, int]
 
@@ -37,12 +37,12 @@ class Device:
         self.head = Head(1, self.now, sums)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ReplicaState:
         shards = {}
         for name in self.roster:
             held = self.held.get(name, {})
             shards[name] = Shard(held, sum_of(held), {}, self.indexes.get(name))
-        return State(self.head, MappingProxyType(shards))
+        return ReplicaState(self.head, MappingProxyType(shards))
 
     @property
     def complete(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ostiary.edge.roster.changes import Changes, Drop, Message, Sealed
 from ostiary.edge.roster.record import Head, Record, shard_of, sum_of
-from ostiary.edge.roster.replica import MOST_WAITING, State, restored, step
+from ostiary.edge.roster.replica import MOST_WAITING, ReplicaState, restored, step
 from tests.support.roster.model import HOT, Broker, Entries, Publisher, of_shard
 
 REASONS = {"old-head", "conflicting-head", "old-index", "old-record", "not-in-index"}
@@ -30,7 +30,7 @@ class Device:
         self.publisher, self.queue = publisher, queue
         self.under_way: list[Message] = []
         self.disk, self.older = Disk(), [Disk()]
-        self.state = State()
+        self.state = ReplicaState()
 
     def let_in(self) -> Entries:
         records = self.disk.records.values()
@@ -103,7 +103,7 @@ class Device:
             for subject, sealed in shard.waiting.items():
                 assert sealed.record.revision > shard.held.get(subject, 0)
 
-    def _check_head(self, before: State, changes: Changes) -> None:
+    def _check_head(self, before: ReplicaState, changes: Changes) -> None:
         head = self.state.head
         if changes.head is None:
             assert head == before.head
@@ -152,7 +152,7 @@ class Device:
                 return of_shard(entries, name)
         raise AssertionError("a head that nobody signed")
 
-    def _check_taken(self, before: State, messages: Sequence[Message]) -> None:
+    def _check_taken(self, before: ReplicaState, messages: Sequence[Message]) -> None:
         """A tombstone or a suspension works at once on who is let in."""
         let_in, known = self.let_in(), before.head.sequence if before.head else 0
         for message in messages:
