@@ -1,4 +1,4 @@
-"""The operator's side of a door that belongs to a fleet: its roster and its commands."""
+"""The connection of a door to its fleet's operator: the roster and commands."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Clock = Callable[[], float]
 
 
 class Remote:
-    """Called by the loop at every turn; what comes meanwhile waits in two boxes."""
+    """Follows roster and commands in the loop; between turns, messages wait in two queues."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class Remote:
         wall: Clock = time.time,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Lets in at once who was stored.
+        """Adds the stored subjects to the gallery at once.
 
-        Raises ConfigError where the keys are not usable, StoreError where the disk is not.
+        Raises ConfigError if a key is unusable, StoreError if the disk is.
         """
         self._config, self._roster, self._observer = config, roster, observer
         self._moment, self._reporter, self._clock = moment, reporter, clock
@@ -80,7 +80,7 @@ class Remote:
             self._capture,
             reporter,
             self._refusals,
-            # A command that was held back is not good again where the clock is.
+            # Not the raw clock: set back, it would make an expired command valid again.
             lambda: moment.at_s,
         )
         bundle = pipeline.bundle
@@ -99,12 +99,12 @@ class Remote:
         self._follow()
 
     def inbox(self, received: Received) -> None:
-        """Called in the client's thread with everything that comes."""
+        """Take any message; called in the client's thread."""
         self._commander.put(received)
         self._mailbox.put(received)
 
     def turn(self, link: Link) -> None:
-        """Do what the operator asks, and follow the roster."""
+        """Carry out commands and follow the roster; called in each turn of the loop."""
         if link.connected and link.connection != self._connection:
             connection = link.connection
             if link.subscribe(self._commander.filters()):
@@ -115,32 +115,32 @@ class Remote:
         self._refusals.flush()
 
     def looked(self, frame: Frame | None) -> bool:
-        """Whether somebody is being enrolled at the door, so that nothing is decided meanwhile."""
+        """Give a frame to a running capture; if True, the door must not decide."""
         capturing = self._capture.active
         self._capture.look(frame)
         return capturing
 
     def may_succeed(self, succession: Succession) -> bool:
-        """Whether everybody has a template of the bundle to come, as far as the operator says."""
+        """Whether the roster has enough templates for the next bundle to switch to it."""
         if succession.successor is None or not self._syncer.complete:
             return False
         coverage = self._members.coverage
-        # Counted one by one only where the two counts do not say no already.
+        # Count subject by subject only if the two totals allow the switch.
         if coverage[succession.successor] < coverage[succession.active]:
             return False
         return succession.due(coverage, succession.needed(self._members.encoders()))
 
     def close(self) -> None:
-        """Nothing is lost: what was taken is on the disk."""
+        """Close the databases; all that was taken is already on the disk."""
         self._store.close()
         self._nonces.close()
 
     def _follow(self) -> None:
-        """What the newest head means for the clock and for who may pass, and what to report."""
+        """Apply the newest head to the clock and to staleness, and report tau and damage."""
         self._moment.known(self._syncer.issued_at_s)
         if self._syncer.complete:
             self._complete_s = self._clock()
-        # A store that can not be written follows no revocation: nobody is let in meanwhile.
+        # A store that cannot be written cannot keep a revocation: nobody passes meanwhile.
         self._observer.stale = self._syncer.failing_s(self._clock()) > PATIENCE_S or self._is_old()
         self._reporter.threshold(self._observer.tau)
         damaged = len(self._members.damaged)
@@ -150,44 +150,44 @@ class Remote:
         self._damaged = damaged
 
     def _is_old(self) -> bool:
-        """Whether nobody has confirmed the roster for longer than the profile allows."""
+        """Whether the roster was last confirmed longer ago than the profile allows."""
         patience_s = self._roster.stale_after_s
         if not patience_s:
             return False
         if self._moment.behind_s > WRONG_S:
-            # The clock is wrong, and so nobody knows how long ago it was.
+            # The clock is wrong, so that the age of the roster is unknown.
             return True
-        # A fresh head says nothing where the records that it wants are kept back.
+        # Also the age of completeness: an attacker may send fresh heads but hold back records.
         since_s = self._clock() - self._complete_s
         return max(self._moment.at_s - self._syncer.issued_at_s, since_s) > patience_s
 
 
 def stored(config: Config) -> list[Sealed]:
-    """The records that a door's roster holds on the disk, tombstones too; nothing is changed.
+    """The records of a door's roster on the disk, tombstones included; nothing is changed.
 
-    What can not be opened is left out: the daemon says so. Raises as `Remote`.
+    Records that cannot be opened are left out; the daemon reports them. Raises as `Remote` does.
     """
     return _read(config)[1]
 
 
 def load(config: Config, observer: Observer, bundle: Bundle) -> None:
-    """Let an observer search what a door's roster holds on the disk, without a broker."""
+    """Load a door's roster from the disk into the observer's gallery, without a broker."""
     members = Members(observer, bundle.encoder_id, bundle.dim)
     members.follow([Put(sealed) for sealed in stored(config)])
 
 
 def enrolled(config: Config, local: Store) -> Iterator[Collection[str]]:
-    """The encoders of each enrolled subject's templates: of the roster, or of this door alone."""
+    """The encoders of each enrolled subject's templates, by the roster or the local store."""
     if config.roster is None:
         yield from (row.encoders for row in local.subjects())
         return
     try:
         head, sealed = _read(config)
-    except StoreError:  # the daemon mends it, or says so
+    except StoreError:  # the daemon repairs or reports it
         return
     records = [one.record for one in sealed]
     held = restored(head, {record.subject: record.revision for record in records})
-    # Counted only where all of it is there: else who is still to come would be left behind.
+    # Only if the roster is complete: subjects who are still to come would not be counted.
     if head is not None and not held.unproven():
         yield from (tuple(record.templates) for record in records if not record.gone)
 
@@ -198,12 +198,12 @@ def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
     topics = RosterTopics(config.device.site)
     mailbox = Mailbox(topics, open_keys(config.roster)[1])
     with contextlib.closing(RosterStore(config.state.path / ROSTER)) as store:
-        # All at once: a daemon can not clean its disk while somebody reads there.
+        # Read all at once: the daemon cannot clean its disk while a reader is open.
         payload, rows = store.head(), list(store.rows())
     try:
         head = open_head(topics, mailbox, payload or b"")
     except SealError:
-        # Without a head that counts nobody is let in.
+        # Without a valid head nobody has access.
         return None, []
     records = []
     for row in rows:
@@ -213,15 +213,15 @@ def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
 
 
 def open_keys(roster: Roster) -> tuple[Site, Opener]:
-    """The site, and what opens its operators' messages.
+    """The site's key, and the opener of its operators' messages.
 
-    Raises ConfigError where a key is missing, BundleError where an operator's is none.
+    Raises ConfigError if a key is missing, BundleError if an operator's key is malformed.
     """
-    lost = "`ostiary-fleet provision` makes it: docs/fleet.md"
+    lost = "`ostiary-fleet provision` creates it, see docs/fleet.md"
     site = Site(read_key(roster.site_key, ConfigError, lost, ""))
     trusted = read_keys(roster.operators).trusted
     if not trusted:
         raise ConfigError(
-            f"no operator's key (*.pub) in {roster.operators}", "`ostiary-fleet provision` puts it"
+            f"no operator's key (*.pub) in {roster.operators}", "`ostiary-fleet provision` adds it"
         )
     return site, Opener(site, [bytes.fromhex(key) for key in sorted(trusted)])

@@ -1,4 +1,4 @@
-"""Every check by name, and the process that runs one of them."""
+"""All checks by name, and the function that runs one of them in its own process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ostiary.edge.selftest.report import Check, fail
 
 
 class CheckTask(msgspec.Struct, frozen=True):
-    """What a check's process is told."""
+    """The input of a check's process; `seconds` is how long the camera is read."""
 
     check: str
     config: str | None
@@ -59,7 +59,7 @@ CHECKS: dict[str, Callable[[DoorUnderTest], Check]] = {
     broker.NAME: broker.check,
     service.NAME: lambda door: service.check(),
 }
-"""In the order in which they are run: what is measured comes before what writes to the disk."""
+"""In the order of running: checks that measure time come before those that write to the disk."""
 NEED_THE_BUNDLE = (
     engines.NAME,
     models.LATENCY,
@@ -72,7 +72,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def run_one(given: bytes, answer: BinaryIO) -> None:
-    """The whole life of a check's process."""
+    """Run the check that `given` (a CheckTask as JSON) names, and write its Check as JSON."""
     task = msgspec.json.decode(given, type=CheckTask)
     door = open_door(_path(task.config), _path(task.bundle), task.seconds)
     began = time.perf_counter()
@@ -81,7 +81,7 @@ def run_one(given: bytes, answer: BinaryIO) -> None:
     except OstiaryError as error:
         found = fail(task.check, error.message, error.hint)
     except OSError as error:
-        found = fail(task.check, f"{error.filename}: {error.strerror}", "run it as root")
+        found = fail(task.check, f"{error.filename}: {error.strerror}", "run the self-test as root")
     took = round(time.perf_counter() - began, 2)
     answer.write(msgspec.json.encode(msgspec.structs.replace(found, took_s=took)))
     answer.close()

@@ -1,4 +1,4 @@
-"""Runs the checks one after another, each in a process of its own, and makes the report."""
+"""Runs the checks one after another, each in its own process, and makes the report."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from ostiary.edge.selftest.report import (
 from ostiary.edge.wire import utc
 
 LIMIT_S = 90.0
-"""A board that is busy or cold takes long to load its models; a check that hangs ends here."""
-# `_exit`, since OpenCV aborts where a camera's thread is in it at the interpreter's end.
+"""Time limit of a check: long enough for a busy board to load its models."""
+# `_exit`, since OpenCV aborts if a camera thread still uses it when the interpreter ends.
 CODE = """
 from ostiary.edge.selftest.checks import run_one
 run_one(sys.stdin.buffer.read(), answer)
 os._exit(0)
 """
-BROKE = "this is for us to mend: please send us the report"
+BROKE = "this is a bug in Ostiary: please send us the report"
 Begun = Callable[[str], None]
 
 
 def selftest(
     config: Path | None, bundle: Path | None, seconds: float, begun: Begun, code: str = CODE
 ) -> SelftestReport:
-    """Every check, whatever becomes of the others; `begun` is called with each one's name.
+    """Run every check, even if others fail; `begun` is called with the name of each.
 
-    Raises ConfigError where the profile is none.
+    Raises ConfigError for a bad profile.
     """
     door = open_door(config, bundle, seconds)
     private = list(secrets(door))
@@ -51,7 +51,7 @@ def selftest(
     for name in CHECKS:
         begun(name)
         if name in NEED_THE_BUNDLE and _failed(checks, BUNDLE):
-            checks.append(skipped(name, "the bundle can not be used"))
+            checks.append(skipped(name, "the bundle cannot be used"))
             continue
         task = CheckTask(name, _text(config), _text(bundle), seconds)
         checks.append(without(_check(task, code), private))

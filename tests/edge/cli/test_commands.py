@@ -230,7 +230,7 @@ def test_bad_bundles_and_profiles(
     assert "unknown field `fipr` - at `$.recognition`" in text
     assert "fipr" in refused("run", "--config", bad)
     assert ostiary("check-config", profile).returncode == 0
-    assert "no subject id" in refused("enroll", "--config", profile, "--subject", "A b", *both)
+    assert "not a subject id" in refused("enroll", "--config", profile, "--subject", "A b", *both)
 
 
 def test_bad_lists_and_places_to_write(bundle_dir: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_bad_lists_and_places_to_write(bundle_dir: Path, tmp_path: Path) -> None
     empty = tmp_path / "empty.txt"
     empty.touch()
     out = ("--out", tmp_path / "e.npy")
-    assert "can not read the list" in refused(
+    assert "cannot read the list" in refused(
         "embed", "--bundle", bundle_dir, "--list", missing, *out
     )
     assert "names no photos" in refused("embed", "--bundle", bundle_dir, "--list", empty, *out)

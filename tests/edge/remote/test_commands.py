@@ -240,7 +240,9 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
 def test_what_is_no_command_is_left_to_others_whatever_the_site_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
 ) -> None:
-    monkeypatch.setattr("commanding.Topics", lambda _site, device: Topics(site, device))
+    monkeypatch.setattr(
+        "tests.support.doors.commanding.Topics", lambda _site, device: Topics(site, device)
+    )
     house, roster = House(tmp_path), RosterTopics(site)
     for topic in (roster.head, roster.index("ab"), roster.subject("ab", "command")):
         given(house, came(topic, b"sealed", None))

@@ -118,7 +118,7 @@ def miss(scene: Scene, subject: str) -> None:
     scene.live()
 
 
-MISSING = "roster-incomplete", "missing", "1 topics bring nothing of use"
+MISSING = "roster-incomplete", "missing", "1 topics do not bring what the index says"
 
 
 def test_what_came_before_or_again_is_not_blamed_for_what_is_missing(scene: Scene) -> None:

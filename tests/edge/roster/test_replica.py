@@ -188,7 +188,7 @@ def test_a_refusal_says_what_it_is_about() -> None:
     _, changes = step(at(5, **{A: 5}), messages)
     assert changes.refused == (
         Refused(messages[0], "old-head", "sequence 4 after 5"),
-        Refused(messages[1], "conflicting-head", "two heads say 5"),
+        Refused(messages[1], "conflicting-head", "two different heads of sequence 5"),
         Refused(messages[2], "old-index", f"shard {SHARD} of sequence 3"),
         Refused(messages[3], "old-record", f"{A} at revision 1"),
         Refused(messages[4], "not-in-index", f"{B} at revision 4"),

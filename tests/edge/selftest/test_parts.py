@@ -243,13 +243,13 @@ def test_a_disk_in_memory_that_is_nearly_full_full_or_read_only(mounted) -> None
     folder = mounted("size=1m")
     found = disk.check(door_on(folder))
     assert (found.verdict, found.details["file_system"]) == (WARN, "tmpfs")
-    assert "forgets all" in found.finding
+    assert "loses all data" in found.finding
     assert "nearly full" in found.finding
     with pytest.raises(OSError, match="space"), (folder / "filler").open("wb", 0) as filler:
         while True:
             filler.write(bytes(4096))
     full = disk.check(door_on(folder))
-    assert (full.verdict, full.finding) == (FAIL, "can not write: No space left on device")
+    assert (full.verdict, full.finding) == (FAIL, "cannot write: No space left on device")
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     sealed = disk.check(door_on(folder))
     assert (sealed.verdict, sealed.details["read_only"]) == (FAIL, True)

@@ -153,7 +153,7 @@ def test_bad_input_is_refused_before_anything_is_done(profile: Path, tmp_path: P
     assert "--config FILE" in refused("selftest", "--config", profile, "--bundle", tmp_path)
     nowhere = tmp_path / "no" / "r.json"
     assert str(nowhere) in refused("selftest", "--config", profile, "--save", nowhere)
-    assert "can not write" in refused("selftest", "--config", profile, "--save", tmp_path)
+    assert "cannot write" in refused("selftest", "--config", profile, "--save", tmp_path)
     profile.write_text(profile.read_text() + "[recognition]\nfipr = 0.1\n")
     assert "fipr" in refused("selftest", "--config", profile)
     assert "can not read" in refused("selftest", "--config", tmp_path / "none.toml")
