@@ -1,4 +1,4 @@
-"""What is asked for next: windows that grow and shrink, losses, patience and its end."""
+"""What is requested next: windows that grow and shrink, losses, and delays between requests."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_broker_that_drops_beyond_its_queue_slows_but_does_not_stop(queue: int
 def test_a_window_that_was_too_large_is_not_tried_again() -> None:
     device = Device(f"s{number}" for number in range(5000))
     device.until_complete(100)
-    # One or two losses of two seconds each; else a broker as old as that took minutes.
+    # One or two losses of two seconds each: with more, an old broker would take minutes.
     assert device.now < 20
     device.next()
     assert device.pull.stuck() == 0

@@ -1,4 +1,4 @@
-"""Bodies there and back, their limits field by field, and the sums that prove a shard."""
+"""Bodies encoded and decoded, limits of each field, and the sums that prove a shard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replica's rules, each as short stories: what comes, who stands, what was refused."""
+"""The replica's rules as short stories: messages, who is held afterwards, what was refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.roster.words import (
 
 BLANK = ReplicaState()
 STORIES: dict[str, tuple[ReplicaState, list[Message], list[str], dict[str, int], list[str]]] = {
-    # a device that is new, and what it may believe
+    # a new device
     "nobody before a head": (BLANK, [rec(A, 1), gone(A, 2)], [], {}, []),
     "a head alone lets nobody in": (BLANK, [head(1, **{A: 1})], [], {}, []),
     "record, then head": (BLANK, [rec(A, 1), head(1, **{A: 1})], [put(A, 1)], {A: 1}, []),
@@ -61,7 +61,7 @@ STORIES: dict[str, tuple[ReplicaState, list[Message], list[str], dict[str, int],
     ),
     "an index of a head to come": (at(5, **{A: 5}), [index(6, **{B: 6})], [], {A: 5}, []),
     "the index that counts, once more": (at(5, **{A: 5}), [index(5, **{A: 5})], [], {A: 5}, []),
-    # 2: who is let in stands at that revision in the index
+    # 2: access only with the revision that is in the index
     "who left is dropped at once when nobody is left": (
         at(5, **{A: 5}), [head(6)], [f"-{A}"], {}, [],
     ),
@@ -132,7 +132,7 @@ STORIES: dict[str, tuple[ReplicaState, list[Message], list[str], dict[str, int],
         at(5, **{A: 5}), [rec(A, 7), gone(A, 6), head(7, **{A: 7})], [put(A, 6), put(A, 7)],
         {A: 7}, [],
     ),
-    # 4: what is not newer than the head and not in the index is dead
+    # 4: a record not newer than the head and not in the index is obsolete
     "an old record of who is there": (
         at(5, **{A: 5}), [rec(A, 3), gone(A, 4), barred(A, 2)], [], {A: 5}, ["old-record"] * 3,
     ),
@@ -175,7 +175,7 @@ def test_a_story_of_messages_one_by_one(story: str) -> None:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_the_same_story_at_once_ends_the_same(story: str) -> None:
-    """But for who is dropped and comes back, and what an index in the middle would have said."""
+    """Except for subjects that are dropped and come back, and for an index in between."""
     state, messages, _, who, _ = STORIES[story]
     together, changes = step(state, messages)
     again, _, _ = tell(together, *messages)

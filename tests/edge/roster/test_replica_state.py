@@ -1,4 +1,4 @@
-"""The replica's state: what is missing, what waits and for how long, what a restart knows."""
+"""The replica's state: missing records, waiting records and their limit, and restarts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_restart_before_the_head_comes_asks_for_what_differs() -> None:
 
 
 def test_an_online_device_never_needs_to_ask() -> None:
-    """Records, then the head, chunk by chunk: no index comes, none is needed."""
+    """Records, then the head, in chunks: no index is needed."""
     state, entries = at(1), {}
     for number, subject in enumerate(PEOPLE, 2):
         entries[subject] = number
@@ -105,7 +105,7 @@ def waits(state: ReplicaState) -> list[int]:
 def test_what_waits_is_bounded_and_the_newest_of_it_stays(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All of one shard, without searching for 200 ids that are.
+    # All in one shard, by a patch: finding 200 such ids would take long.
     monkeypatch.setattr("ostiary.edge.roster.replica.shard_of", lambda subject: SHARD)
     flood = [rec(f"f{number}", 10 + number) for number in range(200)]
     state = at(5, **{A: 5, B: 4})

@@ -12,7 +12,7 @@ from tests.support.roster.model import HOT, PEOPLE, head_of, index_of, sealed, s
 SHARD = HOT[0]
 A, B, C, D = PEOPLE[:4]
 E = PEOPLE[4]
-"""Of another shard than the first four."""
+"""A subject in another shard than the first four."""
 
 
 def rec(subject: str, revision: int, **rest: Any) -> Sealed:
@@ -36,7 +36,7 @@ def index(sequence: int, **entries: int) -> Index:
 
 
 def tell(state: ReplicaState, *messages: Message) -> tuple[ReplicaState, list[str], list[str]]:
-    """One after another: the state, the steps and why what was refused."""
+    """Process messages one by one: the state, the steps, and the reasons of refusals."""
     steps, refused = [], []
     for message in messages:
         state, changes = step(state, [message])
