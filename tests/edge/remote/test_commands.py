@@ -16,6 +16,7 @@ from ostiary.edge.remote.commands import AT_ONCE, MAX_BYTES, MOST_AHEAD_S, MOST_
 from ostiary.edge.roster.record import Head, Sum, encode, shard_names
 from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.wire import RosterTopics, Topics
+from tests.support.doors import commanding
 from tests.support.doors.commanding import ENCODER, OPERATOR_SEED, SITE_KEY, House, came, command
 
 
@@ -242,9 +243,7 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
 def test_other_messages_are_ignored_whatever_the_name_of_the_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
 ) -> None:
-    monkeypatch.setattr(
-        "tests.support.doors.commanding.Topics", lambda _site, device: Topics(site, device)
-    )
+    monkeypatch.setattr(commanding, "Topics", lambda _site, device: Topics(site, device))
     house, roster = House(tmp_path), RosterTopics(site)
     for topic in (roster.head, roster.index("ab"), roster.subject("ab", "command")):
         given(house, came(topic, b"sealed", None))
