@@ -1,1 +1,1 @@
-"""The commands of `ostiary`, a file a group."""
+"""The commands of `ostiary`, one file for each group."""

@@ -1,4 +1,4 @@
-"""`ostiary bench`: what each stage of a frame takes, on this machine, with this bundle."""
+"""`ostiary bench`: how long each stage of a frame takes, on this machine, with one bundle."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128
 TURN, WARM_UP = 50, 10
-"""Frames a backend runs on end, so that it finds its own data in the caches as it would at a door,
-before the next one's turn, so that a machine that slows down slows all."""
+"""Timed frames in one turn of a backend, and untimed ones before them. In a turn the caches fill
+with the backend's own data, as at a door; turns let a machine that slows down slow all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """One backend's figures. `frame` is detect to search, `frame + pad` with liveness as well."""
+class BackendTimes:
+    """Times of one backend. `frame` is detect to search, `frame + pad` adds liveness."""
 
     backend: str
     precision: str
@@ -52,7 +52,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Exact search of k random templates beside reading their int8 codes once."""
+    """Time to search k random templates exactly, and to read their int8 codes once."""
 
     k: int
     dim: int
@@ -66,25 +66,30 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A bundle directory.")],
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the models and OpenCV.")] = 1,
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle directory.")],
+    threads: Annotated[int, typer.Option(min=1, help="Threads for the models and OpenCV.")] = 1,
     backend: Annotated[
-        list[str] | None, typer.Option(help="May be repeated; all that are installed by default.")
+        list[str] | None,
+        typer.Option(help="Backend to time; may be repeated. Default: all that are installed."),
     ] = None,
     engines: Annotated[
-        Path | None, typer.Option(help="Also time TensorRT with the engines of this folder.")
+        Path | None, typer.Option(help="Folder of TensorRT engines, to time TensorRT as well.")
     ] = None,
-    gallery: Annotated[int, typer.Option(min=1, help="Templates in the frame's search.")] = 1000,
-    large: Annotated[int, typer.Option(min=0, help="Also search this many of 128 values.")] = 0,
-    rounds: Annotated[int, typer.Option(min=10, help="Frames to time.")] = 300,
+    gallery: Annotated[
+        int, typer.Option(min=1, help="Templates in the gallery that each frame is searched in.")
+    ] = 1000,
+    large: Annotated[
+        int, typer.Option(min=0, help="Templates of 128 values for one more timed search; 0: none.")
+    ] = 0,
+    rounds: Annotated[int, typer.Option(min=10, help="Number of frames to time.")] = 300,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Only the encoders, float beside int8, in turns.")
+        bool, typer.Option("--compare", help="Time the encoders alone: float and int8, in turns.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Time every stage of a 640x480 frame with one face, and the whole frame, in turns.
+    """Time each stage of a 640x480 frame with one face, and the whole frame, on each backend.
 
-    The backends take turns of 50 frames, so that a machine that slows down slows all.
+    The backends take turns of 50 frames, so that a machine that slows down slows all alike.
 
     Examples:
 
@@ -113,7 +118,7 @@ def bench(
 
 
 class _Rival:
-    """One backend's pipeline and its times."""
+    """The pipeline of one backend, and its times."""
 
     def __init__(
         self, bundle: bundles.Bundle, backend: str, threads: int, k: int, engines: Path | None
@@ -125,7 +130,7 @@ class _Rival:
         self._times: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def turn(self, image: Image) -> None:
-        """Some frames as a profile without PAD has them, then some with it."""
+        """Time one turn of frames without PAD, then one turn with PAD."""
         for number in range(WARM_UP + TURN):
             marks = self._frame(image)
             if number >= WARM_UP:
@@ -138,7 +143,7 @@ class _Rival:
                 self._times["frame + pad"].append(marks[-1] - marks[0])
 
     def _frame(self, image: Image, pad: bool = False) -> list[float]:
-        """The moments between the stages of one frame."""
+        """The times in seconds at which the stages of one frame began, and the last one ended."""
         pipeline = self._pipeline
         marks = [time.perf_counter()]
         boxes = pipeline.boxes(image)
@@ -155,14 +160,14 @@ class _Rival:
         marks.append(time.perf_counter())
         return marks
 
-    def report(self) -> Report:
+    def report(self) -> BackendTimes:
         stages = {stage: spent(times) for stage, times in self._times.items()}
         chosen = self._pipeline
-        return Report(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
+        return BackendTimes(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
 
 
 def random_gallery(k: int, dim: int) -> Gallery:
-    """k random unit templates, seeded."""
+    """A gallery of k random unit templates; the same ones at every call."""
     gallery = Gallery(dim)
     rng = np.random.default_rng(0)
     vectors: Floats = rng.standard_normal((k, dim), dtype=np.float32)
@@ -172,7 +177,7 @@ def random_gallery(k: int, dim: int) -> Gallery:
 
 
 def bench_search(k: int, rounds: int = 30) -> Search:
-    """Search k templates of 128 values and read as many int8 codes, turn by turn."""
+    """Time, in turns, a search of k templates of 128 values and a pass over as many int8 codes."""
     gallery = random_gallery(k, LARGE_DIM)
     codes = np.ones((k, LARGE_DIM), np.int8)
     rng = np.random.default_rng(1)
@@ -194,18 +199,18 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def spent(times: list[float]) -> Spent:
-    """The quantiles of some durations in seconds."""
+    """Median and 95th percentile of durations in seconds."""
     p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
     return Spent(round(float(p50), 3), round(float(p95), 3))
 
 
 def show_speeds(speeds: list[encoders.Speed], threads: int, *, as_json: bool) -> None:
-    """The encoders beside each other, each as a multiple of the fastest float on OpenVINO."""
+    """Print the times of the encoders; `speeds[0]`, float on OpenVINO, is the reference."""
     if as_json:
         return print_json({"threads": threads, "encoders": speeds})
     first = speeds[0]
     table = Table(title=f"one face, {threads} thread(s), taking turns")
-    for title in ("encoder", "ms, p50", f"times as fast as {first.name}", "file", "of float"):
+    for title in ("encoder", "ms, p50", f"times as fast as {first.name}", "file", "of float file"):
         table.add_column(title, justify="left" if title == "encoder" else "right")
     for speed in speeds:
         table.add_row(
@@ -239,7 +244,7 @@ def _installed() -> list[str]:
     return found
 
 
-def _show(reports: list[Report], threads: int, k: int, search: Search | None) -> None:
+def _show(reports: list[BackendTimes], threads: int, k: int, search: Search | None) -> None:
     table = Table(title=f"640x480, one face, K={k}, {threads} thread(s); ms, p50 / p95")
     table.add_column("stage")
     for report in reports:
@@ -256,6 +261,6 @@ def _show(reports: list[Report], threads: int, k: int, search: Search | None) ->
         out.print(f"{names}: {second / first:.2f} times as fast")
     if search is not None:
         out.print(
-            f"search at K={search.k:,} x {search.dim}: {search.search.p50_ms:.2f} ms,"
+            f"search at K={search.k:,} x {search.dim} values: {search.search.p50_ms:.2f} ms,"
             f" reading the codes once {search.read.p50_ms:.2f} ms: {search.ratio:.2f} times"
         )

@@ -1,4 +1,4 @@
-"""`ostiary bundle check` and `bundle install`: what a device would say of a bundle, and runs."""
+"""`ostiary bundle check` and `ostiary bundle install`: test and replace a device's bundle."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.golden import Proven
 from ostiary.edge.runtime.signature import read_keys
 
-Folder = Annotated[Path | None, typer.Option("--keys", help="The folder of trusted .pub files.")]
-Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
+Folder = Annotated[Path | None, typer.Option("--keys", help="Folder of trusted keys (*.pub).")]
+Backend = Annotated[str, typer.Option("--backend", help="Backend: auto, openvino or onnxruntime.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = new_app("Bundles: the signed models that a device runs.")
+    group = new_app(
+        "Check or install a bundle: the signed models that a device runs.\n\n"
+        "Example: `ostiary bundle check /var/lib/ostiary/bundle`"
+    )
     group.command()(check)
     group.command("install")(install_command)
     app.add_typer(group, name="bundle")
 
 
 def check(
-    path: Annotated[Path, typer.Argument(help="A bundle directory.")],
+    path: Annotated[Path, typer.Argument(help="Bundle directory to check.")],
     keys: Folder = None,
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
-    """Check a bundle as the device does at its start: signature, hashes and golden vectors.
+    """Check a bundle as the daemon does when it starts: signature, hashes, golden vectors.
 
     Exit code 0 if this device would run it, 2 with the reason if not.
 
@@ -47,16 +50,18 @@ def check(
 
 
 def install_command(
-    archive: Annotated[Path, typer.Argument(help="A packed bundle, or a bundle directory.")],
-    target: Annotated[Path, typer.Argument(help="The device's bundle directory; replaced.")],
+    archive: Annotated[
+        Path, typer.Argument(help="Packed bundle (.zip) or bundle directory to install.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Bundle directory to replace.")],
     keys: Folder = None,
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
-    """Check a packed bundle in full, then put it in the place of the one that the device has.
+    """Check a packed bundle in full, then replace the device's bundle with it.
 
-    Where anything is wrong the old one stays as it is, and the exit code is 2. A running daemon
-    takes the new one when it is restarted.
+    If anything is wrong, the old bundle stays and the exit code is 2. A running daemon uses the
+    new bundle after its next restart.
 
     Example: `ostiary bundle install hq-3.zip /var/lib/ostiary/bundle --keys /etc/ostiary/keys`
     """
@@ -70,16 +75,16 @@ def install_command(
     )
     _show(bundle, proven[0], json)
     if before is not None and before.encoder_id != bundle.encoder_id:
-        err.print("[yellow]the encoder is another one: enroll everybody again[/]")
+        err.print("[yellow]the new bundle has another encoder: enroll everybody again[/]")
     if before is not None and before.verifier and not bundle.verifier:
         err.print(
-            "[yellow]the one before had a logistic head and this one has none: a door whose profile"
-            " says `verifier = true` will not start with it[/]"
+            "[yellow]the old bundle had a logistic head and the new one has none: a door whose"
+            " profile says `verifier = true` will not start with it[/]"
         )
 
 
 def _replaced(target: Path) -> Bundle | None:
-    """The bundle that is replaced, if one can be read."""
+    """The bundle that will be replaced; None if there is none that can be read."""
     try:
         return bundles.read(target)
     except BundleError:

@@ -1,4 +1,4 @@
-"""How every command speaks: tables for people, JSON for machines, errors in one line."""
+"""Output of every command: tables for people, JSON for machines, errors in one line."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ostiary.edge.files import as_text
 BAD_INPUT = 2
 INTERRUPTED = 130
 JSON = "--json"
-"""Every command that tells a machine something has it; what goes wrong is then told so too."""
+"""The flag of every command with output for machines; an error is then printed as JSON too."""
 
-# Piped, a table must not be squeezed into the 80 columns of a terminal that is not there.
+# In a pipe there is no terminal, so a table must not be squeezed into the usual 80 columns.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def new_app(help_text: str) -> typer.Typer:
-    """A command with sub-commands, plain tracebacks and no completion machinery."""
+    """A program or group of commands, with plain tracebacks and without shell completion."""
     app = typer.Typer(
         help=help_text,
         no_args_is_help=True,
@@ -53,16 +53,18 @@ def _say_version(wanted: bool) -> None:
 def _every_command(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which this is."),
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """What each of the programs takes before its sub-command."""
+    """The options that every program takes before its sub-command."""
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run a command line; what somebody can mend becomes one line and exit code 2."""
+    """Run a command line; an error that a person can fix is one line and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name need not be text, and a terminal need not know every letter.
+        # A file name need not be UTF-8, and a terminal may lack a letter: escape, do not fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -95,9 +97,9 @@ def _fail(message: str, hint: str) -> NoReturn:
 
 @contextmanager
 def _or_nowhere(stream: TextIO) -> Iterator[None]:
-    """Write to a stream that may take nothing: what it holds by then is given up.
+    """Write to a stream that may be closed or full; the output that it cannot take is dropped.
 
-    The interpreter would try once more as it ends, complain, and change the exit code.
+    Otherwise the interpreter would try again as it ends, complain, and change the exit code.
     """
     try:
         yield
@@ -109,18 +111,18 @@ def _or_nowhere(stream: TextIO) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output. Raises OSError where that can not be written."""
+    """Print one JSON document on standard output. Raises OSError if it cannot be written."""
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_as_text(msgspec.to_builtins(value)))
     sys.stdout.write(encoded.decode() + "\n")
-    # Here, where the error is told like any other: as the interpreter ends, it is too late.
+    # Here an OSError is reported like any other; at the end of the interpreter it is too late.
     sys.stdout.flush()
 
 
 def _as_text(value: Any) -> Any:
-    """The same with each byte of a name that is not UTF-8 as `\\udcff`."""
+    """The same value, with each byte of a name that is not UTF-8 as `\\udcff`."""
     if isinstance(value, str):
         return as_text(value)
     if isinstance(value, dict):
@@ -129,7 +131,7 @@ def _as_text(value: Any) -> Any:
 
 
 def progress(label: str) -> tuple[Progress, Callable[[int, int], None]]:
-    """A progress bar on standard error, and the function that moves it: done, total."""
+    """A progress bar on standard error, and the function (done, total) that moves it."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -34,18 +34,18 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    config: Annotated[Path, typer.Option("--config", help="The device's profile.")],
+    config: Annotated[Path, typer.Option("--config", help="Profile of the door (TOML).")],
     pictures: Annotated[
         Path | None,
         typer.Option(
-            help="Write a picture of every decision here: faces on disk, for trials only."
+            help="Folder for a picture of every decision. It stores faces: for trials only."
         ),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more details.")] = False,
 ) -> None:
-    """Watch the door in the foreground, until SIGTERM, Ctrl-C, or the end of a recording.
+    """Run the door in the foreground, until SIGTERM, Ctrl-C, or the end of a recording.
 
-    Example: `ostiary run --config door.toml`, with a profile such as
+    Example: `ostiary run --config door.toml`, with this profile:
 
     ```toml
     [device]
@@ -61,15 +61,15 @@ def run(
     host = "broker.example"
     ```
     """
-    # First of all: what is started from here on must not find systemd's variables.
+    # First, so that no process started later inherits systemd's variables.
     managed = "NOTIFY_SOCKET" in os.environ
     service = systemd.from_environment()
     logs.set_up(logging.DEBUG if verbose else logging.INFO)
-    # Under systemd the process ends and is started again, which first builds the board's engines.
+    # Under systemd the process ends, and its unit starts it again after building missing engines.
     profile: Config | None = None
     again = True
     while again:
-        # One a life: it keeps the deadline that the last one had to close.
+        # One per run: the previous one still holds its shutdown deadline.
         shutdown = Shutdown(service)
         shutdown.listen()
         profile = profile or load_config(config)
@@ -79,11 +79,11 @@ def run(
 def _watch(
     profile: Config, service: systemd.Notifier, shutdown: Shutdown, pictures: Path | None
 ) -> bool:
-    """One life of the daemon; whether it wants another, as for a bundle to come."""
-    service.status("loading and proving the models")
+    """Run the daemon once. True if it wants to be started again, for example for a new bundle."""
+    service.status("loading and checking the models")
     daemon = assemble(profile, service, shutdown, _painter(pictures) if pictures else None)
     if not daemon.run():
-        log.warning("the camera hangs; leaving without it")
+        log.warning("the camera does not respond; the daemon exits without closing it")
         logging.shutdown()
         os._exit(0)
     return daemon.restart_wanted and not shutdown.wanted
@@ -98,16 +98,18 @@ def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], 
         try:
             picture.write_jpeg(folder / name, picture.draw(frame.image, face, decision))
         except OSError as error:
-            log.warning("no picture of decision %d: %s", seq, error)
+            log.warning("cannot write the picture of decision %d: %s", seq, error)
 
     return paint
 
 
 def check_config(
-    files: Annotated[list[Path], typer.Argument(help="Profiles.")],
+    files: Annotated[list[Path], typer.Argument(help="Profiles to check.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check profiles: every key, every range. Exit code 0 if all are good, 2 if not.
+    """Check profiles: every key and every range.
+
+    Exit code 0 if all profiles are good, 2 if not.
 
     Example: `ostiary check-config door.toml`
     """
@@ -130,7 +132,7 @@ def check_config(
 
 
 def _check(config: Config) -> None:
-    """What the sections' own adapters say of their URLs."""
+    """Check the URLs of camera, door and claims by their adapters. Raises OstiaryError."""
     check_url(config.camera)
     make_door(config.door.action, config.door.timeout_s)
     if config.claims is not None:

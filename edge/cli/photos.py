@@ -1,4 +1,4 @@
-"""`ostiary embed` and `ostiary verify`: photos against a bundle, no device needed."""
+"""`ostiary embed` and `ostiary verify`: photos and a bundle, without a device."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.batch import NO_FACE, PhotoResult, embed_photos
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
-BundleDir = Annotated[Path, typer.Option("--bundle", help="A bundle directory.")]
-Backend = Annotated[str, typer.Option("--backend", help="auto, openvino or onnxruntime.")]
+BundleDir = Annotated[Path, typer.Option("--bundle", help="Bundle directory.")]
+Backend = Annotated[str, typer.Option("--backend", help="Backend: auto, openvino or onnxruntime.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -34,15 +34,17 @@ def register(app: typer.Typer) -> None:
 
 def embed(
     bundle: BundleDir,
-    photo_list: Annotated[Path, typer.Option("--list", help="A file with one photo path a line.")],
+    photo_list: Annotated[
+        Path, typer.Option("--list", help="File with the path of one photo on each line.")
+    ],
     output: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
     """Embed many photos on all cores: row i of a float32 (n, dim) array is photo i.
 
-    A photo without a face, or one that can not be read, gives a row of NaN and is named in the
-    summary. Of several faces the most prominent one counts.
+    A photo without a face, or one that cannot be read, gives a row of NaN and is named in the
+    summary. If a photo shows several faces, the most prominent one is embedded.
 
     Example: `ostiary embed --bundle bundle --list photos.txt --out embeddings.npy`
     """
@@ -59,7 +61,9 @@ def embed(
     np.save(buffer, rows)
     write_atomically(output, buffer.getvalue())
     if all(result.embedding is None for result in results):
-        raise PhotoError(f"none of {len(photos)} photos gave an embedding: {results[0].problem}")
+        raise PhotoError(
+            f"none of {len(photos)} photos gave an embedding; the first: {results[0].problem}"
+        )
     _summarise(photos, results, loaded.encoder_id, as_json=json)
 
 
@@ -67,10 +71,10 @@ def _listed(path: Path) -> list[Path]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise PhotoError(f"can not read the list {path}: {error}") from error
+        raise PhotoError(f"cannot read the list {path}: {error}") from error
     photos = [Path(line) for line in lines if line.strip()]
     if not photos:
-        raise PhotoError(f"{path} names no photos", "one path a line")
+        raise PhotoError(f"{path} names no photos", "write the path of one photo on each line")
     return photos
 
 
@@ -90,7 +94,7 @@ def _summarise(photos: list[Path], results: list[PhotoResult], encoder: str, as_
             }
         )
     out.print(f"{len(photos) - len(missing)} of {len(photos)} photos embedded")
-    out.print(f"{several} with several faces, of which the most prominent was taken")
+    out.print(f"{several} with several faces; the most prominent one was taken")
     kinds = Counter(NO_FACE if r.problem == NO_FACE else "not readable" for _, r in missing)
     for kind, count in kinds.items():
         out.print(f"{count} {kind}")
@@ -102,19 +106,19 @@ def _summarise(photos: list[Path], results: list[PhotoResult], encoder: str, as_
 
 def verify(
     bundle: BundleDir,
-    a: Annotated[Path, typer.Argument(help="A photo.")],
-    b: Annotated[Path, typer.Argument(help="Another photo.")],
+    a: Annotated[Path, typer.Argument(help="Photo for the template.")],
+    b: Annotated[Path, typer.Argument(help="Photo for the probe.")],
     fmr: Annotated[float, typer.Option(min=1e-9, max=0.5, help="Wanted false match rate.")] = 1e-3,
     head: Annotated[
-        bool, typer.Option("--verifier", help="The bundle's logistic head must agree.")
+        bool, typer.Option("--verifier", help="Require that the bundle's logistic head agrees.")
     ] = False,
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
-    """Compare two photos 1:1, A as a template and B as a probe.
+    """Compare two photos 1:1: A as the template, B as the probe.
 
-    Exit code 0: same person, 1: different, 2: bad input. With --verifier as at a door whose profile
-    says `verifier = true`.
+    Exit code 0: same person, 1: different people, 2: bad input. With --verifier the comparison is
+    that of a door whose profile says `verifier = true`.
 
     Example: `ostiary verify --bundle bundle card.jpg door.jpg`
     """
@@ -143,17 +147,17 @@ def verify(
         out.print(f"score {score:.4f}   squared distance {2 - 2 * score:.4f}   tau {tau.tau:.3f}")
         if judge is not None:
             out.print(
-                "probability {probability:.4f} of at least {least_probability:.4f}".format(**said)
+                "probability {probability:.4f}, required {least_probability:.4f}".format(**said)
             )
         if not result["tau_supported"]:
             err.print(
-                f"the curve does not reach an FMR of {fmr}; the strictest measured tau is used"
+                f"the DET curve does not reach an FMR of {fmr}; the strictest measured tau is used"
             )
     raise typer.Exit(0 if same else 1)
 
 
 class _Head:
-    """The bundle's logistic head, with what it must say at least for a false match rate."""
+    """The bundle's logistic head, and the probability that a false match rate requires of it."""
 
     def __init__(self, pipeline: Pipeline, fmr: float) -> None:
         self._verifier, judged = pipeline.head()
@@ -170,5 +174,5 @@ def _aligned(pipeline: Pipeline, path: Path) -> Image:
     if not faces:
         raise PhotoError(f"{path}: {NO_FACE} was found")
     if len(faces) > 1:
-        err.print(escape(f"{path}: {len(faces)} faces, the most prominent is taken"))
+        err.print(escape(f"{path}: {len(faces)} faces; the most prominent one is taken"))
     return pipeline.align(image, faces[0])

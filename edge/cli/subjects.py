@@ -30,8 +30,8 @@ from ostiary.edge.vision.observer import open_enrolled
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.edge.wire import utc
 
-Profile = Annotated[Path, typer.Option("--config", help="The device's profile.")]
-Subject = Annotated[str, typer.Option("--subject", help="An opaque id: a-z, 0-9 and -.")]
+Profile = Annotated[Path, typer.Option("--config", help="Profile of the door (TOML).")]
+Subject = Annotated[str, typer.Option("--subject", help="Subject id: a-z, 0-9 and -.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 SHOWN = 5
 
@@ -47,9 +47,10 @@ def enroll(
     photos: Annotated[list[Path], typer.Argument(help="Photos of one person; one is enough.")],
     json: Json = False,
 ) -> None:
-    """Enroll a person from photos, in place of any template they had; a running daemon follows.
+    """Enroll a person from photos; templates that the subject had are replaced.
 
-    Refused by name: no-face, two-faces, low-quality, disagreement.
+    A running daemon uses the new template within a second. Photos are refused with a reason:
+    no-face, two-faces, low-quality or disagreement.
 
     Example: `ostiary enroll --config door.toml --subject alice alice.jpg`
     """
@@ -66,7 +67,7 @@ def enroll(
 
 
 def subjects(config: Profile, json: Json = False) -> None:
-    """List who is enrolled on this device.
+    """List the subjects that are enrolled on this device.
 
     Example: `ostiary subjects --config door.toml`
     """
@@ -86,7 +87,7 @@ def subjects(config: Profile, json: Json = False) -> None:
 
 
 def _roster_subjects(profile: Config, json: bool) -> None:
-    """Who the roster lets in: by whom and when is the operator's to say."""
+    """List the subjects of the roster; only the operator knows when each one was enrolled."""
     held = [sealed.record for sealed in stored.stored(profile) if not sealed.record.gone]
     held.sort(key=lambda record: record.subject)
     if json:
@@ -106,11 +107,11 @@ def _roster_subjects(profile: Config, json: bool) -> None:
         encoders = ", ".join(e[:12] for e in sorted(record.templates))
         groups, state = ", ".join(record.groups), "suspended" if record.suspended else ""
         table.add_row(record.subject, str(record.revision), encoders, groups, state)
-    out.print(table if held else "the roster has not come, or holds nobody")
+    out.print(table if held else "the roster is empty or has not arrived yet")
 
 
 def forget(config: Profile, subject: Subject) -> None:
-    """Remove a person and all of their templates; a running daemon follows within a second.
+    """Remove a subject and all of its templates; a running daemon follows within a second.
 
     Example: `ostiary forget --config door.toml --subject alice`
     """
@@ -119,18 +120,19 @@ def forget(config: Profile, subject: Subject) -> None:
     gone = store.remove(subject)
     store.close()
     if not gone:
-        raise ConfigError(f"{subject} is not enrolled here", "`ostiary subjects` lists who is")
+        raise ConfigError(f"{subject} is not enrolled here", "`ostiary subjects` lists all")
     out.print(f"forgot {subject}")
 
 
 def identify(
     config: Profile,
-    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    photo: Annotated[Path, typer.Argument(help="Photo to search for.")],
     json: Json = False,
 ) -> None:
-    """Search a photo 1:K as the door would. Exit code 0: granted, 1: denied, 2: bad input.
+    """Search for a photo's face among all enrolled subjects (1:K), and decide as the door would.
 
-    One photo gives no liveness: PAD and votes are the daemon's.
+    Exit code 0: granted, 1: denied, 2: bad input. Liveness (PAD) and votes over several frames are
+    left out, since one photo gives neither.
 
     Example: `ostiary identify --config door.toml visitor.jpg`
     """
@@ -164,16 +166,17 @@ def identify(
         if failed:
             out.print(escape(f"quality: {', '.join(failed)}"))
         if not tau.supported:
-            err.print("the curve does not reach this rate; the strictest measured tau is used")
+            err.print("the DET curve does not reach this FPIR; the strictest measured tau is used")
     raise typer.Exit(0 if decision.granted else 1)
 
 
 def _of_its_own(profile: Config) -> Config:
-    """A door that follows the roster lets in nobody else, so nobody is to believe it did."""
+    """The profile of a door that enrolls by itself. Raises ConfigError if it follows a roster,
+    because such a door would ignore what is enrolled here."""
     if profile.roster is not None:
         raise ConfigError(
-            "this door follows the fleet's roster: nobody is enrolled or forgotten here",
-            "use `ostiary-fleet`",
+            "this door follows the fleet's roster: subjects cannot be enrolled or forgotten here",
+            "use `ostiary-fleet enroll` or `ostiary-fleet revoke`",
         )
     return profile
 
@@ -189,7 +192,7 @@ def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config) -> None:
     if profile.roster is not None:
         stored.load(profile, enrolled, bundle)
         if not len(enrolled.gallery):
-            raise StoreError("the roster on this device holds nobody", "has the daemon run?")
+            raise StoreError("the roster on this device is empty", "let the daemon fetch it first")
         return
     store = _store(profile)
     found, damaged = store.templates(bundle.encoder_id, bundle.dim)
@@ -202,15 +205,17 @@ def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config) -> None:
             raise StoreError(message, "enroll them again with this bundle")
         err.print(escape(message))
     if damaged:
-        err.print(escape(f"damaged, enroll again: {', '.join(damaged)}"))
+        err.print(escape(f"damaged templates, enroll again: {', '.join(damaged)}"))
     if not found:
-        raise StoreError("nobody is enrolled", "`ostiary enroll` first")
+        raise StoreError("nobody is enrolled", "run `ostiary enroll` first")
     enrolled.load(found)
 
 
 def _check_subject(subject: str) -> None:
     if not SUBJECT.fullmatch(subject):
-        raise ConfigError(f"{subject!r} is no subject id", "1 to 64 of a-z, 0-9 and -")
+        raise ConfigError(
+            f"{subject!r} is not a subject id", "use 1 to 64 characters of a-z, 0-9 and -"
+        )
 
 
 def _store(profile: Config) -> Store:

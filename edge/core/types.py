@@ -13,12 +13,12 @@ Image = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR as OpenCV reads it."""
 Floats = NDArray[np.float32]
 SUBJECT = re.compile(r"[a-z0-9-]{1,64}")
-"""What a subject's id looks like; use `fullmatch`."""
+"""The form of a subject's id; use `fullmatch`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a camera source, with the monotonic second it was taken and its number."""
+    """One picture of a camera source, taken at the monotonic time `at_s`; `index` is its number."""
 
     image: Image
     at_s: float
@@ -27,9 +27,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A found face: `box_px` (4,) is x1, y1, x2, y2; `points_px` (5, 2) is the subject's right
-    eye, left eye, nose tip, and right and left mouth corner, as they appear from left to right
-    in an upright picture; `score` is the detector's, 0 to 1."""
+    """A detected face. `box_px` (4,) is x1, y1, x2, y2. `points_px` (5, 2) is right eye, left eye,
+    nose tip, right and left mouth corner; right is the subject's, so on the left of an upright
+    picture. `score` is the detector's, 0 to 1."""
 
     box_px: Floats
     points_px: Floats
@@ -62,8 +62,8 @@ class Template:
 class Candidate:
     """A subject and its raw cosine score against the probe, before any policy.
 
-    `probability`, 0 to 1, is the logistic head's that it is the same person; None where none was
-    asked (`ostiary.edge.core.scores.verifier`).
+    `probability`, 0 to 1, is the logistic head's that both are the same person; None if no head
+    was asked (`ostiary.edge.core.scores.verifier`).
     """
 
     subject: str
@@ -79,7 +79,7 @@ class Outcome(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why a decision fell as it did."""
+    """The reason of a decision."""
 
     MATCHED = "matched"
     UNKNOWN = "unknown"
@@ -98,10 +98,10 @@ class Reason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome after policy. `subject` is the matched or the claimed one, or the nearest
-    below tau is withheld (None). `score` and `tau` are raw cosines; `k` templates were searched;
-    `track` names the face it fell on, None where none was seen. Where a logistic head judged too,
-    `probability` is what it said and `least_probability` what it had to say at least."""
+    """The outcome after policy. `subject` is the matched or the claimed one; a subject below tau is
+    not named (None). `score` and `tau` are raw cosines; `k` templates were searched; `track` is the
+    id of the face, None without a face. If a logistic head was asked, `probability` is its answer
+    and `least_probability` the least that was required."""
 
     outcome: Outcome
     reason: Reason

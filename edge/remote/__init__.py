@@ -1,1 +1,1 @@
-"""What the operator says: the roster and commands, over the broker."""
+"""What a door receives from the operator through the broker: the roster and commands."""

@@ -1,4 +1,4 @@
-"""The operator's side of a door that belongs to a fleet: its roster and its commands."""
+"""The connection of a door to its fleet's operator: the roster and commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 
 class Remote:
-    """Called by the loop at every turn; what comes meanwhile waits in two boxes."""
+    """Follows roster and commands in the loop; between turns, messages wait in two queues."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Remote:
         wall: Clock = time.time,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Lets in at once who was stored.
+        """Adds the stored subjects to the gallery at once.
 
-        Raises ConfigError where the keys are not usable, StoreError where the disk is not.
+        Raises ConfigError if a key is unusable, StoreError if the disk is.
         """
         self._roster, self._enrolled = roster, enrolled
         self._moment, self._reporter, self._clock = moment, reporter, clock
@@ -70,7 +70,7 @@ class Remote:
             self._capture,
             reporter,
             self._refusals,
-            # A command that was held back is not good again where the clock is.
+            # Not the raw clock: set back, it would make an expired command valid again.
             lambda: moment.at_s,
         )
         bundle = pipeline.bundle
@@ -89,12 +89,12 @@ class Remote:
         self._follow()
 
     def inbox(self, received: Received) -> None:
-        """Called in the client's thread with everything that comes."""
+        """Take any message; called in the client's thread."""
         self._commander.put(received)
         self._mailbox.put(received)
 
     def turn(self, link: Link) -> None:
-        """Do what the operator asks, and follow the roster."""
+        """Carry out commands and follow the roster; called in each turn of the loop."""
         if link.connected and link.connection != self._connection:
             connection = link.connection
             if link.subscribe(self._commander.filters()):
@@ -105,32 +105,32 @@ class Remote:
         self._refusals.flush()
 
     def looked(self, frame: Frame | None) -> bool:
-        """Whether somebody is being enrolled at the door, so that nothing is decided meanwhile."""
+        """Give a frame to a running capture; if True, the door must not decide."""
         capturing = self._capture.active
         self._capture.look(frame)
         return capturing
 
     def may_succeed(self, succession: Succession) -> bool:
-        """Whether everybody has a template of the bundle to come, as far as the operator says."""
+        """Whether the roster has enough templates for the next bundle to switch to it."""
         if succession.successor is None or not self._syncer.complete:
             return False
         coverage = self._members.coverage
-        # Counted one by one only where the two counts do not say no already.
+        # Count subject by subject only if the two totals allow the switch.
         if coverage[succession.successor] < coverage[succession.active]:
             return False
         return succession.due(coverage, succession.needed(self._members.encoders()))
 
     def close(self) -> None:
-        """Nothing is lost: what was taken is on the disk."""
+        """Close the databases; all that was taken is already on the disk."""
         self._store.close()
         self._nonces.close()
 
     def _follow(self) -> None:
-        """What the newest head means for the clock and for who may pass, and what to report."""
+        """Apply the newest head to the clock and to staleness, and report tau and damage."""
         self._moment.known(self._syncer.issued_at_s)
         if self._syncer.complete:
             self._complete_s = self._clock()
-        # A store that can not be written follows no revocation: nobody is let in meanwhile.
+        # A store that cannot be written cannot keep a revocation: nobody passes meanwhile.
         self._enrolled.stale = self._syncer.failing_s(self._clock()) > PATIENCE_S or self._is_old()
         self._reporter.threshold(self._enrolled.tau)
         damaged = len(self._members.damaged)
@@ -140,13 +140,13 @@ class Remote:
         self._damaged = damaged
 
     def _is_old(self) -> bool:
-        """Whether nobody has confirmed the roster for longer than the profile allows."""
+        """Whether the roster was last confirmed longer ago than the profile allows."""
         patience_s = self._roster.stale_after_s
         if not patience_s:
             return False
         if self._moment.behind_s > WRONG_S:
-            # The clock is wrong, and so nobody knows how long ago it was.
+            # The clock is wrong, so that the age of the roster is unknown.
             return True
-        # A fresh head says nothing where the records that it wants are kept back.
+        # Also the age of completeness: an attacker may send fresh heads but hold back records.
         since_s = self._clock() - self._complete_s
         return max(self._moment.at_s - self._syncer.issued_at_s, since_s) > patience_s

@@ -1,4 +1,4 @@
-"""What an operator asks of this door: genuine, in time and for the first time, or refused."""
+"""The operator's commands to this door; late, repeated or forged ones are refused."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ostiary.edge.wire import Response, Topics
 
 REFUSED = "command-refused"
 MAX_BYTES = 1024
-"""Four times what a sealed command takes."""
+"""Largest command: four times the size of a sealed one."""
 MOST_AHEAD_S = 3600.0
-"""A command that is kept back, as by the broker, must be worthless soon."""
+"""Latest expiry of a command: one that somebody holds back must soon be worthless."""
 MOST_WAITING, AT_ONCE = 64, 8
-"""Commands between the client's thread and the loop, and those taken in one turn of it."""
+"""Most commands between the client's thread and the loop, and most taken in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A genuine command, and how to answer it."""
+class GenuineCommand:
+    """A command that was opened, with its name and the correlation data of the answer."""
 
     name: str
     command: Command
@@ -55,7 +55,8 @@ class Answering(Protocol):
 
 
 class Commander:
-    """`put` is for the client's thread; the rest for the loop's, which calls `work` each turn."""
+    """Carries out commands. `put` is called in the client's thread, `work` in each turn of the
+    loop."""
 
     def __init__(
         self,
@@ -75,28 +76,31 @@ class Commander:
         self._link: Answering | None = None
         self._waiting: deque[Received] = deque()
         self._lost = self._told_lost = 0
-        self._capturing: Asked | None = None
+        self._capturing: GenuineCommand | None = None
         self._does = {"open": self._open, "capture": self._start_capture}
 
     def filters(self) -> list[Filter]:
-        """What to subscribe to on each connection. A retained command shows that it is one."""
+        """The subscriptions of a connection; `as_published` shows which commands are retained."""
         return [Filter(self._topics.every_command, replay=False, as_published=True)]
 
     def put(self, message: Received) -> None:
-        """Keep a command for the loop; what is no command is for somebody else."""
+        """Keep a command for the loop; other messages are ignored."""
         if not self._topics.is_command(message.topic):
             return
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1
             return
-        # One byte too many still shows that it is too long.
+        # One byte more than allowed, so that `_genuine` sees that it is too long.
         self._waiting.append(replace(message, payload=message.payload[: MAX_BYTES + 1]))
 
     def work(self, link: Answering | None) -> None:
-        """Do what has come, and answer over `link` what is done; without one answers are lost."""
+        """Carry out waiting commands, and answer a capture that has ended.
+
+        Answers go over `link`; without one they are lost.
+        """
         self._link = link
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            # One act a turn: two doors' programs that hang would outlast the watchdog.
+            # One action per turn: two door programs that hang would exceed the watchdog's time.
             if self._take(self._waiting.popleft()):
                 break
         if self._lost != self._told_lost:
@@ -107,7 +111,7 @@ class Commander:
             self._end_capture(captured)
 
     def _take(self, message: Received) -> bool:
-        """Whether anything was done."""
+        """Carry out a command, or report its refusal; True if it was carried out."""
         try:
             asked = self._genuine(message)
             self._remember(asked.command)
@@ -115,59 +119,63 @@ class Commander:
             name = message.topic.rpartition("/")[2]
             self._refusals.say(REFUSED, error.reason, f"{name}: {error.message}")
         except StoreError as error:
-            # Undone rather than done twice: nobody could tell that it was.
+            # Not carried out: without a record of it, it could be replayed.
             self._refusals.say(REFUSED, "not-recorded", error.message)
         else:
             self._does[asked.name](asked)
             return True
         return False
 
-    def _genuine(self, message: Received) -> Asked:
-        """What an operator asks of this door now. Raises SealError, with the reason."""
+    def _genuine(self, message: Received) -> GenuineCommand:
+        """The command in a message to this door. Raises SealError with the reason of a refusal."""
         name = message.topic.rpartition("/")[2]
         if message.topic != self._topics.command(name):
-            raise SealError("other-device", "no topic of this device")
+            raise SealError("other-device", "not a topic of this device")
         if name not in self._does:
             raise SealError("unknown-command", f"not one of {', '.join(self._does)}")
         if message.retained:
-            raise SealError("retained", "a command is never kept by the broker")
+            raise SealError("retained", "commands must not be retained by the broker")
         if len(message.payload) > MAX_BYTES:
             raise SealError("oversized", f"more than {MAX_BYTES} bytes")
         if message.response_topic != self._topics.response(name):
-            raise SealError("response-topic", "wants its answer elsewhere, or none")
+            raise SealError("response-topic", "the response topic is missing or another one")
         body = self._opener.open(message.topic, message.payload)
-        return Asked(name, decode(body, Command), message.correlation)
+        return GenuineCommand(name, decode(body, Command), message.correlation)
 
     def _remember(self, command: Command) -> None:
-        """Take the nonce of a command that is in time. Raises SealError or StoreError."""
+        """Check the time of a command and store its nonce. Raises SealError or StoreError."""
         now, expires = self._wall(), command.expires_at_s
         if now >= expires:
             raise SealError("expired", f"{now - expires:.0f} s ago by this device's clock")
         if expires > now + MOST_AHEAD_S:
             raise SealError("too-far-ahead", f"expires in {expires - now:.0f} s by this clock")
         if not self._nonces.take(command.nonce, expires, now):
-            raise SealError("replayed", "was taken before")
+            raise SealError("replayed", "its nonce was used before")
 
-    def _open(self, asked: Asked) -> None:
+    def _open(self, asked: GenuineCommand) -> None:
         self._answer(asked, self._recorder.command(self._capture.encoder))
 
-    def _start_capture(self, asked: Asked) -> None:
+    def _start_capture(self, asked: GenuineCommand) -> None:
         timeout_s = asked.command.timeout_s
         if not self._capture.begin(asked.command.subject or "", timeout_s):
             self._answer(asked, "busy")
             return
         self._capturing = asked
-        self._reporter.event("capture-started", f"for {timeout_s:.0f} s; the door decides nothing")
+        self._reporter.event(
+            "capture-started", f"for {timeout_s:.0f} s; meanwhile the door makes no decisions"
+        )
 
     def _end_capture(self, captured: Captured) -> None:
-        seen = captured.seen or "nothing was seen"
+        seen = captured.seen or "no frame was seen"
         self._reporter.event("capture-ended", f"{captured.reason or 'a template'}: {seen}")
         asked, self._capturing = self._capturing, None
         if asked is not None:
             self._answer(asked, captured.reason, captured.template)
 
-    def _answer(self, asked: Asked, why_not: str, template: Template | None = None) -> None:
-        """Answer where answers belong; a connection that is gone takes it along."""
+    def _answer(
+        self, asked: GenuineCommand, why_not: str, template: Template | None = None
+    ) -> None:
+        """Publish the answer on the response topic; without a connection it is lost."""
         said = Response(nonce=asked.command.nonce.hex(), ok=not why_not, reason=why_not)
         if template is not None:
             raw = np.asarray(template.embedding, "<f4").tobytes()

@@ -1,4 +1,4 @@
-"""Which refusal of a roster's message is the sign of an attack, and which is only late."""
+"""Which refused roster messages are a sign of an attack, and which are only late."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from ostiary.edge.remote.mailbox import Mail
 
 NOTHING = frozenset[str]()
 LATE = frozenset({"old-record", "not-in-index"})
-"""What may rightly come while we are behind: queued long ago, or followed by what was lost."""
+"""Reasons that are harmless while the device is behind: old queued messages, or lost ones."""
 AGAIN = LATE | {"old-head"}
-"""And of what is sent again: what came behind it may be here already."""
+"""Reasons that are harmless for a repeated message: later messages may be here already."""
 
 
 class Suspicion:
-    """Looks at messages in the order in which they came."""
+    """Decides about messages in the order in which they came."""
 
     def __init__(self) -> None:
         self._connection, self._caught_up = 0, False
 
     def excused(self, mail: Mail) -> frozenset[str]:
-        """For which reasons this one may be refused and be no attack.
+        """The reasons for which this message may be refused without a sign of an attack.
 
-        On a new connection the broker sends again what it does not know to have arrived, then what
-        it had queued for us; the head that we ask for comes behind these.
+        On a new connection the broker first repeats unacknowledged messages, then sends those that
+        it had queued; the head that this device requests comes after them.
         """
         if mail.connection != self._connection:
             self._connection, self._caught_up = mail.connection, False
@@ -29,5 +29,5 @@ class Suspicion:
         self._caught_up |= kind == "head" and mail.kept and not mail.again
         if not self._caught_up:
             return AGAIN if mail.again else LATE
-        # A newer head may have been on its way when we asked for a record that the broker keeps.
+        # A newer head may have been on its way when this device requested a retained record.
         return LATE if kind == "subject" and mail.kept else NOTHING

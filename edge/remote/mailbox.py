@@ -1,4 +1,4 @@
-"""What comes from the broker for the roster: opened in the client's thread, taken by the loop."""
+"""Roster messages from the broker: opened in the client's thread, taken by the loop."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ostiary.edge.wire import RosterTopics
 log = logging.getLogger(__name__)
 
 WAITING = 4000
-"""Messages between the client's thread and the loop; what is beyond is dropped, and asked for."""
+"""Most messages between client thread and loop; more are dropped, and requested again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What came on a topic of the roster, opened, or why it was not. The broker had `kept` it, or
-    it was just published; `again`: it was sent on an earlier `connection` than this one already."""
+    """A message on a topic of the roster, opened, or the error. `kept`: the broker had retained it;
+    otherwise it was just published. `again`: it was already sent on a connection before
+    `connection`."""
 
     topic: tuple[str, ...]
     opened: Message | SealError
@@ -32,31 +33,31 @@ class Mail:
 
 
 class Mailbox:
-    """`put` is called in the client's thread, `take` in the loop's."""
+    """Queue of opened messages: `put` is called in the client's thread, `take` in the loop's."""
 
     def __init__(self, topics: RosterTopics, opener: Opener) -> None:
         self._topics, self._opener = topics, opener
         self._waiting: queue.Queue[Mail] = queue.Queue(WAITING)
 
     def put(self, received: Received) -> None:
-        """Open a message and keep it for the loop; those of other topics are not looked at."""
+        """Open a message and keep it for the loop; messages on other topics are ignored."""
         topic = self._topics.parse(received.topic)
-        # An empty payload is how a retained message is taken away; the index knows who left.
+        # An empty payload only removes a retained message; the index shows which subject left.
         if topic is None or not received.payload:
             return
         try:
             opened: Message | SealError = self.open(received.topic, received.payload)
         except SealError as error:
-            # Not the error itself: its traceback holds the payload, and thousands may wait here.
+            # A copy: the traceback of the error keeps the payload, and thousands may wait here.
             opened = SealError(error.reason, error.message)
         mail = Mail(topic, opened, received.retained, received.again, received.connection)
         try:
             self._waiting.put_nowait(mail)
         except queue.Full:
-            log.debug("the roster comes faster than it is taken")
+            log.debug("a roster message is dropped: the queue is full")
 
     def take(self, most: int) -> list[Mail]:
-        """The oldest of what came."""
+        """Take the oldest messages, `most` at most."""
         taken: list[Mail] = []
         while len(taken) < most:
             try:
@@ -66,10 +67,10 @@ class Mailbox:
         return taken
 
     def open(self, name: str, payload: bytes) -> Message:
-        """A genuine message that says of itself what its topic says. Raises SealError."""
+        """Open a message. Raises SealError if it is not genuine or belongs to another topic."""
         topic = self._topics.parse(name)
         if topic is None:
-            raise SealError("moved", "no topic of the roster")
+            raise SealError("moved", "not a topic of the roster")
         body = self._opener.open(name, payload)
         if topic[0] == "head":
             return SealedHead(decode(body, Head), payload)

@@ -1,4 +1,4 @@
-"""Who the roster lets in, as the gallery needs it: templates of one encoder, and rights."""
+"""The roster's subjects as the gallery needs them: templates of one encoder, and rights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNIT_TOLERANCE = 1e-3
 
 
 class Searched(Protocol):
-    """What follows the members: the observer, or whatever else holds a gallery."""
+    """Receives the members' changes: the observer, or another owner of a gallery."""
 
     def change(
         self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
@@ -25,7 +25,7 @@ class Searched(Protocol):
 
 
 class Members:
-    """Counts and hands on; the templates themselves live in the gallery only."""
+    """Counts subjects and passes changes on; only the gallery holds the templates themselves."""
 
     def __init__(self, searched: Searched, encoder: str, dim: int) -> None:
         self._searched, self.encoder, self._dim = searched, encoder, dim
@@ -35,20 +35,20 @@ class Members:
         self.damaged: set[str] = set()
 
     def __len__(self) -> int:
-        """How many subjects are enrolled: not revoked, with or without a usable template."""
+        """The number of enrolled (not revoked) subjects, with or without a usable template."""
         return len(self._encoders)
 
     @property
     def usable(self) -> int:
-        """How many of them have a template that is searched."""
+        """The number of subjects with a good template of the encoder in use."""
         return self.coverage[self.encoder]
 
     def encoders(self) -> Iterable[tuple[str, ...]]:
-        """The encoders of each subject's templates, damaged ones too."""
+        """The encoders of each subject's templates, including damaged templates."""
         return self._encoders.values()
 
     def follow(self, steps: Sequence[Put | Drop]) -> None:
-        """Take over changes in their order; of several of one subject the last one counts."""
+        """Apply changes in their order; if a subject has several, the last one counts."""
         put: dict[str, tuple[str, Floats | None, Rights]] = {}
         removed: dict[str, None] = {}
         for step in steps:
@@ -65,7 +65,7 @@ class Members:
             self._searched.change(list(put.values()), list(removed))
 
     def _template(self, record: Record) -> Floats | None:
-        """The (1, dim) template of the encoder in use; None where there is none, or no good one."""
+        """The (1, dim) template of the encoder in use; None if it is absent or damaged."""
         raw = record.templates.get(self.encoder)
         found = None if raw is None else self._checked(raw)
         if raw is not None and found is None:
@@ -76,15 +76,14 @@ class Members:
         return found
 
     def _good(self, subject: str, encoders: tuple[str, ...]) -> list[str]:
-        """Without the encoder in use where its template is damaged."""
+        """`encoders` without the encoder in use if the subject's template for it is damaged."""
         return [e for e in encoders if e != self.encoder or subject not in self.damaged]
 
     def _checked(self, raw: bytes) -> Floats | None:
         if len(raw) != 4 * self._dim:
             return None
         row = np.frombuffer(raw, "<f4").astype(np.float32)[None]
-        # Written so that NaN is refused.
-        # In float64, where no square of a float32 is too large.
+        # In float64, in which the square of no float32 overflows; written so that NaN is refused.
         norm = float(np.linalg.norm(row.astype(np.float64)))
         return row if abs(norm - 1) < UNIT_TOLERANCE else None
 

@@ -1,4 +1,4 @@
-"""The roster as a device stored it: opened and checked as if it had just come."""
+"""Restores the stored roster: each message is opened and checked as if it had just come."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ostiary.edge.remote.members import Members
 from ostiary.edge.roster import replica
 from ostiary.edge.roster.changes import Drop, Put, Sealed, SealedHead
 from ostiary.edge.roster.record import Head, shard_of, total
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from ostiary.edge.wire import RosterTopics
 
 AT_ONCE = 400
 
 Says = Callable[[str, str, str], None]
-"""(event, reason, about what)."""
+"""Reports an event: (event, reason, details)."""
 
 
 def restore(
     topics: RosterTopics, mailbox: Mailbox, store: RosterStore, members: Members, says: Says
-) -> State:
-    """The state of what is stored, with everybody in it among the members.
+) -> ReplicaState:
+    """The replica's state from the store; its subjects are added to the members.
 
-    A file that SQLite finds damaged is removed, for the broker has all that was in it. Raises
-    StoreError where the disk fails otherwise.
+    A file that SQLite finds damaged is deleted, since the broker has all its content. Raises
+    StoreError if the disk fails in another way.
     """
     restoring = _Restoring(topics, mailbox, store, members, says)
     try:
@@ -35,24 +35,24 @@ def restore(
         if not store.damaged(error):
             raise
         restoring.forget()
-        says("store-failed", "damaged", f"the roster is read anew: {error.message}")
+        says("store-failed", "damaged", f"the roster is fetched again: {error.message}")
         store.begin_anew()
-        return State()
+        return ReplicaState()
 
 
 def open_head(topics: RosterTopics, mailbox: Mailbox, payload: bytes) -> Head:
-    """The head that is stored. Raises SealError."""
+    """Open the stored head. Raises SealError."""
     opened = mailbox.open(topics.head, payload)
     assert isinstance(opened, SealedHead)
     return opened.head
 
 
 def open_row(topics: RosterTopics, mailbox: Mailbox, row: Row) -> Sealed:
-    """A record that is stored. Raises SealError, also for a subject's id that can be none."""
+    """Open a stored record. Raises SealError, also if the row's subject is not a valid id."""
     try:
         topic = topics.subject(shard_of(row.subject), row.subject)
     except UnicodeEncodeError as error:
-        raise SealError("malformed", "no subject's id") from error
+        raise SealError("malformed", "not a subject id") from error
     opened = mailbox.open(topic, row.payload)
     assert isinstance(opened, Sealed)
     return opened
@@ -71,30 +71,33 @@ class _Restoring:
         self._members, self._says = members, says
         self._held: dict[str, int] = {}
 
-    def state(self) -> State:
+    def state(self) -> ReplicaState:
         payload = self._store.head()
         if payload is None:
-            return State()
+            return ReplicaState()
         try:
             head = open_head(self._topics, self._mailbox, payload)
         except SealError as error:
             # Without a head nobody is let in: it may be the operator who is not trusted any more.
             self._says("roster-refused", error.reason, "the head in the store")
             self._store.clear()
-            return State()
+            return ReplicaState()
         refused = self._take_rows()
         state = replica.restored(head, self._held)
         if total(state.sums()) != self._store.digest():
-            self._says("roster-refused", "store-changed", "what the store holds is not what it was")
+            self._says(
+                "roster-refused", "store-changed", "the store's records do not match its digest"
+            )
         outdated = self._outdated(state, head)
         if refused or outdated:
             state = replica.restored(head, self._held)
             self._store.apply([], refused + outdated, None, total(state.sums()))
         return state
 
-    def _outdated(self, state: State, head: Head) -> list[str]:
-        """Let go of the shards that the head has proven otherwise: it came, and the power failed
-        before their records did. What took rights away ahead of its head stays."""
+    def _outdated(self, state: ReplicaState, head: Head) -> list[str]:
+        """Drop the records of shards that the head contradicts: it came, but the power failed
+        before their new records did. Records newer than the head stay, since they may take rights
+        away. Returns the dropped subjects."""
         held = [(s, r) for name in state.unproven() for s, r in state.shard(name).held.items()]
         gone = [subject for subject, revision in held if revision <= head.sequence]
         self._members.follow([Drop(subject) for subject in gone])
@@ -103,11 +106,11 @@ class _Restoring:
         return gone
 
     def forget(self) -> None:
-        """Nobody of those who were taken over is let in."""
+        """Remove all restored subjects from the members again."""
         self._members.follow([Drop(subject) for subject in self._held])
 
     def _take_rows(self) -> list[str]:
-        """Everybody whose record is good into the members; the others' ids."""
+        """Add the subjects with a good record to the members; returns the ids of the others."""
         refused, steps = [], []
         for row in self._store.rows():
             sealed = self._opened(row)

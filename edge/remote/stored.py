@@ -84,12 +84,12 @@ def open_keys(roster: Roster) -> tuple[Site, Opener]:
 
     Raises ConfigError if a key is missing, BundleError if an operator's key is malformed.
     """
-    lost = "`ostiary-fleet provision` makes it: docs/fleet.md"
+    lost = "`ostiary-fleet provision` creates it, see docs/fleet.md"
     site = Site(read_key(roster.site_key, ConfigError, lost, ""))
     trusted = read_keys(roster.operators).trusted
     if not trusted:
         raise ConfigError(
             f"no operator's key (*.pub) in {roster.operators}",
-            "`ostiary-fleet provision` puts it there",
+            "`ostiary-fleet provision` adds it",
         )
     return site, Opener(site, [bytes.fromhex(key) for key in sorted(trusted)])

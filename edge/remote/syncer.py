@@ -1,4 +1,4 @@
-"""Keeps this device's roster equal to the operator's: link, replica, store and members as one."""
+"""Keeps this device's roster equal to the operator's, through link, replica, store and members."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ostiary.edge.roster import replica
 from ostiary.edge.roster.changes import Changes, Drop, Message, Put, Refused, Sealed
 from ostiary.edge.roster.pull import INDEX, Pull, Reminder, Want
 from ostiary.edge.roster.record import total
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from ostiary.edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
-"""Messages a turn of the loop: some 10 ms, so that recognition goes on beside them."""
+"""Messages taken in one turn of the loop: some 10 ms, so that recognition is not delayed."""
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 
 
-class Wire(Protocol):
+class SyncLink(Protocol):
     """The part of `ostiary.edge.adapters.mqtt.link.Link` that is needed here."""
 
     connected: bool
@@ -42,7 +42,7 @@ class Wire(Protocol):
 
 
 class Syncer:
-    """The loop's side of the roster; what comes is in the mailbox."""
+    """Follows the roster in the loop; the mailbox holds the messages that came."""
 
     def __init__(
         self,
@@ -54,9 +54,10 @@ class Syncer:
         says: Says,
         wall: Callable[[], float],
     ) -> None:
-        """Lets in at once who was stored; `acknowledge` is the topic to say on what is held.
+        """Adds the stored subjects to the members at once; `acknowledge` is the topic on which to
+        report what is held.
 
-        Raises StoreError where the store can not be read.
+        Raises StoreError if the store cannot be read.
         """
         self._topics, self._acknowledge, self._mailbox = topics, acknowledge, mailbox
         self._store, self._members = store, members
@@ -65,7 +66,7 @@ class Syncer:
         self._connection = 0
         self._absent = False
         self._suspicion = Suspicion()
-        # The last process may have ended before it could.
+        # The previous process may have ended before it cleaned the disk.
         self._scrub = True
         self._late = ""
         self._reminder, self._newest, self._stuck = Reminder(), 0, 0
@@ -78,16 +79,16 @@ class Syncer:
 
     @property
     def complete(self) -> bool:
-        """Whether all that is held is what the newest head sums up."""
+        """Whether the device holds exactly what the newest head sums up."""
         return self.state.head is not None and not self._unproven
 
     @property
     def issued_at_s(self) -> float:
-        """When the operator signed the newest head: seconds since 1970, by their clock; or 0."""
+        """When the operator signed the newest head, in seconds since 1970; 0 without a head."""
         return 0.0 if self.state.head is None else self.state.head.issued_at_s
 
-    def turn(self, link: Wire, now: float) -> None:
-        """Take what has come, ask for what is missing, say what is held; `now` is monotonic."""
+    def turn(self, link: SyncLink, now: float) -> None:
+        """Apply new messages, request missing ones, report what is held; `now` is monotonic."""
         self._take(now)
         if not link.connected:
             return
@@ -102,11 +103,11 @@ class Syncer:
         self._say(link, now)
 
     def failing_s(self, now: float) -> float:
-        """For how long nothing could be stored; 0 where all is well."""
+        """For how many seconds the store has been failing; 0 if it works."""
         return 0.0 if self._failing_since_s is None else now - self._failing_since_s
 
     def _try(self, now: float) -> bool:
-        """Whether the store takes what is held already, after it failed."""
+        """After a failure: try to write to the store. True if that works again."""
         try:
             self._store.apply([], [], None, total(self.state.sums()))
         except StoreError as error:
@@ -117,8 +118,8 @@ class Syncer:
         self._failing_since_s = None
         return True
 
-    def _begin(self, link: Wire, now: float) -> bool:
-        """On a new connection: what is live from here on, and the head as it stands."""
+    def _begin(self, link: SyncLink, now: float) -> bool:
+        """On a new connection: subscribe to live records and to the head. False if that fails."""
         connection = link.connection
         live = Filter(self._topics.every_subject, replay=False)
         if not link.subscribe([live, Filter(self._topics.head)]):
@@ -131,7 +132,7 @@ class Syncer:
         return True
 
     def _take(self, now: float) -> None:
-        # By identity: the same may come twice, of which only one is excused.
+        # By identity: of two equal messages only one may be excused.
         messages, excuses = list[Message](), dict[int, frozenset[str]]()
         for mail in self._mailbox.take(AT_ONCE):
             excused = self._suspicion.excused(mail)
@@ -153,7 +154,7 @@ class Syncer:
         unproven = state.unproven()
         behind = bool(self._unproven or unproven) or changes.head is not None
         for refused in changes.refused:
-            # What waits since an earlier turn is refused only while behind.
+            # A message of an earlier turn has no entry: it is refused only while behind.
             excused = excuses.get(id(refused.message), NOTHING)
             self._refuse(refused, excused | LATE if behind else excused)
         if changes.steps or changes.head is not None:
@@ -167,7 +168,7 @@ class Syncer:
         self._remind(messages, now)
 
     def _remind(self, messages: Sequence[Message], now: float) -> None:
-        """Behind a record comes its head, unless the broker's queue for us was full."""
+        """After a record its head should come; if not, it was lost, and is requested again soon."""
         newest = max((m.record.revision for m in messages if isinstance(m, Sealed)), default=0)
         known = 0 if self.state.head is None else self.state.head.sequence
         if known >= max(newest, self._newest):
@@ -176,8 +177,8 @@ class Syncer:
             self._reminder.soon(now)
         self._newest = max(newest, self._newest)
 
-    def _keep(self, changes: Changes, state: State) -> None:
-        # Of several steps of one subject the last one counts.
+    def _keep(self, changes: Changes, state: ReplicaState) -> None:
+        # If a subject has several steps, the last one counts.
         last = {_subject(step): step for step in changes.steps}
         rows = [_row(step.sealed) for step in last.values() if isinstance(step, Put)]
         dropped = [step.subject for step in last.values() if isinstance(step, Drop)]
@@ -186,7 +187,7 @@ class Syncer:
         self._scrub |= any(_takes(step) for step in last.values())
 
     def _fail(self, error: StoreError, changes: Changes, now: float) -> None:
-        """Whose change can not be stored is not let in, whatever it gave or took."""
+        """After a failed write: subjects whose change cannot be stored lose access until it can."""
         self._says("store-failed", "roster", error.message)
         self._failed_s = now
         if self._failing_since_s is None:
@@ -197,10 +198,10 @@ class Syncer:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """In place of a damaged file: all that the broker has, and nobody until that has come."""
+        """Replace a damaged file: nobody has access until the broker has sent everything again."""
         held = [subject for shard in self.state.shards.values() for subject in shard.held]
         self._members.follow([Drop(subject) for subject in held])
-        self.state, self._unproven = State(), []
+        self.state, self._unproven = ReplicaState(), []
         with contextlib.suppress(StoreError):
             self._store.begin_anew()
 
@@ -210,12 +211,12 @@ class Syncer:
         elif self._unproven and refused.reason in LATE:
             self._late = f", the last: {refused.reason}: {refused.about}"
 
-    def _ask(self, link: Wire, now: float) -> None:
+    def _ask(self, link: SyncLink, now: float) -> None:
         plan = self._pull.next(self.state, self._unproven, now)
         if plan.leave:
             link.unsubscribe([self._topic(want) for want in plan.leave])
         if plan.ask:
-            # What comes is checked against the index: QoS 1 would only slow it down.
+            # QoS 0: records are checked against the index anyway, and QoS 1 would slow them down.
             link.subscribe([Filter(self._topic(want), qos=0) for want in plan.ask])
 
     def _topic(self, want: Want) -> str:
@@ -226,21 +227,23 @@ class Syncer:
         return self._topics.subject(want.shard, want.subjects[0])
 
     def _watch(self, now: float) -> None:
-        """Tell once when the roster does not come."""
+        """Report once that the roster does not come or stays incomplete."""
         stuck = self._pull.stuck()
         if stuck and not self._stuck:
-            text = f"{stuck} topics bring nothing of use{self._late}"
+            text = f"{stuck} topics do not bring what the index says{self._late}"
             self._says("roster-incomplete", "missing", text)
         self._stuck = stuck
         if self.state.head is None and not self._absent and now - self._connected_s > ABSENT_S:
             self._absent = True
-            self._says("roster-absent", "no-head", "the broker holds none: ostiary-fleet publish")
+            self._says(
+                "roster-absent", "no-head", "the broker holds none: run `ostiary-fleet publish`"
+            )
 
-    def _say(self, link: Wire, now: float) -> None:
-        """The acknowledgement: at once when all is held, else at most once a second."""
+    def _say(self, link: SyncLink, now: float) -> None:
+        """Publish what is held: at once if complete, otherwise at most once a second."""
         if self.complete:
             self._clean(now)
-        # Not before all that was forgotten is gone from the disk: an erasure waits for this.
+        # Complete only after dropped records are wiped from the disk: an erasure waits for that.
         complete = self.complete and not self._scrub
         if not complete and self._sent is not None and now - self._said_s < SAY_EVERY_S:
             return
@@ -262,7 +265,7 @@ class Syncer:
             self._scrub_after_s = now + SAY_EVERY_S
 
     def message(self, complete: bool) -> RosterMessage:
-        """What is held, without the time."""
+        """The acknowledgement of what is held, without the time."""
         state, members = self.state, self._members
         return RosterMessage(
             sequence=0 if state.head is None else state.head.sequence,

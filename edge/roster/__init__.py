@@ -1,1 +1,1 @@
-"""The roster: the operator's signed truth of who is enrolled, and this device's copy of it."""
+"""The roster: the operator's signed list of who is enrolled, and this device's copy of it."""

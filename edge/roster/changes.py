@@ -1,4 +1,4 @@
-"""What goes into the replica and what comes out: sealed messages, and the changes they make."""
+"""Input and output of the replica: opened messages, and the changes that follow from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ostiary.edge.roster.record import Head, Index, Record
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A record with the payload it came in, which is what the device stores."""
+    """A record with its sealed payload, which the device stores."""
 
     record: Record
     payload: bytes
@@ -17,7 +17,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class SealedHead:
-    """A head with the payload it came in."""
+    """A head with its sealed payload."""
 
     head: Head
     payload: bytes
@@ -28,22 +28,22 @@ Message = SealedHead | Index | Sealed
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store this record in place of any older one of its subject."""
+    """Store this record; an older one of its subject is replaced."""
 
     sealed: Sealed
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Forget this subject, without a trace."""
+    """Delete everything about this subject."""
 
     subject: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that was not taken, perhaps after it had waited: `old-head`, `conflicting-head`,
-    `old-index`, `old-record` or `not-in-index`, and what it was about."""
+    """A message that the replica refused, at once or after it had waited. `reason` is `old-head`,
+    `conflicting-head`, `old-index`, `old-record` or `not-in-index`; `about` says of what."""
 
     message: Message
     reason: str
@@ -52,7 +52,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the store must follow, all or nothing, and the gallery; `head` where a newer counts."""
+    """What to change in the store (in one transaction) and the gallery; `head` is a newer head."""
 
     steps: tuple[Put | Drop, ...] = ()
     head: SealedHead | None = None

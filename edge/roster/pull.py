@@ -1,4 +1,4 @@
-"""What to ask the broker for next: a window at a time, since a default broker drops the rest."""
+"""What to request from the broker next: a limited window, since brokers drop what overflows."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ostiary.edge.roster.record import Head
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
-"""Messages under way at once: the first fits a broker that queues 100, the largest one that queues
-1,000, as Mosquitto's defaults are by version. A window that comes whole doubles, a loss halves,
-and on that connection it grows no more to where the loss was."""
+"""Messages requested at once. The first window fits a broker that queues 100 messages, the largest
+one a broker that queues 1,000: Mosquitto's defaults, by version. A complete window doubles the
+next one; a loss halves it, and on that connection it stays below the size that was lost."""
 QUIET_S = 2.0
-"""What was asked for and has not come after so long without any message was dropped."""
+"""After so long without a message, the broker has dropped what was requested and did not come."""
 AGAIN_S, LONGEST_S = 1.0, 60.0
-"""A topic that did not bring what the index says is asked for again then, each time later."""
+"""Delays before a topic is requested again that did not bring what the index says."""
 STUCK = 3
-"""Vain attempts after which somebody should know."""
+"""Failed attempts on a topic after which the device reports it."""
 INDEXES = 8
-"""Of a window, one in so many may be an index, beside the records: a few more than it says."""
+"""At most 1/INDEXES of a window are indexes; they come in addition to the records."""
 RETRIES = 4
-"""Of a window, one in so many may be what was asked for before: else what the broker has not would
-keep out what it has."""
+"""At most 1/RETRIES of a window are repeated requests: otherwise messages that the broker lacks
+would keep out those that it has."""
 SOON_S, SELDOM_S = 5.0, 300.0
-"""The head is asked for again at first and at last, see `Reminder`."""
+"""Shortest and longest delay before the head is requested again; see `Reminder`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Want:
-    """One filter to subscribe to: an index (`subjects` empty), one record of a shard, or, with
-    `whole`, all of its records."""
+    """One topic filter to subscribe to: a shard's index (`subjects` empty), one of its records, or
+    all of its records (`whole`)."""
 
     shard: str
     subjects: tuple[str, ...] = ()
@@ -40,13 +40,13 @@ class Want:
 
     @property
     def expected(self) -> int:
-        """How many messages it brings."""
+        """The number of messages that the subscription brings."""
         return max(1, len(self.subjects))
 
 
 @dataclass(slots=True)
 class _Patience:
-    """How often a topic was asked for in vain, when last, and when it may be asked again."""
+    """Failed requests for a topic, the time of the last one, and the earliest next one."""
 
     tries: int = 0
     last_s: float = -math.inf
@@ -54,38 +54,39 @@ class _Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to subscribe to and what to unsubscribe from."""
+class PullPlan:
+    """What to subscribe to (`ask`) and what to unsubscribe from (`leave`)."""
 
     ask: list[Want] = field(default_factory=list)
     leave: list[Want] = field(default_factory=list)
 
 
 INDEX = ""
-"""Stands for a shard's index where else a subject stands."""
+"""Used in place of a subject for the shard's index."""
 
 
 class Reminder:
-    """When to ask again for what nobody would miss: seldom, and soon after a sign that it was lost,
-    then ever later. No message moves the seldom time: who replays old ones must not put it off."""
+    """When to request a message again whose loss would not be noticed: every SELDOM_S, and sooner
+    after a sign of loss, then at growing intervals. No message delays the SELDOM_S request:
+    otherwise an attacker could put it off by replaying old messages."""
 
     def __init__(self) -> None:
         self._wait_s, self._soon_s, self._seldom_s = SOON_S, math.inf, math.inf
 
     def seldom(self, now: float) -> None:
-        """It was asked for just now."""
+        """Note that the message was requested just now."""
         self._soon_s, self._seldom_s = math.inf, now + SELDOM_S
 
     def soon(self, now: float) -> None:
-        """There is a sign."""
+        """Note a sign that the message was lost."""
         self._wait_s, self._soon_s = SOON_S, min(self._soon_s, now + SOON_S)
 
     def calm(self) -> None:
-        """What the sign was about has come."""
+        """Note that the missing message has come."""
         self._soon_s = math.inf
 
     def due(self, now: float) -> bool:
-        """Whether to ask now."""
+        """Whether to request the message now."""
         if now < min(self._soon_s, self._seldom_s):
             return False
         self._seldom_s = now + SELDOM_S
@@ -96,7 +97,7 @@ class Reminder:
 
 
 class Pull:
-    """The bookkeeping of what was asked for. Time comes in as monotonic seconds."""
+    """Keeps account of what was requested. Times (`now`) are monotonic seconds."""
 
     def __init__(self) -> None:
         self._window, self._came, self._ceiling = FIRST_WINDOW, 0, LARGEST_WINDOW
@@ -108,8 +109,8 @@ class Pull:
         self._last_s = 0.0
 
     def start_over(self) -> None:
-        """Nothing is under way on a new connection; nobody has to wait for old failures."""
-        # A broker that kept our session still has us subscribed to it.
+        """Start on a new connection: nothing is under way, and all may be requested at once."""
+        # If the broker kept the session, the old subscriptions still exist: leave them.
         self._done += self._left
         self._open.clear()
         self._left.clear()
@@ -117,14 +118,14 @@ class Pull:
         self._ceiling = LARGEST_WINDOW
 
     def arrived(self, shard: str, subject: str, now: float) -> None:
-        """A message came on the topic of a subject, or of a shard's INDEX; whether it was any good
-        shows in the state."""
+        """Note a message on the topic of a subject or, for INDEX, of a shard's index. Whether it
+        was of use shows in the replica's state."""
         want = self._open.get(shard, {}).pop(subject, None)
         if want is None:
             return
-        # Only for what was asked: else a busy operator's changes would hide for ever what was lost.
+        # Only for requested messages: else a busy operator's changes would hide a loss for ever.
         self._last_s = now
-        # Should it turn out to be no good, it is not asked for again at once.
+        # If the message proves to be of no use, its topic is not requested again at once.
         self._postpone(shard, subject, now)
         self._came += 1
         self._left[want] -= 1
@@ -132,13 +133,13 @@ class Pull:
             del self._left[want]
             self._done.append(want)
 
-    def next(self, state: State, unproven: Sequence[str], now: float) -> Plan:
-        """The next window, where there is room for one, for the `unproven` shards of the state."""
+    def next(self, state: ReplicaState, unproven: Sequence[str], now: float) -> PullPlan:
+        """The next requests, if the window has room, for the `unproven` shards of the state."""
         if state.head is not self._head:
-            # The operator has just published: what was no good then may be now.
+            # The operator has just published: topics that were of no use may be of use now.
             self._head = state.head
             self._forgive()
-        plan = Plan(leave=self._done + self._give_up(now))
+        plan = PullPlan(leave=self._done + self._give_up(now))
         self._done = []
         if self._came >= self._window:
             self._window, self._came = min(2 * self._window, self._ceiling), 0
@@ -149,19 +150,19 @@ class Pull:
 
     @property
     def under_way(self) -> int:
-        """How many messages are expected still."""
+        """The number of requested messages that have not come yet."""
         return sum(self._left.values())
 
     def stuck(self) -> int:
-        """How many topics do not bring what the index says, again and again."""
+        """The number of topics that repeatedly did not bring what the index says."""
         return sum(p.tries >= STUCK for shard in self._patience.values() for p in shard.values())
 
     def _fill(
-        self, ask: list[Want], state: State, unproven: Sequence[str], free: int, now: float
+        self, ask: list[Want], state: ReplicaState, unproven: Sequence[str], free: int, now: float
     ) -> None:
         for shard in self._patience.keys() - set(unproven):
             del self._patience[shard]
-        # What was begun is finished first: whom an index has outdated waits for their record.
+        # Finish shards with an index first: subjects whose record is outdated wait for the new one.
         begun = [shard for shard in unproven if state.shard(shard).index is not None]
         later = 0
         for shard in begun:
@@ -173,9 +174,9 @@ class Pull:
         self._ask_indexes(ask, state, unproven, self._window - later, now)
 
     def _ask_again(
-        self, ask: list[Want], state: State, begun: Sequence[str], free: int, now: float
+        self, ask: list[Want], state: ReplicaState, begun: Sequence[str], free: int, now: float
     ) -> None:
-        """Ask for some of what did not come, the longest ago first."""
+        """Request some of what did not come again, the longest-waiting first."""
         room = min(free, self._window // RETRIES - self._retried())
         due: dict[str, list[str]] = {}
         for _, shard, subject in heapq.nsmallest(max(0, room), self._due(state, begun, now)):
@@ -184,16 +185,16 @@ class Pull:
             room -= self._ask_records(ask, state, shard, subjects, room, now)
 
     def _retried(self) -> int:
-        """How many of those under way were asked for before."""
+        """The number of messages under way that had been requested before."""
         patience = self._patience
         return sum(
             len(open_.keys() & patience.get(n, {}).keys()) for n, open_ in self._open.items()
         )
 
     def _due(
-        self, state: State, begun: Sequence[str], now: float
+        self, state: ReplicaState, begun: Sequence[str], now: float
     ) -> Iterator[tuple[float, str, str]]:
-        """Whom to ask for again: when they were last, their shard and they."""
+        """Subjects to request again: (last request, shard, subject)."""
         for shard in begun:
             held, index = state.shard(shard).held, state.shard(shard).index or {}
             for subject, patience in self._patience.get(shard, {}).items():
@@ -201,9 +202,9 @@ class Pull:
                     yield patience.last_s, shard, subject
 
     def _ask_indexes(
-        self, ask: list[Want], state: State, unproven: Sequence[str], room: int, now: float
+        self, ask: list[Want], state: ReplicaState, unproven: Sequence[str], room: int, now: float
     ) -> None:
-        """Ask for those whose records the window after this one has room for."""
+        """Request the indexes of as many shards as have records for the next window."""
         assert state.head is not None or not unproven
         counts = {} if state.head is None else {n: state.head.sum_of(n).count for n in unproven}
         asked = {shard for shard, subjects in self._open.items() if INDEX in subjects}
@@ -212,7 +213,7 @@ class Pull:
         for shard in sorted(unproven, key=lambda shard: self._last_asked_s(shard, INDEX)):
             if state.shard(shard).index is not None or not self._may(shard, INDEX, now):
                 continue
-            # One is asked for whatever its size, so that nothing is starved.
+            # Request one whatever its size, so that a large shard is not left out for ever.
             full = counts[shard] > room or indexes >= self._window // INDEXES
             if (indexes or room <= 0) and full:
                 return
@@ -222,13 +223,13 @@ class Pull:
     def _ask_records(
         self,
         ask: list[Want],
-        state: State,
+        state: ReplicaState,
         shard: str,
         missing: Sequence[str],
         room: int,
         now: float,
     ) -> int:
-        """Ask for those a shard misses, up to `room` messages; how many are expected."""
+        """Request missing records of a shard, up to `room` messages; returns how many will come."""
         everybody = state.shard(shard).index or {}
         if missing and 2 * len(missing) >= len(everybody) <= room and not self._open.get(shard):
             self._ask(ask, Want(shard, tuple(everybody), whole=True), now)
@@ -244,10 +245,10 @@ class Pull:
         ask.append(want)
 
     def _give_up(self, now: float) -> list[Want]:
-        """After a silence: what is open was dropped, so ask for less at once."""
+        """After QUIET_S without a message: give up what is open, and shrink the window."""
         if not self._left or now - self._last_s < QUIET_S:
             return []
-        # What did not come before either says nothing of how much the broker takes at once.
+        # If all of it were repeated requests, the loss says nothing about the broker's queue.
         first = self._retried() < self.under_way
         for shard, subjects in self._open.items():
             for subject in subjects:
@@ -261,7 +262,7 @@ class Pull:
         return lost
 
     def _forgive(self) -> None:
-        """Everything may be asked for at once; in which order is not forgotten."""
+        """Let everything be requested at once; the order of requests is kept."""
         for patience in (p for shard in self._patience.values() for p in shard.values()):
             patience.tries, patience.not_before_s = 0, -math.inf
 

@@ -1,4 +1,4 @@
-"""What the operator says: a record a subject, an index a shard, one head over all. Pure values."""
+"""The operator's messages: one record per subject, one index per shard, one head. Pure values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.edge.core.types import SUBJECT
 from ostiary.edge.errors import SealError
 
 SHARDS = 256
-"""Fixed: at a million subjects an index is still 140 kB, and a head is never above 6 kB."""
+"""Fixed: with a million subjects an index has 140 kB, and a head never more than 6 kB."""
 DIGEST_BYTES = 16
 
 Subject = Annotated[str, Meta(pattern=rf"^{SUBJECT.pattern}\Z")]
@@ -27,12 +27,12 @@ Embedding = Annotated[bytes, Meta(min_length=4, max_length=16384)]
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What is sealed, as msgpack. A field that a reader does not know may take rights away: it is
-    refused."""
+    """The content of a sealed message, as msgpack. Unknown fields are refused, since they might
+    take rights away."""
 
 
 class Hours(Body, frozen=True):
-    """A span of the schedule; see `ostiary.edge.core.rules.access.Span`."""
+    """One span of a schedule; see `ostiary.edge.core.rules.access.Span`."""
 
     days: Annotated[int, Meta(ge=1, le=127)]
     start_min: Minute
@@ -40,10 +40,10 @@ class Hours(Body, frozen=True):
 
 
 class Record(Body, frozen=True):
-    """One subject as of `revision`, which is the roster's sequence number at its last change.
+    """One subject at `revision`: the roster's sequence number when the subject last changed.
 
-    `templates` are unit-norm little-endian float32 by encoder id. A tombstone is `gone` and holds
-    nothing else: revoked.
+    `templates` are unit-norm little-endian float32 by encoder id. A record with `gone` is a
+    tombstone of a revoked subject and holds nothing else.
     """
 
     subject: Subject
@@ -57,22 +57,22 @@ class Record(Body, frozen=True):
     suspended: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself. ValueError, which `decode` turns into `malformed`."""
+        """Raises ValueError for contradictions; `decode` turns it into SealError `malformed`."""
         if self.gone and (self.templates or self.rights() != Rights()):
             raise ValueError("a tombstone that holds more than the subject")
         if any(len(embedding) % 4 for embedding in self.templates.values()):
             raise ValueError("an embedding that is not made of float32")
 
     def rights(self) -> Rights:
-        """What access is decided by."""
+        """The rights that access is decided by."""
         spans = tuple(Span(h.days, h.start_min, h.end_min) for h in self.schedule)
         return Rights(self.groups, self.valid_from_s, self.valid_until_s, spans, self.suspended)
 
 
 class Index(Body, frozen=True):
-    """Who belongs to a shard, and at which revision; sorted by subject, tombstones included.
+    """The subjects of a shard and their revisions, sorted by subject, tombstones included.
 
-    `sequence` is the roster's when the shard last changed.
+    `sequence` is the roster's sequence number when the shard last changed.
     """
 
     shard: Annotated[str, Meta(pattern=r"^[0-9a-f]{2}\Z")]
@@ -80,14 +80,14 @@ class Index(Body, frozen=True):
     entries: tuple[tuple[Subject, Revision], ...]
 
     def __post_init__(self) -> None:
-        """Refuse a subject that stands twice, or out of order. ValueError; see `Record`."""
+        """Raises ValueError for a subject that is repeated or out of order; see `Record`."""
         subjects = [subject for subject, _ in self.entries]
         if subjects != sorted(set(subjects)):
             raise ValueError("entries that are not sorted by subject, each once")
 
 
 class Sum(Body, frozen=True):
-    """A shard in the head: how many entries its index has, and their digest."""
+    """The sum of a shard in the head: the number of entries in its index, and their digest."""
 
     count: Annotated[int, Meta(ge=0)]
     digest: Digest
@@ -99,7 +99,7 @@ EMPTY = Sum(0, hashlib.sha256().digest()[:DIGEST_BYTES])
 class Head(Body, frozen=True):
     """The whole roster in 6 kB: its sequence number, when it was signed, and each shard's sum.
 
-    Signed again without a change it keeps its sequence and moves `issued_at_s`.
+    If it is signed again without a change, `sequence` stays and `issued_at_s` is later.
     """
 
     sequence: Revision
@@ -111,9 +111,9 @@ class Head(Body, frozen=True):
 
 
 class Command(Body, frozen=True):
-    """Something the operator asks of one device, once: `open` or `capture`, as the topic says.
+    """A command to one device, carried out once; its topic says whether `open` or `capture`.
 
-    Refused after `expires_at_s`, and where its nonce was seen before.
+    It is refused after `expires_at_s`, or if its nonce was seen before.
     """
 
     nonce: Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -131,11 +131,11 @@ def encode(body: Body) -> bytes:
 
 
 def decode(raw: bytes, kind: type[B]) -> B:
-    """A body from msgpack. Raises SealError `malformed`, naming the field at fault."""
+    """A body from msgpack. Raises SealError `malformed`, which names the wrong field."""
     try:
         return msgspec.msgpack.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SealError("malformed", f"no {kind.__name__.lower()}: {error}") from error
+        raise SealError("malformed", f"malformed {kind.__name__.lower()}: {error}") from error
 
 
 def shard_of(subject: str) -> str:
@@ -148,7 +148,7 @@ def shard_names() -> list[str]:
 
 
 def sum_of(entries: Mapping[str, int]) -> Sum:
-    """Count and digest of a shard: SHA-256 over sorted `subject revision` lines, 16 bytes of it."""
+    """Count and digest of a shard: 16 bytes of SHA-256 over its sorted `subject revision` lines."""
     if not entries:
         return EMPTY
     lines = "".join(f"{subject} {revision}\n" for subject, revision in sorted(entries.items()))
@@ -156,5 +156,5 @@ def sum_of(entries: Mapping[str, int]) -> Sum:
 
 
 def total(sums: Iterable[Sum]) -> str:
-    """One digest over all shards, as hex: what a device shows that it holds."""
+    """One digest over all shards, as hex, by which a device shows what it holds."""
     return hashlib.sha256(b"".join(encode(s) for s in sums)).hexdigest()[: 2 * DIGEST_BYTES]

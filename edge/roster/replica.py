@@ -1,14 +1,15 @@
-"""The device's copy of the roster: a pure reducer, messages in, changes out; no clock, no IO.
+"""The device's copy of the roster: a pure reducer from messages to changes; no clock, no IO.
 
-Its rules, which hold for any order, loss, repetition and replay of genuine messages:
+Its rules hold for any order, loss, repetition and replay of genuine messages:
 
-1. The head with the highest sequence counts, and what it sums up is the truth. It never falls.
-2. Who is let in stands, at that very revision, in the index that the head sums up. A shard is
-   proven by its digest alone where it can be, else by its index.
-3. A record can take rights away before the head has said so (a tombstone, a suspension); it can
-   give none. What it took stays taken until a head as new as the record says otherwise.
+1. The head with the highest sequence counts; the roster that it sums up is true. The sequence
+   never falls.
+2. A record gives access only if the index that the head sums up has it at the same revision. A
+   shard is proven by its digest alone if possible, else by its index.
+3. A record can take rights away before a head confirms it (a tombstone, a suspension), but never
+   give any. What it took stays taken until a head at least as new as the record decides.
 4. A revision is the roster's sequence number at the subject's last change. So a record that is not
-   newer than the head and not in the index is dead, whatever else was received.
+   newer than the head and not in the index is obsolete, whatever else was received.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from ostiary.edge.roster.record import (
 )
 
 MOST_WAITING = 64
-"""Records a shard keeps that no head has proven yet, beside as many as it holds."""
+"""Records that a shard keeps before a head proves them, in addition to as many as it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of the 256: what is `held` (subject to revision, all of it let in or tombstones), its
-    sum, records that `wait` for proof, and the index that the head sums up where it was needed."""
+    """One of the 256 shards. `held` is subject to revision: records in force and tombstones. `sum`
+    sums them up, `waiting` are records without proof yet, and `index` is the index that the head
+    sums up, kept while it is needed."""
 
     held: Mapping[str, int] = field(default_factory=dict)
     sum: Sum = EMPTY
@@ -44,10 +46,10 @@ class Shard:
     index: Mapping[str, int] | None = None
 
     def missing(self) -> list[str]:
-        """The subjects whose record the index asks for and nobody has brought yet, sorted."""
+        """The subjects in the index whose record has not come yet, sorted."""
         if self.index is None:
             return []
-        # Whoever is held at an older revision was dropped when the index came.
+        # Subjects held at an older revision were dropped when the index came.
         return sorted(self.index.keys() - self.held.keys())
 
 
@@ -55,8 +57,8 @@ NOTHING = Shard()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Everything the replica knows; a value, never changed in place."""
+class ReplicaState:
+    """Everything that the replica knows; immutable."""
 
     head: Head | None = None
     shards: Mapping[str, Shard] = field(default_factory=lambda: MappingProxyType({}))
@@ -65,33 +67,33 @@ class State:
         return self.shards.get(name, NOTHING)
 
     def unproven(self) -> list[str]:
-        """The shards that differ from the head, sorted; all is proven where there are none."""
+        """The shards that differ from the head, sorted; empty if all is proven or no head came."""
         if self.head is None:
             return []
         return [n for n in shard_names() if self.shard(n).sum != self.head.sum_of(n)]
 
     def sums(self) -> list[Sum]:
-        """What is held, shard by shard; `record.total` makes one digest of it."""
+        """The sums of all shards; `record.total` makes one digest of them."""
         return [self.shard(name).sum for name in shard_names()]
 
     def __len__(self) -> int:
-        """How many subjects are held, tombstones included."""
+        """The number of subjects held, tombstones included."""
         return sum(shard.sum.count for shard in self.shards.values())
 
 
-def restored(head: Head | None, held: Mapping[str, int]) -> State:
-    """The state of a device that starts with what it stored: a head, subjects and revisions."""
+def restored(head: Head | None, held: Mapping[str, int]) -> ReplicaState:
+    """The state of a device that starts from its store: the head, and subject to revision."""
     shards: dict[str, dict[str, int]] = {}
     for subject, revision in held.items():
         shards.setdefault(shard_of(subject), {})[subject] = revision
     made = {name: Shard(entries, sum_of(entries)) for name, entries in shards.items()}
-    return State(head, MappingProxyType(made))
+    return ReplicaState(head, MappingProxyType(made))
 
 
-def step(state: State, messages: Iterable[Message]) -> tuple[State, Changes]:
-    """The next state, and what must follow it; many messages at once are cheaper than one by one.
+def step(state: ReplicaState, messages: Iterable[Message]) -> tuple[ReplicaState, Changes]:
+    """The next state and the changes to make; one call with many messages is cheaper than many.
 
-    The messages were opened: they are genuine and came on their own topic.
+    The messages must have been opened: genuine, and received on their own topic.
     """
     work = _Work(state)
     for message in messages:
@@ -105,7 +107,7 @@ def step(state: State, messages: Iterable[Message]) -> tuple[State, Changes]:
 
 
 class _Draft:
-    """A shard while it is worked on; what it shares with the state is copied before a change."""
+    """A mutable copy of a shard during one step; the state itself is not changed."""
 
     def __init__(self, shard: Shard) -> None:
         self.held, self.waiting = dict(shard.held), dict(shard.waiting)
@@ -118,19 +120,19 @@ class _Draft:
 class _Work:
     """One call of `step`."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ReplicaState) -> None:
         self._state, self._head = state, state.head
         self._drafts: dict[str, _Draft] = {}
         self._steps: list[Put | Drop] = []
         self._refused: list[Refused] = []
         self._new_head: SealedHead | None = None
 
-    def done(self) -> tuple[State, Changes]:
+    def done(self) -> tuple[ReplicaState, Changes]:
         for name in sorted(self._drafts):
             self._settle(name)
         shards = dict(self._state.shards)
         shards.update((name, draft.frozen()) for name, draft in self._drafts.items())
-        state = State(self._head, MappingProxyType(shards))
+        state = ReplicaState(self._head, MappingProxyType(shards))
         return state, Changes(tuple(self._steps), self._new_head, tuple(self._refused))
 
     def take_head(self, sealed: SealedHead) -> None:
@@ -139,7 +141,9 @@ class _Work:
             return self._refuse(sealed, "old-head", f"sequence {new.sequence} after {old.sequence}")
         if old is not None and new.sequence == old.sequence:
             if new.sums != old.sums:
-                return self._refuse(sealed, "conflicting-head", f"two heads say {new.sequence}")
+                return self._refuse(
+                    sealed, "conflicting-head", f"two different heads of sequence {new.sequence}"
+                )
             if new.issued_at_s <= old.issued_at_s:
                 return None
         self._head, self._new_head = new, sealed
@@ -176,13 +180,13 @@ class _Work:
             draft.waiting[subject] = sealed
 
     def _decided(self, draft: _Draft, record: Record) -> bool:
-        """Whether the head has already said who stands where this record would."""
+        """Whether the head has already decided about this record's subject."""
         if (head := self._head) is None or record.revision > head.sequence:
             return False
         return draft.index is not None or draft.sum == head.sum_of(shard_of(record.subject))
 
     def _settle(self, name: str) -> None:
-        """Prove what can be proven, let go what is dead, and sum up."""
+        """Put records that can be proven in force, remove obsolete ones, and sum up."""
         draft = self._drafts[name]
         draft.sum = sum_of(draft.held)
         if self._head is not None:
@@ -204,7 +208,7 @@ class _Work:
             draft.index = None
 
     def _prove_without_index(self, draft: _Draft, head: Head, want: Sum) -> None:
-        """What waits may be all that the head has and we have not: then its digest says so."""
+        """Accept the waiting records if the head's digest shows that they complete the shard."""
         due = {s: w for s, w in draft.waiting.items() if w.record.revision <= head.sequence}
         would = {**draft.held, **{s: w.record.revision for s, w in due.items()}}
         if due and sum_of(would) == want:
@@ -218,13 +222,13 @@ class _Work:
             if waiting is not None and waiting.record.revision == revision:
                 self._put(draft, waiting)
         for subject, held in sorted(draft.held.items()):
-            # Not let in at an old revision: the newer record may be what revokes them. But what
-            # took rights away before its head stays: forgotten, an older head would give them back.
+            # Drop an old revision: the newer record may revoke the subject. But keep a record that
+            # took rights away before its head came: without it an older head would restore them.
             if held <= head.sequence and index.get(subject) != held:
                 self._drop(draft, subject)
 
     def _bury(self, draft: _Draft, head: Head) -> None:
-        """The head has decided: of what waits, only what is newer may live on."""
+        """Refuse waiting records that are not newer than the head, since the head has decided."""
         for subject, sealed in list(draft.waiting.items()):
             if (revision := sealed.record.revision) <= head.sequence:
                 del draft.waiting[subject]
@@ -251,7 +255,7 @@ class _Work:
 
 
 def _trim(draft: _Draft) -> None:
-    """Keep the newest of what waits: a flood of genuine old records must not fill the memory."""
+    """Keep only the newest waiting records: a flood of replayed ones must not fill the memory."""
     most = MOST_WAITING + len(draft.held)
     if len(draft.waiting) > most:
         newest = sorted(draft.waiting, key=lambda s: -draft.waiting[s].record.revision)[:most]

@@ -1,4 +1,4 @@
-"""Signed by the operator together with its topic, then encrypted to the site (libsodium)."""
+"""Messages signed by an operator with their topic, then encrypted for the site (libsodium)."""
 
 from __future__ import annotations
 
@@ -13,53 +13,57 @@ from ostiary.edge.errors import SealError
 
 VERSION = b"\x01"
 PURPOSE = b"ostiary sealed message 1\n"
-"""Signed in front, so that no signature made for another purpose fits here."""
+"""Prefix of everything signed, so that a signature for another purpose is not valid here."""
 KEY_BYTES = 32
 HINT = 8
-"""Bytes of the signer's public key that a message begins with, to find the key by."""
+"""First bytes of the signer's public key, which the message begins with to identify the key."""
 SIGNATURE = 64
 MAX_BYTES = 1 << 20
-"""Nothing of ours is larger; more is refused before it is looked at."""
+"""Largest message; a larger one is refused before it is decrypted."""
 BOUND = 16
-"""Bytes of the topic's hash that a message is bound by."""
+"""Bytes of the topic's hash in a message, which bind it to the topic."""
 OVERHEAD = len(VERSION) + SecretBox.NONCE_SIZE + SecretBox.MACBYTES + BOUND
 
 
 class Site:
-    """The site's symmetric key: what any member of the site can close and open, unsigned.
+    """The site's symmetric key, by which each member closes and opens messages, unsigned.
 
-    A closed message is bound to its topic, so that it says nothing when moved.
+    A closed message is bound to its topic: on another topic it does not open.
     """
 
     def __init__(self, key: bytes) -> None:
-        """`key` is 32 bytes; ValueError for any other length."""
+        """`key` has 32 bytes. Raises ValueError for another length."""
         if len(key) != KEY_BYTES:
             raise ValueError(f"expected {KEY_BYTES} bytes, got {len(key)}")
         self._box = SecretBox(key)
 
     def close(self, topic: str, body: bytes) -> bytes:
-        """Encrypt with a fresh random nonce. Raises SealError `too-large` where nobody would open
-        it."""
+        """Encrypt with a new random nonce. Raises SealError `too-large` for more than MAX_BYTES,
+        which nobody would open."""
         if len(body) > MAX_BYTES - OVERHEAD:
-            raise SealError("too-large", f"{len(body)} bytes for {topic}: {MAX_BYTES} is the most")
+            raise SealError(
+                "too-large", f"{len(body)} bytes for {topic}, at most {MAX_BYTES} are allowed"
+            )
         return VERSION + bytes(self._box.encrypt(_bound(topic) + body))
 
     def open(self, topic: str, payload: bytes) -> bytes:
         """The body. Raises SealError: `not-sealed`, `other-site` or `moved`."""
         if not 0 < len(payload) <= MAX_BYTES or payload[:1] != VERSION:
-            raise SealError("not-sealed", f"{len(payload)} bytes that are no sealed message")
+            raise SealError("not-sealed", f"{len(payload)} bytes that are not a sealed message")
         try:
             plain = self._box.decrypt(payload[1:])
         except (CryptoError, ValueError, TypeError) as error:
-            raise SealError("other-site", "not closed with this site's key, or changed") from error
+            raise SealError(
+                "other-site", "not encrypted with this site's key, or changed"
+            ) from error
         bound = _bound(topic)
         if not plain.startswith(bound):
-            raise SealError("moved", "made for another topic than the one it came on")
+            raise SealError("moved", "made for another topic than it came on")
         return plain[len(bound) :]
 
 
 class Sealer:
-    """The operator's side: signs, then closes."""
+    """The operator's side: signs a message, then encrypts it."""
 
     def __init__(self, site: Site, seed: bytes) -> None:
         """`seed` is the operator's 32 secret bytes."""
@@ -73,10 +77,10 @@ class Sealer:
 
 
 class Opener:
-    """The device's side: opens what the site's key closed and a trusted operator signed."""
+    """The device's side: decrypts with the site's key and checks a trusted operator's signature."""
 
     def __init__(self, site: Site, operators: Iterable[bytes]) -> None:
-        """`operators` are 32-byte public keys; ValueError for one that is none."""
+        """`operators` are 32-byte public keys. Raises ValueError for one that is not."""
         self._site = site
         self._keys = {key[:HINT]: VerifyKey(key) for key in operators}
 
@@ -88,12 +92,14 @@ class Opener:
             raise SealError("not-sealed", "too short to be signed")
         key = self._keys.get(plain[:HINT])
         if key is None:
-            raise SealError("unknown-operator", "signed by nobody that this device trusts")
+            raise SealError(
+                "unknown-operator", "signed by an operator whom this device does not trust"
+            )
         signature, body = plain[HINT : HINT + SIGNATURE], plain[HINT + SIGNATURE :]
         try:
             key.verify(_signed(topic, body), signature)
         except (BadSignatureError, ValueError) as error:
-            raise SealError("bad-signature", "the operator's signature does not fit") from error
+            raise SealError("bad-signature", "the operator's signature is wrong") from error
         return body
 
 
@@ -102,6 +108,6 @@ def _bound(topic: str) -> bytes:
 
 
 def _signed(topic: str, body: bytes) -> bytes:
-    # The topic's hash and not the topic: of fixed length, so that no line of a body passes for the
-    # end of a topic.
+    # The hash of the topic, since it has a fixed length: otherwise the start of a body could pass
+    # for the end of the topic.
     return PURPOSE + hashlib.sha256(topic.encode()).digest() + body

@@ -1,1 +1,1 @@
-"""`ostiary selftest`: looks at everything a door stands on, and makes one report of it."""
+"""`ostiary selftest`: checks everything that a door depends on, and makes one report."""

@@ -1,4 +1,4 @@
-"""The board: what it is, its Jetson Linux and JetPack, its processor and memory."""
+"""The board: its model, its Jetson Linux and JetPack, its processor and memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ JETPACKS = {
     "36.2": "6.0 DP", "36.3": "6.0", "36.4": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1",
     "38.2": "7.0", "38.4": "7.1", "39.2": "7.2", "39.2.1": "7.2.1",
 }  # fmt: skip
-"""The release that NVIDIA ships with each Jetson Linux; the package says it better where it is."""
+"""JetPack by Jetson Linux version; used if the package nvidia-jetpack is not installed."""
 _RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 
 
 def check(root: Path = Path("/"), machine: str = platform.machine(), asked: Ask = ask) -> Check:
-    """What the device tree and the kernel say. Serial numbers are not read."""
+    """The board as the device tree and the kernel describe it. Serial numbers are not read."""
     release = jetson_linux(root)
     details = {
         "model": text(root / "proc/device-tree/model"),
@@ -35,23 +35,26 @@ def check(root: Path = Path("/"), machine: str = platform.machine(), asked: Ask 
     said = details["model"] or f"{machine}, no device tree"
     finding = f"{said}, {details['cores']} cores, {details['memory_mb']} MB"
     if release is None:
-        return ok(NAME, f"{finding}; no Jetson", **details)
+        return ok(NAME, f"{finding}; not a Jetson", **details)
     finding += f", Jetson Linux {release}, JetPack {details['jetpack'] or 'unknown'}"
     if int(release.split(".")[0]) < OLDEST_L4T:
         return warn(
-            NAME, finding, "JetPack 4 and 5 have a Python older than 3.10: flash 6 or 7", **details
+            NAME,
+            finding,
+            "flash JetPack 6 or 7: the Python of JetPack 4 and 5 is older than 3.10",
+            **details,
         )
     return ok(NAME, finding, **details)
 
 
 def jetson_linux(root: Path) -> str | None:
-    """The version of Jetson Linux, as 36.4.3; None where this is no Jetson."""
+    """The version of Jetson Linux, for example 36.4.3; None if this is not a Jetson."""
     found = _RELEASE.search(text(root / "etc/nv_tegra_release") or "")
     return f"{found[1]}.{found[2]}" if found else None
 
 
 def jetpack(release: str, asked: Ask) -> str | None:
-    """The JetPack release: of its package where that is installed, else by Jetson Linux."""
+    """The JetPack release: that of its package if installed, else by Jetson Linux version."""
     installed = asked(["dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack"])
     if installed:
         return installed.strip()

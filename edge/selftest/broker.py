@@ -1,4 +1,4 @@
-"""The broker: connected to as the profile says, timed, and left without a trace."""
+"""The broker: connect as the profile says, measure round trips, and leave no trace there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
 from ostiary.edge.config import Config, Mqtt
-from ostiary.edge.selftest.door import LOOPBACK, Door
+from ostiary.edge.selftest.door import LOOPBACK, DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
 from ostiary.edge.wire import Topics
@@ -26,20 +26,20 @@ from ostiary.edge.wire import Topics
 NAME = "broker"
 ANSWER_S = 5.0
 KEEPALIVE_S = 10
-"""Also what paho allows a TLS handshake."""
+"""Also the seconds that paho allows for a TLS handshake."""
 ROUNDS = 20
 LATE_MS = 500.0
 EXPIRES_DAYS = 14.0
 UNIT_CREDENTIALS = Path("/run/credentials")
 KEPT_CREDENTIALS = Path("/etc/ostiary/credentials")
-SECURE = "give [mqtt] ca, cert and key: what is not encrypted can be read and forged on the way"
-AS_ROOT = "run it as root, or while the service runs: its credentials are nobody else's"
-NET = "check the network, the port and the broker; the door decides without it and sends later"
+SECURE = "set ca, cert and key under [mqtt]: without TLS others can read and forge messages"
+AS_ROOT = "run the self-test as root, or while the service runs: others cannot read its credentials"
+NET = "check network, port and broker; meanwhile the door decides alone and sends later"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A connection and the round trips on it, in milliseconds."""
+class BrokerTiming:
+    """Times of one connection and of the round trips on it; `tls` is None without TLS."""
 
     connect_ms: float
     trips_ms: list[float]
@@ -47,40 +47,49 @@ class Measured:
 
 
 class _Refused(Exception):
-    """The broker, or the way to it, said no."""
+    """The broker refused the connection, ended it, or did not answer."""
 
 
-def check(door: Door) -> Check:
+def check(door: DoorUnderTest) -> Check:
     """Connect, measure, disconnect.
 
-    The round trip is an UNSUBSCRIBE from what was never subscribed to: a broker answers each one,
-    it needs no right on any topic, and nobody else hears of it. There is no will, no session is
-    kept, and the client id is not the daemon's, whom the broker would throw off for it.
+    The round trip is an UNSUBSCRIBE from a topic without a subscription: the broker answers each
+    one, no rights are needed, and no other client notices. No will is set and no session is kept.
+    The client id differs from the daemon's, which the broker would otherwise disconnect.
     """
     if door.profile is None or door.profile.mqtt is None:
-        return skipped(NAME, "the profile names none" if door.profile else "no profile names one")
+        return skipped(
+            NAME, "the profile has no broker" if door.profile else "no profile was given"
+        )
     mqtt = door.profile.mqtt
     details: dict[str, Any] = {
         "port": mqtt.port,
         "tls": None,
         "password": mqtt.password_file is not None,
         "own_certificate": mqtt.cert is not None,
-        "publishing": "not tried: subscribers would hear of it",
+        "publishing": "not tried: subscribers would receive it",
     }
     try:
         client = _client(door.profile, mqtt)
     except (OSError, ValueError) as error:
-        # Not the error as it is: one about a password's bytes shows them.
-        said = (error.filename, error.strerror) if isinstance(error, OSError) else ("no text",)
+        # Not the text of the error: an error about the bytes of a password contains them.
+        said = (error.filename, error.strerror) if isinstance(error, OSError) else ("not text",)
         where = ": ".join(str(part) for part in said if part)
-        return fail(NAME, f"the credentials can not be used: {where}", AS_ROOT, **details)
+        return fail(NAME, f"the credentials cannot be used: {where}", AS_ROOT, **details)
     try:
         measured = _measure(client, mqtt, Topics(door.profile.device.site, door.profile.device.id))
     except ssl.SSLCertVerificationError as error:
-        hint = "the clock, the `ca`, or the name in the broker's certificate is wrong"
-        return fail(NAME, f"its certificate is refused: {error.verify_message}", hint, **details)
+        hint = "check the clock, the file `ca`, and the name in the broker's certificate"
+        return fail(
+            NAME, f"the broker's certificate is refused: {error.verify_message}", hint, **details
+        )
     except ssl.SSLError as error:
-        return fail(NAME, f"no TLS: {error.reason}", "is this its TLS port?", **details)
+        return fail(
+            NAME,
+            f"no TLS: {error.reason}",
+            "check that the port is the broker's TLS port",
+            **details,
+        )
     except OSError as error:
         return fail(NAME, f"not reached: {error.strerror or error}", NET, **details)
     except _Refused as error:
@@ -88,7 +97,7 @@ def check(door: Door) -> Check:
     return _judged(mqtt, measured, details)
 
 
-def _judged(mqtt: Mqtt, measured: Measured, details: dict[str, Any]) -> Check:
+def _judged(mqtt: Mqtt, measured: BrokerTiming, details: dict[str, Any]) -> Check:
     trips = quantiles(measured.trips_ms)
     details |= {
         "tls": measured.tls,
@@ -99,10 +108,12 @@ def _judged(mqtt: Mqtt, measured: Measured, details: dict[str, Any]) -> Check:
     if measured.tls is None and mqtt.host not in LOOPBACK:
         problems.append(("without TLS", SECURE))
     if trips["p95"] > LATE_MS:
-        problems.append(("slow", "look at the network between here and the broker"))
+        problems.append(("slow", "check the network between this device and the broker"))
     left = (measured.tls or {}).get("broker_certificate_days")
     if left is not None and left < EXPIRES_DAYS:
-        problems.append((f"its certificate ends in {left:.0f} days", "renew it"))
+        problems.append(
+            (f"the broker's certificate ends in {left:.0f} days", "renew the certificate")
+        )
     secured = measured.tls["version"] if measured.tls else "no TLS"
     finding = (
         f"connected in {measured.connect_ms:.0f} ms ({secured}),"
@@ -112,7 +123,7 @@ def _judged(mqtt: Mqtt, measured: Measured, details: dict[str, Any]) -> Check:
 
 
 def _client(profile: Config, mqtt: Mqtt) -> paho.Client:
-    """A client with the device's credentials. Raises OSError or ValueError where they are none."""
+    """A client with the device's credentials. Raises OSError or ValueError if they are unusable."""
     device = profile.device
     name = f"ostiary-{device.site}-{device.id}-selftest-{secrets.token_hex(4)}"
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=paho.MQTTv5)
@@ -123,13 +134,13 @@ def _client(profile: Config, mqtt: Mqtt) -> paho.Client:
 
 
 def _readable(path: Path | None) -> Path | None:
-    """A credential, also while the unit that systemd gives it to does not run."""
+    """The path of a credential: systemd provides it only while the unit runs, else the original."""
     if path is None or path.exists() or UNIT_CREDENTIALS not in path.parents:
         return path
     return KEPT_CREDENTIALS / path.name
 
 
-def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
+def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> BrokerTiming:
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     client.on_connect = lambda c, d, flags, reason, props: answers.put(_refusal(reason))
     client.on_unsubscribe = lambda c, d, mid, reasons, props: answers.put("")
@@ -149,7 +160,7 @@ def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
             client.unsubscribe(topics.event)
             _wait(answers)
             trips.append((time.perf_counter() - began) * 1e3)
-        return Measured(connect_ms, trips, _tls(client.socket()))
+        return BrokerTiming(connect_ms, trips, _tls(client.socket()))
     finally:
         client.on_disconnect = None
         client.disconnect()
@@ -157,7 +168,7 @@ def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> Measured:
 
 
 def _refusal(reason: Any) -> str:
-    return f"it refused: {reason}" if reason.is_failure else ""
+    return f"the broker refused: {reason}" if reason.is_failure else ""
 
 
 def _wait(answers: queue.SimpleQueue[str]) -> None:

@@ -1,4 +1,4 @@
-"""The camera: how fast, how large and how bright its frames come, and how many show a face."""
+"""The camera: rate, size and brightness of its frames, and how many of them show a face."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ostiary.edge.config import LIVE, Camera
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import BackendError, BundleError, CameraError
 from ostiary.edge.selftest import models, state
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
 
 NAME = "camera"
 WAIT_S, FIRST_FRAME_S, LOOK_EVERY_S = 0.1, 12.0, 0.2
 SLOW_SHARE = 0.7
-SLOW = "more light (long exposures are slow), another mode of the sensor, or a lower fps"
-LOOK = "look at the cable, the URL and the rights; the README of firmware_configs has pipelines"
+SLOW = "give more light (long exposures are slow), choose another sensor mode, or lower fps"
+LOOK = "check cable, URL and permissions; firmware_configs/README.md has example pipelines"
 Find = Callable[[Image], bool]
 
 
 @dataclass
-class Seen:
-    """What came of the camera. Of the pictures themselves nothing is kept."""
+class CameraReading:
+    """Counts of the frames that the camera gave. No picture is kept."""
 
     waited_s: float = 0.0
     first: Frame | None = None
@@ -45,46 +45,46 @@ class Seen:
     ended: bool = False
 
     def take(self, frame: Frame) -> None:
-        """Count a frame."""
+        """Count one frame."""
         self.first, self.last = self.first or frame, frame
         self.taken += 1
         self.sizes[f"{frame.image.shape[1]}x{frame.image.shape[0]}"] += 1
         self.brightness.append(float(np.mean(frame.image[::8, ::8])))
 
     def fps(self) -> float:
-        """Frames that the source gave a second, whether or not they were taken here."""
+        """Frames per second of the source, including the frames that were not taken here."""
         if self.first is None or self.last is None or self.last.at_s <= self.first.at_s:
             return 0.0
         return (self.last.index - self.first.index) / (self.last.at_s - self.first.at_s)
 
     def dropped(self) -> int:
-        """Frames that were too old when the next one was asked for."""
+        """Frames that the reader replaced with a newer one before they were taken."""
         if self.first is None or self.last is None:
             return 0
         return self.last.index - self.first.index + 1 - self.taken
 
 
-def check(door: Door) -> Check:
-    """Open the profile's source as the daemon does, and read it for a while."""
+def check(door: DoorUnderTest) -> Check:
+    """Open the profile's camera as the daemon does, and read it for `door.seconds`."""
     if door.profile is None:
-        return skipped(NAME, "no profile names one")
+        return skipped(NAME, "no profile was given")
     camera = door.profile.camera
     live = camera.url.startswith(LIVE)
     if live and not camera.url.startswith("rtsp") and state.daemon_runs(door.profile.state.path):
-        return skipped(NAME, "a running daemon holds it", "stop the daemon: systemctl stop ostiary")
+        return skipped(NAME, "a running daemon uses it", "stop the daemon: systemctl stop ostiary")
     try:
         check_url(camera)
     except CameraError as error:
         return fail(NAME, error.message, error.hint)
     find, why_not = _finder(door)
-    # A recording at its own pace, as a camera would have it.
+    # `drop` plays a recording at its own speed, as a camera would.
     reader = CameraReader(msgspec.structs.replace(camera, drop=True), open_source)
     seen = watch(reader, door.seconds, find)
     return judge(camera, seen, live, why_not)
 
 
-def _finder(door: Door) -> tuple[Find | None, str]:
-    """What tells whether a face is in a picture; None, and why, where the models can not run."""
+def _finder(door: DoorUnderTest) -> tuple[Find | None, str]:
+    """A function that finds whether a picture shows a face; or None and why the models fail."""
     try:
         pipeline = models.pipeline_of(door, models.loaded(door))
     except (BackendError, BundleError) as error:
@@ -97,9 +97,9 @@ def watch(
     seconds: float,
     find: Find | None,
     clock: Callable[[], float] = time.monotonic,
-) -> Seen:
-    """Read until the source ends, or for some seconds from its first frame or first failure."""
-    seen = Seen()
+) -> CameraReading:
+    """Read until the source ends, or for `seconds` from its first frame or first failure."""
+    seen = CameraReading()
     began = looked = clock()
     reader.start()
     while not reader.ended:
@@ -110,12 +110,12 @@ def watch(
             if seen.first is None:
                 seen.waited_s, began = now - began, now
             seen.take(frame)
-            # Not at every frame: a detector slower than the camera would drop frames by itself.
+            # Not at every frame: a detector slower than the camera would make it drop frames.
             if find is not None and (now - looked >= LOOK_EVERY_S or not seen.looked):
                 looked = now
                 seen.looked += 1
                 seen.with_face += find(frame.image)
-        # One that failed at once may yet come: as the daemon does, the reader tries again.
+        # A camera that failed at once may still come: the reader tries again, as for the daemon.
         if now - began > (seconds if seen.first or seen.events else FIRST_FRAME_S):
             break
     seen.ended = reader.ended
@@ -123,8 +123,8 @@ def watch(
     return seen
 
 
-def judge(camera: Camera, seen: Seen, live: bool, why_not: str) -> Check:
-    """The verdict over what was seen."""
+def judge(camera: Camera, seen: CameraReading, live: bool, why_not: str) -> Check:
+    """The check's verdict on a reading; `why_not` is why no faces were looked for."""
     details: dict[str, Any] = {
         "source": source_of(camera.url),
         "asked": {"width": camera.width, "height": camera.height, "fps": camera.fps},
@@ -146,12 +146,16 @@ def judge(camera: Camera, seen: Seen, live: bool, why_not: str) -> Check:
     problems = [(event, LOOK) for event in seen.events]
     asked = f"{camera.width}x{camera.height}"
     if live and set(seen.sizes) != {asked}:
-        problems.append((f"{asked} was asked for", "ask for a size that the camera has"))
+        problems.append(
+            (f"{asked} was asked for", "set a width and height that the camera supports")
+        )
     if len(seen.sizes) > 1 and live:
-        problems.append(("its frames change their size", LOOK))
+        problems.append(("the size of the frames changes", LOOK))
     if live and seen.fps() < SLOW_SHARE * camera.fps:
         problems.append((f"{camera.fps:g} frames a second were asked for", SLOW))
-    faces = "" if seen.looked == 0 else f", a face in {seen.with_face} of {seen.looked} looked at"
+    faces = (
+        "" if seen.looked == 0 else f", a face in {seen.with_face} of {seen.looked} searched frames"
+    )
     finding = (
         f"{'/'.join(seen.sizes)}, {seen.fps():.1f} frames a second, {seen.dropped()} dropped,"
         f" brightness {details['brightness']:.0f}{faces}"
@@ -160,7 +164,7 @@ def judge(camera: Camera, seen: Seen, live: bool, why_not: str) -> Check:
 
 
 def source_of(url: str) -> str:
-    """The kind of a source, and the elements of a pipeline: no address, and nobody's password."""
+    """The kind of a source, and the element names of a pipeline: no address and no password."""
     kind, colon, rest = url.partition(":")
     if kind != "gst":
         return kind if colon else "file"

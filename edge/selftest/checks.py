@@ -1,4 +1,4 @@
-"""Every check by name, and the process that runs one of them."""
+"""All checks by name, and the function that runs one of them in its own process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ostiary.edge.selftest import (
     state,
     versions,
 )
-from ostiary.edge.selftest.door import Door, open_door
+from ostiary.edge.selftest.door import DoorUnderTest, open_door
 from ostiary.edge.selftest.report import Check, fail
 
 
-class Task(msgspec.Struct, frozen=True):
-    """What a check's process is told."""
+class CheckTask(msgspec.Struct, frozen=True):
+    """The input of a check's process; `seconds` is how long the camera is read."""
 
     check: str
     config: str | None
@@ -37,11 +37,11 @@ class Task(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def _golden(backend: str) -> Callable[[Door], Check]:
+def _golden(backend: str) -> Callable[[DoorUnderTest], Check]:
     return lambda door: models.check_golden(door, backend)
 
 
-CHECKS: dict[str, Callable[[Door], Check]] = {
+CHECKS: dict[str, Callable[[DoorUnderTest], Check]] = {
     board.NAME: lambda door: board.check(),
     versions.NAME: lambda door: versions.check(),
     power.NAME: lambda door: power.check(),
@@ -59,7 +59,7 @@ CHECKS: dict[str, Callable[[Door], Check]] = {
     broker.NAME: broker.check,
     service.NAME: lambda door: service.check(),
 }
-"""In the order in which they are run: what is measured comes before what writes to the disk."""
+"""In the order of running: checks that measure time come before those that write to the disk."""
 NEED_THE_BUNDLE = (
     engines.NAME,
     models.LATENCY,
@@ -72,8 +72,8 @@ def _path(text: str | None) -> Path | None:
 
 
 def run_one(given: bytes, answer: BinaryIO) -> None:
-    """The whole life of a check's process."""
-    task = msgspec.json.decode(given, type=Task)
+    """Run the check that `given` (a CheckTask as JSON) names, and write its Check as JSON."""
+    task = msgspec.json.decode(given, type=CheckTask)
     door = open_door(_path(task.config), _path(task.bundle), task.seconds)
     began = time.perf_counter()
     try:
@@ -81,7 +81,7 @@ def run_one(given: bytes, answer: BinaryIO) -> None:
     except OstiaryError as error:
         found = fail(task.check, error.message, error.hint)
     except OSError as error:
-        found = fail(task.check, f"{error.filename}: {error.strerror}", "run it as root")
+        found = fail(task.check, f"{error.filename}: {error.strerror}", "run the self-test as root")
     took = round(time.perf_counter() - began, 2)
     answer.write(msgspec.json.encode(msgspec.structs.replace(found, took_s=took)))
     answer.close()

@@ -1,4 +1,4 @@
-"""The clock: whether it is synchronised, how far it may be off, and whether the year can be."""
+"""The clock: whether it is synchronised, its possible error, and whether the year is plausible."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ostiary.edge.selftest.report import Check, fail, ok, skipped, warn
 NAME = "clock"
 EARLIEST_YEAR, LATEST_YEAR = 2025, 2100
 _UNSYNCHRONISED, _NANOSECONDS, _TIME_ERROR = 0x40, 0x2000, 5
-SYNC = "turn on systemd-timesyncd or chrony, and let the door reach a time server"
+SYNC = "turn on systemd-timesyncd or chrony, and let the device reach a time server"
 
 
 class _Timex(ctypes.Structure):
-    """`struct timex` of the kernel, as far as it is read here, and its room to the end."""
+    """The kernel's `struct timex`: the fields that are read here, then padding to its full size."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -34,7 +34,7 @@ class _Timex(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Discipline:
-    """What the kernel knows of its clock; None where it is not known."""
+    """State of the clock; None means not known."""
 
     synchronised: bool | None
     offset_ms: float | None = None
@@ -42,7 +42,7 @@ class Discipline:
 
 
 def discipline(asked: Ask = ask) -> Discipline:
-    """From the kernel, else from systemd; a container may be allowed neither."""
+    """The state of the clock by the kernel, else by systemd; a container may forbid both."""
     timex = _Timex()
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     if state >= 0:
@@ -57,7 +57,7 @@ def check(
     read: Callable[[], Discipline] = discipline,
     now: Callable[[], float] = time.time,
 ) -> Check:
-    """A wrong clock dates decisions wrongly, and refuses certificates that are good."""
+    """Whether the clock is right: a wrong one misdates decisions and refuses good certificates."""
     found, moment = read(), time.gmtime(now())
     details: dict[str, Any] = {
         "year": moment.tm_year,
@@ -66,9 +66,9 @@ def check(
         "most_error_ms": found.most_error_ms,
     }
     if not EARLIEST_YEAR <= moment.tm_year <= LATEST_YEAR:
-        return fail(NAME, f"it is {moment.tm_year} here", SYNC, **details)
+        return fail(NAME, f"the year is {moment.tm_year} by this clock", SYNC, **details)
     if found.synchronised is None:
-        return skipped(NAME, "nobody says whether it is synchronised", "", **details)
+        return skipped(NAME, "not known whether it is synchronised", "", **details)
     if not found.synchronised:
         return warn(NAME, "not synchronised", SYNC, **details)
     bound = f", off by at most {found.most_error_ms:.0f} ms" if found.most_error_ms else ""

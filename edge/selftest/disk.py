@@ -1,4 +1,4 @@
-"""The disk under the state directory: room, file system, and the time of a safe write."""
+"""The disk of the state directory: free space, file system, and the time of a safe write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.places import text
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
@@ -22,10 +22,10 @@ IN_MEMORY = ("tmpfs", "ramfs")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-def check(door: Door, root: Path = Path("/")) -> Check:
-    """Free space, kind, and the time of small writes that are on the disk when they return."""
+def check(door: DoorUnderTest, root: Path = Path("/")) -> Check:
+    """Free space, file system, and the time of small writes with fsync."""
     if door.profile is None:
-        return skipped(NAME, "no profile names a state directory")
+        return skipped(NAME, "no profile was given")
     folder = nearest(door.profile.state.path)
     kind, options = file_system(folder, text(root / "proc/mounts") or "")
     room = os.statvfs(folder)
@@ -40,20 +40,22 @@ def check(door: Door, root: Path = Path("/")) -> Check:
     try:
         times = safe_writes(folder)
     except OSError as error:
-        hint = "free some space, mount it writable, or run this as the service's user"
-        return fail(NAME, f"can not write: {error.strerror}", hint, **details)
+        hint = "free some space, mount the disk writable, or run as the service's user"
+        return fail(NAME, f"cannot write: {error.strerror}", hint, **details)
     took = quantiles(times)
     details["fsync_ms"] = took
     problems = []
     if kind in IN_MEMORY:
-        problems.append((f"{kind} forgets all at a restart", "put the state on a disk"))
+        problems.append(
+            (f"{kind} loses all data at a restart", "put the state directory on a disk")
+        )
     if details["free_mb"] < LEAST_FREE_MB:
         problems.append(
-            ("nearly full", "free some space; keep_days and keep_rows bound the journal")
+            ("nearly full", "free some space; keep_days and keep_rows limit the journal")
         )
     if took["p99"] > SLOW_WRITE_MS:
         problems.append(
-            ("slow", "each decision waits for one such write: a better card, or an SSD")
+            ("slow", "use a better card or an SSD: each decision waits for one safe write")
         )
     finding = (
         f"{kind or 'unknown kind'}, {details['free_mb']} MB free,"
@@ -63,12 +65,12 @@ def check(door: Door, root: Path = Path("/")) -> Check:
 
 
 def nearest(folder: Path) -> Path:
-    """A folder, or the first of its parents that is there: the daemon makes the rest."""
+    """The folder, or its nearest parent that exists: the daemon creates the folders below."""
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def file_system(folder: Path, mounts: str) -> tuple[str | None, list[str]]:
-    """The kind and the options of the file system that a folder is on."""
+    """The type and mount options of the file system of a folder, from the text of /proc/mounts."""
     found: tuple[str | None, list[str]] = (None, [])
     deepest = -1
     where = folder.resolve()
@@ -77,14 +79,14 @@ def file_system(folder: Path, mounts: str) -> tuple[str | None, list[str]]:
         if len(fields) < 4:
             continue
         point = Path(_OCTAL.sub(lambda m: chr(int(m[1], 8)), fields[1]))
-        # Of two mounts on one point the later one is on top.
+        # If two file systems are mounted on one point, the later one is visible.
         if (where == point or point in where.parents) and len(point.parts) >= deepest:
             deepest, found = len(point.parts), (fields[2], fields[3].split(","))
     return found
 
 
 def safe_writes(folder: Path, clock: Callable[[], float] = time.perf_counter) -> list[float]:
-    """Milliseconds of each of some small writes to a file of its own, which is gone at the end."""
+    """Milliseconds of each of some small writes to a temporary file."""
     path = folder / f".selftest.{secrets.token_hex(4)}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     times: list[float] = []
@@ -93,7 +95,7 @@ def safe_writes(folder: Path, clock: Callable[[], float] = time.perf_counter) ->
         began = clock()
         while len(times) < WRITES and clock() - began < WRITES_S:
             start = clock()
-            # Always the same bytes: on a disk that is nearly full the rest is the daemon's.
+            # Always at offset 0: on a nearly full disk the daemon needs the remaining space.
             os.pwrite(descriptor, bytes(WRITE_BYTES), 0)
             os.fsync(descriptor)
             times.append((clock() - start) * 1e3)

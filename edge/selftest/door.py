@@ -1,4 +1,4 @@
-"""What is tested: a door by its profile, or a bundle alone."""
+"""What the self-test tests: a door by its profile, or a bundle alone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ostiary.edge.runtime import engines
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PRIVATE = re.compile(r"\b(?:location|uri|user-id|user-pw|proxy\S*)=(\"[^\"]*\"|\S+)")
-"""Where an element of GStreamer connects to, and as whom."""
+"""Addresses and credentials in a GStreamer pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """`profile` is None where only a bundle was given; `seconds` is how long the camera is read."""
+class DoorUnderTest:
+    """`profile` is None if only a bundle was given; `seconds` is how long the camera is read."""
 
     profile: Config | None
     choice: BundleChoice
     seconds: float
 
     def config(self) -> Config:
-        """The profile, or one that stands in for it where the models are run without a door."""
+        """The profile, or a placeholder if only a bundle was given, so that the models can run."""
         if self.profile is not None:
             return self.profile
         nobody = Device(site="none", id="none")
@@ -33,20 +33,20 @@ class Door:
         )
 
     def engines(self) -> Path | None:
-        """The folder of TensorRT's engines."""
+        """The folder of TensorRT engines; None without a profile."""
         return self.profile.state.path / engines.FOLDER if self.profile is not None else None
 
 
-def open_door(config: Path | None, bundle: Path | None, seconds: float) -> Door:
-    """Raises ConfigError where the profile is none."""
+def open_door(config: Path | None, bundle: Path | None, seconds: float) -> DoorUnderTest:
+    """The door of a profile, else the bundle alone. Raises ConfigError for a bad profile."""
     if config is not None:
         profile = load_config(config)
-        return Door(profile, profile.bundle, seconds)
-    return Door(None, BundleChoice(path=bundle or Path()), seconds)
+        return DoorUnderTest(profile, profile.bundle, seconds)
+    return DoorUnderTest(None, BundleChoice(path=bundle or Path()), seconds)
 
 
-def secrets(door: Door) -> Iterator[str]:
-    """What no report may hold: where the camera and the broker are, and who logs in there."""
+def secrets(door: DoorUnderTest) -> Iterator[str]:
+    """Texts that no report may contain: addresses and credentials of the camera and the broker."""
     if door.profile is None:
         return
     url = door.profile.camera.url

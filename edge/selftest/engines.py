@@ -1,4 +1,4 @@
-"""The TensorRT engines: which are there, for which model, and whether they are for this device."""
+"""The TensorRT engines: which models have one, and whether it was built for this device."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ostiary.edge.runtime.cuda import open_cuda
 from ostiary.edge.runtime.engines import Place, Precision
 from ostiary.edge.runtime.trt import load_tensorrt, place_of
 from ostiary.edge.selftest import models, versions
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, ok, skipped, warn
 
 NAME = "engines"
-BUILD = "ostiary-export engine builds them on this device"
+BUILD = "run `ostiary-export engine` on this device to build them"
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """One model's engine; `stale` where its fingerprint is of another device or another model."""
+    """State of one model's engine; `stale` means built for another device or another model."""
 
     model: str
     precision: str | None
@@ -36,8 +36,8 @@ class EngineState(msgspec.Struct, frozen=True):
 Survey = Callable[[], list[EngineState]]
 
 
-def survey_of(door: Door) -> Survey | None:
-    """What looks at a door's engines; None where TensorRT is not here."""
+def survey_of(door: DoorUnderTest) -> Survey | None:
+    """A function that looks at a door's engines; None if TensorRT is not installed."""
     folder = door.engines()
     if folder is None or not versions.here("tensorrt"):
         return None
@@ -46,7 +46,10 @@ def survey_of(door: Door) -> Survey | None:
 
 
 def survey(bundle: Bundle, folder: Path, needless: bool) -> list[EngineState]:
-    """Every model's engine on this device. Without a driver none of them can be judged."""
+    """State of every model's engine on this device; all `missing` if there is no driver.
+
+    `needless`: the door runs on a CPU backend, so that no engine is needed.
+    """
     names = list(bundle.manifest.models.items())
     if needless:
         return [EngineState(name, None, "none needed") for name in names]
@@ -58,7 +61,7 @@ def survey(bundle: Bundle, folder: Path, needless: bool) -> list[EngineState]:
 
 
 def surveyed(bundle: Bundle, folder: Path, place: Place) -> list[EngineState]:
-    """Every model's engine, for a device."""
+    """State of every model's engine in a folder, for the device that `place` describes."""
     states = []
     for name, model in bundle.manifest.models.items().items():
         onnx = bundle.manifest.files[model.file]
@@ -74,11 +77,15 @@ def surveyed(bundle: Bundle, folder: Path, place: Place) -> list[EngineState]:
 
 
 def check(survey: Survey | None, asked_for: bool) -> Check:
-    """`asked_for` is whether the profile names TensorRT, so that nothing else would do."""
+    """Check the engines; a problem fails the check if `asked_for`: the profile names TensorRT."""
     refused = fail if asked_for else warn
     if survey is None:
-        said = "TensorRT is not here"
-        return fail(NAME, said, "JetPack brings it") if asked_for else skipped(NAME, said)
+        said = "TensorRT is not installed"
+        return (
+            fail(NAME, said, "install JetPack, which contains it")
+            if asked_for
+            else skipped(NAME, said)
+        )
     states = survey()
     counts = Counter(state.state for state in states)
     finding = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no models"

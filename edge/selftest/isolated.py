@@ -1,4 +1,4 @@
-"""Python in a process of its own: what crashes, hangs or breaks there is a finding here."""
+"""Runs Python code in its own process, so that a crash or a hang becomes a finding."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sys
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# The same modules as here, also where the folder it is started in has an `edge` of its own. No
-# core dump, since a face may be in it. Whoever started it gone, it must not stay behind (1 is
-# PR_SET_PDEATHSIG). What libraries print must not mix with the answer.
+# `sys.path` as here: the process must import the same modules. No core dump, since it may contain
+# a face. If the parent dies, the process is killed too (1 is PR_SET_PDEATHSIG). Standard output
+# goes to standard error, so that what libraries print does not mix with the answer.
 _FIRST = """import ctypes, os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -23,20 +23,20 @@ os.dup2(2, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a process answered, or the problem: a signal, a time-out, its last words."""
+class IsolatedResult:
+    """The answer of a process, or its problem: a signal, a time-out, or its last error line."""
 
     answer: bytes
     problem: str = ""
 
 
-def run(code: str, given: bytes, limit_s: float) -> Outcome:
-    """Run some code that reads `sys.stdin.buffer` and writes to `answer`.
+def run(code: str, given: bytes, limit_s: float) -> IsolatedResult:
+    """Run code that reads `given` from `sys.stdin.buffer` and writes to the file `answer`.
 
-    At the end, also after a time-out or Ctrl-C, the process and all that it started are gone.
+    At the end, also after a time-out or Ctrl-C, the process and all its children are killed.
     """
     command = [sys.executable, "-c", _FIRST.format(path=sys.path) + code]
-    # Memory, not pipes: a pipe that something it started holds open would never come to its end.
+    # Not pipes: if a child of the process kept one open, reading it would never end.
     with _memory(given) as told, _memory() as answer, _memory() as said:
         process = subprocess.Popen(
             command, stdin=told, stdout=answer, stderr=said, start_new_session=True
@@ -44,18 +44,18 @@ def run(code: str, given: bytes, limit_s: float) -> Outcome:
         try:
             status = process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            return Outcome(b"", f"no end after {limit_s:.0f} s")
+            return IsolatedResult(b"", f"no end after {limit_s:.0f} s")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         answer.seek(0)
         said.seek(0)
-        return Outcome(answer.read(), _problem(status, said.read()))
+        return IsolatedResult(answer.read(), _problem(status, said.read()))
 
 
 def _memory(content: bytes = b"") -> BinaryIO:
-    """A file that is on no disk."""
+    """A file in memory."""
     file = os.fdopen(os.memfd_create("ostiary-selftest"), "w+b")
     file.write(content)
     file.seek(0)
@@ -68,4 +68,4 @@ def _problem(code: int, said: bytes) -> str:
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else f"exit code {code} without a word"
+    return lines[-1] if lines else f"exit code {code} without a message"

@@ -1,4 +1,4 @@
-"""The models: the bundle's signature, the golden vectors on a backend, and what a frame takes."""
+"""The models: the bundle's signature, the golden vectors on each backend, the time of a frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.signature import read_keys
 from ostiary.edge.selftest import state, thermal, versions
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
 from ostiary.edge.selftest.thermal import Thermal
 from ostiary.edge.vision.observer import Observer, open_enrolled
@@ -29,19 +29,19 @@ from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 BUNDLE, GOLDEN, LATENCY = "bundle", "golden vectors", "latency"
 BACKENDS = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
-"""Every backend, and the module that it needs."""
+"""Every backend, with the Python module that it needs."""
 K, WARM_UP, FRAMES, LEAST_FRAMES, LATENCY_S = 1000, 10, 300, 30, 6.0
-SLOW = "ask less of the camera (fps), or give the models another backend or more threads"
-INT8_LACKS = "probes are embedded in float there, which is slower"
+SLOW = "lower the camera's fps, choose another backend, or give the models more threads"
+INT8_LACKS = "this backend embeds probes in float, which is slower"
 
 
-def loaded(door: Door) -> Bundle:
-    """The bundle as the daemon loads it: signed by a trusted key, every hash right."""
+def loaded(door: DoorUnderTest) -> Bundle:
+    """The bundle as the daemon loads it. Raises BundleError for a bad signature or hash."""
     return bundles.load(door.choice.path, read_keys(door.choice.keys))
 
 
-def check_bundle(door: Door) -> Check:
-    """Signature, signer and hashes."""
+def check_bundle(door: DoorUnderTest) -> Check:
+    """Signature, signer, hashes, and whether the profile can use the bundle."""
     try:
         keys = read_keys(door.choice.keys)
         bundle = bundles.load(door.choice.path, keys)
@@ -61,12 +61,12 @@ def check_bundle(door: Door) -> Check:
         "verifier": bundle.verifier is not None,
     }
     finding = (
-        f"{manifest.recipe}, signed by {signer[:16]}..., {len(manifest.files)} files as hashed"
+        f"{manifest.recipe}, signed by {signer[:16]}..., {len(manifest.files)} files unchanged"
     )
     if bundle.measured is None:
         return fail(
-            BUNDLE, f"{finding}; without a DET curve there is no threshold",
-            "ostiary-export verify BUNDLE --faces DIR measures it", **details,
+            BUNDLE, f"{finding}; no threshold, since the bundle has no DET curve",
+            "measure the curve with `ostiary-export verify`", **details,
         )  # fmt: skip
     if door.config().recognition.verifier:
         try:
@@ -76,10 +76,10 @@ def check_bundle(door: Door) -> Check:
     return ok(BUNDLE, finding, **details)
 
 
-def check_golden(door: Door, backend: str) -> Check:
-    """One backend against the golden vectors. It is run here alone, since it may crash.
+def check_golden(door: DoorUnderTest, backend: str) -> Check:
+    """One backend against the golden vectors; in its own check, since the backend may crash.
 
-    Without a cache: a daemon's own must not be thrown away where it is the cache that is damaged.
+    It uses no cache of compiled models: a damaged cache of the daemon would be deleted by it.
     """
     name = f"{GOLDEN}, {backend}"
     if not versions.here(BACKENDS[backend]):
@@ -101,19 +101,19 @@ def check_golden(door: Door, backend: str) -> Check:
 
 
 def _off(bundle: Bundle, proven: golden.Proven, name: str) -> dict[str, float]:
-    """How far a model is off its golden vectors, and how far it may be."""
+    """The largest error of a model on its golden vectors, and the error that is allowed."""
     model, runner = bundle.model(name), proven.runners[name]
     worst, tolerance = golden.check(name, model, runner, bundle.golden())
     return {"worst": worst, "tolerance": tolerance}
 
 
-def check_latency(door: Door, root: Path = Path("/")) -> Check:
-    """What each stage of a frame takes, as the daemon takes them, and whether the board slows."""
+def check_latency(door: DoorUnderTest, root: Path = Path("/")) -> Check:
+    """Time of each stage of a frame, as in the daemon, and whether the board throttled."""
     before = thermal.read(root)
     bundle = loaded(door)
     try:
         pipeline = pipeline_of(door, bundle)
-        # The portrait is fit for any camera's limits but a profile's own, which are not the matter.
+        # The default limits: a profile may have limits that the portrait does not pass.
         config = msgspec.structs.replace(door.config(), quality=Quality())
         enrolled = open_enrolled(pipeline, config)
     except (BackendError, BundleError) as error:
@@ -143,8 +143,10 @@ def check_latency(door: Door, root: Path = Path("/")) -> Check:
     return judge_latency(door, details, before, thermal.read(root))
 
 
-def judge_latency(door: Door, details: dict[str, Any], before: Thermal, after: Thermal) -> Check:
-    """Whether frames keep up with the profile's camera, and the board with its heat."""
+def judge_latency(
+    door: DoorUnderTest, details: dict[str, Any], before: Thermal, after: Thermal
+) -> Check:
+    """The verdict: whether frames are fast enough for the camera, and the board stays cool."""
     frame = details["stages_ms"]["frame"]
     finding = (
         f"{details['backend']} {details['precision']}: a frame p50 {frame['p50']:.1f},"
@@ -153,18 +155,19 @@ def judge_latency(door: Door, details: dict[str, Any], before: Thermal, after: T
     )
     problems = thermal.slowed(before, after)
     problems += [
-        (f"not used: {why}", "see the golden vectors") for why in details["refused_backends"]
+        (f"not used: {why}", "see the check of the golden vectors")
+        for why in details["refused_backends"]
     ]
     if door.profile is not None:
         fps = door.profile.camera.fps
         if frame["p95"] > 1e3 / fps:
-            problems.append((f"{fps:g} frames a second leave {1e3 / fps:.0f} ms", SLOW))
+            problems.append((f"{fps:g} frames a second leave {1e3 / fps:.0f} ms for each", SLOW))
     heat = {"thermal_before": before, "thermal_after": after}
     return judged(LATENCY, finding, problems, details | heat)
 
 
-def pipeline_of(door: Door, bundle: Bundle) -> Pipeline:
-    """The models as the daemon opens them, but for its cache. Raises BackendError."""
+def pipeline_of(door: DoorUnderTest, bundle: Bundle) -> Pipeline:
+    """The models as the daemon opens them, but without its cache. Raises BackendError."""
     choice = door.choice
     return open_pipeline(
         bundle, choice.backend, choice.threads, None, choice.precision, door.engines()
@@ -174,7 +177,7 @@ def pipeline_of(door: Door, bundle: Bundle) -> Pipeline:
 def timed(
     look: Callable[[int], dict[str, float]], clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, dict[str, float]]:
-    """The quantiles of every stage and of the whole frame, in milliseconds."""
+    """The quantiles of every stage and of the whole frame, in ms; `look` returns stage times."""
     times: dict[str, list[float]] = {}
     began = clock()
     for number in range(WARM_UP + FRAMES):
@@ -196,7 +199,7 @@ def quantiles(times: list[float]) -> dict[str, float]:
 
 
 def _strangers(dim: int) -> list[tuple[str, Floats]]:
-    """A gallery of random unit templates: nobody's face, and as long to search as any."""
+    """K random unit templates: no real person's, and as slow to search as real ones."""
     rows = np.random.default_rng(0).standard_normal((K, dim), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return [(f"subject-{i}", row[None]) for i, row in enumerate(rows)]

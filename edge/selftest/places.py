@@ -1,4 +1,4 @@
-"""Small files of the kernel, and programs of the system; what is absent is None, not an error."""
+"""Reads small kernel files and runs system programs; the answer is None if one is absent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 PROGRAM_S = 5.0
 Ask = Callable[[list[str]], str | None]
-"""Runs a program; what it printed, None where it is not here, failed, or took too long."""
+"""Runs a program and returns its output; None if absent, failed, or too slow."""
 
 
 def text(path: Path) -> str | None:
-    """A small file's text without its end. A zone that is powered off answers with an error."""
+    """A small file's text, stripped; None if unreadable, as in a zone that is powered off."""
     try:
         return path.read_text("utf-8", "replace").strip("\0\n ")
     except OSError:
@@ -20,7 +20,7 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path) -> int | None:
-    """A file that holds one number."""
+    """The integer in a file; None if it cannot be read or is no integer."""
     try:
         return int(text(path) or "")
     except ValueError:
@@ -28,7 +28,7 @@ def number(path: Path) -> int | None:
 
 
 def ask(command: list[str]) -> str | None:
-    """Run a program with a time limit."""
+    """Run a program for at most PROGRAM_S; see `Ask`."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PROGRAM_S, stdin=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""The power mode, the clocks and their governors, and whether anything holds the board down now."""
+"""The power mode, the clocks and governors, and whether the board is throttled now."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MODE = re.compile(r"NV Power Mode:\s*(\S+)\s*(\d+)?")
 
 
 def check(root: Path = Path("/"), asked: Ask = ask) -> Check:
-    """`nvpmodel -q`; what `jetson_clocks` sets is read from the clocks, since it asks for root."""
+    """Mode by `nvpmodel -q`; jetson_clocks is seen in the clocks, since the program needs root."""
     now = thermal.read(root)
     mode, number = power_mode(asked(["nvpmodel", "-q"]) or "")
     clocks = [*now.processors.values(), *now.gpus.values()]
     if mode is None and not clocks and not now.temperatures_c:
-        return skipped(NAME, "neither nvpmodel nor clocks nor temperatures can be read here")
+        return skipped(NAME, "nvpmodel, clocks and temperatures cannot be read here")
     locked = bool(clocks) and all(c.least is not None and c.least == c.most for c in clocks)
     governors = sorted({c.governor for c in now.processors.values() if c.governor})
     details = {
@@ -34,12 +34,14 @@ def check(root: Path = Path("/"), asked: Ask = ask) -> Check:
     }
     problems = thermal.held_down(now)
     if governors == ["powersave"]:
-        problems.append(("the governor keeps the processor at its lowest", "choose schedutil"))
+        problems.append(
+            ("the governor keeps the processor at its lowest clock", "choose schedutil")
+        )
     return judged(NAME, _said(mode, locked, governors, now), problems, details)
 
 
 def power_mode(text: str) -> tuple[str | None, int | None]:
-    """The mode's name and number, as nvpmodel prints them."""
+    """The mode's name and number in the output of nvpmodel; None if absent."""
     found = _MODE.search(text)
     if found is None:
         return None, None

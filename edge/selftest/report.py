@@ -1,4 +1,4 @@
-"""What a self-test finds: a check's verdict and finding, and the report of them all."""
+"""The results of a self-test: one Check each, and the report of all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LEFT_OUT = "(left out)"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
-class Verdict(str, Enum):
-    """How a check ended; `skipped` where there was nothing to look at."""
+class CheckVerdict(str, Enum):
+    """Result of a check; `skipped` if there was nothing to check."""
 
     OK = "ok"
     WARN = "warn"
@@ -24,71 +24,73 @@ class Verdict(str, Enum):
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One check: a line for people, details for whoever reads the report, and what to do."""
+    """One check: `finding` is a line for people, `details` for support, `hint` is what to do."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckVerdict
     finding: str
     details: dict[str, Any] = {}
     hint: str = ""
     took_s: float = 0.0
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All checks of one run; `verdict` is the worst of them."""
+class SelftestReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All checks of one run; `verdict` is the worst one, `at` the UTC time."""
 
     schema: int
     at: str
     ostiary: str
     site: str | None
     device: str | None
-    verdict: Verdict
+    verdict: CheckVerdict
     checks: list[Check]
 
 
 def ok(name: str, finding: str, **details: Any) -> Check:
-    """Nothing to do."""
-    return Check(name=name, verdict=Verdict.OK, finding=finding, details=details)
+    """A check that found no problem."""
+    return Check(name=name, verdict=CheckVerdict.OK, finding=finding, details=details)
 
 
 def warn(name: str, finding: str, hint: str, **details: Any) -> Check:
-    """The door works, and somebody should look."""
-    return Check(name=name, verdict=Verdict.WARN, finding=finding, details=details, hint=hint)
+    """A check with a problem that does not stop the door."""
+    return Check(name=name, verdict=CheckVerdict.WARN, finding=finding, details=details, hint=hint)
 
 
 def fail(name: str, finding: str, hint: str, **details: Any) -> Check:
-    """The door does not do what it should."""
-    return Check(name=name, verdict=Verdict.FAIL, finding=finding, details=details, hint=hint)
+    """A check with a problem that keeps the door from working as it should."""
+    return Check(name=name, verdict=CheckVerdict.FAIL, finding=finding, details=details, hint=hint)
 
 
 def skipped(name: str, finding: str, hint: str = "", **details: Any) -> Check:
-    """There was nothing to look at, or it was left alone."""
-    return Check(name=name, verdict=Verdict.SKIPPED, finding=finding, details=details, hint=hint)
+    """A check that was not made; `finding` says why."""
+    return Check(
+        name=name, verdict=CheckVerdict.SKIPPED, finding=finding, details=details, hint=hint
+    )
 
 
 def judged(
     name: str, finding: str, problems: list[tuple[str, str]], details: dict[str, Any]
 ) -> Check:
-    """`warn` where there are problems, each with its hint; else `ok`."""
+    """`warn` if there are problems (problem, hint); else `ok`."""
     if not problems:
         return ok(name, finding, **details)
     found = "; ".join([finding, *(problem for problem, _ in problems)])
     return warn(name, found, "; ".join(hint for _, hint in problems), **details)
 
 
-def worst(checks: Collection[Check]) -> Verdict:
+def worst(checks: Collection[Check]) -> CheckVerdict:
     """The verdict of a whole report."""
     found = {check.verdict for check in checks}
-    for verdict in (Verdict.FAIL, Verdict.WARN):
+    for verdict in (CheckVerdict.FAIL, CheckVerdict.WARN):
         if verdict in found:
             return verdict
-    return Verdict.OK
+    return CheckVerdict.OK
 
 
 def without(check: Check, secrets: Collection[str]) -> Check:
-    """The same check with what is nobody's business left out, wherever it stands.
+    """The same check with all `secrets` and URL credentials removed, wherever they stand.
 
-    Libraries put hosts and whole camera URLs, passwords and all, into their messages.
+    Libraries put hosts and whole camera URLs, with passwords, into their messages.
     """
     longest_first = sorted(filter(None, secrets), key=len, reverse=True)
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""Runs the checks one after another, each in a process of its own, and makes the report."""
+"""Runs the checks one after another, each in its own process, and makes the report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 
 from ostiary import __version__
 from ostiary.edge.selftest import isolated
-from ostiary.edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, Task
+from ostiary.edge.selftest.checks import CHECKS, NEED_THE_BUNDLE, CheckTask
 from ostiary.edge.selftest.door import open_door, secrets
 from ostiary.edge.selftest.models import BUNDLE
 from ostiary.edge.selftest.report import (
     SCHEMA,
     Check,
-    Report,
-    Verdict,
+    CheckVerdict,
+    SelftestReport,
     fail,
     skipped,
     without,
@@ -26,23 +26,23 @@ from ostiary.edge.selftest.report import (
 from ostiary.edge.wire import utc
 
 LIMIT_S = 90.0
-"""A board that is busy or cold takes long to load its models; a check that hangs ends here."""
-# `_exit`, since OpenCV aborts where a camera's thread is in it at the interpreter's end.
+"""Time limit of a check: long enough for a busy board to load its models."""
+# `_exit`, since OpenCV aborts if a camera thread still uses it when the interpreter ends.
 CODE = """
 from ostiary.edge.selftest.checks import run_one
 run_one(sys.stdin.buffer.read(), answer)
 os._exit(0)
 """
-BROKE = "this is for us to mend: please send us the report"
+BROKE = "this is a bug in Ostiary: please send us the report"
 Begun = Callable[[str], None]
 
 
 def selftest(
     config: Path | None, bundle: Path | None, seconds: float, begun: Begun, code: str = CODE
-) -> Report:
-    """Every check, whatever becomes of the others; `begun` is called with each one's name.
+) -> SelftestReport:
+    """Run every check, even if others fail; `begun` is called with the name of each.
 
-    Raises ConfigError where the profile is none.
+    Raises ConfigError for a bad profile.
     """
     door = open_door(config, bundle, seconds)
     private = list(secrets(door))
@@ -51,12 +51,12 @@ def selftest(
     for name in CHECKS:
         begun(name)
         if name in NEED_THE_BUNDLE and _failed(checks, BUNDLE):
-            checks.append(skipped(name, "the bundle can not be used"))
+            checks.append(skipped(name, "the bundle cannot be used"))
             continue
-        task = Task(name, _text(config), _text(bundle), seconds)
+        task = CheckTask(name, _text(config), _text(bundle), seconds)
         checks.append(without(_check(task, code), private))
     device = door.profile.device if door.profile is not None else None
-    return Report(
+    return SelftestReport(
         schema=SCHEMA,
         at=at,
         ostiary=__version__,
@@ -72,10 +72,10 @@ def _text(path: Path | None) -> str | None:
 
 
 def _failed(checks: list[Check], name: str) -> bool:
-    return any(check.name == name and check.verdict is Verdict.FAIL for check in checks)
+    return any(check.name == name and check.verdict is CheckVerdict.FAIL for check in checks)
 
 
-def _check(task: Task, code: str) -> Check:
+def _check(task: CheckTask, code: str) -> Check:
     outcome = isolated.run(code, msgspec.json.encode(task), LIMIT_S + task.seconds)
     if outcome.problem:
         return fail(task.check, f"the check broke: {outcome.problem}", BROKE)

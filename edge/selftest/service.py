@@ -1,4 +1,4 @@
-"""The service: what systemd says of its units and of its watchdog."""
+"""The service: the state of its systemd units and watchdogs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ NAME = "service"
 DAEMON, ENGINE = "ostiary.service", "ostiary-engine.service"
 SHOWN = ("LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "NRestarts",
          "WatchdogUSec")  # fmt: skip
-LOG = "journalctl -u ostiary says why"
+LOG = "run `journalctl -u ostiary` to see why"
 NEVER = ("0", "infinity", "")
 
 
 def check(asked: Ask = ask) -> Check:
-    """The unit's state, how often it had to be restarted, and the watchdogs."""
+    """The state of the units, the number of restarts, and the watchdogs."""
     daemon = shown(DAEMON, asked)
     if not daemon:
         return skipped(NAME, "systemd does not answer here")
     if daemon.get("LoadState") == "not-found":
-        return skipped(NAME, f"{DAEMON} is not installed", "scripts/install-device installs it")
+        return skipped(NAME, f"{DAEMON} is not installed", "install it with scripts/install-device")
     manager = _parsed(asked(["systemctl", "show", "-p", "RuntimeWatchdogUSec"]))
     units = {"daemon": daemon, "engine": shown(ENGINE, asked)}
     details = {
@@ -34,18 +34,18 @@ def check(asked: Ask = ask) -> Check:
         return fail(NAME, f"{finding}; {results}", LOG, **details)
     problems = []
     if active not in ("active", "activating", "reloading"):
-        problems.append(("it does not run", "systemctl start ostiary, when this test is done"))
+        problems.append(("not running", "run `systemctl start ostiary` after this test"))
     if daemon.get("NRestarts", "0") != "0":
         problems.append((f"restarted {daemon['NRestarts']} times", LOG))
     if daemon.get("WatchdogUSec", "") in NEVER:
-        problems.append(("no watchdog", "install the unit that comes with Ostiary"))
+        problems.append(("no watchdog", "install the unit that Ostiary ships"))
     if daemon.get("UnitFileState") == "disabled":
-        problems.append(("not started at boot", "systemctl enable ostiary"))
+        problems.append(("not started at boot", "run `systemctl enable ostiary`"))
     return judged(NAME, finding, problems, details)
 
 
 def shown(unit: str, asked: Ask) -> dict[str, str]:
-    """A unit's properties; none where systemd does not answer."""
+    """The SHOWN properties of a unit; empty if systemd does not answer."""
     return _parsed(asked(["systemctl", "show", unit, *(f"--property={name}" for name in SHOWN)]))
 
 

@@ -1,4 +1,4 @@
-"""The store and the journal: whole and readable, looked at without writing a byte."""
+"""The store and the journal: whether they are whole and readable, without writing a byte."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ostiary.edge.adapters.storage import store as stores
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.places import text
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped
 
 NAME = "state"
 MANY_PENDING = 1000
-RESTORE = "keep a copy of the file, then enroll again; a lost journal stays lost"
+RESTORE = "copy the file away, then enroll everybody again; a lost journal stays lost"
 
 
-def check(door: Door, root: Path = Path("/")) -> Check:
-    """What a daemon that runs has in use is left alone."""
+def check(door: DoorUnderTest, root: Path = Path("/")) -> Check:
+    """Check store and journal, unless a running daemon uses them."""
     if door.profile is None:
-        return skipped(NAME, "no profile names a state directory")
+        return skipped(NAME, "no profile was given")
     folder = door.profile.state.path
     if daemon_runs(folder, root):
-        return ok(NAME, "a daemon runs on this state; it was left alone", daemon=True)
+        return ok(NAME, "not checked: a running daemon uses it", daemon=True)
     details: dict[str, Any] = {"daemon": False}
     try:
         details["store"] = _looked_at(folder / STORE, _store_of(door))
         details["journal"] = _looked_at(folder / JOURNAL, _journal)
     except sqlite3.Error as error:
-        return fail(NAME, f"can not be read: {error}", RESTORE, **details)
+        return fail(NAME, f"cannot be read: {error}", RESTORE, **details)
     damaged = {name: details[name] for name in ("store", "journal") if _problem(details[name])}
     if damaged:
         said = "; ".join(f"{name}: {_problem(found)}" for name, found in damaged.items())
@@ -44,28 +44,28 @@ def check(door: Door, root: Path = Path("/")) -> Check:
 def _judged(details: dict[str, Any]) -> Check:
     store, journal = details["store"], details["journal"]
     if store is None and journal is None:
-        return ok(NAME, "none yet: no daemon ran, nobody is enrolled", **details)
+        return ok(NAME, "no state yet: the daemon never ran and nobody is enrolled", **details)
     problems = []
     if store is not None and store["usable"] is not None and store["usable"] < store["subjects"]:
         left = store["subjects"] - store["usable"]
         problems.append((f"{left} have no template of this encoder", "enroll them again"))
     if journal is not None and journal["pending"] > MANY_PENDING:
-        problems.append((f"{journal['pending']} decisions wait", "the broker does not take them"))
+        problems.append((f"{journal['pending']} decisions are not sent yet", "check the broker"))
     enrolled = f"{store['subjects']} subjects" if store else "no store"
     written = f"{journal['decisions']} decisions, none altered" if journal else "no journal"
     return judged(NAME, f"{enrolled}, {written}", problems, details)
 
 
 def daemon_runs(folder: Path, root: Path = Path("/")) -> bool:
-    """Whether somebody holds the state directory's lock, as the kernel lists it.
+    """Whether a process holds the state directory's lock, by the kernel's list of locks.
 
-    The lock itself is not touched: a daemon that starts at that moment would be refused.
+    The lock itself is not tried: a daemon that starts at that moment would be refused.
     """
     try:
         inode = (folder / LOCK).stat().st_ino
     except OSError:
         return False
-    # Not the device as well: on overlay and btrfs the kernel lists another one than stat gives.
+    # Only the inode is compared: on overlay and btrfs the listed device differs from stat's.
     for line in (text(root / "proc/locks") or "").splitlines():
         fields = line.split()
         if "FLOCK" in fields and any(field.endswith(f":{inode}") for field in fields):
@@ -74,11 +74,11 @@ def daemon_runs(folder: Path, root: Path = Path("/")) -> bool:
 
 
 def _looked_at(path: Path, look: Any) -> dict[str, Any] | None:
-    """What `look` finds in a database; None where there is none."""
+    """The schema, wholeness and `look`'s findings of a database; None if the file is absent."""
     if not path.is_file():
         return None
-    # Opened for reading alone SQLite still leaves its -wal and -shm behind, which are root's then
-    # and the daemon's no more; where there is no -wal the file is all there is.
+    # With mode=ro SQLite may still create -wal and -shm files, which would belong to root and lock
+    # the daemon out. Without a -wal the file is complete, so immutable=1 avoids that.
     log = path.with_name(f"{path.name}-wal")
     plain = not log.exists() or log.stat().st_size == 0
     settings = "immutable=1" if plain else "mode=ro"
@@ -98,12 +98,12 @@ def _problem(found: dict[str, Any] | None) -> str:
     if found["schema"] > found["newest_schema"]:
         return "written by a newer version of Ostiary"
     if found.get("broken_at") is not None:
-        return f"altered, decision {found['broken_at']} does not follow from the one before"
+        return f"altered: decision {found['broken_at']} does not follow from the one before"
     return ""
 
 
-def _store_of(door: Door) -> Any:
-    """Counts alone: who is enrolled is not for a report."""
+def _store_of(door: DoorUnderTest) -> Any:
+    """A function that counts subjects in the store. Their ids do not belong in a report."""
     try:
         encoder = bundles.read(door.choice.path).encoder_id
     except BundleError:
@@ -131,7 +131,7 @@ def _journal(database: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _broken_at(database: sqlite3.Connection) -> int | None:
-    """As the journal does it, which can not be opened without writing."""
+    """The first decision with a wrong hash. Not by the journal's own code: opening it writes."""
     last, chain = database.execute("SELECT seq, hash FROM anchor").fetchone()
     for seq, payload, written in database.execute(
         "SELECT seq, payload, hash FROM decision ORDER BY seq"

@@ -1,4 +1,4 @@
-"""Heat and clocks as the kernel tells them: temperatures, frequencies, and what holds them down."""
+"""Temperatures, clock frequencies and throttling, as the kernel reports them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 from ostiary.edge.selftest.places import number, text
 
 HOT_C = 85.0
-"""Where a zone names no temperature of its own at which it is cooled by going slower."""
-COOL = "better cooling, or a lower power mode (nvpmodel)"
-SUPPLY = "a stronger power supply, or a lower power mode (nvpmodel)"
+"""Limit for a zone that states no temperature at which it throttles."""
+COOL = "improve the cooling, or choose a lower power mode (nvpmodel)"
+SUPPLY = "use a stronger power supply, or choose a lower power mode (nvpmodel)"
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """One frequency domain, in kHz for processors and in Hz for the rest, as the kernel has it."""
+    """One frequency domain: kHz for processors and Hz for GPUs, as in the kernel's files."""
 
     governor: str | None
     now: int | None
@@ -26,7 +26,7 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Thermal(msgspec.Struct, frozen=True):
-    """One moment. `alerts` are the cooling devices that are at work, `events` count since boot."""
+    """State at one moment: `alerts` are active throttle alerts, `events` are counts since boot."""
 
     temperatures_c: dict[str, float]
     passive_c: dict[str, float]
@@ -37,7 +37,7 @@ class Thermal(msgspec.Struct, frozen=True):
 
 
 def read(root: Path = Path("/")) -> Thermal:
-    """What can be read; a zone that is powered off has no temperature."""
+    """All that can be read; a zone that is powered off is left out."""
     temperatures, passive = {}, {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*"), key=_order):
         name, now = text(zone / "type") or zone.name, number(zone / "temp")
@@ -57,14 +57,14 @@ def _order(path: Path) -> int:
 
 
 def _passive(zone: Path) -> float | None:
-    """The lowest temperature at which a zone is cooled by going slower."""
+    """The lowest temperature in C at which a zone throttles; None if it states none."""
     points = [p for p in zone.glob("trip_point_*_type") if text(p) == "passive"]
     limits = [number(p.with_name(p.name.replace("_type", "_temp"))) for p in points]
     return min((limit / 1000 for limit in limits if limit is not None and limit > 0), default=None)
 
 
 def _alerts(root: Path) -> list[str]:
-    """The Jetson's throttle alerts that are on."""
+    """The active throttle alerts of a Jetson."""
     found = []
     for device in (root / "sys/class/thermal").glob("cooling_device*"):
         name = text(device / "type") or ""
@@ -74,7 +74,7 @@ def _alerts(root: Path) -> list[str]:
 
 
 def _events(root: Path) -> dict[str, int]:
-    """How often the supply's over-current and under-voltage held the Jetson down, since boot."""
+    """How often over-current or under-voltage throttled the Jetson since boot, by sensor."""
     found = {}
     for sensor in (root / "sys/class/hwmon").glob("hwmon*"):
         if text(sensor / "name") == "soctherm_oc":
@@ -114,7 +114,7 @@ def _gpus(root: Path) -> dict[str, Clock]:
 
 
 def held_down(now: Thermal) -> list[tuple[str, str]]:
-    """What makes the board slower at one moment, each with what to do."""
+    """What throttles the board at one moment: (problem, hint)."""
     problems = [(f"{name} is on", COOL) for name in now.alerts]
     for zone, celsius in now.temperatures_c.items():
         if celsius >= now.passive_c.get(zone, HOT_C):
@@ -123,14 +123,16 @@ def held_down(now: Thermal) -> list[tuple[str, str]]:
 
 
 def slowed(before: Thermal, after: Thermal) -> list[tuple[str, str]]:
-    """What made the board slower between two moments."""
+    """What throttles the board after, or throttled it since `before`: (problem, hint)."""
     problems = held_down(after)
     for name, count in after.events.items():
         more = count - before.events.get(name, 0)
         if more > 0:
-            problems.append((f"{name} (current or voltage) held it down {more} times", SUPPLY))
+            problems.append(
+                (f"{name} (current or voltage) throttled the board {more} times", SUPPLY)
+            )
     for name, clock in (after.processors | after.gpus).items():
         was = (before.processors | before.gpus).get(name)
         if was is not None and (clock.most or 0) < (was.most or 0):
-            problems.append((f"{name} may run at {clock.most} only, was {was.most}", COOL))
+            problems.append((f"{name} is limited to {clock.most}, before {was.most}", COOL))
     return problems

@@ -1,4 +1,4 @@
-"""Versions of what Ostiary stands on; what may crash is imported in a process of its own."""
+"""Versions of what Ostiary depends on; a module that may crash is imported in its own process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTS = {
     "onnxruntime": (["onnxruntime", "onnxruntime-gpu"], "onnxruntime"),
     "paho": (["paho-mqtt"], "paho"),
 }
-"""The packages that may bring a part, and the module to ask where none of them is registered."""
+"""The packages that may contain a part, and the module to ask if none of them is installed."""
 _IMPORT = "import {0}; answer.write(str({0}.__version__).encode())"
 _DEVICE = """
 import msgspec
@@ -43,7 +43,7 @@ answer.write(msgspec.json.encode({"binding": cuda.binding, "device": cuda.device
 
 
 def check(root: Path = Path("/")) -> Check:
-    """Every version, and the GPU with the CUDA that its driver speaks."""
+    """All versions, and the GPU with the CUDA version of its driver."""
     found = {name: version(*where) for name, where in PARTS.items()}
     gpu = isolated.run(_DEVICE, b"", IMPORT_S)
     driver = re.search(r"Kernel Module.*?(\d+\.\d[\d.]*)", text(root / DRIVER) or "")
@@ -57,7 +57,9 @@ def check(root: Path = Path("/")) -> Check:
     }
     problems = []
     if found["tensorrt"] != ABSENT and gpu.problem:
-        problems.append((f"TensorRT is here, but CUDA is not: {gpu.problem}", CUDA_HINT))
+        problems.append(
+            (f"TensorRT is installed, but CUDA is not usable: {gpu.problem}", CUDA_HINT)
+        )
     return judged(NAME, _said(details), problems, details)
 
 
@@ -67,7 +69,7 @@ def _said(details: dict[str, Any]) -> str:
 
 
 def version(packages: list[str], module: str) -> str:
-    """A part's version: as registered, else as its module says in a process of its own."""
+    """A part's version: of the installed package, else of its module in its own process."""
     for package in packages:
         try:
             return metadata.version(package)
@@ -76,11 +78,11 @@ def version(packages: list[str], module: str) -> str:
     if not here(module):
         return ABSENT
     told = isolated.run(_IMPORT.format(module), b"", IMPORT_S)
-    return f"can not be imported: {told.problem}" if told.problem else told.answer.decode()
+    return f"cannot be imported: {told.problem}" if told.problem else told.answer.decode()
 
 
 def here(module: str) -> bool:
-    """Whether a module can be found; it is not imported."""
+    """Whether a module is installed; it is not imported."""
     try:
         found = importlib.util.find_spec(module)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Many photos into embeddings, on all cores."""
+"""Computes the embeddings of many photos, on all cores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ LIMITS = quality.Limits()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoResult:
-    """The embedding of a photo's most prominent face, or the problem; and its quality failures."""
+    """The embedding of a photo's most prominent face, or None and the problem.
+
+    `faces` is how many were found, `failures` the quality limits that the face breaks.
+    """
 
     embedding: Floats | None
     problem: str = ""
@@ -36,7 +39,7 @@ class PhotoResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CropResult:
-    """The same before it is embedded: the aligned face."""
+    """The aligned crop of a photo's most prominent face; otherwise as `PhotoResult`."""
 
     image: Image | None
     problem: str = ""
@@ -50,7 +53,7 @@ def embed_photos(
     backend: str = "auto",
     done: Done = lambda done, total: None,
 ) -> list[PhotoResult]:
-    """One float embedding a photo, in their order; `done(n, total)` is called as they finish."""
+    """One result per photo, in order, by the float encoder; `done(n, total)` shows progress."""
     return each_photo(bundle.in_float(), photos, embed_photo, backend, done)
 
 
@@ -61,14 +64,14 @@ def each_photo(
     backend: str = "auto",
     done: Done = lambda done, total: None,
 ) -> list[Result]:
-    """What `work` makes of each photo, or of each person's photos, in their order.
+    """The results of `work` on each item (a photo, or one person's photos), in order.
 
-    A thread a core, each with models of its own on one thread: the kernels release the
-    interpreter's lock, and one face is too small to share out.
+    One thread per core, each with its own single-threaded models: the kernels release the
+    interpreter's lock, and one face is too little work for several threads.
     """
     workers = max(min(os.cpu_count() or 1, len(photos)), 1)
-    # Opened and tried here, one by one: two threads that meet OpenVINO's first tensor at once can
-    # wait for each other for ever.
+    # Opened here, one after another: two threads that create OpenVINO's first tensor at the same
+    # time can deadlock.
     pipelines = [open_pipeline(bundle, backend, threads=1) for _ in range(workers)]
     idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
     for pipeline in pipelines:
@@ -92,14 +95,14 @@ def each_photo(
 
 
 def embed_photo(pipeline: Pipeline, photo: Path) -> PhotoResult:
-    """The result of one photo; a photo that can not be read is a problem, not an error."""
+    """The result of one photo; an unreadable photo is a `problem`, not an exception."""
     found = crop_photo(pipeline, photo)
     embedding = None if found.image is None else pipeline.embed(found.image)
     return PhotoResult(embedding, found.problem, found.faces, found.failures)
 
 
 def crop_photo(pipeline: Pipeline, photo: Path) -> CropResult:
-    """The most prominent face of one photo, aligned, or the problem."""
+    """The aligned crop of one photo; an unreadable photo is a `problem`, not an exception."""
     try:
         image = read_photo(photo)
     except PhotoError as error:

@@ -1,4 +1,4 @@
-"""Enrollment at the door: good frames of one live person, gathered into a template."""
+"""Enrollment at the door: collects good frames of one live person for a template."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 
 WANTED, ENOUGH = 5, 3
-"""Good frames that are gathered, and as many as will do when the time is up."""
+"""Good frames to collect, and how many are enough at the timeout."""
 APART_S = 0.3
-"""Between two of them: frames of one moment agree with each other, and say nothing more."""
+"""Seconds between two good frames: frames of one moment are alike and add no information."""
 ATTACK, TIMEOUT, FAILED = "attack", "timeout", "failed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """A template, or the reason why there is none; `seen` counts the frames by what they showed."""
+    """A template, or None and the reason; `seen` counts frames by what they showed."""
 
     template: Template | None
     reason: str
@@ -30,10 +30,11 @@ class Captured:
 
 
 class Capture:
-    """Give it every frame while it is `active`, and decide nothing from them; then ask `result`."""
+    """One capture at a time. While `active`, call `look` with every frame and make no decisions;
+    afterwards `result` has the outcome."""
 
     def __init__(self, pipeline: Pipeline, config: Config, clock: Callable[[], float]) -> None:
-        """`clock` is monotonic."""
+        """`clock` returns monotonic seconds."""
         self._pipeline, self._clock = pipeline, clock
         self._limits = config.limits()
         self._min_live = config.pad.min_live if config.pad.required else None
@@ -45,11 +46,11 @@ class Capture:
 
     @property
     def encoder(self) -> str:
-        """Whose templates are made here."""
+        """The id of the encoder that makes the templates."""
         return self._pipeline.bundle.encoder_id
 
     def begin(self, subject: str, timeout_s: float) -> bool:
-        """Gather from now on; False where another capture is not done yet."""
+        """Start collecting; False if another capture has not ended yet."""
         if self.active or self._done is not None:
             return False
         self._subject, self._until_s, self._last_s = subject, self._clock() + timeout_s, 0.0
@@ -58,10 +59,10 @@ class Capture:
         return True
 
     def look(self, frame: Frame | None) -> None:
-        """Take a frame, or none, where it is worth it; give up when the time has come."""
+        """Use a frame if there is one; end the capture when it is full or timed out."""
         if not self.active:
             return
-        # Asked as what must hold, so that a time that is no number ends it.
+        # Written as the condition that must hold, so that a time of NaN ends the capture.
         in_time = self._clock() < self._until_s
         if in_time and frame is not None and self._due(frame):
             self._take(frame)
@@ -69,7 +70,7 @@ class Capture:
             self._finish()
 
     def result(self) -> Captured | None:
-        """What became of it, once; None while it gathers."""
+        """The outcome, returned once; None while the capture runs."""
         done, self._done = self._done, None
         return done
 
@@ -80,14 +81,14 @@ class Capture:
         flaw = self._flaw(frame.image)
         self._seen[flaw or "good"] += 1
         if flaw == ATTACK:
-            # Nor do lucky frames of a picture add up, between others that give it away.
+            # Start over, so that frames of a photo that happen to pass PAD cannot accumulate.
             self._photos = []
         elif not flaw:
             self._last_s = frame.at_s
             self._photos.append((f"frame {frame.index}", frame.image.copy()))
 
     def _flaw(self, image: Image) -> str:
-        """What makes a frame unfit for enrollment, in the words of the answer; or nothing."""
+        """Why a frame is unfit for enrollment: a reason of the answer, or an empty string."""
         faces = self._pipeline.find(image)
         if not faces:
             return "no-face"
@@ -104,7 +105,7 @@ class Capture:
     def _finish(self) -> None:
         seen = ", ".join(f"{count} {what}" for what, count in self._seen.most_common())
         photos, self._photos, self.active = self._photos, [], False
-        # Whatever the models may throw: it is over, and answered.
+        # Set first: even if the models raise an error, the capture ends with an answer.
         self._done = Captured(None, FAILED, seen)
         if len(photos) < ENOUGH:
             self._done = Captured(None, self._why(), seen)
@@ -116,7 +117,8 @@ class Capture:
             self._done = Captured(None, error.reason, seen)
 
     def _why(self) -> str:
-        """An attack above all; else what was seen most; the time alone where frames were good."""
+        """The reason for no template: an attack if one was seen, else the most frequent flaw, or
+        `timeout` if most frames were good."""
         if self._seen[ATTACK]:
             return ATTACK
         commonest = self._seen.most_common(1)

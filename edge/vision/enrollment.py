@@ -1,4 +1,4 @@
-"""Photos of one person into one template: gates, mutual agreement, or a named refusal."""
+"""Makes one template from photos of one person, or refuses them with a reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ostiary.edge.errors import EnrollmentRefused
 from ostiary.edge.vision.pipeline import Pipeline
 
 AGREEMENT_FMR = 0.001
-"""Photos of one person must agree as a 1:1 verification at this false match rate would ask."""
+"""The photos of one person must match each other 1:1 at this false match rate."""
 
 
 def enroll(
@@ -23,11 +23,11 @@ def enroll(
 ) -> Template:
     """One template from one or more named photos (BGR).
 
-    Raises EnrollmentRefused: `no-face`, `two-faces`, `low-quality` or `disagreement`, and which
-    photo it was.
+    Raises EnrollmentRefused, which names the photo: `no-photo`, `no-face`, `two-faces`,
+    `low-quality` or `disagreement`.
     """
     if not photos:
-        raise EnrollmentRefused("no-photo", "no photo was given", "one is enough")
+        raise EnrollmentRefused("no-photo", "no photo was given", "give at least one")
     embeddings = [_one_face(pipeline, name, image, limits) for name, image in photos]
     _agree(pipeline, [name for name, _ in photos], embeddings)
     return Template(subject, pipeline.bundle.encoder_id, fuse(embeddings))
@@ -39,7 +39,9 @@ def _one_face(pipeline: Pipeline, name: str, image: Image, limits: Limits) -> Fl
         raise EnrollmentRefused("no-face", f"{name}: no face was found")
     if len(faces) > 1:
         raise EnrollmentRefused(
-            "two-faces", f"{name}: {len(faces)} faces were found", "crop to the one to enroll"
+            "two-faces",
+            f"{name}: {len(faces)} faces were found",
+            "crop the photo to the face to enroll",
         )
     aligned = pipeline.align(image, faces[0])
     failed = quality.failures(pipeline.quality(faces[0], aligned), limits)
@@ -51,7 +53,7 @@ def _one_face(pipeline: Pipeline, name: str, image: Image, limits: Limits) -> Fl
 
 
 def _agree(pipeline: Pipeline, names: list[str], embeddings: list[Floats]) -> None:
-    """Refuse photos of two people: fused into one template they would open for both."""
+    """Refuse photos of two people: their fused template would open the door for both."""
     if len(embeddings) == 1:
         return
     tau = threshold(pipeline.bundle.curve(), AGREEMENT_FMR, 1).tau

@@ -1,4 +1,4 @@
-"""A picture of a decision: box, points, subject, score, tau and reason, for people to look at."""
+"""Draws a decision into its frame: box, points, subject, score, tau and reason."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def _numbers(decision: Decision) -> str:
 
 
 def write_jpeg(path: Path, image: Image) -> None:
-    """Write a JPEG whole or not at all. Raises OSError."""
+    """Write a JPEG atomically. Raises OSError."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])
     write_atomically(path, data.tobytes())

@@ -16,11 +16,11 @@ from ostiary.edge.runtime.det import Comparison
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4
 MAX_FACES = 4
-"""Faces looked at in one frame, the most prominent first: a crowd must not stop the door."""
+"""Most faces processed in one frame, the most prominent ones: a crowd must not stall the door."""
 
 
 class Pipeline:
-    """The models of a bundle as the steps between a frame and a probe."""
+    """A bundle's models, as the steps from a frame to a probe."""
 
     def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
         self.bundle = bundle
@@ -37,7 +37,7 @@ class Pipeline:
         return self.faces(image, self.boxes(image))
 
     def faces(self, image: Image, boxes: list[tuple[Floats, float]]) -> list[Face]:
-        """The first faces of some boxes with their five points."""
+        """The faces of the first MAX_FACES boxes, with their five points."""
         return [Face(box, self.points(image, box), score) for box, score in boxes[:MAX_FACES]]
 
     def boxes(self, image: Image) -> list[tuple[Floats, float]]:
@@ -54,19 +54,19 @@ class Pipeline:
         return detection.five_points(out[self._models.landmarks.outputs[0]], box_px)
 
     def align(self, image: Image, face: Face) -> Image:
-        """The face upright, at the size the encoder takes."""
+        """The face turned upright, as a crop of the size that the encoder takes."""
         return geometry.align(image, face.points_px, self._crop_size)
 
     def quality(self, face: Face, aligned: Image) -> Quality:
-        """How fit the face is to be compared."""
+        """The quality measures of a face and its aligned crop."""
         return quality.measure(face, aligned)
 
     def embed(self, aligned: Image) -> Floats:
-        """The unit-norm embedding (dim,) of an aligned crop in float, as templates are made."""
+        """The unit-norm embedding (dim,) of an aligned crop by the float encoder, for templates."""
         return self._embedded(FLOAT, aligned)
 
     def probe(self, aligned: Image) -> Floats:
-        """The embedding of somebody at the door: by the int8 encoder where the bundle has one."""
+        """The embedding (dim,) of an aligned crop for a probe: by the int8 encoder if available."""
         return self._embedded(self._prober, aligned)
 
     def _embedded(self, encoder: str, aligned: Image) -> Floats:
@@ -74,13 +74,13 @@ class Pipeline:
         return preprocess.to_embedding(out[self.bundle.model(encoder).outputs[0]])
 
     def curve(self) -> DetCurve:
-        """The DET curve of float templates against the probes made here. Raises BundleError."""
+        """The DET curve of float templates and probes of `probe`. Raises BundleError."""
         return self.bundle.curve(self._comparison)
 
     def head(self) -> tuple[Verifier, DetCurve]:
         """The logistic head and its DET curve, over logits, for the same comparison.
 
-        Raises BundleError where the bundle has none, or none that was judged with such probes.
+        Raises BundleError if the bundle has no head, or no curve of it for this kind of probes.
         """
         file = self.bundle.head()
         return file.head(), file.curve(self._comparison)
@@ -97,7 +97,7 @@ class Pipeline:
         return float(preprocess.softmax(logits)[0])
 
     def close(self) -> None:
-        """Give the models' memory back."""
+        """Free the memory of the models."""
         for runner in self._runners.values():
             runner.close()
 
@@ -114,10 +114,10 @@ def open_pipeline(
     precision: str = "int8",
     engines: Path | None = None,
 ) -> Pipeline:
-    """A pipeline on the first backend that the golden vectors prove. Raises BackendError.
+    """A pipeline on the first backend that reproduces the golden vectors. Raises BackendError.
 
-    TensorRT is tried with the engines of a folder. With `precision` "float" probes are embedded in
-    float also where the bundle has int8.
+    `engines` is the folder of TensorRT engines. With `precision` "float", probes are embedded in
+    float even if the bundle has an int8 encoder.
     """
     chosen = bundle if precision == "int8" else bundle.in_float()
     return Pipeline(chosen, golden.prove(chosen, backend, threads, cache, engines))

@@ -11,25 +11,25 @@ import pytest
 from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
 from ostiary.edge.selftest import broker as brokers
 from ostiary.edge.selftest import state
-from ostiary.edge.selftest.door import Door
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.door import DoorUnderTest
+from ostiary.edge.selftest.report import CheckVerdict
 from scripts import trial
 from tests.support.doors.real_daemon import Door as RunningDoor
 from tests.support.doors.real_daemon import Listener
 from tests.support.site_broker import Authority, SiteBroker
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 
-def door_with(site: str = "test", device: str = "door", **mqtt) -> Door:
+def door_with(site: str = "test", device: str = "door", **mqtt) -> DoorUnderTest:
     profile = Config(
         device=Device(site=site, id=device), bundle=BundleChoice(path=Path("none")),
         camera=Camera(url="folder:x"), state=State(path=Path("none")), mqtt=Mqtt(**mqtt),
     )  # fmt: skip
-    return Door(profile, profile.bundle, 1.0)
+    return DoorUnderTest(profile, profile.bundle, 1.0)
 
 
-def local(port: int, **more) -> Door:
+def local(port: int, **more) -> DoorUnderTest:
     return door_with(host="127.0.0.1", port=port, **more)
 
 
@@ -87,7 +87,7 @@ def test_a_broker_that_is_away_refuses_or_says_nothing(tmp_path: Path) -> None:
         assert refused.verdict is FAIL
         assert "Not authorized" in refused.finding
         none = brokers.check(local(broker.port, username="door", password_file=tmp_path / "none"))
-        assert "credentials can not be used" in none.finding
+        assert "credentials cannot be used" in none.finding
     assert "wrong" not in str(refused)
 
 
@@ -102,7 +102,7 @@ def test_a_broker_that_takes_the_connection_and_is_silent(monkeypatch: pytest.Mo
 def test_a_door_without_a_broker_is_skipped() -> None:
     given = local(1)
     assert given.profile is not None
-    assert brokers.check(Door(None, given.choice, 1.0)).verdict is SKIPPED
+    assert brokers.check(DoorUnderTest(None, given.choice, 1.0)).verdict is SKIPPED
 
 
 def test_a_broker_elsewhere_without_tls_is_a_warning(broker: trial.Mosquitto) -> None:
@@ -137,13 +137,13 @@ def test_a_certificate_that_is_not_trusted_or_not_given_is_named(
     other = Authority(tmp_path / "other")
     stranger = brokers.check(local(site.port, ca=other.folder / "ca.crt"))
     assert stranger.verdict is FAIL
-    assert "its certificate is refused" in stranger.finding
+    assert "certificate is refused" in stranger.finding
     bare = brokers.check(local(site.port, ca=authority.folder / "ca.crt"))
     assert bare.verdict is FAIL
     empty = tmp_path / "empty"
     empty.touch()
     cert, _ = authority.client("south-door", "south")
     none = brokers.check(local(site.port, ca=authority.folder / "ca.crt", cert=cert, key=empty))
-    assert "credentials can not be used" in none.finding
+    assert "credentials cannot be used" in none.finding
     # paho forgets a socket whose handshake failed; it is not to be the next test's warning.
     gc.collect()

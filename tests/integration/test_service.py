@@ -24,7 +24,7 @@ def test_ready_is_said_after_the_models_are_proven_and_not_before(
     tmp_path: Path, service: Service, manager: Manager
 ) -> None:
     blocked = held_up(tmp_path, service)
-    assert manager.words() == ["STATUS=loading and proving the models"]
+    assert manager.words() == ["STATUS=loading and checking the models"]
     blocked.go_on()
     assert ready(manager), service.log()
     status = next(text for _, text in manager.heard if "READY=1" in text).split("\n")[1]
@@ -48,7 +48,7 @@ def test_with_wrong_golden_vectors_it_is_never_ready(
     service.start()
     assert service.wait() == 2
     assert "off its golden vectors" in service.log()
-    assert manager.words() == ["STATUS=loading and proving the models"]
+    assert manager.words() == ["STATUS=loading and checking the models"]
 
 
 def _spoil(bundle: Path) -> None:

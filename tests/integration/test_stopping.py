@@ -68,7 +68,7 @@ def test_a_camera_that_hangs_in_its_library_holds_nothing_up(
         assert blocked.reached(), service.log()
         assert ready(manager), service.log()
         assert ends(service) == 0
-        assert "the camera hangs" in service.log()
+        assert "the camera does not respond" in service.log()
 
 
 @pytest.mark.parametrize("ends_when_asked", [True, False], ids=["lets-go", "ignores"])

@@ -1,1 +1,1 @@
-"""From a frame's pixels to faces worth comparing: boxes, crops, quality, liveness, tracks."""
+"""From a frame's pixels to faces that can be compared: boxes, crops, quality, PAD, tracks."""

@@ -1,4 +1,4 @@
-"""Raw detector and landmark outputs into faces in pixels of the frame."""
+"""Converts raw detector and landmark outputs to boxes and points in pixels of the frame."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from ostiary.edge.core.types import Floats
 
 GROUPS = ((37, 38, 40, 41), (43, 44, 46, 47), (30,), (48, 60), (54, 64))
-"""Of 68 points: the right eye, the left eye, the nose tip, the right and left mouth corner."""
+"""Indices of the 68 points to average: right eye, left eye, nose tip, right, left mouth corner."""
 MEANS = np.array([[(i in group) / len(group) for i in range(68)] for group in GROUPS], np.float32)
 
 
 def boxes(
     scores: Floats, corners: Floats, size_px: tuple[int, int], min_score: float, max_iou: float
 ) -> list[tuple[Floats, float]]:
-    """The (box_px, score) of each face, best first, after non-maximum suppression.
+    """The (box_px, score) of each face, highest score first, after non-maximum suppression.
 
-    `scores` (1, n, 2) are softmax, [1] = face; `corners` (1, n, 4) are x1, y1, x2, y2 in 0..1;
-    `size_px` is the frame's (height, width).
+    `scores` (1, n, 2) are softmax probabilities, [..., 1] for a face; `corners` (1, n, 4) are
+    x1, y1, x2, y2 in 0..1; `size_px` is the frame's (height, width).
     """
     height, width = size_px
     face = scores[0, :, 1]
@@ -35,7 +35,7 @@ def boxes(
 def five_points(output: Floats, box_px: Floats) -> Floats:
     """The five alignment points (5, 2) in pixels of the frame, from 68 points in 0..1 of the box.
 
-    `box_px` is the box as it was cropped, in whole pixels.
+    `box_px` is the cropped box, in whole pixels.
     """
     corner = box_px[:2].astype(int)
     size = box_px[2:].astype(int) - corner

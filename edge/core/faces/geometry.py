@@ -28,8 +28,8 @@ def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
 
     Both are (n, 2) float32; the answer is a (2, 3) matrix. With points as complex numbers the
     fit is d = a*s + b with a = <s, d> / <s, s> over centred points: in the plane this equals
-    Umeyama 1991 without a singular value decomposition, and can not mirror. A robust fit
-    (LMEDS) in its place was measured to cost recognition accuracy.
+    Umeyama 1991 without a singular value decomposition, and cannot mirror. A robust fit
+    (LMEDS) instead was measured to be less accurate in recognition.
     """
     s = source[:, 0] + 1j * source[:, 1].astype(np.float64)
     d = target[:, 0] + 1j * target[:, 1].astype(np.float64)
@@ -40,7 +40,7 @@ def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
 
 
 def align(image: Image, points_px: Floats, size_px: tuple[int, int]) -> Image:
-    """The face turned upright and scaled into a (height, width) crop by its five points."""
+    """A (height, width) crop of the upright face: its five points at `ARCFACE_112`, scaled."""
     height, width = size_px
     target = (ARCFACE_112 * np.array([width, height]) / TEMPLATE_SIDE).astype(np.float32)
     matrix = similarity(points_px, target)
@@ -48,9 +48,9 @@ def align(image: Image, points_px: Floats, size_px: tuple[int, int]) -> Image:
 
 
 def crop(image: Image, box_px: Floats) -> Image:
-    """The pixels of a box, black where it leaves the image.
+    """The pixels of a box, black outside the image.
 
-    Shifting the crop inside instead would displace every point found in it.
+    Shifting the box inside instead would displace every point that is found in the crop.
     """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (int(v) for v in box_px)
@@ -67,8 +67,8 @@ def crop(image: Image, box_px: Floats) -> Image:
 def surroundings(image: Image, box_px: Floats, factor: float) -> Image:
     """The pixels of a box enlarged about its centre, moved and shrunk to lie inside the image.
 
-    Unlike `crop` it never pads: a black border is what the edge of a held-up photo looks like, and
-    made a live face count as an attack. Minivision's liveness models were trained on this crop.
+    Unlike `crop` it never pads: a black border looks like the edge of a held-up photo, so that
+    a live face counted as an attack. Minivision's liveness models were trained on this crop.
     """
     size = np.array([image.shape[1], image.shape[0]]) - 1
     side = np.maximum(box_px[2:] - box_px[:2], 1)
@@ -89,10 +89,10 @@ def iou(a: Floats, b: Floats) -> float:
 
 
 def prominence(box_px: Floats, size_px: tuple[int, int]) -> float:
-    """How much a face is the picture's subject: its area, less the further off the centre.
+    """How prominent a face is: its area in square pixels, reduced with distance from the centre.
 
-    `size_px` is the picture's (height, width). The largest face alone is often a bystander
-    nearer to the lens: measured on photos of a named person, that costs TAR .003.
+    `size_px` is the picture's (height, width). The largest face is often a bystander
+    nearer to the lens: choosing it cost 0.003 of TAR on photos of named people.
     """
     middle = np.array(size_px[::-1], np.float32) / 2
     offset = float(np.linalg.norm((box_px[:2] + box_px[2:]) / 2 - middle)) / float(middle.min())

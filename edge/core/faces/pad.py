@@ -1,4 +1,4 @@
-"""Presentation attack detection: live probabilities over a track into one verdict."""
+"""Presentation attack detection: one verdict from the live probabilities of a track."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Presentation(str, Enum):
-    """What stands before the camera, as far as the evidence goes."""
+    """What is before the camera, by the evidence so far."""
 
     BONA_FIDE = "bona-fide"
     ATTACK = "attack"
@@ -17,7 +17,7 @@ class Presentation(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class PadRules:
-    """`frames` are averaged before anything is called; a mean below `min_live` is an attack."""
+    """A verdict needs `frames` frames; if their mean is below `min_live`, it is an attack."""
 
     frames: int = 5
     min_live: float = 0.5
@@ -26,8 +26,8 @@ class PadRules:
 def judge(live: Sequence[float], rules: PadRules) -> Presentation:
     """The verdict over the newest `rules.frames` live probabilities (0..1) of one track.
 
-    Fail secure: undecided is not bona fide. The newest frame must look live by itself as well:
-    a live face must not lend its evidence to a photo that is held up next.
+    Fail secure: undecided does not count as bona fide. The newest frame alone must look live too:
+    otherwise the frames of a live face would pass a photo that is held up next.
     """
     if len(live) < rules.frames:
         return Presentation.UNDECIDED

@@ -1,4 +1,4 @@
-"""Crop to tensor and tensor to embedding: the one copy that device, export and training share."""
+"""Crop to tensor, and encoder output to embedding; device, export and training all use this."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model wants: pixels as (value - mean) / scale, in NCHW float32.
+    """The input of a model: pixels as (value - mean) / scale, in NCHW float32.
 
-    `size_px` is (height, width); `channels` is rgb, bgr or gray; pixel values start as 0..255.
+    `size_px` is (height, width); `channels` is rgb, bgr or gray; pixel values are 0..255.
     """
 
     size_px: tuple[int, int]
@@ -33,7 +33,7 @@ class InputSpec:
 
 
 def to_tensor(image: Image, spec: InputSpec) -> Floats:
-    """One BGR image, resized as needed, as a (1, channels, height, width) float32 tensor."""
+    """One BGR image as a (1, channels, height, width) float32 tensor; resized if necessary."""
     height, width = spec.size_px
     pixels = image
     if pixels.shape[:2] != (height, width):
@@ -58,7 +58,7 @@ def _table(mean: float, scale: float) -> Floats:
 def to_embedding(raw: Floats) -> Floats:
     """The encoder's raw output (1, dim) or (dim,) as a unit-norm float32 (dim,) embedding.
 
-    Raises ValueError where the output is zero or not finite, which no threshold could judge.
+    Raises ValueError if the output is zero or not finite, since it has no cosine.
     """
     vector = raw.reshape(-1).astype(np.float64)
     norm = float(np.linalg.norm(vector))

@@ -1,4 +1,4 @@
-"""Whether a face is fit to be compared, as a list of named failures; never part of the score."""
+"""Whether a face can be compared, as a list of named failures; quality never changes a score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ostiary.edge.core.types import Face, Floats, Image
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still usable. Measured shares of refused faces: `ostiary-export evaluate`."""
+    """Limits of a usable face. `ostiary-export evaluate` measures the share that they refuse."""
 
     min_eye_distance_px: float = 16.0
     max_turn: float = 0.6
@@ -25,8 +25,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The measures of one face; `turn` is 0 frontal and about 1 in profile, sharpness is the
-    variance of the Laplacian of the aligned crop, brightness and contrast are in 0..255."""
+    """The measures of one face. `turn` is 0 for a frontal face and about 1 in profile, `sharpness`
+    the variance of the Laplacian of the aligned crop; brightness and contrast are in 0..255."""
 
     eye_distance_px: float
     turn: float
@@ -37,7 +37,7 @@ class Quality:
 
 
 def turn_of(points_px: Floats) -> float:
-    """How far the nose lies from the middle of the eyes, in half eye distances: 0 is frontal."""
+    """Distance of the nose from the middle of the eyes, along their line, in half eye distances."""
     right, left, nose = points_px[0], points_px[1], points_px[2]
     axis = left - right
     length = max(float(np.linalg.norm(axis)), 1e-6)
@@ -62,7 +62,7 @@ def measure(face: Face, aligned: Image) -> Quality:
 
 
 def failures(quality: Quality, limits: Limits) -> tuple[str, ...]:
-    """The names of the limits that a face breaks; empty where it is usable."""
+    """The names of the limits that a face breaks; empty if the face is usable."""
     found = {
         "too-small": quality.eye_distance_px >= limits.min_eye_distance_px,
         "turned": quality.turn <= limits.max_turn,
@@ -72,5 +72,5 @@ def failures(quality: Quality, limits: Limits) -> tuple[str, ...]:
         "too-bright": quality.brightness <= limits.max_brightness,
         "flat": quality.contrast >= limits.min_contrast,
     }
-    # Asked as what is kept, so that a measure that is not a number breaks its limit.
+    # Written as the limits that hold, so that a measure of NaN breaks its limit.
     return tuple(name for name, kept in found.items() if not kept)

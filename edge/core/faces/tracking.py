@@ -1,4 +1,4 @@
-"""Faces over frames into tracks, and one fused probe a track."""
+"""Joins faces of several frames to tracks, and fuses one probe for each track."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ostiary.edge.core.types import Face, Floats, Probe
 
 @dataclass(frozen=True, slots=True)
 class TrackRules:
-    """When two boxes are one face, how long it may be away, and how many frames are fused.
+    """When faces belong to one track.
 
-    `min_same_score` is the cosine below which the next embedding is another person's.
+    `min_iou` is the least overlap of two boxes, `forget_s` how long the face may be out of view,
+    `window` how many frames are fused; below the cosine `min_same_score` it is another person.
     """
 
     min_iou: float = 0.3
@@ -26,7 +27,7 @@ class TrackRules:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One face followed over frames; `live` holds the newest live probabilities (0..1)."""
+    """One face over several frames; `live` holds the newest live probabilities (0..1)."""
 
     id: int
     face: Face
@@ -36,18 +37,18 @@ class Track:
     live: list[float] = field(default_factory=list)
 
     def probe(self) -> Probe | None:
-        """The fused probe of the newest frames; None before the first embedding."""
+        """The probe fused from the newest frames; None before the first embedding."""
         return Probe(fuse(self.embeddings), len(self.embeddings)) if self.embeddings else None
 
 
 def fuse(embeddings: Sequence[Floats]) -> Floats:
-    """The unit vector of the mean of some unit vectors: one probe out of several frames."""
+    """The mean of some unit vectors, scaled to unit length: one probe from several frames."""
     total = np.sum(np.asarray(embeddings, np.float64), axis=0)
     return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32)
 
 
 class Tracker:
-    """Follows faces by overlap; identity is checked by the embeddings, not assumed."""
+    """Follows faces by the overlap of boxes; embeddings check that it is still the same person."""
 
     def __init__(self, rules: TrackRules) -> None:
         self._rules = rules
@@ -85,8 +86,8 @@ class Tracker:
     def add(self, track: Track, embedding: Floats, live: float | None) -> None:
         """Give a track this frame's embedding and live probability.
 
-        Where the embedding is another person's, the track starts over under a new id: what
-        was gathered on one face (votes, liveness) must never count for the next one.
+        If the embedding is another person's, the track starts over with a new id: evidence of
+        one face (votes, liveness) must never count for the next one.
         """
         if track.embeddings and self._another(track, embedding):
             track.id, track.first_s = self._take_id(), track.last_s

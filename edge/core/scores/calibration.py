@@ -1,4 +1,4 @@
-"""The encoder's measured DET curve, and the tau that keeps an error rate at a gallery's size."""
+"""The encoder's measured DET curve, and the tau for an error rate and a gallery's size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RULE_OF_30 = 30
-"""Errors that must have been seen before a rate is believed: it is then within 30 % of the truth
+"""Errors that must be counted before a rate is trusted: it is then within 30 % of the true rate
 with 90 % confidence (Doddington et al., The NIST speaker recognition evaluation, 2000)."""
 
 
@@ -17,8 +17,8 @@ with 90 % confidence (Doddington et al., The NIST speaker recognition evaluation
 class DetCurve:
     """Measured comparisons of one encoder, counted over a rising grid of scores.
 
-    At `scores[i]`, `impostor_at_or_above[i]` of `impostors` pairs would falsely match, and
-    `genuine_below[i]` of `genuines` pairs would falsely not.
+    With the threshold `scores[i]`, `impostor_at_or_above[i]` of `impostors` pairs match falsely,
+    and `genuine_below[i]` of `genuines` pairs falsely do not match.
     """
 
     scores: NDArray[np.float64]
@@ -29,7 +29,7 @@ class DetCurve:
     data_set: str
 
     def fmr(self, tau: float) -> float:
-        """The false match rate at a threshold, from the next lower grid point: never flattered."""
+        """The false match rate at a threshold, by the next lower grid point: never too low."""
         return self._rate(self.impostor_at_or_above, self.impostors, tau)
 
     def fnmr(self, tau: float) -> float:
@@ -50,9 +50,9 @@ class DetCurve:
 class Threshold:
     """tau, with the error rate and K it is for.
 
-    `wanted` is the rate asked for, `expected` the rate to be expected at this tau. `supported` is
-    False where fewer than thirty errors stand behind it: tau still rises with K, up to above every
-    impostor score that was measured, but it is no longer known how well it keeps the rate.
+    `wanted` is the requested rate, `expected` the rate at this tau by the curve. `supported` is
+    False if fewer than thirty errors were counted for it: tau still rises with K, at most to just
+    above every measured impostor score, but the rate that it keeps is no longer known.
     """
 
     tau: float
@@ -74,8 +74,8 @@ def count_scores(
 def fmr_for(fpir: float, k: int) -> float:
     """The false match rate of one comparison that gives `fpir` over k independent ones.
 
-    FPIR = 1 - (1 - FMR)^K (ISO/IEC 19795-1). Comparisons of one probe are not independent; they
-    err together, so that the FPIR met is below this and not above.
+    FPIR = 1 - (1 - FMR)^K (ISO/IEC 19795-1). The comparisons of one probe are not independent:
+    they tend to err together, so that the real FPIR is lower, not higher.
     """
     return -math.expm1(math.log1p(-fpir) / max(k, 1))
 
@@ -87,6 +87,6 @@ def threshold(curve: DetCurve, fpir: float, k: int) -> Threshold:
     at = int(np.argmax(allowed)) if allowed.any() else len(curve.scores) - 1
     tau = float(curve.scores[at])
     supported = bool(allowed.any()) and fmr >= curve.least_fmr
-    # Below thirty errors the count is no rate; what it may hide is bounded by the rule of three.
+    # Fewer than thirty errors give no reliable rate: add the bound of the rule of three.
     met = curve.fmr(tau) if supported else min(1.0, curve.fmr(tau) + 3 / curve.impostors)
     return Threshold(tau, k, fpir, 1.0 - (1.0 - met) ** max(k, 1), supported)

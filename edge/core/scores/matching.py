@@ -1,4 +1,4 @@
-"""Exact 1:1 and 1:K comparison: an int8 scan finds the few rows a float64 re-rank decides."""
+"""Exact 1:1 and 1:K comparison: an int8 scan selects a few rows, float64 scores rank them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.core.types import Candidate, Floats
 
 BLOCK = 1024
-"""Rows whose best score is taken together when the bar for a re-rank is set."""
+"""Rows that give one maximum when the least score for a re-rank is chosen; see `_near_the_best`."""
 LEVELS = 127
 TOLERANCE = 2e-3
-"""How far a length may be off one: more than others allow who have checked before and summed in
-another order, so that what they took is not refused here."""
+"""How far the length of an embedding may differ from 1. Earlier checks, which sum in another order,
+allow less, so that nothing that passed them is refused here."""
 ROUNDING = 1e-9
-"""Slack for sums in float64."""
+"""Allowance for rounding of sums in float64."""
 
 
 class Gallery:
     """The templates searched, in memory; the answer always equals a float64 brute force.
 
     Each template t is held as float32 and as int8 codes q with t = s*q + e. For a probe
-    p = s'*q' + e' the Cauchy-Schwarz inequality bounds what the codes can be wrong by:
+    p = s'*q' + e' the Cauchy-Schwarz inequality bounds the error of the codes:
 
         |t.p - s*s'*(q.q')| <= ||e||*||p|| + (||t|| + ||e||)*||e'|| =: E
 
-    So a row whose int8 score lies 2E below the n-th best subject's can not be among the n best.
-    All others are computed again from the float32 templates in float64.
+    So a row whose int8 score lies 2E below the n-th best subject's cannot be among the n best.
+    All other rows are scored again from the float32 templates in float64.
     """
 
     def __init__(self, dim: int) -> None:
@@ -47,7 +47,7 @@ class Gallery:
         self._most, self._norm = 1, 1.0
 
     def __len__(self) -> int:
-        """How many templates are searched: the K that tau must know."""
+        """The number of templates: the K of tau."""
         return self._count
 
     def __contains__(self, subject: str) -> bool:
@@ -59,14 +59,14 @@ class Gallery:
         return sorted(self._rows)
 
     def put(self, subject: str, embeddings: Floats) -> None:
-        """Set a subject's templates, in place of any it had: (n, dim) unit-norm float32."""
+        """Set a subject's templates, (n, dim) unit-norm float32; older ones are replaced."""
         self.put_many([(subject, embeddings)])
 
     def put_many(self, items: Iterable[tuple[str, Floats]]) -> None:
         """Set the templates of many subjects at once, each (n, dim) unit-norm float32.
 
-        Raises ValueError for a wrong shape or type or a vector that is not of unit length;
-        nothing is changed then.
+        Raises ValueError for a wrong shape or type, or a vector that is not of unit length; then
+        nothing is changed.
         """
         given = dict(items)
         self._check(list(given.values()))
@@ -85,7 +85,7 @@ class Gallery:
         self._quantize(first)
 
     def remove(self, subject: str) -> bool:
-        """Forget a subject's templates; False where it had none."""
+        """Remove a subject's templates; False if it had none."""
         rows = self._rows.pop(subject, None)
         if rows is None:
             return False
@@ -98,15 +98,15 @@ class Gallery:
                 self._rows[moved] = tuple(row if at == last else at for at in self._rows[moved])
             self._owner.pop()
             self._count = last
-            # Forgotten is forgotten: not kept in memory until another takes the row.
+            # Erase the row now: a removed template must not stay in memory until the row is reused.
             self._templates[last], self._codes[last] = 0, 0
         return True
 
     def verify(self, probe: Floats, subject: str, head: Verifier | None = None) -> Candidate | None:
-        """The best score of one subject's own templates; None where it is not enrolled.
+        """The best score of one subject's own templates; None if the subject is not enrolled.
 
-        With a head, probability and score are those of its likeliest template: one template must
-        meet both.
+        With a head, both probability and score are those of the template with the highest
+        probability: one and the same template must meet both thresholds.
         """
         own = self._rows.get(subject)
         if not own:
@@ -131,11 +131,11 @@ class Gallery:
         return tuple(Candidate(subject, score) for subject, score in ranked[:top])
 
     def _contenders(self, probe: Floats, top: int) -> NDArray[np.intp]:
-        """The rows that may hold one of the `top` best subjects."""
+        """The rows that may belong to one of the `top` best subjects."""
         step = max(float(np.abs(probe).max()), 1e-12) / LEVELS
         codes = np.rint(probe / step).astype(np.int8)
-        # Not by `out=`, which would spare page faults: simsimd 6.5 then returns a None that it
-        # never owned, and after some ten thousand frames Python ends the process.
+        # Not with `out=`, which would save page faults: simsimd 6.5 then returns None without
+        # counting the reference, and after some ten thousand frames Python ends the process.
         scores = np.asarray(simsimd.cdist(codes[None], self._codes[: self._count], metric="dot"))
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
@@ -156,7 +156,7 @@ class Gallery:
                 raise ValueError(f"expected (n, {self.dim}) float32, got {shape} {kind}")
         for start in range(0, len(given), BLOCK):
             norms = np.linalg.norm(np.concatenate(given[start : start + BLOCK]), axis=1)
-            if not np.all(np.abs(norms - 1) < TOLERANCE):  # written so that NaN is refused
+            if not np.all(np.abs(norms - 1) < TOLERANCE):  # so that NaN is refused too
                 raise ValueError("expected embeddings of unit length")
 
     def _reserve(self, rows: int) -> None:
@@ -164,13 +164,13 @@ class Gallery:
         if rows <= len(self._templates):
             return
         room = (rows + rows // 8 + 64, self.dim)
-        # Where they lie, by the system's page tables: copying 100,000 would stop the door for
-        # 0.1 s. No view of them outlives a call, so no reference needs checking.
+        # In place: the system only remaps pages, while a copy of 100,000 templates would stop the
+        # door for 0.1 s. No view of the arrays outlives a call, so refcheck is not needed.
         self._templates.resize(room, refcheck=False)
         self._codes.resize(room, refcheck=False)
 
     def _quantize(self, first: int) -> None:
-        """Code the rows from `first` on; all of them where a value leaves the range in use."""
+        """Set the int8 codes of the rows from `first` on; of all if a value exceeds the range."""
         added = self._templates[first : self._count]
         largest = float(max(added.max(initial=0), -added.min(initial=0)))
         if largest > self._range:
@@ -181,7 +181,7 @@ class Gallery:
             exact = self._templates[rows]
             coded = exact / step
             self._codes[rows] = np.rint(coded, out=coded)
-            # In place: fresh memory for each block would cost more than the sums.
+            # In place: new memory for each block would cost more than the arithmetic.
             coded *= step
             coded -= exact
             self._norm = max(self._norm, _longest(exact))
@@ -189,16 +189,16 @@ class Gallery:
 
 
 def _longest(rows: Floats) -> float:
-    """No row is longer than this: what float32 may lose in a sum of squares is allowed for."""
+    """An upper bound of the rows' lengths, which allows for float32 rounding in the sums."""
     longest = math.sqrt(np.einsum("ij,ij->i", rows, rows).max())
     return longest * (1 + 1e-7 * float(rows.shape[1])) + 1e-6
 
 
 def _near_the_best(scores: NDArray[np.float64], nth: int, slack: float) -> NDArray[np.intp]:
-    """The rows that reach a bar which at least `nth` scores reach, less `slack`.
+    """The rows whose score is at least `bar - slack`, if at least `nth` scores reach `bar`.
 
-    Over many rows the bar is the nth best of the blocks' maxima, which one pass gives; only the
-    blocks that reach it are looked into again. Over few rows it is the nth best score itself.
+    For many rows the bar is the nth best of the block maxima, which takes one pass; only blocks
+    that reach the bar are searched again. For few rows the bar is the nth best score itself.
     """
     whole = len(scores) // BLOCK * BLOCK
     nth = min(nth, len(scores))

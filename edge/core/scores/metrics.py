@@ -21,11 +21,11 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Scores of every pair of images, with the people they are of.
+    """Scores of all pairs of images, with the people in them.
 
-    `genuine` (g,) with `genuine_person` (g,); `tail` (t,) are the impostor scores at or above
-    `tail_from`, highest first, with `tail_people` (t, 2); `impostors` is how many there are in
-    all; `images` (people,) counts each person's images.
+    `genuine` (g,) are scores of one person, who is in `genuine_person` (g,). `tail` (t,) are the
+    highest impostor scores, in falling order, with their two people in `tail_people` (t, 2);
+    `impostors` is the number of all impostor pairs; `images` (people,) counts images per person.
     """
 
     genuine: Scores
@@ -37,9 +37,9 @@ class Pairs:
 
 
 def tau_at_fmr(pairs: Pairs, fmr: float) -> float:
-    """The lowest threshold at which no more than `fmr` of the impostor pairs match.
+    """The lowest threshold at which at most a share `fmr` of the impostor pairs match.
 
-    Raises ValueError where the kept tail does not reach so high a rate.
+    Raises ValueError if the kept tail has too few pairs for so high a rate.
     """
     allowed = int(fmr * pairs.impostors)
     if allowed >= len(pairs.tail):
@@ -55,17 +55,17 @@ def tar_at_fmr(pairs: Pairs, fmr: float) -> float:
 def tar_interval(pairs: Pairs, fmr: float, draws: int = 400, seed: int = 0) -> Rate:
     """`tar_at_fmr` with a bootstrap interval over people, not pairs.
 
-    Pairs that share a person are not independent; drawing people keeps what they have in
-    common together (Bolle, Ratha, Pankanti 2004). The threshold is found anew in each draw.
+    Pairs that share a person are not independent; drawing whole people keeps dependent pairs
+    together (Bolle, Ratha, Pankanti 2004). The threshold is computed anew in each draw.
     """
     return _interval(tar_at_fmr(pairs, fmr), _drawn(pairs, fmr, draws, seed))
 
 
 def tar_loss(before: Pairs, after: Pairs, fmr: float, draws: int = 400, seed: int = 0) -> Rate:
-    """How much lower `tar_at_fmr` is after than before, with its interval over people.
+    """How much lower `tar_at_fmr` is for `after` than for `before`, with a bootstrap interval.
 
-    Both must be of the same images. A draw takes the same people for both, so that the interval
-    is of the difference and not of which people were photographed.
+    Both must be of the same images. Each draw takes the same people for both, so that the interval
+    shows the uncertainty of the difference, not of the choice of people.
     """
     drawn = _drawn(before, fmr, draws, seed) - _drawn(after, fmr, draws, seed)
     return _interval(tar_at_fmr(before, fmr) - tar_at_fmr(after, fmr), drawn)
@@ -95,17 +95,17 @@ def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float6
 
 
 def _between_people(images: NDArray[np.int64]) -> float:
-    """The pairs of images of two people."""
+    """The number of pairs of images of two different people."""
     return float(images.sum() ** 2 - (images**2).sum()) / 2
 
 
 def proportion(errors: int, trials: int) -> Rate:
     """An error rate of independent trials with its Wilson score interval (Wilson 1927).
 
-    Raises ValueError where there were no trials: nothing measured is not a rate of 0.
+    Raises ValueError if there were no trials: nothing measured is not a rate of 0.
     """
     if trials <= 0:
-        raise ValueError("no trials, no rate")
+        raise ValueError("a rate needs at least one trial")
     z2 = 1.959964**2
     p = errors / trials
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)

@@ -1,4 +1,4 @@
-"""The logistic head: how probable it is that two embeddings are of one person, for a 1:1 claim."""
+"""The logistic head: the probability that two embeddings are of one person, for a 1:1 claim."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Verifier:
         return np.asarray(apart @ self.weights + self.bias)
 
     def likeliest(self, templates: Floats, probe: Floats) -> tuple[int, float]:
-        """Which template is likeliest of the probe's person, and its p; one that is NaN is it."""
+        """Index and p of the template with the highest p; a template with NaN counts as highest."""
         logits = self.logits(templates, probe)
         at = int(logits.argmax())
         return at, probability(float(logits[at]))
 
 
 def probability(logit: float) -> float:
-    """The logistic function, without an overflow at either end."""
+    """The logistic function, written so that neither end overflows."""
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     odds = math.exp(logit)

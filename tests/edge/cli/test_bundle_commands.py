@@ -90,7 +90,7 @@ def test_install_warns_where_a_head_goes(place: Place, ostiary: Command) -> None
     (held / VERIFIER).write_bytes(to_text(head))
     assert installed(held) == "", "nobody misses what was not there"
     assert installed(held) == ""
-    assert "had a logistic head and this one has none" in installed(place.archive)
+    assert "had a logistic head and the new one has none" in installed(place.archive)
     assert "logistic" not in installed(place.archive)
 
 

@@ -140,7 +140,7 @@ def test_enroll_identify_forget(profile: Path, people: Path, portrait_file: Path
     assert found["decision"]["subject"] == "obama"
     assert [c["subject"] for c in found["candidates"]] == ["obama", "biden"]
     assert found["tau"]["k"] == 2
-    # Where claims are put to a head that this bundle has not, a desk may still ask who it is.
+    # `identify` works even if the profile wants a logistic head that this bundle lacks.
     asking = profile.with_name("asking.toml")
     asking.write_text(
         profile.read_text()
@@ -230,7 +230,7 @@ def test_bad_bundles_and_profiles(
     assert "unknown field `fipr` - at `$.recognition`" in text
     assert "fipr" in refused("run", "--config", bad)
     assert ostiary("check-config", profile).returncode == 0
-    assert "no subject id" in refused("enroll", "--config", profile, "--subject", "A b", *both)
+    assert "not a subject id" in refused("enroll", "--config", profile, "--subject", "A b", *both)
 
 
 def test_bad_lists_and_places_to_write(bundle_dir: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_bad_lists_and_places_to_write(bundle_dir: Path, tmp_path: Path) -> None
     empty = tmp_path / "empty.txt"
     empty.touch()
     out = ("--out", tmp_path / "e.npy")
-    assert "can not read the list" in refused(
+    assert "cannot read the list" in refused(
         "embed", "--bundle", bundle_dir, "--list", missing, *out
     )
     assert "names no photos" in refused("embed", "--bundle", bundle_dir, "--list", empty, *out)
@@ -276,7 +276,7 @@ def test_embedding_nothing_is_an_error(bundle_dir: Path, tmp_path: Path) -> None
     assert "none of 1 photos" in text
 
 
-def test_a_place_that_can_not_be_written_is_named_as_it_was_given(
+def test_a_path_that_cannot_be_written_is_named_as_it_was_given(
     bundle_dir: Path, portrait_file: Path, tmp_path: Path
 ) -> None:
     listed = tmp_path / "list.txt"

@@ -1,4 +1,4 @@
-"""`ostiary run`: a daemon that wants to begin anew does, in the foreground or under systemd."""
+"""`ostiary run`: a daemon that asks for a restart gets it, in the foreground and under systemd."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ostiary.edge.cli import door
 
 
 class Lives:
-    """In the daemon's place: so many lives, and what each was given."""
+    """In place of the daemon: how often it asks to run again, and the arguments of each run."""
 
     def __init__(self, wanting: int) -> None:
         self.left, self.given = wanting, list[tuple[object, ...]]()
@@ -59,15 +59,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lives], No
     return live
 
 
-def test_in_the_foreground_a_daemon_that_wants_it_lives_again(run: Callable[[Lives], None]) -> None:
+def test_in_the_foreground_a_daemon_that_asks_for_it_runs_again(
+    run: Callable[[Lives], None],
+) -> None:
     lives = Lives(wanting=2)
     run(lives)
     assert len(lives.given) == 3
-    # A deadline to close that ran out in the last life would close the next one in no time.
+    # A shutdown deadline that expired in the first run would end the second one at once.
     assert len({id(given[2]) for given in lives.given}) == 3
 
 
-def test_one_that_wants_nothing_lives_once(run: Callable[[Lives], None]) -> None:
+def test_a_daemon_that_does_not_ask_runs_once(run: Callable[[Lives], None]) -> None:
     lives = Lives(wanting=0)
     run(lives)
     assert len(lives.given) == 1
@@ -82,7 +84,9 @@ def test_under_systemd_the_process_ends_and_is_started_again(
     assert len(lives.given) == 1
 
 
-def test_a_signal_ends_it_whatever_it_wants(run: Callable[[Lives], None]) -> None:
+def test_a_signal_ends_the_daemon_even_if_it_asks_to_run_again(
+    run: Callable[[Lives], None],
+) -> None:
     lives = Lives(wanting=2)
     lives.stop = True
     run(lives)

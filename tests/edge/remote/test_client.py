@@ -1,4 +1,4 @@
-"""What the newest head means for a door: its clock, who is stale, and the bundle to come."""
+"""The effect of the newest head on a door: its clock, a stale roster, and the next bundle."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_fresh_head_whose_records_are_kept_back_is_stale_in_the_end(
     operator.enroll("alice", 1)
     door.broker.keep(operator.everything())
     door.turns()
-    # A day on which the head comes each minute, and the revocation never.
+    # For a day the head comes each minute, but the revocation never does.
     operator.revoke("alice")
     tombstone = operator.topic_of("alice")
     door.broker.lost |= {tombstone, operator.topics.index(tombstone.split("/")[-2])}
@@ -74,7 +74,7 @@ def test_the_clock_on_the_wall_is_never_earlier_than_the_head(
     assert door.moment().at_s == NOW_S
 
 
-def test_the_bundle_to_come_is_due_when_the_operator_has_said_it_for_everybody(
+def test_the_next_bundle_is_due_when_every_subject_has_a_template_for_it(
     door: Door, operator: Operator
 ) -> None:
     succession = Succession(ENCODER, NEXT)

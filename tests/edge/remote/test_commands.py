@@ -1,4 +1,4 @@
-"""Commands: what is done and answered, and each reason for which nothing is done."""
+"""Commands: what is carried out and answered, and each reason for a refusal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ostiary.edge.remote.commands import AT_ONCE, MAX_BYTES, MOST_AHEAD_S, MOST_
 from ostiary.edge.roster.record import Head, Sum, encode, shard_names
 from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.wire import RosterTopics, Topics
+from tests.support.doors import commanding
 from tests.support.doors.commanding import ENCODER, OPERATOR_SEED, SITE_KEY, House, came, command
 
 
@@ -50,7 +51,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def asks(house: House, name: str = "open", **more: Any) -> Received:
-    """What the operator would send, but for what is said otherwise."""
+    """A message as the operator would send it, except for the given changes."""
     topic = house.topics.command(name)
     expires = more.pop("expires_at_s", house.now + 30.0)
     return came(topic, command(topic, expires, **more), house.topics.response(name))
@@ -83,7 +84,7 @@ def test_open_is_journaled_then_done_then_answered(house: House) -> None:
     assert house.reporter.events == []
 
 
-def test_a_door_that_fails_is_answered_so(house: House) -> None:
+def test_a_failure_of_the_door_is_answered(house: House) -> None:
     house.door.broken = True
     given(house, asks(house))
     answer = house.answer("open", published(house)[0][1])
@@ -92,7 +93,7 @@ def test_a_door_that_fails_is_answered_so(house: House) -> None:
 
 
 @pytest.mark.parametrize("unrecorded", [False, True])
-def test_what_can_not_be_journaled_opens_only_where_the_profile_says_so(
+def test_without_a_journal_a_command_opens_only_if_the_profile_allows_it(
     tmp_path: Path, unrecorded: bool
 ) -> None:
     house = House(tmp_path, unrecorded=unrecorded)
@@ -105,7 +106,9 @@ def test_what_can_not_be_journaled_opens_only_where_the_profile_says_so(
     house.close()
 
 
-def test_what_can_not_be_remembered_is_not_done(house: House, tmp_path: Path) -> None:
+def test_a_command_whose_nonce_cannot_be_stored_is_not_carried_out(
+    house: House, tmp_path: Path
+) -> None:
     broken(tmp_path / "commands.db", "nonce")
     given(house, asks(house))
     assert (house.door.opened, house.refused) == (0, ["not-recorded"])
@@ -244,12 +247,10 @@ def test_one_act_a_turn_for_the_watchdog(house: House) -> None:
 
 
 @pytest.mark.parametrize("site", ["hq", "command"])
-def test_what_is_no_command_is_left_to_others_whatever_the_site_is_called(
+def test_other_messages_are_ignored_whatever_the_name_of_the_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str
 ) -> None:
-    monkeypatch.setattr(
-        "tests.support.doors.commanding.Topics", lambda _site, device: Topics(site, device)
-    )
+    monkeypatch.setattr(commanding, "Topics", lambda _site, device: Topics(site, device))
     house, roster = House(tmp_path), RosterTopics(site)
     for topic in (roster.head, roster.index("ab"), roster.subject("ab", "command")):
         given(house, came(topic, b"sealed", None))

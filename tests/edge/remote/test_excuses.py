@@ -1,4 +1,4 @@
-"""What of the roster is told as an attack, and what is only late or comes again."""
+"""Which refused roster messages are reported as an attack, and which are only late or repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def history(scene: Scene) -> tuple[list[Said], Said]:
-    """Alice's record and head before she was suspended, which the door knows of; and the head."""
+    """Alice's record and head from before her suspension, which the door knows; and its head."""
     scene.enroll("alice")
     old = [scene.operator.record("alice"), scene.operator.head()]
     scene.operator.suspend("alice")
@@ -27,7 +27,7 @@ def history(scene: Scene) -> tuple[list[Said], Said]:
 
 
 def away(scene: Scene) -> None:
-    """The wire broke, and is new; the head as the broker keeps it has not come yet."""
+    """Reconnect; the head that the broker retains has not come yet."""
     scene.broker.lost = {scene.operator.topics.head}
     scene.broker.connection += 1
     scene.live()
@@ -35,8 +35,8 @@ def away(scene: Scene) -> None:
 
 @pytest.mark.parametrize("retained", [True, False])
 @pytest.mark.parametrize("turns", [0, 1])
-def test_what_comes_again_is_no_attack(scene: Scene, retained: bool, turns: int) -> None:
-    """Its acknowledgement was lost with the wire, behind which more had come already."""
+def test_a_repeated_message_is_not_an_attack(scene: Scene, retained: bool, turns: int) -> None:
+    """Its acknowledgement was lost with the connection, and later messages had come already."""
     old, (head, payload) = history(scene)
     scene.broker.lost = {head}
     scene.broker.connection += 1
@@ -88,7 +88,7 @@ def test_of_two_in_one_turn_only_one_comes_again(scene: Scene) -> None:
     assert scene.reasons() == ["old-head"]
 
 
-def test_what_came_on_the_last_connection_says_nothing_of_this_one(scene: Scene) -> None:
+def test_a_new_connection_starts_without_the_state_of_the_last_one(scene: Scene) -> None:
     (_, old), head = history(scene)
     scene.broker.bring(*head, retained=True)
     scene.broker.connection += 1
@@ -111,14 +111,14 @@ def test_late_and_attack_in_one_turn_are_told_apart(scene: Scene) -> None:
 
 
 def miss(scene: Scene, subject: str) -> None:
-    """Somebody is enrolled, and the record does not come."""
+    """A subject is enrolled, but the record does not come."""
     scene.operator.enroll(subject, 2)
     scene.broker.lost.add(scene.operator.topic_of(subject))
     scene.broker.keep(list(scene.operator.changes([subject]))[1:])
     scene.live()
 
 
-MISSING = "roster-incomplete", "missing", "1 topics bring nothing of use"
+MISSING = "roster-incomplete", "missing", "1 topics do not bring what the index says"
 
 
 def test_what_came_before_or_again_is_not_blamed_for_what_is_missing(scene: Scene) -> None:
@@ -139,7 +139,7 @@ def test_nothing_late_is_suspected_while_something_is_missing(scene: Scene) -> N
     miss(scene, "bob")
     scene.broker.keep([record])
     scene.live()
-    # And in the turn that brings it.
+    # Also in the turn in which the missing record comes.
     scene.broker.keep([scene.operator.record("bob"), record])
     scene.live()
     scene.check()
@@ -147,7 +147,7 @@ def test_nothing_late_is_suspected_while_something_is_missing(scene: Scene) -> N
 
 
 def test_a_suspension_that_overtakes_what_was_queued_makes_it_no_attack(scene: Scene) -> None:
-    """QoS 0 before QoS 1: a filter that we asked by is still open."""
+    """A QoS 0 message overtakes QoS 1 ones, through a subscription that is still open."""
     history(scene)
     records = []
     for suspended in (False, True):

@@ -1,4 +1,4 @@
-"""The roster's mail: what is opened, what is refused and why, and how little waits."""
+"""The mailbox: which messages are opened or refused and why, and its limits on memory."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_what_is_genuine_is_opened_and_taken_in_its_order(site: str) -> None:
     assert box.take(2) == []
 
 
-def test_what_is_taken_away_and_what_is_of_others_is_no_mail(operator: Operator) -> None:
+def test_empty_payloads_and_other_topics_are_ignored(operator: Operator) -> None:
     box = mailbox(operator)
     box.put(came((operator.topics.head, b"")))
     for topic in ("ostiary/1/hq/device/north/roster", f"{operator.topics.base}/other", "head"):
@@ -72,7 +72,7 @@ def test_what_is_taken_away_and_what_is_of_others_is_no_mail(operator: Operator)
 
 
 def moved(operator: Operator, kind: str) -> Said:
-    """A genuine body that the operator sealed for a topic that says something else than it."""
+    """A genuine body that the operator sealed for a topic that contradicts the body."""
     elsewhere = {
         "index": operator.topics.index("00" if SHARD != "00" else "01"),
         "subject": operator.topics.subject(SHARD, "bob"),
@@ -83,7 +83,7 @@ def moved(operator: Operator, kind: str) -> Said:
 
 
 def refusable(operator: Operator) -> dict[str, list[Said]]:
-    """For each reason, what is refused with it."""
+    """A refused message for each reason."""
     said = everything(operator)
     head, topic = said["head"][1], operator.topics.head
     stranger = Operator(seed=bytes(32), wall=lambda: 0.0)
@@ -107,7 +107,7 @@ REASONS = ("not-sealed", "other-site", "unknown-operator", "moved", "malformed")
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_what_is_refused_is_mail_that_says_why(operator: Operator, reason: str) -> None:
+def test_a_refused_message_is_mail_with_the_reason(operator: Operator, reason: str) -> None:
     box, bad = mailbox(operator), refusable(operator)[reason]
     for message in bad:
         box.put(came(message))
@@ -124,7 +124,7 @@ def test_every_reason_has_its_message(operator: Operator) -> None:
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_refusal_that_waits_keeps_nothing_of_the_payload(operator: Operator, reason: str) -> None:
-    """A traceback holds its frames, and these what they were given."""
+    """A traceback would hold the frames, and their arguments, so the payload too."""
     box = mailbox(operator)
     for message in refusable(operator)[reason]:
         box.put(came(message))
@@ -168,6 +168,6 @@ def test_what_is_opened_by_name_must_be_of_the_roster(operator: Operator) -> Non
     """The store's records are read this way."""
     box, (topic, payload) = mailbox(operator), operator.record("alice")
     assert box.open(topic, payload) == Sealed(operator.records["alice"], payload)
-    with pytest.raises(SealError, match="no topic of the roster") as refused:
+    with pytest.raises(SealError, match="not a topic of the roster") as refused:
         box.open("ostiary/1/branch/roster/head", payload)
     assert refused.value.reason == "moved"

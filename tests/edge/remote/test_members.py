@@ -1,4 +1,4 @@
-"""Who the roster lets in: templates are checked, counted and handed on, never kept."""
+"""Members: templates are checked, counted and passed on, never kept."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_templates_and_rights_are_handed_on(members: Members, searched: Listenin
 
 
 @pytest.mark.parametrize("leaving", [Drop("alice"), gone("alice")])
-def test_who_leaves_is_forgotten(
+def test_a_removed_subject_is_forgotten(
     members: Members, searched: Listening, leaving: Put | Drop
 ) -> None:
     members.follow([put("alice"), put("bob")])

@@ -1,4 +1,4 @@
-"""A door whose roster on the disk is damaged, full, outdated or still being read by somebody."""
+"""A door whose stored roster is damaged, outdated, or read by another process, or its disk full."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def door(tmp_path: Path, operator: Operator) -> Iterator[Door]:
 def test_a_damaged_file_is_replaced_and_the_roster_comes_from_the_broker(
     door: Door, operator: Operator, where: int
 ) -> None:
-    """At its beginning it is no database; behind the first page it is found when it is read."""
+    """Damage at the start: not a database. Damage after the first page is found when reading."""
     for number in range(40):
         operator.enroll(f"s{number}", number)
     door.broker.keep(operator.everything())
@@ -54,8 +54,8 @@ def test_a_damaged_file_is_replaced_and_the_roster_comes_from_the_broker(
     assert left <= {"", "-wal", "-shm"}, "no copy, for it would keep who is erased later"
 
 
-def test_who_has_no_right_time_knows_no_age(door: Door, operator: Operator) -> None:
-    """The cable and the power of a board without a battery are cut."""
+def test_with_a_wrong_clock_the_roster_is_stale(door: Door, operator: Operator) -> None:
+    """A board without a clock battery loses network and power."""
     operator.enroll("alice", 1)
     door.broker.keep(operator.everything())
     door.turns()
@@ -74,7 +74,7 @@ def test_who_has_no_right_time_knows_no_age(door: Door, operator: Operator) -> N
     assert not door.enrolled.stale, "the clock is right again, and the head young"
 
 
-def test_a_store_that_can_not_be_written_lets_nobody_in_after_a_while(
+def test_while_the_store_cannot_be_written_nobody_passes_after_a_while(
     door: Door, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator.enroll("alice", 1)
@@ -99,7 +99,7 @@ def test_a_store_that_can_not_be_written_lets_nobody_in_after_a_while(
     assert (door.enrolled.names, door.enrolled.stale) == ({"alice", "bob"}, False)
 
 
-def test_damage_that_shows_when_it_is_written_is_mended_from_the_broker(
+def test_damage_found_when_writing_is_repaired_from_the_broker(
     door: Door, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator.enroll("alice", 1)
@@ -123,10 +123,10 @@ def test_damage_that_shows_when_it_is_written_is_mended_from_the_broker(
     assert door.enrolled.names == {"alice", "bob"}
 
 
-def test_what_the_stored_head_has_outdated_is_not_let_in_again(
+def test_a_record_older_than_the_stored_head_gives_no_access_after_a_restart(
     door: Door, operator: Operator
 ) -> None:
-    """The head of a revocation was stored, and then neither power nor broker came back for long."""
+    """The head of a revocation was stored; then the power failed and the broker stayed away."""
     operator.enroll("alice", 1)
     operator.enroll("bob", 2)
     door.broker.keep(operator.everything())

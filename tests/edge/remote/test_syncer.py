@@ -1,4 +1,4 @@
-"""The syncer without a network: it asks, stores, lets in and acknowledges."""
+"""The syncer without a network: it requests, stores, gives access and acknowledges."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_what_is_published_live_needs_no_question(scene: Scene) -> None:
     scene.live()
     scene.broker.keep(scene.revoke("bob"))
     scene.live()
-    # A head that comes late is not asked for: that would be 6 kB a door and change.
+    # A late head is not requested: that would cost 6 kB for each door and change.
     scene.operator.enroll("dave", 9)
     *before, head = scene.operator.changes(["dave"])
     scene.broker.keep(before)
@@ -90,7 +90,7 @@ def test_everything_asked_for_is_left_again(scene: Scene) -> None:
     topics = scene.operator.topics
     lasting = {topics.every_subject, topics.head}
     assert set(scene.broker.topics_asked()) - lasting == set(scene.broker.left)
-    # A connection that ends in the middle leaves the broker subscribed for us.
+    # If a connection ends in between, the subscriptions stay at the broker.
     scene.broker.deaf = True
     scene.enroll(*(f"t{number}" for number in range(60)))
     scene.broker.connection += 1
@@ -119,7 +119,7 @@ def test_only_what_changed_while_away_is_pulled(scene: Scene) -> None:
     assert len(asked) == 4, "live, head, one index and one record"
 
 
-def test_who_was_stored_is_let_in_without_a_broker(scene: Scene) -> None:
+def test_stored_subjects_have_access_without_a_broker(scene: Scene) -> None:
     scene.enroll("alice", "bob")
     scene.broker.keep(scene.revoke("bob"))
     scene.live()
@@ -185,7 +185,7 @@ def test_several_steps_of_one_subject_in_one_turn(scene: Scene) -> None:
     assert scene.grants("alice")
 
 
-def test_who_is_erased_is_forgotten(scene: Scene) -> None:
+def test_an_erased_subject_is_forgotten(scene: Scene) -> None:
     scene.enroll("alice", "bob")
     scene.live()
     scene.broker.keep(scene.revoke("alice"))

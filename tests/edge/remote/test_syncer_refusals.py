@@ -1,4 +1,4 @@
-"""What the syncer tells of: what is refused, late, missing or of no use."""
+"""The events that the syncer reports: messages refused, late, missing or of no use."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_index_that_is_no_good_is_repaired_at_once_too(scene: Scene) -> None:
     scene.live(120)
     assert set(scene.reasons()) == {"not-sealed"}
     assert scene.reasons("roster-incomplete") == ["missing"]
-    # As an operator's client does it, whose comparison finds that only these differ.
+    # As the operator's client does: it compares, and publishes only what differs.
     scene.broker.keep([*(scene.operator.index(topic[-2:]) for topic in indexes)])
     scene.broker.keep([scene.operator.head()])
     scene.live()
@@ -82,7 +82,7 @@ def test_late_messages_raise_no_event_while_catching_up_but_do_afterwards(scene:
     scene.broker.keep([old, gone])
     scene.live()
     assert scene.reasons() == ["old-record", "not-in-index"]
-    # The same from a broker that kept our session: it comes before the head, and at once.
+    # The same from a broker that kept the session: the messages come before the head, at once.
     scene.broker.connection += 1
     scene.broker.keep([old, gone, old_index])
     scene.live()
@@ -99,14 +99,14 @@ def test_what_the_broker_kept_for_us_may_come_over_several_turns(scene: Scene) -
     scene.operator.suspend("alice")
     scene.broker.keep(list(scene.operator.changes(["alice"])))
     scene.live()
-    # The head comes last, behind what waits in the session.
+    # The head comes last, after the messages that the session had queued.
     scene.broker.lost = {scene.operator.topics.head}
     scene.broker.connection += 1
     scene.live()
     scene.broker.keep([old])
     scene.live()
     assert not scene.events
-    # One that was published while we were away is followed by others that wait.
+    # A message published while the device was away is followed by other queued ones.
     for waiting in (scene.operator.head(), old):
         scene.broker.keep([waiting])
         scene.live()
@@ -119,7 +119,7 @@ def test_what_the_broker_kept_for_us_may_come_over_several_turns(scene: Scene) -
 
 
 @pytest.mark.parametrize("between_s", [3.0, 0.0])
-def test_who_was_erased_before_any_head_is_no_attack(scene: Scene, between_s: float) -> None:
+def test_a_subject_erased_before_any_head_is_not_an_attack(scene: Scene, between_s: float) -> None:
     scene.enroll("alice")
     scene.live()
     scene.operator.enroll("bob", 2)
@@ -132,14 +132,14 @@ def test_who_was_erased_before_any_head_is_no_attack(scene: Scene, between_s: fl
     assert not scene.events
 
 
-def test_what_was_followed_by_a_lost_change_is_no_attack(scene: Scene) -> None:
+def test_a_record_followed_by_a_lost_change_is_not_an_attack(scene: Scene) -> None:
     scene.enroll("alice")
     scene.live()
     scene.operator.enroll("bob", 2)
     first = scene.operator.record("bob")
     scene.operator.suspend("bob")
     _, *rest = scene.operator.changes(["bob"])
-    # The second record is lost, where the broker's queue for us is full.
+    # The second record is lost: the broker's queue for this device is full.
     scene.broker.keep([first])
     scene.live(TURN_S)
     scene.broker.kept.update([scene.operator.record("bob")])

@@ -1,4 +1,4 @@
-"""The syncer when things are lost, and when the disk fails or is damaged."""
+"""The syncer if messages are lost, or the disk fails or is damaged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_flood_beyond_the_mailbox_is_asked_for_again(
     scene = Scene(tmp_path)
     scene.live(1)
     scene.enroll(*(f"s{number}" for number in range(200)))
-    # No head came: all that is known is that one must be there.
+    # No head came: the device only knows that there must be one.
     scene.live(60)
     scene.check()
 
@@ -60,7 +60,7 @@ def test_a_head_that_nobody_would_miss_is_asked_for_in_minutes(scene: Scene) -> 
     scene.enroll("bob")
     scene.live(310)
     scene.check()
-    # And no more often: it is 6 kB.
+    # And not more often: a head has 6 kB.
     topics = scene.broker.topics_asked()
     assert topics.count(scene.operator.topics.head) == 2
 
@@ -146,7 +146,7 @@ def test_a_failed_store_is_tried_again_only_after_a_while(scene: Scene) -> None:
     scene.broker.asked.clear()
     scene.live(4 * RETRY_S)
     assert 3 <= tries <= 5
-    # Each time only the head, which could not be stored: not what it asks for.
+    # Each time only the head is requested, since it could not be stored; not the records.
     assert {len(filters) for filters in scene.broker.asked} == {2}
 
 

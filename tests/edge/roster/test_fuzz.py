@@ -1,4 +1,4 @@
-"""No payload makes a parser of the roster or of the wire do anything but refuse it by its name."""
+"""Parsers of roster and wire either take a payload or refuse it with a named error."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ostiary.edge.roster.sealing import MAX_BYTES, Opener, Sealer, Site
 from tests.support.roster import fuzzing
 
 SPENT = 96 * 1024
-"""Bytes that refusing may take, beside so many a byte of the payload."""
+"""Bytes of memory that a refusal may use, in addition to a number per byte of the payload."""
 SPENT_A_BYTE = 64
 TOPIC = "ostiary/1/hq/roster/head"
-"""What `wire.decode` lets through of msgspec's, beside the DecodeError that it names: to be mended
-there; the test at the end of this file fails when it is, and both can go."""
+"""Errors of msgspec that `wire.decode` lets through besides DecodeError: a bug there. The test at
+the end of this file fails when it is fixed; then both can be removed."""
 KINDS: dict[type[Body], list[Body]] = {
     Record: [
         Record("ada", 9, False, {"0" * 64: b"\0" * 128}, ("staff",), 0.0, 1e10,
@@ -67,7 +67,7 @@ def finite(value: object) -> bool:
 
 
 class Sparing:
-    """Refusals are counted, other exceptions go through, and what each cost is measured."""
+    """Counts refusals, lets other exceptions through, and measures the memory of each."""
 
     def __init__(self, *named: type[Exception]) -> None:
         self._named = named
@@ -163,7 +163,7 @@ def test_no_message_of_the_wire_surprises(count: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("header", fuzzing.BAD_HEADERS, ids=lambda header: header.hex()[:12])
 def test_what_declares_much_and_brings_little_costs_little(kind: type[Body], header: bytes) -> None:
-    """In place of each value, at the top and one level down."""
+    """The header replaces each value, at the top and one level below."""
     sparing = Sparing(SealError)
     plain = msgspec.msgpack.decode(bodies.encode(KINDS[kind][0]))
     for at in range(len(plain)):

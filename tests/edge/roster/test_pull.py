@@ -1,4 +1,4 @@
-"""What is asked for next: windows that grow and shrink, losses, patience and its end."""
+"""What is requested next: windows that grow and shrink, losses, and delays between requests."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ostiary.edge.roster.pull import (
     Reminder,
 )
 from ostiary.edge.roster.record import Head, shard_of
-from ostiary.edge.roster.replica import State
+from ostiary.edge.roster.replica import ReplicaState
 from tests.support.roster.puller import Device
 
 
 def test_nothing_is_asked_without_a_head_or_with_all_proven() -> None:
-    assert Pull().next(State(), [], 0.0).ask == []
+    assert Pull().next(ReplicaState(), [], 0.0).ask == []
     device = Device(["alice"])
     device.until_complete()
     assert device.next() == []
@@ -112,7 +112,7 @@ def test_a_broker_that_drops_beyond_its_queue_slows_but_does_not_stop(queue: int
 def test_a_window_that_was_too_large_is_not_tried_again() -> None:
     device = Device(f"s{number}" for number in range(5000))
     device.until_complete(100)
-    # One or two losses of two seconds each; else a broker as old as that took minutes.
+    # One or two losses of two seconds each: with more, an old broker would take minutes.
     assert device.now < 20
     device.next()
     assert device.pull.stuck() == 0

@@ -1,4 +1,4 @@
-"""The replica's rules, each as short stories: what comes, who stands, what was refused."""
+"""The replica's rules as short stories: messages, who is held afterwards, what was refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from ostiary.edge.roster.changes import Changes, Message, Refused
 from ostiary.edge.roster.record import sum_of
-from ostiary.edge.roster.replica import State, step
+from ostiary.edge.roster.replica import ReplicaState, step
 from tests.support.roster.model import head_of
 from tests.support.roster.words import (
     SHARD,
@@ -25,25 +25,26 @@ from tests.support.roster.words import (
     tell,
 )
 
-STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[str]]] = {
-    # a device that is new, and what it may believe
-    "nobody before a head": (State(), [rec(A, 1), gone(A, 2)], [], {}, []),
-    "a head alone lets nobody in": (State(), [head(1, **{A: 1})], [], {}, []),
-    "record, then head": (State(), [rec(A, 1), head(1, **{A: 1})], [put(A, 1)], {A: 1}, []),
-    "head, then record": (State(), [head(1, **{A: 1}), rec(A, 1)], [put(A, 1)], {A: 1}, []),
+BLANK = ReplicaState()
+STORIES: dict[str, tuple[ReplicaState, list[Message], list[str], dict[str, int], list[str]]] = {
+    # a new device
+    "nobody before a head": (BLANK, [rec(A, 1), gone(A, 2)], [], {}, []),
+    "a head alone lets nobody in": (BLANK, [head(1, **{A: 1})], [], {}, []),
+    "record, then head": (BLANK, [rec(A, 1), head(1, **{A: 1})], [put(A, 1)], {A: 1}, []),
+    "head, then record": (BLANK, [head(1, **{A: 1}), rec(A, 1)], [put(A, 1)], {A: 1}, []),
     "a digest proves all or nothing": (
-        State(), [head(2, **{A: 1, B: 2}), rec(A, 1)], [], {}, [],
+        BLANK, [head(2, **{A: 1, B: 2}), rec(A, 1)], [], {}, [],
     ),
     "as many as the head says are not yet who it says": (
         at(5, **{A: 5}), [rec(B, 6), head(7, **{A: 5, C: 7})], [], {A: 5}, [],
     ),
     "an index lets in one by one": (
-        State(), [head(2, **{A: 1, B: 2}), index(2, **{A: 1, B: 2}), rec(B, 2)], [put(B, 2)],
+        BLANK, [head(2, **{A: 1, B: 2}), index(2, **{A: 1, B: 2}), rec(B, 2)], [put(B, 2)],
         {B: 2}, [],
     ),
-    "an index before any head is nothing": (State(), [index(1, **{A: 1}), rec(A, 1)], [], {}, []),
+    "an index before any head is nothing": (BLANK, [index(1, **{A: 1}), rec(A, 1)], [], {}, []),
     "a tombstone comes in by the index too": (
-        State(), [head(2, **{A: 2}), gone(A, 2)], [put(A, 2)], {A: 2}, [],
+        BLANK, [head(2, **{A: 2}), gone(A, 2)], [put(A, 2)], {A: 2}, [],
     ),
     # 1: the highest head counts
     "an older head": (at(5, **{A: 5}), [head(4, **{A: 3})], [], {A: 5}, ["old-head"]),
@@ -60,7 +61,7 @@ STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[s
     ),
     "an index of a head to come": (at(5, **{A: 5}), [index(6, **{B: 6})], [], {A: 5}, []),
     "the index that counts, once more": (at(5, **{A: 5}), [index(5, **{A: 5})], [], {A: 5}, []),
-    # 2: who is let in stands at that revision in the index
+    # 2: access only with the revision that is in the index
     "who left is dropped at once when nobody is left": (
         at(5, **{A: 5}), [head(6)], [f"-{A}"], {}, [],
     ),
@@ -131,7 +132,7 @@ STORIES: dict[str, tuple[State, list[Message], list[str], dict[str, int], list[s
         at(5, **{A: 5}), [rec(A, 7), gone(A, 6), head(7, **{A: 7})], [put(A, 6), put(A, 7)],
         {A: 7}, [],
     ),
-    # 4: what is not newer than the head and not in the index is dead
+    # 4: a record not newer than the head and not in the index is obsolete
     "an old record of who is there": (
         at(5, **{A: 5}), [rec(A, 3), gone(A, 4), barred(A, 2)], [], {A: 5}, ["old-record"] * 3,
     ),
@@ -174,7 +175,7 @@ def test_a_story_of_messages_one_by_one(story: str) -> None:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_the_same_story_at_once_ends_the_same(story: str) -> None:
-    """But for who is dropped and comes back, and what an index in the middle would have said."""
+    """Except for subjects that are dropped and come back, and for an index in between."""
     state, messages, _, who, _ = STORIES[story]
     together, changes = step(state, messages)
     again, _, _ = tell(together, *messages)
@@ -187,7 +188,7 @@ def test_a_refusal_says_what_it_is_about() -> None:
     _, changes = step(at(5, **{A: 5}), messages)
     assert changes.refused == (
         Refused(messages[0], "old-head", "sequence 4 after 5"),
-        Refused(messages[1], "conflicting-head", "two heads say 5"),
+        Refused(messages[1], "conflicting-head", "two different heads of sequence 5"),
         Refused(messages[2], "old-index", f"shard {SHARD} of sequence 3"),
         Refused(messages[3], "old-record", f"{A} at revision 1"),
         Refused(messages[4], "not-in-index", f"{B} at revision 4"),

@@ -1,4 +1,4 @@
-"""The replica's state: what is missing, what waits and for how long, what a restart knows."""
+"""The replica's state: missing records, waiting records and their limit, and restarts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from ostiary.edge.roster.changes import Drop, Message, Put
 from ostiary.edge.roster.record import SHARDS, Head, total
-from ostiary.edge.roster.replica import MOST_WAITING, State, restored, step
+from ostiary.edge.roster.replica import MOST_WAITING, ReplicaState, restored, step
 from tests.support.roster.model import HOT, PEOPLE, head_of
 from tests.support.roster.words import (
     SHARD,
@@ -65,14 +65,14 @@ def test_what_was_taken_before_its_head_is_not_missing() -> None:
 
 
 def test_nothing_is_unproven_before_there_is_a_head() -> None:
-    assert State().unproven() == []
-    assert len(State()) == 0
-    assert State().sums() == at(1).sums()
+    assert ReplicaState().unproven() == []
+    assert len(ReplicaState()) == 0
+    assert ReplicaState().sums() == at(1).sums()
 
 
 def test_a_device_restarts_with_what_it_stored() -> None:
     entries = {A: 5, B: 4, E: 3}
-    lived, _, _ = tell(State(), rec(A, 5), rec(B, 4), rec(E, 3), head(5, **entries))
+    lived, _, _ = tell(ReplicaState(), rec(A, 5), rec(B, 4), rec(E, 3), head(5, **entries))
     again = restored(lived.head, entries)
     assert again.sums() == lived.sums()
     assert (again.unproven(), len(again), again.head) == ([], 3, lived.head)
@@ -85,7 +85,7 @@ def test_a_restart_before_the_head_comes_asks_for_what_differs() -> None:
 
 
 def test_an_online_device_never_needs_to_ask() -> None:
-    """Records, then the head, chunk by chunk: no index comes, none is needed."""
+    """Records, then the head, in chunks: no index is needed."""
     state, entries = at(1), {}
     for number, subject in enumerate(PEOPLE, 2):
         entries[subject] = number
@@ -97,7 +97,7 @@ def test_an_online_device_never_needs_to_ask() -> None:
         assert (held(state), state.unproven(), refused) == (entries, [], [])
 
 
-def waits(state: State) -> list[int]:
+def waits(state: ReplicaState) -> list[int]:
     return sorted(w.record.revision for w in state.shard(SHARD).waiting.values())
 
 
@@ -105,7 +105,7 @@ def waits(state: State) -> list[int]:
 def test_what_waits_is_bounded_and_the_newest_of_it_stays(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All of one shard, without searching for 200 ids that are.
+    # All in one shard, by a patch: finding 200 such ids would take long.
     monkeypatch.setattr("ostiary.edge.roster.replica.shard_of", lambda subject: SHARD)
     flood = [rec(f"f{number}", 10 + number) for number in range(200)]
     state = at(5, **{A: 5, B: 4})
@@ -115,7 +115,9 @@ def test_what_waits_is_bounded_and_the_newest_of_it_stays(
 
 
 def test_the_records_an_index_asks_for_are_not_trimmed_away() -> None:
-    state, _, _ = tell(State(), head(5, **{A: 1, B: 2, C: 3}), index(5, **{A: 1, B: 2, C: 3}))
+    state, _, _ = tell(
+        ReplicaState(), head(5, **{A: 1, B: 2, C: 3}), index(5, **{A: 1, B: 2, C: 3})
+    )
     assert held(step(state, [rec(C, 3), rec(A, 1), rec(B, 2)])[0]) == {A: 1, B: 2, C: 3}
 
 

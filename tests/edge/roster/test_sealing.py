@@ -35,7 +35,7 @@ def reason(payload: bytes, topic: str = TOPIC, opener: Opener = OPENER) -> str:
 
 
 def forged(plain: bytes, topic: str = TOPIC) -> bytes:
-    """What a member of the site without an operator's key can make."""
+    """A message as a member of the site without an operator's key can make it."""
     return SITE.close(topic, plain)
 
 
@@ -80,8 +80,8 @@ def test_a_message_is_bound_to_its_topic(topic: str) -> None:
         SITE.open(topic, SITE.close(TOPIC, b"x"))
 
 
-def test_a_member_of_the_site_can_not_move_what_the_operator_signed() -> None:
-    """Closed anew for the other topic: the signature is bound as well."""
+def test_a_member_of_the_site_cannot_move_a_signed_message() -> None:
+    """Closed again for the other topic, it is refused: the signature covers the topic too."""
     signed = SITE.open(TOPIC, SEALER.seal(TOPIC, b"x"))
     elsewhere = TOPIC[:-3] + "bob"
     assert reason(SITE.close(elsewhere, signed), elsewhere) == "bad-signature"
@@ -132,7 +132,7 @@ def test_a_forged_or_missing_signature_is_refused() -> None:
 
 
 def test_a_signature_is_over_purpose_topic_and_body() -> None:
-    """Written out, so that both ends can not change together unseen; and no other purpose fits."""
+    """Written out, so that both ends cannot change together unnoticed."""
     key, hint = SigningKey(SEED), SEALER.public[:HINT]
     bound = hashlib.sha256(TOPIC.encode()).digest()
     for purpose, fits in ((PURPOSE, True), (b"", False), (b"ostiary bundle 1\n", False)):

@@ -1,4 +1,4 @@
-"""What the self-test reads of a Jetson's own files: board, heat, clocks, power mode, service."""
+"""The self-test on a Jetson's files: board, temperatures, clocks, power mode, service."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ostiary.edge.selftest import board, power, service, thermal, versions
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.report import CheckVerdict
 from tests.support.jetson_tree import MODEL, NVPMODEL, clock, gpu, jetson, put
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 
 def silent(command: list[str]) -> str | None:
@@ -59,7 +59,7 @@ def test_the_jetpack_package_knows_better_than_a_table(root: Path) -> None:
     ],
 )
 def test_every_release_of_jetson_linux(
-    root: Path, release: str, jetpack: str | None, verdict: Verdict
+    root: Path, release: str, jetpack: str | None, verdict: CheckVerdict
 ) -> None:
     put(root, "etc/nv_tegra_release", release)
     found = board.check(root, "aarch64", silent)
@@ -70,7 +70,7 @@ def test_a_machine_that_is_no_jetson_is_no_failure(tmp_path: Path) -> None:
     found = board.check(tmp_path, "x86_64", silent)
     assert found.verdict is OK
     assert found.details["model"] is None
-    assert "no Jetson" in found.finding
+    assert "not a Jetson" in found.finding
 
 
 def test_a_jetsons_power_mode_heat_and_clocks(root: Path) -> None:
@@ -129,9 +129,9 @@ def test_what_slows_a_board_between_two_moments_is_named(root: Path) -> None:
     gpu(root, most=612000000)
     found = [problem for problem, _ in thermal.slowed(before, thermal.read(root))]
     assert found == [
-        "oc3 (current or voltage) held it down 3 times",
-        "cpu2 may run at 729600 only, was 1344000",
-        "17000000.gpu may run at 612000000 only, was 918000000",
+        "oc3 (current or voltage) throttled the board 3 times",
+        "cpu2 is limited to 729600, before 1344000",
+        "17000000.gpu is limited to 612000000, before 918000000",
     ]
 
 
@@ -161,7 +161,7 @@ def systemd(daemon: dict[str, str], engine: dict[str, str] | None = None) -> Any
     ("changed", "verdict", "part"),
     [
         ({}, OK, "active (running), watchdog 10s"),
-        ({"ActiveState": "inactive", "SubState": "dead"}, WARN, "does not run"),
+        ({"ActiveState": "inactive", "SubState": "dead"}, WARN, "not running"),
         ({"NRestarts": "3"}, WARN, "restarted 3 times"),
         ({"WatchdogUSec": "infinity"}, WARN, "no watchdog"),
         ({"UnitFileState": "disabled"}, WARN, "not started at boot"),
@@ -169,7 +169,7 @@ def systemd(daemon: dict[str, str], engine: dict[str, str] | None = None) -> Any
         ({"LoadState": "not-found"}, SKIPPED, "not installed"),
     ],
 )
-def test_the_service(changed: dict[str, str], verdict: Verdict, part: str) -> None:
+def test_the_service(changed: dict[str, str], verdict: CheckVerdict, part: str) -> None:
     found = service.check(systemd({**UNIT, **changed}))
     assert found.verdict is verdict
     assert part in found.finding
@@ -195,5 +195,5 @@ def test_a_module_that_crashes_at_its_import_is_a_finding(
     put(tmp_path, "crashing.py", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     put(tmp_path, "unregistered.py", "__version__ = '10.3.0'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert versions.version(["none"], "crashing") == "can not be imported: ended by SIGSEGV"
+    assert versions.version(["none"], "crashing") == "cannot be imported: ended by SIGSEGV"
     assert versions.version(["none"], "unregistered") == "10.3.0"

@@ -15,13 +15,13 @@ from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.engines import Fingerprint, Header, Place, Proof
 from ostiary.edge.selftest import engines, models
-from ostiary.edge.selftest.door import Door
+from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.engines import EngineState
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.report import CheckVerdict
 from ostiary.edge.selftest.thermal import Thermal
 from tests.edge.selftest.test_parts import door_on
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 ORIN = Place("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")
 COOL = Thermal({}, {}, [], {}, {}, {})
 
@@ -39,7 +39,7 @@ def ready(name: str, state: str = "ready") -> EngineState:
         ([ready("pad"), ready("encoder", "missing")], True, FAIL),
     ],
 )
-def test_engines(states: list[EngineState], asked_for: bool, verdict: Verdict) -> None:
+def test_engines(states: list[EngineState], asked_for: bool, verdict: CheckVerdict) -> None:
     found = engines.check(lambda: states, asked_for)
     assert found.verdict is verdict
     assert len(found.details["engines"]) == len(states)
@@ -86,12 +86,12 @@ def test_without_a_driver_every_engine_is_missing_and_says_why(
 @pytest.mark.parametrize(("backend", "verdict"), [("auto", WARN), ("onnxruntime", FAIL)])
 def test_a_backend_that_computes_something_else_is_named(
     bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str,
-    verdict: Verdict,
+    verdict: CheckVerdict,
 ) -> None:  # fmt: skip
     real = golden.outputs
     monkeypatch.setattr(golden, "outputs", lambda *given: real(*given) + 1)
     profile = door_on(tmp_path, bundle_dir)
-    door = Door(profile.profile, BundleChoice(path=bundle_dir, backend=backend), 1.0)  # type: ignore[arg-type]
+    door = DoorUnderTest(profile.profile, BundleChoice(path=bundle_dir, backend=backend), 1.0)  # type: ignore[arg-type]
     found = models.check_golden(door, "onnxruntime")
     assert found.verdict is verdict
     assert "off its golden vectors" in found.finding
@@ -160,6 +160,6 @@ def test_a_head_that_the_profile_asks_for_must_be_in_the_bundle(
     assert models.check_bundle(door).details["verifier"] is False
     asked = Recognition(mode=Mode.VERIFY, verifier=True)
     asking = msgspec.structs.replace(door.config(), recognition=asked)
-    found = models.check_bundle(Door(asking, asking.bundle, 0.2))
+    found = models.check_bundle(DoorUnderTest(asking, asking.bundle, 0.2))
     assert found.verdict is FAIL
     assert "no verifier.json" in found.finding

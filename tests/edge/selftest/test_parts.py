@@ -20,20 +20,22 @@ from ostiary.edge.core.types import Frame, Template
 from ostiary.edge.errors import CameraError, ConfigError
 from ostiary.edge.selftest import camera, clock, disk, report, roster, state
 from ostiary.edge.selftest.clock import Discipline
-from ostiary.edge.selftest.door import Door, secrets
-from ostiary.edge.selftest.report import Verdict
+from ostiary.edge.selftest.door import DoorUnderTest, secrets
+from ostiary.edge.selftest.report import CheckVerdict
 from tests.support.fakes import FakeSource, image, unit
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 NOW_S = 1_795_000_000.0
 
 
-def door_on(folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/video0") -> Door:
+def door_on(
+    folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/video0"
+) -> DoorUnderTest:
     profile = Config(
         device=Device(site="test", id="door"), bundle=BundleChoice(path=bundle),
         camera=Camera(url=url), state=State(path=folder),
     )  # fmt: skip
-    return Door(profile, profile.bundle, 0.2)
+    return DoorUnderTest(profile, profile.bundle, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def door_on(folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/vid
         (Discipline(True), 2 * NOW_S + 2e9, FAIL),
     ],
 )
-def test_the_clock(found: Discipline, now: float, verdict: Verdict) -> None:
+def test_the_clock(found: Discipline, now: float, verdict: CheckVerdict) -> None:
     assert clock.check(lambda: found, lambda: now).verdict is verdict
 
 
@@ -134,11 +136,11 @@ def test_the_brokers_host_stays_here_unless_it_is_this_machine() -> None:
     assert given is not None
     for host, hidden in (("broker.example", True), ("127.0.0.1", False)):
         profile = msgspec.structs.replace(given, mqtt=Mqtt(host=host))
-        assert (host in secrets(Door(profile, profile.bundle, 1.0))) is hidden
+        assert (host in secrets(DoorUnderTest(profile, profile.bundle, 1.0))) is hidden
 
 
 def test_frames_that_were_too_old_are_counted_as_dropped() -> None:
-    seen = camera.Seen()
+    seen = camera.CameraReading()
     for index, at_s in ((3, 1.0), (4, 1.1), (8, 1.5)):
         seen.take(Frame(image(0), at_s, index))
     assert (seen.taken, seen.dropped()) == (3, 3)
@@ -244,13 +246,13 @@ def test_a_disk_in_memory_that_is_nearly_full_full_or_read_only(mounted) -> None
     folder = mounted("size=1m")
     found = disk.check(door_on(folder))
     assert (found.verdict, found.details["file_system"]) == (WARN, "tmpfs")
-    assert "forgets all" in found.finding
+    assert "loses all data" in found.finding
     assert "nearly full" in found.finding
     with pytest.raises(OSError, match="space"), (folder / "filler").open("wb", 0) as filler:
         while True:
             filler.write(bytes(4096))
     full = disk.check(door_on(folder))
-    assert (full.verdict, full.finding) == (FAIL, "can not write: No space left on device")
+    assert (full.verdict, full.finding) == (FAIL, "cannot write: No space left on device")
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     sealed = disk.check(door_on(folder))
     assert (sealed.verdict, sealed.details["read_only"]) == (FAIL, True)
@@ -272,7 +274,7 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     profile = msgspec.structs.replace(
         alone.profile, roster=Roster(operators=operators, site_key=key)
     )
-    door = Door(profile, profile.bundle, 0.2)
+    door = DoorUnderTest(profile, profile.bundle, 0.2)
     key.write_text("")
     key.chmod(0o600)
     with pytest.raises(ConfigError, match="is no secret key"):

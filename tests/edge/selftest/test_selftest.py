@@ -14,13 +14,13 @@ from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.cli import selftest as command
 from ostiary.edge.core.types import Template
 from ostiary.edge.selftest import isolated, report, run
-from ostiary.edge.selftest.checks import CHECKS, Task
-from ostiary.edge.selftest.report import Check, Report, Verdict
+from ostiary.edge.selftest.checks import CHECKS, CheckTask
+from ostiary.edge.selftest.report import Check, CheckVerdict, SelftestReport
 from tests.support.doors.real_daemon import eventually
 from tests.support.fakes import unit
 from tests.support.places import ostiary, refused
 
-OK, WARN, FAIL, SKIPPED = Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
+OK, WARN, FAIL, SKIPPED = CheckVerdict
 PASSWORD, USERNAME, HOST = "correct-horse-battery", "turnstile-seven", "nowhere.invalid"
 PROFILE = """
 [device]
@@ -55,12 +55,12 @@ def profile(bundle_dir: Path, tmp_path: Path, portrait_file: Path) -> Path:
 
 def found_in(path: Path) -> dict[str, Check]:
     """A saved report's checks by name."""
-    saved = msgspec.json.decode(path.read_bytes(), type=Report)
+    saved = msgspec.json.decode(path.read_bytes(), type=SelftestReport)
     assert saved.schema == report.SCHEMA
     return {check.name: check for check in saved.checks}
 
 
-def test_a_door_is_looked_at_and_the_report_is_saved(profile: Path, tmp_path: Path) -> None:
+def test_a_door_is_tested_and_the_report_is_saved(profile: Path, tmp_path: Path) -> None:
     saved = tmp_path / "report.json"
     done = ostiary("selftest", "--config", profile, "--save", saved, "--seconds", "1")
     checks = found_in(saved)
@@ -86,7 +86,7 @@ def test_a_door_is_looked_at_and_the_report_is_saved(profile: Path, tmp_path: Pa
 
 
 @pytest.mark.long
-def test_nothing_that_is_nobodys_business_is_in_the_report(profile: Path, tmp_path: Path) -> None:
+def test_the_report_holds_nothing_private(profile: Path, tmp_path: Path) -> None:
     profile.write_text(PROFILE.format(bundle=_bundle_of(profile), more=BROKER))
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     template = unit(range(1, 193))
@@ -153,19 +153,21 @@ def test_bad_input_is_refused_before_anything_is_done(profile: Path, tmp_path: P
     assert "--config FILE" in refused("selftest", "--config", profile, "--bundle", tmp_path)
     nowhere = tmp_path / "no" / "r.json"
     assert str(nowhere) in refused("selftest", "--config", profile, "--save", nowhere)
-    assert "can not write" in refused("selftest", "--config", profile, "--save", tmp_path)
+    assert "cannot write" in refused("selftest", "--config", profile, "--save", tmp_path)
     profile.write_text(profile.read_text() + "[recognition]\nfipr = 0.1\n")
     assert "fipr" in refused("selftest", "--config", profile)
     assert "can not read" in refused("selftest", "--config", tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("json", [False, True])
-def test_a_report_that_can_not_be_saved_is_not_told_either(
+def test_a_report_that_cannot_be_saved_is_not_printed_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], json: bool
 ) -> None:
-    """The error is then the one document on standard output."""
+    """The error is then the only document on standard output."""
     at = "2026-01-01T00:00:00Z"
-    made = Report(schema=1, at=at, ostiary="", site=None, device=None, verdict=OK, checks=[])
+    made = SelftestReport(
+        schema=1, at=at, ostiary="", site=None, device=None, verdict=OK, checks=[]
+    )
     monkeypatch.setattr(command, "run_selftest", lambda *a: made)
     with pytest.raises(OSError, match="too long"):
         command.selftest(tmp_path, None, tmp_path / f"{'r' * 250}.json", 1.0, json)
@@ -192,9 +194,9 @@ def test_a_check_that_crashes_hangs_or_is_wrong_stops_no_other(
 ) -> None:
     real, hangs = isolated.run, list(CHECKS)[1]
 
-    def patient(code: str, given: bytes, limit_s: float) -> isolated.Outcome:
-        """A busy machine takes seconds to start each check: only what hangs is cut short."""
-        held = msgspec.json.decode(given, type=Task)
+    def patient(code: str, given: bytes, limit_s: float) -> isolated.IsolatedResult:
+        """A short limit only for the check that hangs: a busy machine starts checks slowly."""
+        held = msgspec.json.decode(given, type=CheckTask)
         return real(code, given, limit_s if held.check == hangs else 60.0)
 
     monkeypatch.setattr(isolated, "run", patient)
@@ -213,7 +215,7 @@ def test_a_check_that_crashes_hangs_or_is_wrong_stops_no_other(
     assert begun == list(CHECKS)[:5]
 
 
-def test_what_a_process_started_ends_with_it_and_its_prints_are_no_answer() -> None:
+def test_children_of_a_process_end_with_it_and_its_prints_are_not_its_answer() -> None:
     code = """
 import subprocess
 print("a library says hello", flush=True)
@@ -224,7 +226,7 @@ answer.write(str(child.pid).encode()); answer.close()
     assert found.problem == ""
     child = int(found.answer)
     assert eventually(lambda: not _alive(child))
-    assert isolated.run("sys.exit(3)", b"", 30.0).problem == "exit code 3 without a word"
+    assert isolated.run("sys.exit(3)", b"", 30.0).problem == "exit code 3 without a message"
 
 
 def _alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Gathering a template at the door: what is taken, what is left, and when it ends."""
+"""Enrollment at the door: which frames are used, which are not, and when a capture ends."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ostiary.edge.vision.pipeline import Pipeline
 from tests.support.fakes import FakeClock, curve, face_at, image, unit
 
 GOOD, DARK, NOBODY, TWO, PICTURE, OTHER = 100, 101, 102, 103, 104, 105
-"""What a frame shows, by its grey."""
+"""What a frame shows, by its grey value."""
 
 
 class Models:
-    """A pipeline that reads the grey of a frame."""
+    """A pipeline that sees in a frame what its grey value stands for."""
 
     def __init__(self) -> None:
         self.bundle = SimpleNamespace(encoder_id="e" * 64, curve=curve)
@@ -110,7 +110,7 @@ def test_frames_of_one_moment_count_once() -> None:
         ([GOOD] * ENOUGH, ""),
     ],
 )
-def test_when_the_time_is_up_it_says_what_was_wrong(shown: list[int], reason: str) -> None:
+def test_at_the_timeout_the_reason_is_what_was_wrong(shown: list[int], reason: str) -> None:
     door = Door()
     door.capture.begin("alice", 30.0)
     door.show(*shown)
@@ -127,7 +127,7 @@ def test_two_people_are_never_one_template() -> None:
     assert door.result().reason == "disagreement"
 
 
-def test_a_picture_spoils_the_frames_before_it_where_liveness_is_required() -> None:
+def test_an_attack_discards_the_frames_before_it_if_pad_is_required() -> None:
     door = Door(pad=True)
     door.capture.begin("alice", 30.0)
     door.show(*([GOOD, GOOD, PICTURE] * 4))
@@ -138,14 +138,14 @@ def test_a_picture_spoils_the_frames_before_it_where_liveness_is_required() -> N
     assert door.result().reason == ""
 
 
-def test_a_picture_passes_where_it_is_not() -> None:
+def test_a_photo_passes_if_pad_is_not_required() -> None:
     door = Door()
     door.capture.begin("alice", 30.0)
     door.show(*[PICTURE] * WANTED)
     assert door.result().reason == ""
 
 
-def test_one_at_a_time() -> None:
+def test_only_one_capture_runs_at_a_time() -> None:
     door = Door()
     assert door.capture.begin("alice", 30.0)
     assert not door.capture.begin("bob", 30.0)
@@ -155,14 +155,14 @@ def test_one_at_a_time() -> None:
     assert door.capture.begin("bob", 30.0)
 
 
-def test_a_time_that_is_no_number_ends_it() -> None:
+def test_a_timeout_of_nan_ends_the_capture() -> None:
     door = Door()
     door.capture.begin("alice", float("nan"))
     door.show(GOOD)
     assert door.result().reason == "timeout"
 
 
-def test_models_that_fail_end_it_and_it_is_answered() -> None:
+def test_if_the_models_fail_the_capture_ends_with_an_answer() -> None:
     door = Door()
     door.capture.begin("alice", 30.0)
     door.models.broken = True
@@ -171,7 +171,7 @@ def test_models_that_fail_end_it_and_it_is_answered() -> None:
     assert door.result().reason == "failed"
 
 
-def test_frames_are_copied_for_a_camera_may_write_over_them() -> None:
+def test_frames_are_copied_since_a_camera_may_overwrite_them() -> None:
     door = Door()
     door.capture.begin("alice", 30.0)
     shared = image(GOOD)

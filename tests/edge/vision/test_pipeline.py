@@ -104,7 +104,7 @@ def two_people() -> dict[str, Image]:
 
 def test_one_person_agrees_and_two_do_not(pipeline: Pipeline, two_people: dict[str, Image]) -> None:
     found = {name: embedding(pipeline, image) for name, image in two_people.items()}
-    # .82 where this was written; a template point ten pixels off costs more than this allows.
+    # 0.82 when this was written; an alignment point ten pixels off falls below this limit.
     assert float(found["obama"] @ found["obama2"]) > 0.78
     assert float(found["obama"] @ found["biden"]) < 0.3
 

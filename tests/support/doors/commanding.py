@@ -1,4 +1,4 @@
-"""A door that takes commands and an operator who gives them, with and without a broker."""
+"""A door that takes commands and an operator who sends them, with and without a broker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FakeDoor:
 
 
 class ScriptedCapture:
-    """Begins when asked; ends when the test says so."""
+    """A capture that ends when the test says so."""
 
     encoder = ENCODER
 
@@ -78,7 +78,7 @@ class Heard(Reporter):
 
 
 class House:
-    """Everything of one door that a command reaches, on a folder of its own."""
+    """The parts of a door that commands use, in a temporary folder."""
 
     def __init__(self, folder: Path, *, unrecorded: bool = False) -> None:
         self.topics, self.site = Topics("hq", "north"), Site(SITE_KEY)
@@ -118,7 +118,7 @@ class House:
         return [wire.decode(e.payload, DecisionMessage) for e in self.journal.entries()]
 
     def answer(self, name: str, payload: bytes) -> Response:
-        """What an answer says to who has the site's key."""
+        """An answer, opened with the site's key."""
         return wire.decode(self.site.open(self.topics.response(name), payload), Response)
 
     def close(self) -> None:
@@ -135,12 +135,12 @@ def command(
     nonce: bytes | None = None,
     **more: object,
 ) -> bytes:
-    """The payload of a command, by the operator unless said otherwise."""
+    """The payload of a command, signed by the operator by default."""
     body = Command(nonce=nonce or os.urandom(16), expires_at_s=expires_at_s, **more)  # type: ignore[arg-type]
     return Sealer(Site(site_key), seed).seal(topic, encode(body))
 
 
 def came(topic: str, payload: bytes, answer_to: str | None, **more: object) -> Received:
-    """A message as the link hands it over."""
+    """A message as the link delivers it."""
     said = {"retained": False, "correlation": b"c", **more}
     return Received(topic, payload, response_topic=answer_to, **said)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What stands for systemd: a socket that hears the daemon, which runs as a service would."""
+"""A stand-in for systemd: a notify socket, and the daemon run as a service on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.doors.real_daemon import PATIENCE_S, Door, eventually
 from tests.support.places import ROOT
 
 GONE_S, SLACK_S = 5.0, 3.0
-"""After the signal the service is gone; and what a busy machine adds until we see it."""
+"""Seconds for the service to end after the signal, and what a busy machine may add."""
 ENTRY = """
 import contextlib, os, sys
 sys.path.insert(0, {root!r})
@@ -41,7 +41,7 @@ main()
 
 
 class Manager:
-    """Every word of the service with the second at which it came."""
+    """All notifications of the service, each with its time in seconds."""
 
     def __init__(self, folder: Path) -> None:
         self.address = folder / "notify"
@@ -65,7 +65,7 @@ class Manager:
         return [at for at, text in self.heard if word in text.split("\n")]
 
     def until(self, met: Callable[[Manager], bool], patience_s: float = PATIENCE_S) -> bool:
-        """Wait until something holds of what was heard; False where it never did."""
+        """Wait until a condition on the notifications holds; False if it never does."""
         with self._arrived:
             return self._arrived.wait_for(lambda: met(self), patience_s)
 
@@ -77,7 +77,7 @@ class Manager:
 
 
 class Service(Door):
-    """The daemon with systemd's variables; `entry` is a script in place of the command."""
+    """The daemon with systemd's variables; `entry` is a script that replaces the command."""
 
     manager: Manager
     watchdog_s = 30.0
@@ -103,11 +103,11 @@ class Service(Door):
 
 
 def ends(service: Service, within_s: float = GONE_S + SLACK_S) -> int:
-    """The exit code after SIGTERM, which must come in time."""
+    """Send SIGTERM; returns the exit code, which must come in time."""
     began = time.monotonic()
     code = service.end(signal.SIGTERM)
     assert time.monotonic() - began < within_s, service.log()
-    # Said before the end, but the manager's thread may not have read it yet.
+    # Sent before the end, but the manager's thread may not have read it yet.
     assert service.manager.until(lambda heard: "STOPPING=1" in heard.words())
     return code
 
@@ -147,7 +147,7 @@ class Blocked:
         return eventually(self._said.exists)
 
     def go_on(self) -> None:
-        # The gate is gone before it opens, or the next turn would hang as well.
+        # Remove the gate before it opens, or the next turn would hang as well.
         writer = os.open(self._gate, os.O_RDWR)
         self._gate.unlink()
         os.close(writer)

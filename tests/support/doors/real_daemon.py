@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, and a real subscriber to what it says."""
+"""A real daemon in its own process, and a real subscriber to its messages."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ telemetry_s = 1
 {more}
 """
 CHATTY = "votes = 1\ndenials = 1\ncooldown_s = 0.01"
-"""A decision almost every frame."""
+"""A door that decides on almost every frame."""
 
 
 def eventually(met: Callable[[], bool]) -> bool:
-    """Poll what can not be waited for, such as another process's file; False where never met."""
+    """Poll a condition, such as on another process's file; False if it is never met."""
     end, pause = time.monotonic() + PATIENCE_S, threading.Event()
     while not met():
         if time.monotonic() > end:
@@ -110,7 +110,7 @@ class Door:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """The process stands still in whatever it does."""
+        """Stop the process for the time of the context, wherever it is."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
@@ -141,7 +141,7 @@ class Door:
 
 
 class Listener:
-    """Everything of the device that the broker delivers, in the order in which it came."""
+    """All messages of the device that the broker delivers, in order."""
 
     def __init__(self, port: int, name: str = "listener") -> None:
         self.decisions: list[DecisionMessage] = []
@@ -150,7 +150,7 @@ class Listener:
         self._arrived: queue.Queue[None] = queue.Queue()
         self._client = trial.subscribe(port, "ostiary/1/test/device/door/#", name)
         self._client.on_message = self._take
-        # What is published before the broker has subscribed us, it takes and gives to nobody.
+        # Messages published before the subscription is active would be missed.
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.loop_start()
@@ -166,7 +166,7 @@ class Listener:
         self._arrived.put(None)
 
     def until(self, met: Callable[[Listener], bool], patience_s: float = PATIENCE_S) -> bool:
-        """Wait until something holds of what came; False where it never did."""
+        """Wait until a condition on the messages holds; False if it never does."""
         end = time.monotonic() + patience_s
         while not met(self):
             left = end - time.monotonic()
@@ -189,7 +189,7 @@ class Listener:
 
     @property
     def status(self) -> str:
-        """The newest state's; empty before the first."""
+        """The newest state message; empty before the first."""
         return self.states[-1].status if self.states else ""
 
     def event_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A door that belongs to a fleet, without models, camera and network; time is set by hand."""
+"""A door of a fleet without models, camera and network; the test sets the time."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class FakeReporter:
         self.events.append(f"{name}: {detail}")
 
     def threshold(self, tau: Threshold) -> None:
-        """Not looked at."""
+        """Ignored."""
 
 
 class Door:
-    """A remote without models, camera and network; time is set by hand."""
+    """A `Remote` without models, camera and network; the test sets the time."""
 
     def __init__(self, folder: Path, operator: Operator, stale_after_s: float) -> None:
         (folder / "operators").mkdir()
@@ -101,7 +101,7 @@ class Door:
         return self._joined
 
     def turns(self, seconds: float = 0.0) -> None:
-        """Time passes on both clocks, and the loop turns."""
+        """Move both clocks forward, then run one turn of the loop."""
         self.wall_s, self.now_s = self.wall_s + seconds, self.now_s + seconds
         for _ in range(5):
             self.remote.turn(cast(Any, self.broker))

@@ -35,7 +35,7 @@ OPERATOR = Sealer(Site(SITE_KEY), SEED).public
 
 
 class Searched:
-    """A gallery and the rights of who is in it, as the observer holds them."""
+    """A gallery and its subjects' rights, as the observer holds them."""
 
     def __init__(self, dim: int = DIM) -> None:
         self.gallery, self.rights = Gallery(dim), dict[str, Rights]()
@@ -43,7 +43,7 @@ class Searched:
     def change(
         self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
     ) -> None:
-        # One in both is removed.
+        # A subject in both is removed.
         left = [each for each in put if each[0] not in removed]
         without = [subject for subject, templates, _ in left if templates is None]
         for subject in (*removed, *without):
@@ -54,7 +54,7 @@ class Searched:
 
 
 class Place:
-    """What of a door is the same with and without a broker, on a folder of its own."""
+    """The parts of a door that need no broker, in a temporary folder."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Place:
         return self.searched.gallery
 
     def decide(self, seen: Floats) -> Decision:
-        """Who stands there, before enough frames of this face for any decision."""
+        """The first decision on a face, by the real policy."""
         state, decision = policy.State(), None
         for frame in range(10):
             state, decision = policy.step(RULES, state, self._evidence(seen), frame / 15)
@@ -105,13 +105,13 @@ class Place:
         return access.barred(self.searched.rights[candidates[0].subject], (), moment)
 
     def held(self) -> dict[str, int]:
-        """What is on the disk; whether its digest fits is checked here."""
+        """The records on the disk; also checks their digest."""
         rows = {row.subject: row.revision for row in self.store.rows()}
         assert self.store.digest() in ("", total(self.syncer.state.sums()))
         return rows
 
     def equals(self, operator: Operator) -> bool:
-        """Whether the head, as far as that is known here, is the operator's."""
+        """Whether the newest head here is the operator's."""
         head = self.syncer.state.head
         return (
             head is not None
@@ -121,7 +121,7 @@ class Place:
         )
 
     def check(self, operator: Operator) -> None:
-        """State, store and gallery are the operator's registry, to the byte."""
+        """Check that state, store and gallery equal the operator's registry, to the byte."""
         assert self.equals(operator)
         registry = {subject: record.revision for subject, record in operator.records.items()}
         state = self.syncer.state
@@ -143,7 +143,7 @@ class Place:
 
 
 class Door(Place):
-    """At a broker; `turn` is what its loop does."""
+    """A door connected to a broker; `turn` is one turn of its loop."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Door(Place):
         self.syncer.turn(self.link, time.monotonic())
 
     def said(self, event: str) -> list[str]:
-        """The reasons with which an event was told."""
+        """The reasons with which an event was reported."""
         return [reason for name, reason, _ in self.events if name == event]
 
     def stop(self) -> None:
@@ -182,7 +182,7 @@ class Door(Place):
 
 
 def until(doors: Sequence[Door], met: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Let doors live until something is so."""
+    """Run doors until a condition holds."""
     end = time.monotonic() + patience_s
     while not met():
         assert time.monotonic() < end, [(door.link.problem, door.events[-5:]) for door in doors]
@@ -192,7 +192,7 @@ def until(doors: Sequence[Door], met: Callable[[], bool], patience_s: float = PA
 
 
 def main(folder: str, port: str, device: str) -> None:
-    """Live until killed; say `applying` before each change of the store, `complete` after all."""
+    """Run until killed; print `applying` before each change of the store, `complete` at the end."""
     door = Door(Path(folder), Mqtt(host="127.0.0.1", port=int(port)), device)
     apply, complete, connections = door.store.apply, False, 0
 

@@ -1,4 +1,4 @@
-"""A door as a process of its own, to be killed and to be weighed; see `roster_door.main`."""
+"""A door in its own process, to kill it and to measure its memory; see `roster_door.main`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE_S = 30.0
 
 
 class DoorProcess:
-    """What it says is waited for."""
+    """A process with `roster_door`; the test waits for its output."""
 
     def __init__(self, folder: Path, port: int, device: str = "north") -> None:
         self.connections = 0
@@ -31,7 +31,7 @@ class DoorProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def wait(self, word: str, times: int = 1, end: str = "") -> None:
-        """Until it has said so, as often, or has said `end`."""
+        """Wait until it has printed a word so often, or `end`."""
         until = time.monotonic() + PATIENCE_S
         while times:
             line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
@@ -41,13 +41,13 @@ class DoorProcess:
 
     @property
     def peak_mb(self) -> float:
-        """The most memory it ever had."""
+        """The peak memory of the process, in MB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
 
     def kill(self) -> None:
-        """Without a goodbye."""
+        """Kill the process with SIGKILL."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 

@@ -113,7 +113,7 @@ class Door:
     def __init__(self, fleet: Fleet) -> None:
         self._topics = RosterTopics(fleet.settings.site)
         self._opener = Opener(fleet.site(), [fleet.sealer().public])
-        self.state = replica.State()
+        self.state = replica.ReplicaState()
         self.records: dict[str, Record] = {}
         self.refused: list[changes.Refused] = []
 

@@ -1,4 +1,4 @@
-"""Payloads to break parsers with: random ones, and genuine ones changed in many ways."""
+"""Payloads for fuzzing parsers: random ones, and genuine ones changed in many ways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 DEEP = 100_000
-"""Levels: more than any stack holds."""
+"""Nesting levels: more than any stack holds."""
 BAD_HEADERS = [
     b"\xdd\xff\xff\xff\xff", b"\xdd\x00\x01\x00\x00", b"\xdc\xff\xff",
     b"\xdf\xff\xff\xff\xff", b"\xde\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
@@ -20,7 +20,7 @@ BAD_HEADERS = [
     b"\xcb\x7f\xf8" + b"\0" * 6, b"\xcb\xff\xf0" + b"\0" * 6, b"\xca\x7f\xc0\x00\x00",
     b"\xd6\xff\0\0\0\0", b"\xc7\x0c\xff" + b"\xff" * 12,
 ]  # fmt: skip
-"""What msgpack says before much that does not follow, no UTF-8, surrogates, NaN, timestamps."""
+"""Msgpack headers of long values that do not follow, bad UTF-8, surrogates, NaN, timestamps."""
 ODD = [
     math.nan, math.inf, -math.inf, -0.0, -1, -1.5, 0, 1, 2**53, 2**64 - 1, -(2**63), 1e300, True,
     False, None, "", "a\n", "\0", "é", "a" * 65, "a" * 5000, b"", b"\0" * 16, b"\0" * 20_000,
@@ -32,7 +32,7 @@ MARK = b"\xa4MARK"
 
 
 def changed_bytes(dice: random.Random, genuine: bytes, splice: Sequence[bytes]) -> bytes:
-    """A genuine payload with a few bytes flipped, cut, put in, doubled or from elsewhere."""
+    """A genuine payload with bytes flipped, removed, inserted, repeated or from elsewhere."""
     raw = bytearray(genuine)
     for _ in range(1 + dice.randrange(3)):
         at = dice.randrange(len(raw) + 1)
@@ -55,7 +55,7 @@ def changed_bytes(dice: random.Random, genuine: bytes, splice: Sequence[bytes]) 
 
 
 def changed_value(dice: random.Random, genuine: bytes) -> bytes:
-    """A genuine msgpack body with one of its values, at any depth, of another kind or size."""
+    """A genuine msgpack body with one value, at any depth, replaced by another type or size."""
     plain = msgspec.msgpack.decode(genuine)
     node, path = plain, [plain]
     while isinstance(node, (list, dict)) and node and dice.random() < 0.8:
@@ -119,7 +119,7 @@ def json_payload(dice: random.Random, genuine: Sequence[bytes]) -> bytes:
 def sealed_payload(
     dice: random.Random, seals: Sequence[Callable[[bytes], bytes]], bodies: Sequence[bytes]
 ) -> bytes:
-    """Random, or closed and signed in one of several ways, most of them wrong, and then changed."""
+    """A random payload, or one closed and signed in some way, mostly wrong, then changed."""
     match dice.randrange(8):
         case 0:
             return dice.randbytes(dice.randrange(300))

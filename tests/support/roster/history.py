@@ -1,4 +1,4 @@
-"""Histories: bytes in, and the registry, the broker, devices and an attacker do what they say."""
+"""Histories: bytes choose what the registry, the broker, devices and an attacker do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.support.roster.model import HOT, PEOPLE, Broker, Publisher, Registry,
 from tests.support.roster.world import Device
 
 OP = 3
-"""Bytes an event: what happens, to whom, and how."""
+"""Bytes per event: what happens, to which device or subject, and how."""
 ROUNDS = 3
-"""A head, the indexes of what differs, the records they name."""
+"""Rounds of a sync: a head, the indexes of differing shards, the records that they name."""
 
 
 class World:
@@ -28,13 +28,13 @@ class World:
         self.backup: dict[str, Record] = {}
 
     def run(self, program: bytes) -> None:
-        """One event after another."""
+        """Carry out the events, one after another."""
         for at in range(0, len(program) - OP + 1, OP):
             what, whom, how = program[at : at + OP]
             EVENTS[what % len(EVENTS)](self, whom, how)
 
     def finish(self, how: int) -> None:
-        """The broker is repaired and messages flow: every device is what the registry is."""
+        """Repair the broker and deliver messages: every device then equals the registry."""
         if how & 1:
             self.broker.forget()
         if not self.registry.sequence:
@@ -46,7 +46,7 @@ class World:
                 device.pull(self.broker)
                 self._deliver(device, device.under_way, how)
             self._check_equal(device)
-            # Whatever comes late, or again, changes nothing any more.
+            # Late or repeated messages change nothing any more.
             self._deliver(device, device.queue, how)
             self._check_equal(device)
             store = device.disk
@@ -78,7 +78,7 @@ class World:
     def _device(self, whom: int) -> Device:
         return self.devices[whom % len(self.devices)]
 
-    # What happens; `whom` and `how` are a byte each.
+    # The events; `whom` and `how` are a byte each.
 
     def enroll(self, whom: int, how: int) -> None:
         self.registry.enroll(PEOPLE[whom % len(PEOPLE)])
@@ -96,13 +96,13 @@ class World:
         self.registry.erase(PEOPLE[whom % len(PEOPLE)])
 
     def publish(self, whom: int, how: int) -> None:
-        """Begin to publish; an earlier publisher that has not ended is killed."""
+        """Start to publish; an earlier publisher that has not ended is killed."""
         if self.registry.sequence:
             self.sending.close()
             self.sending = self.publisher.publish(bool(how & 1), 1 + (how >> 2) % 4, bool(how & 2))
 
     def send(self, whom: int, how: int) -> None:
-        """The publisher gets so many messages further."""
+        """The publisher sends some more messages."""
         if self.registry.sequence:
             for _, (topic, message) in zip(range(how), self.sending, strict=False):
                 self.broker.publish(topic, message)
@@ -111,7 +111,7 @@ class World:
         self.send(whom, 1 + how % 16)
 
     def deliver(self, whom: int, how: int) -> None:
-        """Some messages come: of those that were asked for or live, some of them again later."""
+        """Some requested or live messages arrive; some of them arrive again later."""
         device = self._device(whom)
         source = device.under_way if whom & 64 else device.queue
         if not source:
@@ -135,24 +135,24 @@ class World:
         del source[how & 3 : (how & 3) + (how >> 4)]
 
     def restart(self, whom: int, how: int) -> None:
-        """A device restarts; after a bad crash its disk is that of some transactions ago."""
+        """A device restarts; after a bad crash its disk has lost some transactions."""
         self._device(whom).restart(how % 4 if how > 127 else 0)
         if how & 64:
             self._device(whom).queue.clear()
 
     def replay(self, whom: int, how: int) -> None:
-        """An attacker who signs nothing says something genuine again, retained or not."""
+        """An attacker without a key replays a genuine message, retained or not."""
         if self.publisher.signed:
             message = self.publisher.signed[how % len(self.publisher.signed)]
             self.broker.publish(topic_of(message), message, retain=bool(whom & 1))
 
     def rewind(self, whom: int, how: int) -> None:
-        """The attacker puts back everything that was retained once."""
+        """The attacker publishes again everything that was once retained."""
         for message in self.publisher.signed[: how % (len(self.publisher.signed) + 1)]:
             self.broker.retained[topic_of(message)] = message
 
     def forget(self, whom: int, how: int) -> None:
-        """The broker restarts and has lost all it retained."""
+        """The broker restarts and has lost all retained messages."""
         if how % 4 == 0:
             self.broker.forget()
 
@@ -160,7 +160,7 @@ class World:
         self.backup = dict(self.registry.records)
 
     def restore(self, whom: int, how: int) -> None:
-        """The registry comes from its backup; all of it anew, above what anybody has seen."""
+        """The registry is restored from a backup; all records get numbers above any seen so far."""
         if how % 3 == 0:
             self.sending.close()
             above = max(self.registry.sequence, self.publisher.highest)

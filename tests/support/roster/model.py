@@ -1,4 +1,4 @@
-"""A roster in plain Python: the operator's registry, a publisher that can be killed, a broker."""
+"""A model of the fleet in plain Python: the registry, a publisher that can be killed, a broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Entries = dict[str, int]
 
 
 def _in_shard(shard: str, count: int) -> list[str]:
-    """The first ids that fall in a shard."""
+    """The first ids that belong to a shard."""
     names = (f"p{number}" for number in range(100_000))
     found = (name for name in names if shard_of(name) == shard)
     return [next(found) for _ in range(count)]
@@ -21,7 +21,7 @@ def _in_shard(shard: str, count: int) -> list[str]:
 
 HOT = ("00", "a7")
 PEOPLE = (*_in_shard("00", 4), *_in_shard("a7", 2))
-"""Six subjects in two shards, so that the shards' own rules are what is tested."""
+"""Six subjects in two shards, so that the rules of a shard are tested."""
 
 
 def of_shard(entries: Mapping[str, int], shard: str) -> Entries:
@@ -40,7 +40,7 @@ def index_of(shard: str, sequence: int, entries: Mapping[str, int]) -> Index:
 
 
 def sealed(record: Record) -> Sealed:
-    """A record as if it had come; the payload is not looked at here."""
+    """A record as if it had come; the payload is not used here."""
     return Sealed(record, b"%d" % record.revision)
 
 
@@ -57,7 +57,7 @@ def topic_of(message: Message) -> Topic:
 
 
 class Registry:
-    """The truth: records by subject, tombstones included; every change is one number more."""
+    """The true records by subject, tombstones included; each change raises the sequence by 1."""
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -70,7 +70,7 @@ class Registry:
         return {s: r.revision for s, r in self.records.items()}
 
     def entries_at(self, sequence: int) -> Entries:
-        """What stood in the registry when it had that number."""
+        """The registry's content at a sequence number."""
         then: Entries = {}
         for number, subject, there in self._log:
             if number > sequence:
@@ -113,8 +113,8 @@ class Registry:
             self._log.append((self.sequence, subject, False))
 
     def restore(self, backup: Mapping[str, Record], above: int) -> None:
-        """From a backup, and every record anew above what anybody has seen."""
-        # One more at least, also where the backup is empty: a head of its own.
+        """Restore a backup, and give each record a revision above any seen so far."""
+        # At least one more, even if the backup is empty: the head needs its own number.
         self.sequence, self.records, self.published, self._log = above + 1, {}, 0, []
         for record in sorted(backup.values(), key=lambda r: r.revision):
             rest = {"groups": record.groups, "gone": record.gone, "suspended": record.suspended}
@@ -142,13 +142,13 @@ class Publisher:
     _clock: float = 0.0
 
     def publish(self, whole: bool, chunk: int, leave_out: bool) -> Iterator[tuple[Topic, Message]]:
-        """What goes to the broker, one after another; whoever stops asking kills it.
+        """The messages to the broker, in order; whoever stops iterating kills the publisher.
 
         What a chunk's head says of subjects that a later chunk changes: nothing with `leave_out`,
         else what was true at its number.
         """
         registry = self.registry
-        # As of one moment: an operator may go on editing.
+        # A snapshot: an operator may go on editing.
         records, final, sequence = dict(registry.records), registry.entries(), registry.sequence
         above = 0 if whole else registry.published
         stale = set(HOT) if whole else registry.shards_changed_since(above)
@@ -187,7 +187,7 @@ MOST_QUEUED = 10
 
 @dataclass
 class Broker:
-    """Retained messages, and a queue a device that drops what is too much."""
+    """Retained messages, and a queue per device that drops what overflows."""
 
     retained: dict[Topic, Message] = field(default_factory=dict)
     queues: list[list[Message]] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Broker:
         if retain:
             self.retained[topic] = message
         if topic[0] == "index":
-            return  # nobody subscribes to them but in a pull
+            return  # only a pull subscribes to indexes
         for queue in self.queues:
             if len(queue) < MOST_QUEUED:
                 queue.append(message)

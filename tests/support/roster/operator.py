@@ -1,4 +1,4 @@
-"""A small operator for tests: a registry in memory, said to a broker in the protocol's order."""
+"""A small operator for tests: a registry in memory, published in the protocol's order."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ WINDOW = 500
 PATIENCE_S = 20.0
 
 Said = tuple[str, bytes]
-"""A topic and what is to be kept on it."""
+"""A topic and the payload to retain on it."""
 
 
 def face(number: int, dim: int = DIM) -> Floats:
-    """The embedding of person `number`, as a camera would bring it."""
+    """The embedding of person `number`, as made from a camera's frame."""
     drawn = np.random.default_rng(number).normal(size=dim).astype(np.float32)
     return drawn / np.float32(np.linalg.norm(drawn))
 
 
 class Operator:
-    """What `records` holds is the truth; `said` is what the last messages made of it."""
+    """`records` is the truth; `said` is what the last messages published of it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Operator:
         return self.put(msgspec.structs.replace(self.records[subject], suspended=suspended))
 
     def put(self, record: Record) -> Record:
-        """A change: it raises the sequence, and the record has that revision."""
+        """Change a record: the sequence rises, and becomes the record's revision."""
         self.sequence += 1
         record = msgspec.structs.replace(record, revision=self.sequence)
         self.records[record.subject] = record
@@ -87,7 +87,7 @@ class Operator:
         return self._sealed(self.topic_of(subject), self.records[subject])
 
     def index(self, shard: str) -> Said:
-        """The index of what was said, with the newest sequence."""
+        """A shard's index of what was published, with the newest sequence."""
         entries = tuple(sorted(self.said[shard].items()))
         return self._sealed(self.topics.index(shard), Index(shard, self.sequence, entries))
 
@@ -100,11 +100,11 @@ class Operator:
 
     @property
     def digest(self) -> str:
-        """Of all that was said."""
+        """The head of all that was published."""
         return total(self.summed().sums)
 
     def changes(self, subjects: Iterable[str]) -> Iterator[Said]:
-        """Records, the indexes of their shards, the head; in pieces that need no pull."""
+        """Records, the indexes of their shards, then the head; in chunks that need no pull."""
         due = sorted(subjects, key=lambda subject: self.records[subject].revision)
         for start in range(0, len(due), PIECE):
             piece = due[start : start + PIECE]
@@ -118,7 +118,7 @@ class Operator:
             yield self.head(last)
 
     def erase(self, subject: str) -> Iterator[Said]:
-        """The subject leaves the index, and then its topic is cleared."""
+        """Remove the subject from the index, then clear its topic."""
         self.sequence += 1
         del self.records[subject]
         shard = shard_of(subject)
@@ -128,7 +128,7 @@ class Operator:
         yield self.topic_of(subject), b""
 
     def everything(self) -> Iterator[Said]:
-        """All of it, whatever the broker has."""
+        """All messages, whatever the broker has."""
         for subject, record in self.records.items():
             self.said[shard_of(subject)][subject] = record.revision
             yield self.record(subject)
@@ -142,7 +142,7 @@ class Operator:
 
 
 class Voice:
-    """The operator's connection. A lost one is a ConnectionError; then `again` makes a new one."""
+    """The operator's connection. If it is lost, ConnectionError; `again` then makes a new one."""
 
     def __init__(self, mqtt: Mqtt, name: str = "ostiary.operator") -> None:
         self._mqtt, self._name = mqtt, name
@@ -150,7 +150,7 @@ class Voice:
         self.again()
 
     def again(self) -> None:
-        """Connect, as soon as the broker is there."""
+        """Connect as soon as the broker answers."""
         if self.client is not None:
             self.close()
         lost = self._lost = threading.Event()
@@ -177,7 +177,7 @@ class Voice:
         self.client = client
 
     def send(self, messages: Iterable[Said], retain: bool = True) -> None:
-        """All of it is acknowledged when this returns."""
+        """Publish messages; all are acknowledged when this returns."""
         for topic, payload in messages:
             self._wait()
             self.client.publish(topic, payload, 1, retain)

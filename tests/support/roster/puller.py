@@ -1,4 +1,4 @@
-"""A device for tests of the pull: a state that takes what a broker brings."""
+"""A device for tests of the pull: its state accepts everything that a broker sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from ostiary.edge.roster.pull import INDEX, Pull, Want
 from ostiary.edge.roster.record import Head, shard_names, shard_of, sum_of
-from ostiary.edge.roster.replica import Shard, State
+from ostiary.edge.roster.replica import ReplicaState, Shard
 
 Entries = Mapping[str, int]
 
@@ -21,7 +21,7 @@ def by_shard(subjects: Iterable[str]) -> dict[str, dict[str, int]]:
 
 
 class Device:
-    """A state that takes what a broker brings, without seals and proofs."""
+    """A replica's state that accepts what a broker sends, without seals and proofs."""
 
     def __init__(self, subjects: Iterable[str]) -> None:
         self.roster = by_shard(subjects)
@@ -32,17 +32,17 @@ class Device:
         self.sign()
 
     def sign(self) -> None:
-        """The operator says what is in the roster now."""
+        """Set what the operator's roster contains now."""
         sums = tuple(sum_of(self.roster.get(name, {})) for name in shard_names())
         self.head = Head(1, self.now, sums)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ReplicaState:
         shards = {}
         for name in self.roster:
             held = self.held.get(name, {})
             shards[name] = Shard(held, sum_of(held), {}, self.indexes.get(name))
-        return State(self.head, MappingProxyType(shards))
+        return ReplicaState(self.head, MappingProxyType(shards))
 
     @property
     def complete(self) -> bool:
@@ -53,7 +53,7 @@ class Device:
         return self.pull.next(state, state.unproven(), self.now).ask
 
     def bring(self, want: Want, but: Iterable[str] = ()) -> int:
-        """All that a filter brings; how many messages that is."""
+        """Deliver all that a filter matches; returns the number of messages."""
         subjects = [s for s in want.subjects or (INDEX,) if s not in set(but)]
         for subject in subjects:
             if subject == INDEX:
@@ -80,7 +80,7 @@ class Device:
         return {s for n, all_ in self.roster.items() for s in all_.keys() - self.held.get(n, {})}
 
     def until_complete(self, broker_queue: int = 10_000) -> int:
-        """Pull all; the most messages that were under way at once."""
+        """Pull everything; returns the most messages that were under way at once."""
         most = 0
         for _ in range(2000):
             asked = self.next()

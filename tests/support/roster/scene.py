@@ -1,4 +1,4 @@
-"""A door, the broker it is at and an operator, without a network; time passes when told."""
+"""A door, its broker and an operator, without a network; the test moves the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW_S, TURN_S = 1_800_000_000.0, 0.1
 
 
 class Scene:
-    """A door, the broker it is at and an operator; time passes when told."""
+    """A door, its broker and an operator; the test moves the time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.now = folder, 0.0
@@ -49,7 +49,7 @@ class Scene:
         self.broker.keep(list(self.operator.changes(subjects)))
 
     def revoke(self, subject: str) -> list[Said]:
-        """What an operator would publish now."""
+        """What the operator would publish now."""
         self.operator.revoke(subject)
         return list(self.operator.changes([subject]))
 
@@ -75,7 +75,7 @@ class Scene:
         self.door.store.apply = maybe  # type: ignore[method-assign,assignment]
 
     def damage(self, change: str) -> None:
-        """Somebody writes to the store."""
+        """Change the stored file, as another process might."""
         with sqlite3.connect(self.door.store.path) as database:
             database.execute(change)
         database.close()

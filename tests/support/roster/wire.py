@@ -32,7 +32,7 @@ class FakeBroker:
         self.join(mailbox)
 
     def join(self, mailbox: Mailbox) -> None:
-        """Another device, or the same after a restart: a new connection."""
+        """Connect another device, or the same one after a restart."""
         self._mailbox, self.connection = mailbox, self.connection + 1
         self._live.clear()
 
@@ -52,7 +52,7 @@ class FakeBroker:
         return True
 
     def replay(self, topic: str) -> None:
-        """Bring what is kept on a topic, as after a subscription."""
+        """Deliver the retained message of a topic, as after a subscription."""
         self.bring(topic, self.kept[topic], retained=True)
 
     def unsubscribe(self, topics: Sequence[str]) -> bool:
@@ -66,7 +66,7 @@ class FakeBroker:
         return True
 
     def keep(self, messages: Iterable[tuple[str, bytes]]) -> None:
-        """What an operator publishes."""
+        """Publish as an operator does."""
         for topic, payload in messages:
             self.kept[topic] = payload
             if not payload:
@@ -79,7 +79,7 @@ class FakeBroker:
         return topic in self._live or any(topic_matches_sub(wanted, topic) for wanted in wild)
 
     def bring(self, topic: str, payload: bytes, retained: bool, again: bool = False) -> None:
-        """Send a message; `again`: as after a connection on which it was not acknowledged."""
+        """Send a message; `again`: as a repetition of one without acknowledgement."""
         self._mailbox.put(Received(topic, payload, retained, None, None, again, self.connection))
 
     def acknowledged(self) -> RosterMessage:

@@ -6,13 +6,13 @@ from typing import Any
 
 from ostiary.edge.roster.changes import Changes, Message, Put, Sealed, SealedHead
 from ostiary.edge.roster.record import Index, Record
-from ostiary.edge.roster.replica import State, restored, step
+from ostiary.edge.roster.replica import ReplicaState, restored, step
 from tests.support.roster.model import HOT, PEOPLE, head_of, index_of, sealed, sealed_head
 
 SHARD = HOT[0]
 A, B, C, D = PEOPLE[:4]
 E = PEOPLE[4]
-"""Of another shard than the first four."""
+"""A subject in another shard than the first four."""
 
 
 def rec(subject: str, revision: int, **rest: Any) -> Sealed:
@@ -35,8 +35,8 @@ def index(sequence: int, **entries: int) -> Index:
     return index_of(SHARD, sequence, entries)
 
 
-def tell(state: State, *messages: Message) -> tuple[State, list[str], list[str]]:
-    """One after another: the state, the steps and why what was refused."""
+def tell(state: ReplicaState, *messages: Message) -> tuple[ReplicaState, list[str], list[str]]:
+    """Process messages one by one: the state, the steps, and the reasons of refusals."""
     steps, refused = [], []
     for message in messages:
         state, changes = step(state, [message])
@@ -55,11 +55,11 @@ def words(changes: Changes) -> list[str]:
     ]
 
 
-def held(state: State) -> dict[str, int]:
+def held(state: ReplicaState) -> dict[str, int]:
     return {s: r for shard in state.shards.values() for s, r in shard.held.items()}
 
 
-def at(sequence: int, **entries: int) -> State:
+def at(sequence: int, **entries: int) -> ReplicaState:
     """A device that holds all that a head says."""
     return restored(head_of(sequence, 0.0, entries), entries)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ostiary.edge.roster.changes import Changes, Drop, Message, Sealed
 from ostiary.edge.roster.record import Head, Record, shard_of, sum_of
-from ostiary.edge.roster.replica import MOST_WAITING, State, restored, step
+from ostiary.edge.roster.replica import MOST_WAITING, ReplicaState, restored, step
 from tests.support.roster.model import HOT, Broker, Entries, Publisher, of_shard
 
 REASONS = {"old-head", "conflicting-head", "old-index", "old-record", "not-in-index"}
@@ -16,7 +16,7 @@ MOST_UNDER_WAY = 60
 
 @dataclass(frozen=True)
 class Disk:
-    """One transaction of the store; `taken` is up to which revision rights were taken away."""
+    """One transaction of the store; `taken` is the last revision that took rights away."""
 
     records: dict[str, Record] = field(default_factory=dict)
     head: Head | None = None
@@ -30,14 +30,14 @@ class Device:
         self.publisher, self.queue = publisher, queue
         self.under_way: list[Message] = []
         self.disk, self.older = Disk(), [Disk()]
-        self.state = State()
+        self.state = ReplicaState()
 
     def let_in(self) -> Entries:
         records = self.disk.records.values()
         return {r.subject: r.revision for r in records if not r.gone and not r.suspended}
 
     def restart(self, back: int) -> None:
-        """From the store; with `back`, from one that lost its last transactions."""
+        """Restart from the store, which has lost its last `back` transactions."""
         if back:
             self.disk = self.older[-min(back, len(self.older))]
         held = {s: r.revision for s, r in self.disk.records.items()}
@@ -46,7 +46,7 @@ class Device:
         self.check_store()
 
     def pull(self, broker: Broker) -> None:
-        """Ask for the head, the indexes of what differs and the records they name."""
+        """Request the head, the indexes of differing shards, and the records that they name."""
         topics: list[tuple[str, ...]] = [("head",)]
         for name in self.state.unproven():
             shard = self.state.shard(name)
@@ -90,7 +90,7 @@ class Device:
             self.disk = Disk(records, head, taken)
 
     def check_store(self) -> None:
-        """The store, the state and its sums say the same."""
+        """Check that the store, the state and its sums agree."""
         held = {s: r.revision for s, r in self.disk.records.items()}
         assert self.disk.head == self.state.head
         assert len(self.state) == len(held)
@@ -103,7 +103,7 @@ class Device:
             for subject, sealed in shard.waiting.items():
                 assert sealed.record.revision > shard.held.get(subject, 0)
 
-    def _check_head(self, before: State, changes: Changes) -> None:
+    def _check_head(self, before: ReplicaState, changes: Changes) -> None:
         head = self.state.head
         if changes.head is None:
             assert head == before.head
@@ -125,7 +125,7 @@ class Device:
         unproven = self.state.unproven()
         for name in HOT:
             shard, said = self.state.shard(name), self._said(head, name)
-            # Whether by digest, by index or not at all: who is new is who the head knows.
+            # Whichever way it was proven: a new subject is one that the head has.
             for subject, revision in of_shard(let_in, name).items():
                 assert before.get(subject) == revision or said.get(subject) == revision
             if name not in unproven:
@@ -138,7 +138,7 @@ class Device:
                     assert said.get(subject) == revision or revision > head.sequence
 
     def _check_who_left(self, before: dict[str, Record]) -> None:
-        """Nobody is forgotten but whom the head knows otherwise, and what is newer stays."""
+        """Only subjects that the head contradicts are dropped; newer records stay."""
         for subject in before.keys() - self.disk.records.keys():
             head, revision = self.state.head, before[subject].revision
             assert head is not None
@@ -146,14 +146,14 @@ class Device:
             assert self._said(head, shard_of(subject)).get(subject) != revision
 
     def _said(self, head: Head, name: str) -> Entries:
-        """What the publisher summed up in a head, for a shard."""
+        """The entries of a shard that the publisher summed up in a head."""
         for entries in self.publisher.heads[head.sequence]:
             if sum_of(of_shard(entries, name)) == head.sum_of(name):
                 return of_shard(entries, name)
         raise AssertionError("a head that nobody signed")
 
-    def _check_taken(self, before: State, messages: Sequence[Message]) -> None:
-        """A tombstone or a suspension works at once on who is let in."""
+    def _check_taken(self, before: ReplicaState, messages: Sequence[Message]) -> None:
+        """A tombstone or a suspension takes effect at once for a held subject."""
         let_in, known = self.let_in(), before.head.sequence if before.head else 0
         for message in messages:
             if isinstance(message, Sealed) and (message.record.gone or message.record.suspended):

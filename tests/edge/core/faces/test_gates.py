@@ -77,16 +77,16 @@ def test_pad_is_judged_over_the_newest_frames(live: list[float], verdict: Presen
     assert judge(live, RULES) is verdict
 
 
-def test_a_broken_liveness_figure_is_no_bona_fide() -> None:
+def test_a_live_probability_of_nan_is_not_bona_fide() -> None:
     assert judge([float("nan")] * 3, RULES) is Presentation.ATTACK
 
 
-def test_a_live_face_lends_nothing_to_the_photo_held_up_next() -> None:
+def test_frames_of_a_live_face_do_not_pass_a_photo_held_up_next() -> None:
     verdicts = [judge([0.9] * 5 + [0.05] * n, PadRules(5, 0.5)) for n in range(1, 6)]
     assert Presentation.BONA_FIDE not in verdicts
 
 
-def test_a_measure_that_is_no_number_breaks_its_limit() -> None:
+def test_a_measure_of_nan_breaks_its_limit() -> None:
     nan = float("nan")
     broken = quality.failures(Quality(nan, nan, nan, nan, nan, nan), Limits())
     assert len(broken) == 7

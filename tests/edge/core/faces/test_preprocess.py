@@ -1,4 +1,4 @@
-"""Tensors against the arithmetic they stand for."""
+"""Tensors and embeddings against plain arithmetic."""
 
 import numpy as np
 import pytest

@@ -59,7 +59,7 @@ def test_the_probe_is_the_mean_direction_of_the_newest_frames() -> None:
 
 
 def test_another_person_in_the_same_place_starts_over() -> None:
-    """Somebody live must not lend their liveness and votes to a photo held up in their place."""
+    """Liveness and votes of a live person must not count for a photo held up in their place."""
     tracker = Tracker(RULES)
     track = tracker.update([face_at(0, 0)], 0.0)[0]
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""tau: the rate it promises, that it knows K, and what it says where the evidence ends."""
+"""tau: the rate that it keeps, its dependence on K, and rates beyond what was measured."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_tau_rises_with_k() -> None:
     assert taus[0] < taus[-1]
 
 
-def test_beyond_the_evidence_it_says_so_and_tau_still_rises() -> None:
+def test_a_rate_beyond_the_data_is_unsupported_and_tau_still_rises() -> None:
     made = curve(impostors=1_000_000)
     reach = fmr_for(0.01, 300) * made.impostors
     assert reach > RULE_OF_30
@@ -88,7 +88,7 @@ def test_thirty_errors_make_a_rate(errors: int, supported: bool) -> None:
         assert found.expected >= made.fmr(found.tau) + 2.9 / made.impostors
 
 
-def test_rates_between_grid_points_are_never_flattered() -> None:
+def test_rates_between_grid_points_are_never_too_low() -> None:
     made = curve()
     assert made.fmr(0.305) == made.fmr(0.30)
     assert made.fnmr(0.305) == made.fnmr(0.30)

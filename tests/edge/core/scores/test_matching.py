@@ -87,7 +87,7 @@ def test_many_rows_take_the_block_path_and_answer_the_same(count: int) -> None:
 
 
 def test_the_scan_alone_would_be_wrong() -> None:
-    """Two templates that the int8 codes can not tell apart: the re-rank must."""
+    """Two templates with equal int8 codes: only the re-rank can tell them apart."""
     near = unit([[1.0, 0.0, 1e-4], [1.0, 0.0, 2e-4]])
     gallery = Gallery(3)
     gallery.put_many([("a", near[:1]), ("b", near[1:])])
@@ -97,8 +97,8 @@ def test_the_scan_alone_would_be_wrong() -> None:
 
 
 def test_the_probes_own_rounding_is_in_the_bound() -> None:
-    """Templates that the codes hold exactly, and a probe whose rounding error points from the
-    better one to the other: only the probe's half of the bound saves the better one."""
+    """The codes hold both templates exactly, but rounding moves the probe from the better one
+    towards the other: only the probe's part of the error bound keeps the better one."""
     rng = np.random.default_rng(0)
     step, dim, k = 1.01 / 127, 64, 12
     while True:
@@ -162,7 +162,7 @@ def test_wrong_templates_are_refused_and_change_nothing(given_rows, message: str
 
 
 def test_the_bounds_hold_for_every_row_also_where_the_range_grew() -> None:
-    """They are summed in float32: never less than what float64 finds, and hardly more."""
+    """Bounds summed in float32 are never below the exact value in float64, and hardly above."""
     rng = np.random.default_rng(11)
     gallery = Gallery(192)
     for start in range(0, 3000, 500):
@@ -179,7 +179,7 @@ def test_the_bounds_hold_for_every_row_also_where_the_range_grew() -> None:
     assert norm <= gallery._norm < norm * 1.001
 
 
-def test_who_is_forgotten_does_not_stay_in_memory() -> None:
+def test_a_removed_template_does_not_stay_in_memory() -> None:
     rows = unit(np.random.default_rng(2).standard_normal((100, 16)))
     gallery = Gallery(16)
     gallery.put_many((f"s{i}", rows[i : i + 1]) for i in range(100))

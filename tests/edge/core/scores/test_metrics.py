@@ -88,7 +88,7 @@ def test_wilson_interval_of_a_known_case() -> None:
     rate = proportion(0, 100)
     assert rate.value == 0.0
     assert rate.high == pytest.approx(0.0370, abs=1e-4)
-    with pytest.raises(ValueError, match="no trials"):
+    with pytest.raises(ValueError, match="at least one trial"):
         proportion(0, 0)
 
 

@@ -1,4 +1,4 @@
-"""The logistic head on the device: the formula, by a loop and by torch, and what is no number."""
+"""The logistic head on the device: its formula against a loop and torch, and NaN weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_logit_is_the_formula_written_out() -> None:
         assert probability(logit) == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-15)
 
 
-def test_it_is_torchs_within_1e_6() -> None:
+def test_the_probability_equals_torchs_within_1e_6() -> None:
     for _ in range(50):
         a, b = unit(RNG.standard_normal((3, DIM))), unit(RNG.standard_normal(DIM))
         apart = (torch.from_numpy(a).double() - torch.from_numpy(b).double()).abs()
@@ -40,18 +40,18 @@ def test_it_is_torchs_within_1e_6() -> None:
 
 
 @pytest.mark.parametrize(("logit", "wanted"), [(0, 0.5), (1e4, 1.0), (-1e4, 0.0), (-40, 4.2e-18)])
-def test_far_out_there_is_no_overflow(logit: float, wanted: float) -> None:
+def test_large_logits_do_not_overflow(logit: float, wanted: float) -> None:
     assert probability(logit) == pytest.approx(wanted, rel=0.02)
 
 
-def test_the_same_twice_is_the_likeliest_and_order_does_not_matter() -> None:
+def test_equal_embeddings_are_likeliest_and_order_does_not_matter() -> None:
     head = Verifier(-np.abs(HEAD.weights), 35.0)
     assert float(head.logits(PROBE[None], PROBE)[0]) == 35.0
     assert head.logits(TEMPLATES, PROBE).max() < 35.0
     assert head.logits(TEMPLATES[:1], PROBE) == head.logits(PROBE[None], TEMPLATES[0])
 
 
-def test_of_several_templates_the_likeliest_counts_and_of_the_claimed_only() -> None:
+def test_the_likeliest_template_of_the_claimed_subject_counts() -> None:
     near = unit(PROBE + 0.02 * TEMPLATES[3])
     gallery = Gallery(DIM)
     gallery.put_many([("alice", np.vstack([TEMPLATES[:2], near])), ("bob", TEMPLATES[4:])])
@@ -64,8 +64,8 @@ def test_of_several_templates_the_likeliest_counts_and_of_the_claimed_only() -> 
     assert gallery.verify(PROBE, "alice").probability is None
 
 
-def test_one_template_must_meet_both() -> None:
-    """By tau the first of them is the nearer, by a head that looks at the last value the second."""
+def test_one_template_must_meet_both_thresholds() -> None:
+    """The first template has the higher cosine; a head on the last value prefers the second."""
     probe = unit([1.0, 1.0, 0.0])
     near, liked = unit([1.0, 1.0, 0.2]), unit([1.0, 0.0, 0.0])
     gallery, head = Gallery(3), Verifier(np.array([0.0, 0.0, -20.0]), 1.0)
@@ -77,7 +77,7 @@ def test_one_template_must_meet_both() -> None:
         assert plain.score == pytest.approx(float(near @ probe), abs=1e-6)
 
 
-def test_what_is_no_number_is_none_of_the_templates_merit() -> None:
+def test_a_template_with_nan_gives_nan() -> None:
     broken = TEMPLATES.copy()
     broken[0, 0] = np.nan
     assert math.isnan(HEAD.likeliest(broken[:1], PROBE)[1])
