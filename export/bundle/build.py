@@ -23,8 +23,8 @@ from ostiary.edge.runtime.bundle import (
 from ostiary.edge.runtime.det import DetFile
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import encoder, golden, projection
-from ostiary.export.bundle.int8_stages import Rounding, Verdict
-from ostiary.export.bundle.release import finish, write_manifest
+from ostiary.export.bundle.int8_stages import GateVerdict, Int8Stages
+from ostiary.export.bundle.release import release, write_manifest
 from ostiary.export.bundle.staging import staged
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops, data_set_name, read_crops
@@ -32,15 +32,15 @@ from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate
 from ostiary.export.plan import fetch
 from ostiary.export.plan.options import Options
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Measured
+from ostiary.export.records.results import EncoderMeasurements
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024
 
 
-def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
+def build(plan: BuildPlan, out: Path, options: Options, say: Say) -> Bundle:
     """Write the bundle of a plan to `out`, signed where its gate passed.
 
     A bundle already at `out` is replaced; anything else there is left alone and refused.
@@ -65,7 +65,7 @@ def _refuse_to_overwrite(out: Path) -> None:
 class _Build:
     """One build: its stages in order, each told as it starts."""
 
-    def __init__(self, plan: Plan, options: Options, folder: Path, say: Say) -> None:
+    def __init__(self, plan: BuildPlan, options: Options, folder: Path, say: Say) -> None:
         self._plan, self._options, self._folder, self._say = plan, options, folder, say
         self._notes: list[str] = []
         self._left_out: list[str] = []
@@ -79,27 +79,29 @@ class _Build:
             bundle = self._in_float(model)
         if not self._options.int8:
             self._say("int8 left out, as asked")
-            finish(bundle, Measured(curve=self._curve(bundle)), self._options.key, self._say)
+            release(
+                bundle, EncoderMeasurements(curve=self._curve(bundle)), self._options.key, self._say
+            )
             return
-        self._round(bundle, model)
+        self._to_int8(bundle, model)
 
-    def _round(self, bundle: Bundle, model: onnx.ModelProto) -> None:
-        stages = Rounding(
+    def _to_int8(self, bundle: Bundle, model: onnx.ModelProto) -> None:
+        stages = Int8Stages(
             self._plan, self._options, bundle.encoder_id, self._left_out, self._read, self._say
         )
         table = stages.table(model)
-        rounded = stages.rounded(model, table)
-        verdict = stages.verdict(model, rounded, table)
+        quantized = stages.quantized(model, table)
+        verdict = stages.verdict(model, quantized, table)
         layers = stages.layers(model, table)
         if verdict is not None and not verdict.gate.passed and layers is not None:
             table, verdict = stages.search(model, table, verdict, layers)
-            rounded = stages.rounded(model, table)
+            quantized = stages.quantized(model, table)
             layers = msgspec.structs.replace(layers, floats=dict(table.floats))
-        whole = self._in_int8(bundle, rounded, verdict, table)
-        measured = Measured(table, layers=layers)
+        whole = self._in_int8(bundle, quantized, verdict, table)
+        measured = EncoderMeasurements(table, layers=layers)
         if verdict is not None:
-            measured = Measured(table, verdict.gate, verdict.det, layers)
-        finish(whole, measured, self._options.key, self._say)
+            measured = EncoderMeasurements(table, verdict.gate, verdict.det, layers)
+        release(whole, measured, self._options.key, self._say)
 
     def _in_float(self, model: onnx.ModelProto) -> Bundle:
         """The staged folder as a bundle of float models with golden vectors."""
@@ -149,9 +151,9 @@ class _Build:
         return made
 
     def _in_int8(
-        self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None, table: Table
+        self, bundle: Bundle, quantized: onnx.ModelProto, verdict: GateVerdict | None, table: Table
     ) -> Bundle:
-        data = normal_form.to_bytes(rounded)
+        data = normal_form.to_bytes(quantized)
         (self._folder / INT8_FILE).write_bytes(data)
         replace = msgspec.structs.replace
         models = replace(bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE))

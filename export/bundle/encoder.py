@@ -11,14 +11,14 @@ from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.bundle import ModelEntry, Source, sha256
 from ostiary.export.graphs import normal_form
 from ostiary.export.plan import fetch
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.sources import tflite
 from ostiary.export.sources.load import load_source
 
 Say = Callable[[str], None]
 
 
-def float_encoder(plan: Plan, at_hand: Path | None, say: Say) -> onnx.ModelProto:
+def float_encoder(plan: BuildPlan, at_hand: Path | None, say: Say) -> onnx.ModelProto:
     """The encoder as every bundle holds it. Raises BundleError."""
     if plan.own is not None:
         say(f"encoder: {plan.own.source}")
@@ -38,7 +38,7 @@ def float_encoder(plan: Plan, at_hand: Path | None, say: Say) -> onnx.ModelProto
     return made
 
 
-def entry(plan: Plan, file: str) -> ModelEntry:
+def entry(plan: BuildPlan, file: str) -> ModelEntry:
     """How a manifest describes an encoder of this plan."""
     spec = plan.spec
     return ModelEntry(
@@ -52,7 +52,7 @@ def entry(plan: Plan, file: str) -> ModelEntry:
     )
 
 
-def sources(plan: Plan) -> list[Source]:
+def sources(plan: BuildPlan) -> list[Source]:
     """Where every model came from."""
     found = [
         Source(

@@ -20,28 +20,28 @@ from ostiary.export.int8 import calibrate, quantize, sensitivity
 from ostiary.export.judge import input_readings
 from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan.options import Options
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.records import calibration_table as tables
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers
+from ostiary.export.records.results import Gate, LayerCosts
 
 Say = Callable[[str], None]
 Read = Callable[[Path], Crops]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class GateVerdict(msgspec.Struct, frozen=True):
     """The gate and the curves it was read from, as one stage's result."""
 
     gate: Gate
     det: DetFile
 
 
-class Rounding:
+class Int8Stages:
     """The stages for one float encoder; each says what it does, and long ones are kept."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: BuildPlan,
         options: Options,
         encoder_id: str,
         left_out: list[str],
@@ -80,7 +80,7 @@ class Rounding:
         inputs = [self._id, self._options.method, *found.photos, *self._left_out]
         return self._memo.get("calibration", [*inputs, str(self._options.insist)], Table, make)
 
-    def rounded(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+    def quantized(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
         self._say(f"int8: {len(table.ranges)} ranges, {len(table.floats)} layers left in float")
         made = quantize.quantize(model, table)
         found = audit(made, INT8_FILE)
@@ -93,10 +93,10 @@ class Rounding:
         return made
 
     def verdict(
-        self, model: onnx.ModelProto, rounded: onnx.ModelProto, table: Table
-    ) -> Verdict | None:
+        self, model: onnx.ModelProto, quantized: onnx.ModelProto, table: Table
+    ) -> GateVerdict | None:
         folder = self._options.judged_on
-        data = normal_form.to_bytes(rounded)
+        data = normal_form.to_bytes(quantized)
         if folder is None:
             recorded = self._plan.recorded
             known = recorded.gate is not None and recorded.gate.int8_sha256 == sha256(data)
@@ -104,21 +104,21 @@ class Rounding:
                 self._say("gate: nothing recorded of these bytes, and no --faces to measure on")
                 return None
             self._say(f"gate: the recorded verdict, {recorded.gate.images} faces")
-            return Verdict(recorded.gate, recorded.curve)
+            return GateVerdict(recorded.gate, recorded.curve)
         found = self._read(folder)
         photos = self._plan.learned
         encoders = Encoders(normal_form.to_bytes(model), data, self._plan.spec, table, photos)
         name = data_set_name(folder, self._options.data_set)
 
-        def make() -> Verdict:
-            return Verdict(*measure(encoders, found, name, self._options.limits, self._say))
+        def make() -> GateVerdict:
+            return GateVerdict(*measure(encoders, found, name, self._options.limits, self._say))
 
         limits = msgspec.json.encode(self._options.limits)
         inputs: list[str | bytes] = [self._id, data, tables.to_text(table), limits, name]
         inputs.append(learned.to_text(photos))
-        return self._memo.get("gate", [*inputs, *found.photos], Verdict, make)
+        return self._memo.get("gate", [*inputs, *found.photos], GateVerdict, make)
 
-    def layers(self, model: onnx.ModelProto, table: Table) -> Layers | None:
+    def layers(self, model: onnx.ModelProto, table: Table) -> LayerCosts | None:
         folder = self._options.judged_on
         if folder is None:
             recorded = self._plan.recorded.layers
@@ -132,7 +132,7 @@ class Rounding:
         return self._memo.get(
             "sensitivity",
             [self._id, tables.to_text(table), *found.photos],
-            Layers,
+            LayerCosts,
             lambda: sensitivity.measure(model, table, found, self._plan.spec, layer),
         )
 
@@ -140,9 +140,9 @@ class Rounding:
         self,
         model: onnx.ModelProto,
         table: Table,
-        failed: Verdict,
-        layers: Layers,
-    ) -> tuple[Table, Verdict]:
+        failed: GateVerdict,
+        layers: LayerCosts,
+    ) -> tuple[Table, GateVerdict]:
         """The fewest layers in float that pass; where none do, what had failed stands."""
         self._say(f"the gate fails: {failed.gate.failures[0]}")
         folder = self._options.calibrate
@@ -152,10 +152,10 @@ class Rounding:
         if input_readings.better(failed.gate.readings):
             self._say("no layer is to blame for an input that is read the wrong way")
             return table, failed
-        verdicts: dict[int, Verdict] = {}
+        verdicts: dict[int, GateVerdict] = {}
 
         def passes(candidate: Table) -> bool:
-            found = self.verdict(model, self.rounded(model, candidate), candidate)
+            found = self.verdict(model, self.quantized(model, candidate), candidate)
             assert found is not None
             verdicts[len(candidate.floats)] = found
             return found.gate.passed

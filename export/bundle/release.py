@@ -22,14 +22,14 @@ from ostiary.export.bundle import signing
 from ostiary.export.bundle.staging import copied
 from ostiary.export.records import calibration_table as tables
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers, Measured
+from ostiary.export.records.results import EncoderMeasurements, Gate, LayerCosts
 from ostiary.export.report import bundle_report
 
 GATE, TABLE, LAYERS, REPORT = "gate.json", tables.FILE, "layers.json", "report.html"
 Say = Callable[[str], None]
 
 
-def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> None:
+def release(bundle: Bundle, measured: EncoderMeasurements, key: Path | None, say: Say) -> None:
     """Write what was measured and the report, prove the golden vectors, and sign what passed.
 
     A bundle that may not be signed stays whole, without a signature: no device runs it.
@@ -89,19 +89,19 @@ def read_gate(bundle: Bundle) -> Gate | None:
     return _read(bundle, GATE, Gate)
 
 
-def read_measured(bundle: Bundle) -> Measured:
+def read_measured(bundle: Bundle) -> EncoderMeasurements:
     """All that was measured of a bundle. Raises BundleError where a file can not be read."""
-    return Measured(
+    return EncoderMeasurements(
         _read(bundle, TABLE, Table),
         read_gate(bundle),
         bundle.measured,
-        _read(bundle, LAYERS, Layers),
+        _read(bundle, LAYERS, LayerCosts),
         bundle.verifier,
     )
 
 
 def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
-    """Put a verifier into a bundle, in place of any it had, and sign it again as `finish` does.
+    """Put a verifier into a bundle, in place of any it had, and sign it again as `release` does.
 
     Raises BundleError where it is of another encoder; the bundle is then as it was.
     """
@@ -122,7 +122,7 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
         signing.read_seed(key)
     before, changed = signer(bundle), dataclasses.replace(read_measured(bundle), verifier=verifier)
     with copied(bundle.path) as folder:
-        finish(dataclasses.replace(bundle, path=folder), changed, key, say)
+        release(dataclasses.replace(bundle, path=folder), changed, key, say)
     after = signer(bundle)
     if before and after and before != after:
         say(f"it was signed by {before[:16]}: devices must trust {after[:16]} now")

@@ -15,7 +15,7 @@ from ostiary.edge.cli.console import err, print_json, progress
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
-from ostiary.export.bundle.release import finish, read_measured
+from ostiary.export.bundle.release import read_measured, release
 from ostiary.export.bundle.staging import copied
 from ostiary.export.cli import tables
 from ostiary.export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
@@ -25,7 +25,7 @@ from ostiary.export.faces.crops import Crops, data_set_name, read_crops
 from ostiary.export.graphs import run
 from ostiary.export.int8 import sensitivity
 from ostiary.export.judge import gate as gates
-from ostiary.export.records.results import USUAL, Limits, OpenSetRow, TarRow
+from ostiary.export.records.results import USUAL, GateLimits, OpenSetRow, TarRow
 
 BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
 Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
@@ -65,7 +65,7 @@ def verify(
     measured = read_measured(loaded)
     if INT8 not in loaded.manifest.models.items():
         raise BundleError(f"{bundle} has no int8 encoder: there is nothing to compare")
-    limits = Limits(
+    limits = GateLimits(
         fmrs=tuple(fmr) if fmr else USUAL.fmrs, int8_int8=max_loss, float_int8=max_cross_loss
     )
     encoders = gates.Encoders(
@@ -83,7 +83,7 @@ def verify(
             manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
             changed = dataclasses.replace(measured, gate=gate, curve=det)
             with copied(loaded.path) as folder:
-                finish(Bundle(folder, manifest, None), changed, key, say)
+                release(Bundle(folder, manifest, None), changed, key, say)
     if json:
         print_json(gate)
     else:
@@ -127,7 +127,7 @@ def per_layer(
     if write:
         with stages("sensitivity") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(measured, layers=layers)
-            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+            release(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
         return print_json(layers)
     tables.show_layers(layers)
@@ -164,7 +164,7 @@ def evaluate(
             raise BundleError("with int8 the curves come from the gate", "ostiary-export verify")
         with stages("evaluate") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(read_measured(loaded), curve=curve)
-            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+            release(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
         return print_json(_summary(crops, curve.float_float.genuines, tar, opened))
     tables.show_all_pairs(crops, tar)

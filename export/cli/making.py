@@ -22,7 +22,7 @@ from ostiary.export.int8.ranges import THRESHOLDS
 from ostiary.export.plan import recipe as recipes
 from ostiary.export.plan.options import Options
 from ostiary.export.records.calibration_table import Method
-from ostiary.export.records.results import USUAL, Limits
+from ostiary.export.records.results import USUAL, GateLimits
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Key = Annotated[
@@ -118,7 +118,7 @@ def build(
         method=_method(method),
         insist=insist,
         int8=not in_float,
-        limits=Limits(int8_int8=max_loss, float_int8=max_cross_loss),
+        limits=GateLimits(int8_int8=max_loss, float_int8=max_cross_loss),
         dim=dim,
         key=key,
     )

@@ -8,7 +8,7 @@ from rich.table import Table
 from ostiary.edge.cli.console import err, out
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.export.faces.crops import Crops
-from ostiary.export.records.results import Gate, Layers, OpenSetRow, TarRow
+from ostiary.export.records.results import Gate, LayerCosts, OpenSetRow, TarRow
 
 TITLES = {
     "float_float": "float / float",
@@ -63,7 +63,7 @@ def show_gate(gate: Gate) -> None:
         out.print(f"[bold red]failed:[/] {escape(failure)}")
 
 
-def show_layers(layers: Layers) -> None:
+def show_layers(layers: LayerCosts) -> None:
     """Every layer, the costliest first."""
     table = Table(title=f"each layer alone in int8, {layers.images} images")
     for title in ("layer", "kind", "1 - cosine", f"TAR lost at {layers.fmr:.0e}", "in the bundle"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.export.records.calibration_table import Method
-from ostiary.export.records.results import Limits
+from ostiary.export.records.results import GateLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Options:
     insist: bool = False
     int8: bool = True
     dim: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: GateLimits = field(default_factory=GateLimits)
     key: Path | None = None
 
     @property

@@ -16,7 +16,7 @@ from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.det import DetFile, Sha256
 from ostiary.export.faces import learned
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers, Measured
+from ostiary.export.records.results import EncoderMeasurements, Gate, LayerCosts
 from ostiary.export.sources.spec import EncoderSource, read_spec
 
 NAME = re.compile("[a-z0-9-]{1,64}")
@@ -74,7 +74,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BuildPlan:
     """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end.
 
     `learned` are the photos that the encoder of one's own learned from, where that is known.
@@ -82,7 +82,7 @@ class Plan:
 
     name: str
     recipe: Recipe
-    recorded: Measured = field(default_factory=Measured)
+    recorded: EncoderMeasurements = field(default_factory=EncoderMeasurements)
     own: EncoderSource | None = None
     folder: Path = Path()
     learned: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ def shipped() -> list[str]:
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def load(name: str, recorded: Path | None = None) -> Plan:
+def load(name: str, recorded: Path | None = None) -> BuildPlan:
     """A recipe by its shipped name or the path of a TOML file.
 
     A TOML file with a `source` describes an encoder of one's own. What a folder has `recorded`
@@ -125,10 +125,10 @@ def load(name: str, recorded: Path | None = None) -> Plan:
     return replace(plan, recorded=found)
 
 
-def _plan(name: str) -> Plan:
+def _plan(name: str) -> BuildPlan:
     if name in shipped():
         with resources.as_file(resources.files("ostiary.export") / "recipes") as folder:
-            return Plan(
+            return BuildPlan(
                 name, _decode((folder / f"{name}.toml").read_bytes(), name), _read(folder, name)
             )
     path = Path(name)
@@ -142,7 +142,7 @@ def _plan(name: str) -> Plan:
         raise ConfigError(f"recipe {name}: {error}") from error
     if "source" not in whole:
         recipe = _decode(path.read_bytes(), name)
-        return Plan(recipe.name, recipe, _read(path.parent, path.stem))
+        return BuildPlan(recipe.name, recipe, _read(path.parent, path.stem))
     own = read_spec(path)
     if own.front_end not in shipped():
         raise ConfigError(
@@ -153,7 +153,7 @@ def _plan(name: str) -> Plan:
         raise ConfigError(
             f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
         )
-    return Plan(
+    return BuildPlan(
         path.stem,
         load(own.front_end).recipe,
         _read(path.parent, path.stem),
@@ -163,7 +163,7 @@ def _plan(name: str) -> Plan:
     )
 
 
-def _read(folder: Path, name: str) -> Measured:
+def _read(folder: Path, name: str) -> EncoderMeasurements:
     """The files `NAME.table.json` and so on beside a recipe, where they are."""
 
     def found(kind: type[Parsed], suffix: str) -> Parsed | None:
@@ -173,8 +173,11 @@ def _read(folder: Path, name: str) -> Measured:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: {error}", "delete it and measure again") from error
 
-    return Measured(
-        found(Table, "table"), found(Gate, "gate"), found(DetFile, "det"), found(Layers, "layers")
+    return EncoderMeasurements(
+        found(Table, "table"),
+        found(Gate, "gate"),
+        found(DetFile, "det"),
+        found(LayerCosts, "layers"),
     )
 
 

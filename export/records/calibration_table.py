@@ -34,7 +34,7 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coverage: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Int8Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the float encoder taught its int8 self: without labels, on photos that judge nothing.
 
     `images` photos of `people` people of `data_set`; `cosine` is the mean of int8 to float on
@@ -80,7 +80,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ranges: dict[str, Range]
     biases: dict[str, list[float]] = {}
     floats: dict[str, str] = {}
-    lesson: Lesson | None = None
+    lesson: Int8Lesson | None = None
     """Where `steps` come from."""
     steps: dict[str, str] = {}
 

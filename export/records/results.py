@@ -13,7 +13,7 @@ from ostiary.edge.runtime.verifier_file import VerifierFile
 from ostiary.export.records.calibration_table import Table
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What int8 may cost. Losses are of TAR, absolute, at each of `fmrs`."""
 
     fmrs: tuple[float, ...] = (1e-3, 1e-4)
@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backends_agree: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
 
 
-USUAL = Limits()
+USUAL = GateLimits()
 
 
 class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     open_set: list[OpenSetRow]
 
 
-class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TarLoss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TAR lost against float/float at an FMR; `limit` is None where it is only told."""
 
     comparison: Comparison
@@ -73,7 +73,7 @@ class Cosines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float
 
 
-class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MovedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pair whose score moved much, by the images' places in the sorted data set."""
 
     kind: Literal["genuine", "impostor"]
@@ -106,20 +106,20 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     genuines: int
     impostors: int
     backend: str
-    limits: Limits
+    limits: GateLimits
     cosine: Cosines
     agreement: Cosines | None
     """Between the backends on the same int8 file; None where only one is installed."""
     proven_on: list[str]
     compared: list[Compared]
-    losses: list[Loss]
-    worst: list[Pair]
+    losses: list[TarLoss]
+    worst: list[MovedPair]
     readings: list[Reading] = []
     """The declared reading first."""
 
 
 class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `Layers.fmr`."""
+    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `LayerCosts.fmr`."""
 
     node: str
     operator: str
@@ -128,7 +128,7 @@ class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tar: float
 
 
-class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LayerCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every layer's cost, and those the search left in float, with the reason."""
 
     encoder_id: Sha256
@@ -139,7 +139,7 @@ class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EncoderMeasurements:
     """What is known of a bundle's encoders, or recorded of a recipe's for the same bytes only.
 
     None where it was not measured.
@@ -148,5 +148,5 @@ class Measured:
     table: Table | None = None
     gate: Gate | None = None
     curve: DetFile | None = None
-    layers: Layers | None = None
+    layers: LayerCosts | None = None
     verifier: VerifierFile | None = None

@@ -16,7 +16,7 @@ from ostiary.edge.runtime.bundle import Manifest
 from ostiary.edge.runtime.det import COMPARISONS, Comparison, DetFile
 from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, LayerCost, Layers
+from ostiary.export.records.results import Gate, LayerCost, LayerCosts
 from ostiary.export.report import charts, page
 from ostiary.export.report.charts import Axis, Bar, Chart, Plot
 
@@ -30,11 +30,11 @@ WORDS: dict[Comparison, str] = {
     "int8_int8": "int8 templates, int8 probes",
     "float_int8": "float templates, int8 probes",
 }
-Part = TypeVar("Part", bound=Gate | DetFile | Layers | Table)
+Part = TypeVar("Part", bound=Gate | DetFile | LayerCosts | Table)
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class ScoreHistogram:
     """Densities between edges, and the share of the scores that lie outside them."""
 
     edges: list[float]
@@ -52,14 +52,14 @@ def render(
     manifest: Manifest,
     gate: Gate | None,
     det: DetFile | None,
-    layers: Layers | None,
+    layers: LayerCosts | None,
     table: Table | None,
     speeds: list[Speed],
     verifier: VerifierFile | None = None,
 ) -> str:
     """The page; the same for the same input. What was not measured, or was measured on another
     encoder than the manifest's, is said to be missing."""
-    parts: dict[str, Gate | DetFile | Layers | Table | None] = {
+    parts: dict[str, Gate | DetFile | LayerCosts | Table | None] = {
         "the gate's verdict": gate,
         "the DET curves": det,
         "the layers' costs": layers,
@@ -106,7 +106,7 @@ def det_points(curve: DetCurve) -> list[tuple[float, float]]:
     return found
 
 
-def histograms(curve: DetCurve, width: float = BIN) -> tuple[Histogram, Histogram]:
+def histograms(curve: DetCurve, width: float = BIN) -> tuple[ScoreHistogram, ScoreHistogram]:
     """(genuine, impostor) densities, the grid's steps joined to bins of about `width`."""
     step = float(np.median(np.diff(curve.scores)))
     chosen = np.arange(0, len(curve.scores), max(round(width / step), 1))
@@ -121,9 +121,9 @@ def histograms(curve: DetCurve, width: float = BIN) -> tuple[Histogram, Histogra
     )
 
 
-def _histogram(edges: NDArray[np.float64], inside: NDArray[np.int64], total: int) -> Histogram:
+def _histogram(edges: NDArray[np.float64], inside: NDArray[np.int64], total: int) -> ScoreHistogram:
     density = inside / np.diff(edges) / total
-    return Histogram(edges.tolist(), density.tolist(), 1 - int(inside.sum()) / total)
+    return ScoreHistogram(edges.tolist(), density.tolist(), 1 - int(inside.sum()) / total)
 
 
 def _own(manifest: Manifest, part: Part | None) -> Part | None:
@@ -202,7 +202,7 @@ def _outside(curve: DetCurve) -> tuple[float, float]:
     return genuine.outside, impostor.outside
 
 
-def _layer_chart(layers: Layers) -> Chart:
+def _layer_chart(layers: LayerCosts) -> Chart:
     axis = charts.logarithmic("1 - mean cosine", [cost.cosine for cost in layers.costs], room=1)
     ranks = {cost.node: rank for rank, cost in enumerate(_costliest(layers)[:WORST_LAYERS], 1)}
     rows = []
@@ -224,7 +224,7 @@ def _layer_chart(layers: Layers) -> Chart:
     return Chart([charts.bars("What each layer costs", axis, part) for part in parts], legend)
 
 
-def _costliest(layers: Layers) -> list[LayerCost]:
+def _costliest(layers: LayerCosts) -> list[LayerCost]:
     return sorted(layers.costs, key=lambda cost: -cost.cosine)
 
 

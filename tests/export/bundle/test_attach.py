@@ -51,7 +51,7 @@ def test_it_is_signed_with_all_the_rest_and_what_is_measured_later_keeps_it(
     changed = {name for name in after if before.get(name) != after[name]}
     assert changed == {VERIFIER, "report.html", "manifest.json", "SIGNATURE"}
     # As `verify`, `sensitivity` and `evaluate` end.
-    release.finish(with_head, release.read_measured(with_head), None, QUIET)
+    release.release(with_head, release.read_measured(with_head), None, QUIET)
     kept = bundles.load(loaded.path)
     assert kept.head() == head_of(loaded)
     assert "Logistic head" in (kept.path / "report.html").read_text()

@@ -10,7 +10,7 @@ import pytest
 from ostiary.edge.errors import ConfigError, PhotoError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.export.bundle import build, release
-from ostiary.export.bundle.int8_stages import Rounding
+from ostiary.export.bundle.int8_stages import Int8Stages
 from ostiary.export.cli import judging
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
@@ -20,12 +20,12 @@ from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan import recipe
 from ostiary.export.plan.options import Options
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Layers, Limits
+from ostiary.export.records.results import GateLimits, LayerCosts
 from tests.support.export import made_up
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
-LIMITS = Limits(fmrs=(1e-3,))
+LIMITS = GateLimits(fmrs=(1e-3,))
 EACH = 4
 TOML = (
     'source = "encoder.onnx"\nsize_px = [16, 16]\nchannels = "rgb"\nmean = 127.5\nscale = 128.0\n'
@@ -113,14 +113,14 @@ def test_a_build_judges_by_others_and_calibrates_on_all(
     options = Options(calibrate=tmp_path, faces=tmp_path, limits=LIMITS)
     sensed: list[Crops] = []
 
-    def sense(model: onnx.ModelProto, table: Table, found: Crops, *rest: object) -> Layers:
+    def sense(model: onnx.ModelProto, table: Table, found: Crops, *rest: object) -> LayerCosts:
         sensed.append(found)
-        return Layers("0" * 64, len(found), 1e-3, [], {})
+        return LayerCosts("0" * 64, len(found), 1e-3, [], {})
 
     monkeypatch.setattr(sensitivity, "measure", sense)
 
-    def stages(plan: recipe.Plan) -> Rounding:
-        return Rounding(plan, options, "0" * 64, [], lambda folder: faces, QUIET)
+    def stages(plan: recipe.BuildPlan) -> Int8Stages:
+        return Int8Stages(plan, options, "0" * 64, [], lambda folder: faces, QUIET)
 
     table = stages(plan).table(model)
     assert {*table.photos} & {*faces.photos[: 10 * EACH]}
@@ -170,7 +170,7 @@ def test_who_judges_a_bundle_later_leaves_them_out_too(
         raise Judged(len(left))
 
     for room, name in (
-        (judging.gates, "measure"), (sensitivity, "measure"), (judging.running, "embed"),
+        (judging.gates, "measure"), (sensitivity, "measure"), (judging.run, "embed"),
     ):  # fmt: skip
         monkeypatch.setattr(room, name, measure)
     asked = {"verify": judging.verify, "sensitivity": judging.per_layer}

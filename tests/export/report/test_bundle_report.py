@@ -9,7 +9,7 @@ import pytest
 
 from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.runtime.det import DetFile
-from ostiary.export.records.results import LayerCost, Layers
+from ostiary.export.records.results import LayerCost, LayerCosts
 from ostiary.export.report import charts
 from ostiary.export.report.bundle_report import det_points, histograms, render
 from tests.support import made_verifier
@@ -249,7 +249,7 @@ def test_layers_are_barred_in_the_order_of_the_graph(page: str) -> None:
 
 def test_many_layers_are_parted_for_printing() -> None:
     costs = [LayerCost(f"c{i}", "Conv", False, 10.0**-i, 0.0) for i in range(53)]
-    drawn = plots(render(manifest(), None, None, Layers(FLOAT, 9, 1e-3, costs, {}), None, []))
+    drawn = plots(render(manifest(), None, None, LayerCosts(FLOAT, 9, 1e-3, costs, {}), None, []))
     assert [len(list(svg.iter(f"{SVG}g"))) for svg in drawn] == [27, 26]
 
 
