@@ -101,7 +101,7 @@ def test_it_says_that_a_head_was_insisted_on(
         file.write_bytes(verifier_file.to_text(head))
         commands.attach(loaded.path, file)
         said = capsys.readouterr().out.replace("\n", " ")
-        assert ("insisted on: it is not true" in said) == bool(insisted)
+        assert ("despite a failed check: it is not true" in said) == bool(insisted)
         assert ("Insisted on" in (loaded.path / "report.html").read_text()) == bool(insisted)
         commands.attach(loaded.path, file, json=True)
         assert json.loads(capsys.readouterr().out)["insisted"] == insisted
