@@ -1,4 +1,4 @@
-"""A plan into a bundle: fetch, convert, calibrate, round, prove, sign; all of it or nothing."""
+"""Build a bundle from a plan: fetch, convert, calibrate, round, prove, sign; all or nothing."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ PROJECTED_ON = 1024
 
 
 def build(plan: BuildPlan, out: Path, options: Options, say: Say) -> Bundle:
-    """Write the bundle of a plan to `out`, signed where its gate passed.
+    """Write the bundle of a plan to `out`, and sign it if its gate passed.
 
-    A bundle already at `out` is replaced; anything else there is left alone and refused.
-    Raises OstiaryError; nothing is then left at `out` that was not there before.
+    A bundle already at `out` is replaced; anything else there is refused and left alone.
+    Raises OstiaryError; `out` is then as it was before.
     """
     _refuse_to_overwrite(out)
     if (out / VERIFIER).is_file():
-        # It may be of another encoder, and nobody has judged it with this int8.
-        say(f"the {VERIFIER} in {out} is left out: ostiary-export attach puts one in")
+        # It may belong to another encoder, and it was never evaluated with this int8.
+        say(f"the {VERIFIER} in {out} is not kept: ostiary-export attach adds one")
     with staged(out) as folder:
         _Build(plan, options, folder, say).run()
     return bundles.read(out)
@@ -59,11 +59,11 @@ def _refuse_to_overwrite(out: Path) -> None:
     if out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file()):
         return
     if out.exists():
-        raise BundleError(f"{out} exists and is no bundle", "give an empty or a new directory")
+        raise BundleError(f"{out} exists and is not a bundle", "give an empty or a new directory")
 
 
 class _Build:
-    """One build: its stages in order, each told as it starts."""
+    """One build: runs its stages in order and tells each as it starts."""
 
     def __init__(self, plan: BuildPlan, options: Options, folder: Path, say: Say) -> None:
         self._plan, self._options, self._folder, self._say = plan, options, folder, say
@@ -78,7 +78,7 @@ class _Build:
             model = self._projected(model, self._options.dim)
             bundle = self._in_float(model)
         if not self._options.int8:
-            self._say("int8 left out, as asked")
+            self._say("int8: not built, as requested")
             release(
                 bundle, EncoderMeasurements(curve=self._curve(bundle)), self._options.key, self._say
             )
@@ -104,7 +104,7 @@ class _Build:
         release(whole, measured, self._options.key, self._say)
 
     def _in_float(self, model: onnx.ModelProto) -> Bundle:
-        """The staged folder as a bundle of float models with golden vectors."""
+        """Write the float models and their golden vectors into the staged folder."""
         hashes, entries = {}, {}
         for name, item in self._plan.recipe.models.items().items():
             if name == "encoder":
@@ -130,7 +130,7 @@ class _Build:
         bundle = Bundle(self._folder, manifest, None)
         files = {bundles.GOLDEN: golden.make(bundle)}
         if self._plan.learned:
-            # For whoever judges this bundle later.
+            # Later evaluations of this bundle leave the people on these photos out.
             files[learned.FILE] = learned.to_text(self._plan.learned)
         write_manifest(self._folder, manifest, files)
         return bundles.read(self._folder)
@@ -138,7 +138,11 @@ class _Build:
     def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:
         folder = self._options.calibrate or self._options.faces
         if folder is None:
-            raise PhotoError("--dim fits a projection on faces", "give --calibrate DIR")
+            raise PhotoError(
+                "shorter templates need faces to fit their projection on",
+                "give a folder of faces",
+                option="calibrate",
+            )
         chosen = calibrate.choose(self._read(folder), PROJECTED_ON)
         self._say(f"projection to {dim} values, fitted on {len(chosen)} faces")
         made, kept = projection.project(model, self._plan.spec, chosen, dim)
@@ -146,7 +150,7 @@ class _Build:
         name = data_set_name(folder, self._options.data_set)
         self._notes = [
             f"templates of {dim} values: principal components fitted on {len(chosen)} photos of as"
-            f" many people from {name}, {kept:.1%} of the variance"
+            f" many people from {name}, which keep {kept:.1%} of the variance"
         ]
         return made
 
@@ -174,7 +178,7 @@ class _Build:
         return recorded if recorded and recorded.encoder_id == bundle.encoder_id else None
 
     def _read(self, folder: Path) -> Crops:
-        """The crops of a folder, found by the staged bundle's own front end."""
+        """The crops of a folder, found by the staged bundle's own front end; read only once."""
         if folder not in self._crops:
             self._say(f"faces of {folder}")
             staged = bundles.read(self._folder)

@@ -1,4 +1,4 @@
-"""How a bundle is to be built, and the stages' common needs."""
+"""The options of a build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ostiary.export.records.results import GateLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to build. Without faces a recipe's recorded table and verdict are used."""
+    """How to build; without faces, with the recipe's recorded calibration table and verdict."""
 
     weights: Path | None = None
     faces: Path | None = None

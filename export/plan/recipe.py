@@ -1,4 +1,4 @@
-"""A recipe: where a bundle's weights come from, what they take, and what was measured of them."""
+"""A recipe: a bundle's weights, the input they take, and the measurements recorded of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry package that ships weights; `sha256` is of its tarball."""
+    """A registry package with weights; `sha256` is its tarball's."""
 
     registry: Literal["npm"]
     name: str
@@ -34,7 +34,7 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of weights inside a package, and what must be done to it."""
+    """One file of weights inside a package, and its format."""
 
     package: str
     member: str
@@ -47,7 +47,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecipeModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the four models."""
+    """One of the four models: its weights, and how the manifest describes it."""
 
     weights: Weights
     entry: ModelEntry
@@ -64,20 +64,20 @@ class RecipeModels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that `ostiary-export build` needs to know."""
+    """Everything that `ostiary-export build` needs to make a bundle from packages."""
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
     encoder_sha256: Sha256
-    """What the float encoder must become, byte for byte: its templates rest on it."""
+    """Of the converted float encoder: from other bytes, templates would not fit those enrolled."""
     packages: dict[str, Package]
     models: RecipeModels
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end.
+    """What a build makes: a recipe, or the user's `own` encoder with a recipe's other models.
 
-    `learned` are the photos that the encoder of one's own learned from, where that is known.
+    `learned` are the ids of the photos that the user's own encoder learned from, if known.
     """
 
     name: str
@@ -89,14 +89,14 @@ class BuildPlan:
 
     @property
     def spec(self) -> InputSpec:
-        """What the encoder takes."""
+        """The image that the encoder takes."""
         if self.own is not None:
             return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
         return self.recipe.models.encoder.entry.spec
 
     @property
     def packages(self) -> dict[str, Package]:
-        """The packages that its models come from."""
+        """The packages that the plan's models come from."""
         models = self.recipe.models.items()
         used = {m.weights.package for n, m in models.items() if self.own is None or n != "encoder"}
         return {name: p for name, p in self.recipe.packages.items() if name in used}
@@ -109,10 +109,10 @@ def shipped() -> list[str]:
 
 
 def load(name: str, recorded: Path | None = None) -> BuildPlan:
-    """A recipe by its shipped name or the path of a TOML file.
+    """A plan from the name of a shipped recipe or the path of a TOML file.
 
-    A TOML file with a `source` describes an encoder of one's own. What a folder has `recorded`
-    takes the place of what is beside the recipe. Raises ConfigError, naming the field at fault.
+    A TOML file with a `source` describes the user's own encoder. Measurements in the folder
+    `recorded` replace those beside the recipe. Raises ConfigError, naming the field at fault.
     """
     plan = _plan(name)
     if recorded is None:
@@ -120,7 +120,8 @@ def load(name: str, recorded: Path | None = None) -> BuildPlan:
     found = _read(recorded, plan.name)
     if found.table is None:
         raise ConfigError(
-            f"{recorded} has no {plan.name}.table.json", "a run of `ostiary-train int8` has"
+            f"{recorded} has no {plan.name}.table.json",
+            "give a folder that ostiary-train int8 wrote for this recipe",
         )
     return replace(plan, recorded=found)
 
@@ -134,7 +135,8 @@ def _plan(name: str) -> BuildPlan:
     path = Path(name)
     if not path.is_file():
         raise ConfigError(
-            f"no recipe {name!r}", f"one of {', '.join(shipped())}, or the path of a .toml file"
+            f"there is no recipe {name!r}",
+            f"use one of {', '.join(shipped())}, or the path of a .toml file",
         )
     try:
         whole = msgspec.toml.decode(path.read_bytes())
@@ -146,12 +148,13 @@ def _plan(name: str) -> BuildPlan:
     own = read_spec(path)
     if own.front_end not in shipped():
         raise ConfigError(
-            f"{path}: no recipe {own.front_end!r} - at `$.front_end`",
-            f"one of {', '.join(shipped())}",
+            f"{path}: there is no recipe {own.front_end!r} - at `$.front_end`",
+            f"use one of {', '.join(shipped())}",
         )
     if not NAME.fullmatch(path.stem):
         raise ConfigError(
-            f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
+            f"{path}: {path.stem!r} cannot be a bundle's name",
+            "rename the file: a-z, 0-9 and -, up to 64 characters",
         )
     return BuildPlan(
         path.stem,
@@ -164,7 +167,7 @@ def _plan(name: str) -> BuildPlan:
 
 
 def _read(folder: Path, name: str) -> EncoderMeasurements:
-    """The files `NAME.table.json` and so on beside a recipe, where they are."""
+    """The measurements in a folder: NAME.table.json, .gate.json, .det.json and .layers.json."""
 
     def found(kind: type[Parsed], suffix: str) -> Parsed | None:
         path = folder / f"{name}.{suffix}.json"
@@ -189,7 +192,8 @@ def _decode(raw: bytes, name: str) -> Recipe:
     for model, item in recipe.models.items().items():
         if item.weights.package not in recipe.packages:
             raise ConfigError(
-                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r}",
-                f"one of {', '.join(recipe.packages)}",
+                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r},"
+                " which is not among its packages",
+                f"use one of {', '.join(recipe.packages)}",
             )
     return recipe

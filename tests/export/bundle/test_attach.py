@@ -108,7 +108,7 @@ def test_it_says_that_a_head_was_insisted_on(
 
 
 def test_a_file_that_is_missing_or_none_is_named(loaded: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"can not read .*head\.json"):
+    with pytest.raises(BundleError, match=r"cannot read .*head\.json"):
         release.attach(loaded, tmp_path / "head.json", None, QUIET)
     (tmp_path / "head.json").write_bytes(b"{}")
     with pytest.raises(BundleError, match=r"head\.json: .*schema"):

@@ -113,7 +113,7 @@ def test_nothing_to_compare_is_refused(copy: Path, tmp_path: Path) -> None:
 def test_an_unwritable_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     told = refused("build", "mobilefacenet-192", "--out", tmp_path / "file" / "b", program="export")
-    assert "can not write" in told
+    assert "cannot write" in told
 
 
 @pytest.mark.long
