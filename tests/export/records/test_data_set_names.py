@@ -1,4 +1,4 @@
-"""A folder of faces may have a name of any bytes: what is written down of it is text."""
+"""A folder of faces may have a name of any bytes: stored files hold it as text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_bytes_that_are_no_text_are_told_by_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("command", [judging.verify, judging.evaluate])
-def test_judging_names_it_in_text(
+def test_verify_and_evaluate_store_the_name_as_text(
     bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: object
 ) -> None:
     def named(*given: object) -> None:
@@ -64,7 +64,7 @@ def test_judging_names_it_in_text(
     assert str(caught.value) == TEXT
 
 
-def test_so_do_the_stages_of_a_build(
+def test_the_stages_of_a_build_store_the_name_as_text(
     plan: recipe.BuildPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(encoders: object, found: object, name: str, *rest: object) -> tuple[Gate, DetFile]:
@@ -82,7 +82,9 @@ def test_so_do_the_stages_of_a_build(
     assert str(caught.value) == TEXT
 
 
-def test_so_does_the_note_on_a_projection(plan: recipe.BuildPlan, tmp_path: Path) -> None:
+def test_the_note_on_a_projection_holds_the_name_as_text(
+    plan: recipe.BuildPlan, tmp_path: Path
+) -> None:
     folder = tmp_path / NAME
     at_work = build._Build(plan, Options(calibrate=folder), tmp_path / "out", QUIET)
     at_work._crops[folder] = crops(people=80, images=2)
