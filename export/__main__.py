@@ -5,15 +5,21 @@ from __future__ import annotations
 from ostiary.edge.cli.console import new_app, run
 from ostiary.export.cli import engines
 
-HELP = "Turn a trained face encoder into a proven, signed int8 bundle for door devices."
-DEVICE_HELP = (
-    "Engines for this device. The workstation's commands need pip install 'ostiary[export]'."
-)
+HELP = """Turn a trained face encoder into a tested, signed int8 bundle for door devices.
+
+Example: `ostiary-export build mobilefacenet-192 --out bundle`
+"""
+DEVICE_HELP = """Build the TensorRT engines of this device.
+
+Every other command needs `pip install 'ostiary[export]'`.
+
+Example: `ostiary-export engine --config /etc/ostiary/door.toml`
+"""
 
 try:
     from ostiary.export.cli import files, judging, making
 except ImportError:
-    # A device builds engines, and has not all installed that makes a bundle.
+    # A device only builds engines: the packages that make a bundle are not installed there.
     app = new_app(DEVICE_HELP)
     engines.register(app)
 else:

@@ -1,1 +1,1 @@
-"""A bundle is built, measured, signed and packed."""
+"""Bundles: built, measured, signed and packed."""

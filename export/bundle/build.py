@@ -1,4 +1,4 @@
-"""A plan into a bundle: fetch, convert, calibrate, round, prove, sign; all of it or nothing."""
+"""Build a bundle from a plan: fetch, convert, calibrate, round, prove, sign; all or nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ostiary.edge.runtime.bundle import (
 from ostiary.edge.runtime.det import DetFile
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import encoder, golden, projection
-from ostiary.export.bundle.int8_stages import Rounding, Verdict
-from ostiary.export.bundle.release import finish, write_manifest
+from ostiary.export.bundle.int8_stages import GateVerdict, Int8Stages
+from ostiary.export.bundle.release import release, write_manifest
 from ostiary.export.bundle.staging import staged
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops, data_set_name, read_crops
@@ -32,24 +32,24 @@ from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate
 from ostiary.export.plan import fetch
 from ostiary.export.plan.options import Options
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Measured
+from ostiary.export.records.results import EncoderMeasurements
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024
 
 
-def build(plan: Plan, out: Path, options: Options, say: Say) -> Bundle:
-    """Write the bundle of a plan to `out`, signed where its gate passed.
+def build(plan: BuildPlan, out: Path, options: Options, say: Say) -> Bundle:
+    """Write the bundle of a plan to `out`, and sign it if its gate passed.
 
-    A bundle already at `out` is replaced; anything else there is left alone and refused.
-    Raises OstiaryError; nothing is then left at `out` that was not there before.
+    A bundle already at `out` is replaced; anything else there is refused and left alone.
+    Raises OstiaryError; `out` is then as it was before.
     """
     _refuse_to_overwrite(out)
     if (out / VERIFIER).is_file():
-        # It may be of another encoder, and nobody has judged it with this int8.
-        say(f"the {VERIFIER} in {out} is left out: ostiary-export attach puts one in")
+        # It may belong to another encoder, and it was never evaluated with this int8.
+        say(f"the {VERIFIER} in {out} is not kept: ostiary-export attach adds one")
     with staged(out) as folder:
         _Build(plan, options, folder, say).run()
     return bundles.read(out)
@@ -59,13 +59,13 @@ def _refuse_to_overwrite(out: Path) -> None:
     if out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file()):
         return
     if out.exists():
-        raise BundleError(f"{out} exists and is no bundle", "give an empty or a new directory")
+        raise BundleError(f"{out} exists and is not a bundle", "give an empty or a new directory")
 
 
 class _Build:
-    """One build: its stages in order, each told as it starts."""
+    """One build: runs its stages in order and tells each as it starts."""
 
-    def __init__(self, plan: Plan, options: Options, folder: Path, say: Say) -> None:
+    def __init__(self, plan: BuildPlan, options: Options, folder: Path, say: Say) -> None:
         self._plan, self._options, self._folder, self._say = plan, options, folder, say
         self._notes: list[str] = []
         self._left_out: list[str] = []
@@ -78,31 +78,33 @@ class _Build:
             model = self._projected(model, self._options.dim)
             bundle = self._in_float(model)
         if not self._options.int8:
-            self._say("int8 left out, as asked")
-            finish(bundle, Measured(curve=self._curve(bundle)), self._options.key, self._say)
+            self._say("int8: not built, as requested")
+            release(
+                bundle, EncoderMeasurements(curve=self._curve(bundle)), self._options.key, self._say
+            )
             return
-        self._round(bundle, model)
+        self._to_int8(bundle, model)
 
-    def _round(self, bundle: Bundle, model: onnx.ModelProto) -> None:
-        stages = Rounding(
+    def _to_int8(self, bundle: Bundle, model: onnx.ModelProto) -> None:
+        stages = Int8Stages(
             self._plan, self._options, bundle.encoder_id, self._left_out, self._read, self._say
         )
         table = stages.table(model)
-        rounded = stages.rounded(model, table)
-        verdict = stages.verdict(model, rounded, table)
+        quantized = stages.quantized(model, table)
+        verdict = stages.verdict(model, quantized, table)
         layers = stages.layers(model, table)
         if verdict is not None and not verdict.gate.passed and layers is not None:
             table, verdict = stages.search(model, table, verdict, layers)
-            rounded = stages.rounded(model, table)
+            quantized = stages.quantized(model, table)
             layers = msgspec.structs.replace(layers, floats=dict(table.floats))
-        whole = self._in_int8(bundle, rounded, verdict, table)
-        measured = Measured(table, layers=layers)
+        whole = self._in_int8(bundle, quantized, verdict, table)
+        measured = EncoderMeasurements(table, layers=layers)
         if verdict is not None:
-            measured = Measured(table, verdict.gate, verdict.det, layers)
-        finish(whole, measured, self._options.key, self._say)
+            measured = EncoderMeasurements(table, verdict.gate, verdict.det, layers)
+        release(whole, measured, self._options.key, self._say)
 
     def _in_float(self, model: onnx.ModelProto) -> Bundle:
-        """The staged folder as a bundle of float models with golden vectors."""
+        """Write the float models and their golden vectors into the staged folder."""
         hashes, entries = {}, {}
         for name, item in self._plan.recipe.models.items().items():
             if name == "encoder":
@@ -128,7 +130,7 @@ class _Build:
         bundle = Bundle(self._folder, manifest, None)
         files = {bundles.GOLDEN: golden.make(bundle)}
         if self._plan.learned:
-            # For whoever judges this bundle later.
+            # Later evaluations of this bundle leave the people on these photos out.
             files[learned.FILE] = learned.to_text(self._plan.learned)
         write_manifest(self._folder, manifest, files)
         return bundles.read(self._folder)
@@ -136,7 +138,11 @@ class _Build:
     def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:
         folder = self._options.calibrate or self._options.faces
         if folder is None:
-            raise PhotoError("--dim fits a projection on faces", "give --calibrate DIR")
+            raise PhotoError(
+                "shorter templates need faces to fit their projection on",
+                "give a folder of faces",
+                option="calibrate",
+            )
         chosen = calibrate.choose(self._read(folder), PROJECTED_ON)
         self._say(f"projection to {dim} values, fitted on {len(chosen)} faces")
         made, kept = projection.project(model, self._plan.spec, chosen, dim)
@@ -144,14 +150,14 @@ class _Build:
         name = data_set_name(folder, self._options.data_set)
         self._notes = [
             f"templates of {dim} values: principal components fitted on {len(chosen)} photos of as"
-            f" many people from {name}, {kept:.1%} of the variance"
+            f" many people from {name}, which keep {kept:.1%} of the variance"
         ]
         return made
 
     def _in_int8(
-        self, bundle: Bundle, rounded: onnx.ModelProto, verdict: Verdict | None, table: Table
+        self, bundle: Bundle, quantized: onnx.ModelProto, verdict: GateVerdict | None, table: Table
     ) -> Bundle:
-        data = normal_form.to_bytes(rounded)
+        data = normal_form.to_bytes(quantized)
         (self._folder / INT8_FILE).write_bytes(data)
         replace = msgspec.structs.replace
         models = replace(bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE))
@@ -172,7 +178,7 @@ class _Build:
         return recorded if recorded and recorded.encoder_id == bundle.encoder_id else None
 
     def _read(self, folder: Path) -> Crops:
-        """The crops of a folder, found by the staged bundle's own front end."""
+        """The crops of a folder, found by the staged bundle's own front end; read only once."""
         if folder not in self._crops:
             self._say(f"faces of {folder}")
             staged = bundles.read(self._folder)

@@ -1,4 +1,4 @@
-"""The float encoder of a plan: fetched or given, converted, in the one form, checked by hash."""
+"""The float encoder of a plan: loaded, converted to the normal form, checked by hash."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.bundle import ModelEntry, Source, sha256
 from ostiary.export.graphs import normal_form
 from ostiary.export.plan import fetch
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.sources import tflite
 from ostiary.export.sources.load import load_source
 
 Say = Callable[[str], None]
 
 
-def float_encoder(plan: Plan, at_hand: Path | None, say: Say) -> onnx.ModelProto:
-    """The encoder as every bundle holds it. Raises BundleError."""
+def float_encoder(plan: BuildPlan, at_hand: Path | None, say: Say) -> onnx.ModelProto:
+    """The encoder in normal form. Raises BundleError, also if its hash is not the recipe's."""
     if plan.own is not None:
         say(f"encoder: {plan.own.source}")
         return normal_form.normalise(load_source(plan.own, plan.folder), plan.spec)
@@ -31,14 +31,14 @@ def float_encoder(plan: Plan, at_hand: Path | None, say: Say) -> onnx.ModelProto
     found = sha256(normal_form.to_bytes(made))
     if found != plan.recipe.encoder_sha256:
         raise BundleError(
-            f"the encoder becomes sha256 {found[:16]}...,"
-            f" the recipe says {plan.recipe.encoder_sha256[:16]}...",
-            "install the versions of constraints.txt",
+            f"the converted encoder has sha256 {found[:16]}...,"
+            f" the recipe expects {plan.recipe.encoder_sha256[:16]}...",
+            "install the package versions of constraints.txt",
         )
     return made
 
 
-def entry(plan: Plan, file: str) -> ModelEntry:
+def entry(plan: BuildPlan, file: str) -> ModelEntry:
     """How a manifest describes an encoder of this plan."""
     spec = plan.spec
     return ModelEntry(
@@ -52,8 +52,8 @@ def entry(plan: Plan, file: str) -> ModelEntry:
     )
 
 
-def sources(plan: Plan) -> list[Source]:
-    """Where every model came from."""
+def sources(plan: BuildPlan) -> list[Source]:
+    """The packages and the file that the models come from."""
     found = [
         Source(
             package=f"{p.registry}:{p.name}", version=p.version, sha256=p.sha256, licence=p.licence
@@ -70,5 +70,5 @@ def sources(plan: Plan) -> list[Source]:
 
 
 def dim(model: onnx.ModelProto) -> int:
-    """The length of its embeddings."""
+    """The number of values in an encoder's embeddings."""
     return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)

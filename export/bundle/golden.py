@@ -1,4 +1,4 @@
-"""Golden vectors: what every backend must reproduce before it may answer at a door."""
+"""Golden vectors: inputs and outputs that a backend must reproduce before a door uses it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ TOLERANCE = {
     "encoder": 0.015,
     "encoder_int8": 0.03,
 }
-"""Largest difference of any output value. Two float32 backends differ by less than 1e-5 here; a
-CPU with bfloat16 matrix units, where OpenVINO uses them, by up to .038, .0006, .12 and .0076,
-at the same TAR; red and blue swapped by .19, .0036, 2.4 and .046 or more."""
+"""Largest allowed difference of any output value.
+
+Two float32 backends differ by less than 1e-5 here. OpenVINO on a CPU with bfloat16 matrix units
+differs by up to .038, .0006, .12 and .0076 (detector, landmarks, PAD, encoder) at the same TAR.
+Red and blue swapped, which must be caught, differ by .19, .0036, 2.4 and .046 or more.
+"""
 
 
 def make(bundle: Bundle) -> bytes:
@@ -46,7 +49,8 @@ def make(bundle: Bundle) -> bytes:
     faces = pipeline.find(portrait)
     if not faces:
         raise BundleError(
-            "the detector finds no face in the portrait that every bundle is tried on"
+            "the detector finds no face in the portrait that Ostiary tests every bundle with",
+            "check the detector's size_px, channels, mean and scale in the recipe",
         )
     arrays: dict[str, NDArray[np.generic]] = {"portrait": np.frombuffer(encoded, np.uint8)}
     inputs = _inputs(pipeline, portrait, faces[0])
@@ -77,7 +81,7 @@ def _sized(image: Image, size_px: tuple[int, int]) -> Image:
 
 
 def _variants(image: Image) -> NDArray[np.uint8]:
-    """The image, its mirror, a darker, a blurred and a noisy one."""
+    """The image, then mirrored, darker, blurred and noisy copies: (5, h, w, 3)."""
     noise = np.random.default_rng(0).normal(0, 12, image.shape)
     return np.stack(
         [

@@ -1,4 +1,4 @@
-"""The int8 stages of a build: table, rounding, verdict, each layer's cost, and the search."""
+"""The int8 stages of a build: calibration, int8 encoder, gate, layer costs, search."""
 
 from __future__ import annotations
 
@@ -20,47 +20,53 @@ from ostiary.export.int8 import calibrate, quantize, sensitivity
 from ostiary.export.judge import input_readings
 from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan.options import Options
-from ostiary.export.plan.recipe import Plan
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.records import calibration_table as tables
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers
+from ostiary.export.records.results import Gate, LayerCosts
 
 Say = Callable[[str], None]
 Read = Callable[[Path], Crops]
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """The gate and the curves it was read from, as one stage's result."""
+class GateVerdict(msgspec.Struct, frozen=True):
+    """The result of the gate's stage: the gate and its DET curves."""
 
     gate: Gate
     det: DetFile
 
 
-class Rounding:
-    """The stages for one float encoder; each says what it does, and long ones are kept."""
+class Int8Stages:
+    """The stages for one float encoder; results of the long ones are kept for the next build."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: BuildPlan,
         options: Options,
         encoder_id: str,
         left_out: list[str],
         read: Read,
         say: Say,
     ) -> None:
-        """`left_out` are photos something else was fitted on; `read` gives a folder's crops."""
+        """`left_out` are ids of photos that a projection was fitted on: the gate leaves them out.
+
+        `read` gives a folder's crops.
+        """
         self._plan, self._options, self._id = plan, options, encoder_id
         self._left_out, self._read, self._say = left_out, read, say
         self._memo = Memo(say)
 
     def table(self, model: onnx.ModelProto) -> Table:
+        """The calibration table, made from faces or recorded. Raises PhotoError without both."""
         folder, recorded = self._options.calibrate, self._plan.recorded.table
         if folder is None:
             if recorded is not None and recorded.encoder_id == self._id:
                 self._say(f"calibration: the recorded table, {recorded.images} faces")
                 return recorded
             raise PhotoError(
-                "int8 needs faces to calibrate on", "give --calibrate DIR, or --float for none"
+                "int8 needs faces to calibrate on",
+                "build in float only, or give a folder of faces",
+                option="calibrate",
             )
         found = self._read(folder)
 
@@ -80,45 +86,48 @@ class Rounding:
         inputs = [self._id, self._options.method, *found.photos, *self._left_out]
         return self._memo.get("calibration", [*inputs, str(self._options.insist)], Table, make)
 
-    def rounded(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+    def quantized(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
+        """The int8 encoder. Raises BundleError if TensorRT would not read it as intended."""
         self._say(f"int8: {len(table.ranges)} ranges, {len(table.floats)} layers left in float")
         made = quantize.quantize(model, table)
         found = audit(made, INT8_FILE)
         if not found.passed:
             first = found.violations[0]
             raise BundleError(
-                f"the int8 encoder is not what TensorRT reads: {first.node}: {first.problem}",
+                f"TensorRT would misread the int8 encoder: {first.node}: {first.problem}",
                 first.cure,
             )
         return made
 
     def verdict(
-        self, model: onnx.ModelProto, rounded: onnx.ModelProto, table: Table
-    ) -> Verdict | None:
+        self, model: onnx.ModelProto, quantized: onnx.ModelProto, table: Table
+    ) -> GateVerdict | None:
+        """The gate measured on faces, else the one recorded for the same bytes, else None."""
         folder = self._options.judged_on
-        data = normal_form.to_bytes(rounded)
+        data = normal_form.to_bytes(quantized)
         if folder is None:
             recorded = self._plan.recorded
             known = recorded.gate is not None and recorded.gate.int8_sha256 == sha256(data)
             if recorded.gate is None or recorded.curve is None or not known:
-                self._say("gate: nothing recorded of these bytes, and no --faces to measure on")
+                self._say("gate: no recorded verdict on this int8 file, and no faces to measure on")
                 return None
             self._say(f"gate: the recorded verdict, {recorded.gate.images} faces")
-            return Verdict(recorded.gate, recorded.curve)
+            return GateVerdict(recorded.gate, recorded.curve)
         found = self._read(folder)
         photos = self._plan.learned
         encoders = Encoders(normal_form.to_bytes(model), data, self._plan.spec, table, photos)
         name = data_set_name(folder, self._options.data_set)
 
-        def make() -> Verdict:
-            return Verdict(*measure(encoders, found, name, self._options.limits, self._say))
+        def make() -> GateVerdict:
+            return GateVerdict(*measure(encoders, found, name, self._options.limits, self._say))
 
         limits = msgspec.json.encode(self._options.limits)
         inputs: list[str | bytes] = [self._id, data, tables.to_text(table), limits, name]
         inputs.append(learned.to_text(photos))
-        return self._memo.get("gate", [*inputs, *found.photos], Verdict, make)
+        return self._memo.get("gate", [*inputs, *found.photos], GateVerdict, make)
 
-    def layers(self, model: onnx.ModelProto, table: Table) -> Layers | None:
+    def layers(self, model: onnx.ModelProto, table: Table) -> LayerCosts | None:
+        """The layers' costs measured on faces, else those recorded for this encoder, else None."""
         folder = self._options.judged_on
         if folder is None:
             recorded = self._plan.recorded.layers
@@ -132,7 +141,7 @@ class Rounding:
         return self._memo.get(
             "sensitivity",
             [self._id, tables.to_text(table), *found.photos],
-            Layers,
+            LayerCosts,
             lambda: sensitivity.measure(model, table, found, self._plan.spec, layer),
         )
 
@@ -140,22 +149,25 @@ class Rounding:
         self,
         model: onnx.ModelProto,
         table: Table,
-        failed: Verdict,
-        layers: Layers,
-    ) -> tuple[Table, Verdict]:
-        """The fewest layers in float that pass; where none do, what had failed stands."""
+        failed: GateVerdict,
+        layers: LayerCosts,
+    ) -> tuple[Table, GateVerdict]:
+        """The table with the fewest layers in float that passes the gate, and its verdict.
+
+        If none passes: `table` and `failed` as they were given.
+        """
         self._say(f"the gate fails: {failed.gate.failures[0]}")
         folder = self._options.calibrate
         if folder is None:
-            self._say("to search for layers to leave in float, give --calibrate DIR")
+            self._say("no search for layers to leave in float: it needs faces to calibrate on")
             return table, failed
         if input_readings.better(failed.gate.readings):
-            self._say("no layer is to blame for an input that is read the wrong way")
+            self._say("no search for layers to leave in float: the input is read the wrong way")
             return table, failed
-        verdicts: dict[int, Verdict] = {}
+        verdicts: dict[int, GateVerdict] = {}
 
         def passes(candidate: Table) -> bool:
-            found = self.verdict(model, self.rounded(model, candidate), candidate)
+            found = self.verdict(model, self.quantized(model, candidate), candidate)
             assert found is not None
             verdicts[len(candidate.floats)] = found
             return found.gate.passed

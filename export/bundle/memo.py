@@ -1,4 +1,4 @@
-"""What long stages found, kept so that an interrupted build goes on where it was."""
+"""Results of long stages, kept so that an interrupted build continues where it was."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Found = TypeVar("Found", bound=msgspec.Struct)
 
 
 class Memo:
-    """Results by stage and by everything they depend on; never a picture or an embedding."""
+    """Results by stage, inputs and code; never a picture or an embedding."""
 
     def __init__(self, say: Callable[[str], None], folder: Path | None = None) -> None:
         self._say, self._folder = say, folder or cache_dir() / "stages"
@@ -27,7 +27,10 @@ class Memo:
     def get(
         self, stage: str, inputs: list[str | bytes], kind: type[Found], make: Callable[[], Found]
     ) -> Found:
-        """What `make` gave for these inputs before, or gives now; a damaged file is made anew."""
+        """The stage's kept result for these inputs, else the result of `make`, which is then kept.
+
+        A damaged file counts as none.
+        """
         digest = hashlib.sha256(f"{_code()} {stage}".encode())
         for item in inputs:
             raw = item.encode() if isinstance(item, str) else item
@@ -46,7 +49,7 @@ class Memo:
 
 @cache
 def _code() -> str:
-    """What the results were made by: other code may measure otherwise."""
+    """A hash of all code that may make a result: other code may measure differently."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         with resources.as_file(resources.files(package)) as folder:

@@ -1,4 +1,4 @@
-"""One file of a signed bundle, to be carried to devices: the same bundle gives the same bytes."""
+"""Pack a signed bundle into one file for devices: the same bundle gives the same bytes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNIX = 3
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a signed bundle as a zip file that depends on its files' names and bytes only.
+    """Write a signed bundle as a zip file that depends only on its files' names and bytes.
 
-    Raises BundleError for a bundle that is not signed, was changed since, or that no device
-    would install; an old file at `target` is then untouched.
+    Raises BundleError if the bundle is not signed, was changed after signing, or would be refused
+    by every device; an old file at `target` is then untouched.
     """
     bundle = _signed(folder)
     names = sorted(contents(bundle))
@@ -34,12 +34,12 @@ def pack(folder: Path, target: Path) -> None:
         write_atomically(target, packed)
     except OSError as error:
         raise BundleError(
-            f"can not write {target}: {error.strerror}", "give a file name in a writable folder"
+            f"cannot write {target}: {error.strerror}", "give a file name in a writable folder"
         ) from error
 
 
 def _signed(folder: Path) -> Bundle:
-    """The bundle, verified with the key that it says it was signed by: a stale one is refused."""
+    """The bundle, checked with the key that its signature names: a stale signature is refused."""
     path = folder / SIGNATURE
     claimed = path.read_text("ascii", "replace") if path.is_file() else ""
     signer = claimed.removeprefix("key ").partition("\n")[0]
@@ -50,7 +50,8 @@ def _zipped(bundle: Bundle, names: list[str]) -> bytes:
     size = sum((bundle.path / name).stat().st_size for name in names)
     if size > MAX_BYTES:
         raise BundleError(
-            f"{bundle.path} has {size} bytes, and no device installs more than {MAX_BYTES}"
+            f"{bundle.path} has {size} bytes, and no device installs more than {MAX_BYTES}",
+            "choose an encoder with fewer weights",
         )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
@@ -61,7 +62,7 @@ def _zipped(bundle: Bundle, names: list[str]) -> bytes:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, EPOCH)
-    # Stored: zlib's versions deflate the same bytes differently, and weights hardly shrink.
+    # Not compressed: zlib's versions deflate the same bytes differently, and weights hardly shrink.
     entry.compress_type = zipfile.ZIP_STORED
     entry.create_system = UNIX
     entry.external_attr = (stat.S_IFREG | 0o644) << 16

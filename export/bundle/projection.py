@@ -16,21 +16,27 @@ from ostiary.export.graphs import normal_form, run
 def project(
     model: onnx.ModelProto, spec: InputSpec, crops: Crops, dim: int
 ) -> tuple[onnx.ModelProto, float]:
-    """The encoder with embeddings of `dim` values, and the share of variance they keep.
+    """The encoder with embeddings of `dim` values, and the share (0 to 1) of variance they keep.
 
-    Principal components of the photos' unit embeddings, about their mean (Pearson 1901), and unit
-    length again after it. Raises PhotoError where the photos can not fix as many components.
+    The projection takes the principal components of the photos' unit embeddings about their mean
+    (Pearson 1901); its result is scaled to unit length again. Raises PhotoError if `dim` does not
+    shorten the embeddings, or if there are fewer than 2 * dim photos.
     """
     rows = run.embed(normal_form.to_bytes(model), crops.images, spec).astype(np.float64)
     if not 1 <= dim < rows.shape[1]:
-        raise PhotoError(f"--dim {dim} does not shorten embeddings of {rows.shape[1]} values")
+        raise PhotoError(
+            f"templates of {rows.shape[1]} values cannot be shortened to {dim}",
+            f"choose 1 to {rows.shape[1] - 1}",
+            option="dim",
+        )
     if len(rows) < 2 * dim:
         raise PhotoError(
-            f"{len(rows)} photos can not fix {dim} components", f"give {2 * dim} or more people"
+            f"{len(rows)} photos are too few to fit {dim} components",
+            f"give photos of {2 * dim} people or more",
         )
     mean = rows.mean(0)
     _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    # The sign of a component is free; fixed, so that the same photos give the same templates.
+    # The sign of a component is arbitrary; fixed, the same photos give the same templates.
     turned = axes[:dim] * np.sign(axes[:dim].sum(1, keepdims=True))
     kept = float((sizes[:dim] ** 2).sum() / (sizes**2).sum())
     return _appended(model, turned.astype(np.float32), (-turned @ mean).astype(np.float32)), kept

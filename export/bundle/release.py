@@ -1,4 +1,4 @@
-"""The last stages of a bundle: what was measured goes in, a report is drawn, a key signs it."""
+"""The last stages of a bundle: store its measurements, write the report, sign it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from ostiary.export.bundle import signing
 from ostiary.export.bundle.staging import copied
 from ostiary.export.records import calibration_table as tables
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers, Measured
+from ostiary.export.records.results import EncoderMeasurements, Gate, LayerCosts
 from ostiary.export.report import bundle_report
 
 GATE, TABLE, LAYERS, REPORT = "gate.json", tables.FILE, "layers.json", "report.html"
 Say = Callable[[str], None]
 
 
-def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> None:
-    """Write what was measured and the report, prove the golden vectors, and sign what passed.
+def release(bundle: Bundle, measured: EncoderMeasurements, key: Path | None, say: Say) -> None:
+    """Store measurements and report in a bundle, prove its golden vectors, sign it if it may be.
 
-    A bundle that may not be signed stays whole, without a signature: no device runs it.
+    A bundle that may not be signed is kept complete but unsigned: no device runs it.
+    Raises BundleError if a model does not reproduce its golden vectors.
     """
     say("report")
     files = {
@@ -69,67 +70,69 @@ def finish(bundle: Bundle, measured: Measured, key: Path | None, say: Say) -> No
 
 
 def objections(bundle: Bundle) -> list[str]:
-    """Why a bundle may not be signed; nothing where it may."""
+    """The reasons why a bundle may not be signed; empty if it may."""
     if INT8 not in bundle.manifest.models.items():
         return []
     gate = read_gate(bundle)
     if gate is None:
-        return ["its int8 encoder was not compared with the float one on faces (--faces DIR)"]
+        return ["its int8 encoder was not compared with the float one (ostiary-export verify)"]
     int8 = bundle.model(INT8).file
     if (gate.encoder_id, gate.int8_sha256) != (
         bundle.encoder_id,
         bundle.manifest.files[int8],
     ):
-        return ["its gate judged other encoders than those in it"]
+        return ["its gate was measured on other encoder files than it holds"]
     return [] if gate.passed else [f"its gate failed: {item}" for item in gate.failures]
 
 
 def read_gate(bundle: Bundle) -> Gate | None:
-    """The verdict in a bundle. Raises BundleError where it can not be read."""
+    """The gate stored in a bundle, None if there is none. Raises BundleError if it is damaged."""
     return _read(bundle, GATE, Gate)
 
 
-def read_measured(bundle: Bundle) -> Measured:
-    """All that was measured of a bundle. Raises BundleError where a file can not be read."""
-    return Measured(
+def read_measured(bundle: Bundle) -> EncoderMeasurements:
+    """Every measurement stored in a bundle. Raises BundleError if a file is damaged."""
+    return EncoderMeasurements(
         _read(bundle, TABLE, Table),
         read_gate(bundle),
         bundle.measured,
-        _read(bundle, LAYERS, Layers),
+        _read(bundle, LAYERS, LayerCosts),
         bundle.verifier,
     )
 
 
 def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
-    """Put a verifier into a bundle, in place of any it had, and sign it again as `finish` does.
+    """Put a verifier into a bundle, replacing any it had, and sign the bundle as `release` does.
 
-    Raises BundleError where it is of another encoder; the bundle is then as it was.
+    Raises BundleError if the verifier belongs to another encoder; the bundle is then unchanged.
     """
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise BundleError(f"can not read {file}: {error.strerror}") from error
+        raise BundleError(
+            f"cannot read {file}: {error.strerror}", "ostiary-train verifier writes such a file"
+        ) from error
     verifier = verifier_file.parse(raw, str(file))
     int8 = bundle.manifest.models.encoder_int8
     hashed = bundle.manifest.files[int8.file] if int8 else None
     verifier.check(bundle.encoder_id, bundle.dim, hashed)
     if hashed is not None:
-        # Nobody could be judged at the door with it.
+        # Raises if this comparison is missing: a door with int8 probes could not use the head.
         verifier.curve("float_int8")
     if not objections(bundle):
         key = key or signing.ensure_default_key(say)
-        # Now, and not after all the rest is done.
+        # A missing key must fail here, before the long work.
         signing.read_seed(key)
     before, changed = signer(bundle), dataclasses.replace(read_measured(bundle), verifier=verifier)
     with copied(bundle.path) as folder:
-        finish(dataclasses.replace(bundle, path=folder), changed, key, say)
+        release(dataclasses.replace(bundle, path=folder), changed, key, say)
     after = signer(bundle)
     if before and after and before != after:
-        say(f"it was signed by {before[:16]}: devices must trust {after[:16]} now")
+        say(f"the bundle was signed by {before[:16]}: devices must trust {after[:16]} now")
 
 
 def signer(bundle: Bundle) -> str:
-    """The key that a bundle says it is signed by, unchecked; empty where it says none."""
+    """The key that a bundle's signature names, unchecked; empty if there is none."""
     file = bundle.path / SIGNATURE
     words = file.read_text("ascii", "replace").split() if file.is_file() else []
     return words[1] if len(words) > 1 else ""
@@ -145,7 +148,7 @@ def _read(bundle: Bundle, name: str, kind: type[tables.Found]) -> tables.Found |
 
 
 def write_manifest(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> None:
-    """Write some files of a bundle, and then the manifest that holds their hashes."""
+    """Write files into a bundle's folder, then the manifest with their hashes added."""
     for name, data in files.items():
         write_atomically(folder / name, data)
     hashes = manifest.files | {name: sha256(data) for name, data in files.items()}

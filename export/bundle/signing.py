@@ -1,4 +1,4 @@
-"""The signer's side: makes key pairs, keeps the secret half to its owner, signs bundles."""
+"""Signing keys: make key pairs, keep the secret half to its owner, sign bundles."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ SHOWN = 16
 def keygen(path: Path) -> str:
     """Make a key pair, the secret half at `path` and the public half beside it as `.pub`.
 
-    Returns the public key as hex. Raises BundleError, and leaves nothing, where it can not:
-    a key is never overwritten, since what it signed could then not be signed again.
+    Returns the public key as hex. Raises BundleError and leaves no file if it cannot write both.
+    A key is never overwritten: nothing could then be signed again with the old one.
     """
     if not path.name:
-        raise BundleError(f"{path} is no file name")
+        raise BundleError(f"{path} is not a file name", "give the file to write, e.g. factory.key")
     public = path.with_suffix(SUFFIX)
     if public == path:
-        raise BundleError(f"{path} is a public key's name", "give the secret half another")
+        raise BundleError(
+            f"{path} is a public key's name", f"give the secret key a name without {SUFFIX}"
+        )
     seed = secrets.token_bytes(32)
     key = SigningKey(seed).verify_key.encode().hex()
     try:
@@ -40,20 +42,20 @@ def keygen(path: Path) -> str:
 
 
 def read_seed(path: Path) -> bytes:
-    """The 32 bytes of a secret key. Raises BundleError, as ssh does, where others may read it."""
+    """The 32 bytes of a secret key. Raises BundleError, as ssh does, if others may read it."""
     if not path.is_file():
-        raise BundleError(f"there is no key {path}", "ostiary-export keygen makes one")
-    exposed = ", or make another if somebody may have it"
-    return read_key(path, BundleError, "may you read it?", exposed)
+        raise BundleError(f"there is no key {path}", "make one with ostiary-export keygen")
+    exposed = ", or make another key if somebody may have read this one"
+    return read_key(path, BundleError, "check the file's owner and mode", exposed)
 
 
 def default_key() -> Path:
-    """The key that this user signs with where none is named."""
+    """The key file that this user signs with if no other is given."""
     return signature.user_folder() / "signing.key"
 
 
 def ensure_default_key(say: Callable[[str], None]) -> Path:
-    """This user's own key, made at first use and then trusted by their own `ostiary`."""
+    """This user's own key file; at first use it is made, and this user's `ostiary` trusts it."""
     path = default_key()
     if path.exists():
         return path
@@ -72,7 +74,7 @@ def ensure_default_key(say: Callable[[str], None]) -> Path:
     try:
         write_atomically(trusted, path.with_suffix(SUFFIX).read_bytes())
     except OSError as error:
-        # Left there, the key would sign what this user's own ostiary then refuses.
+        # A key left there would sign bundles that this user's own ostiary then refuses.
         for half in (path, path.with_suffix(SUFFIX)):
             half.unlink(missing_ok=True)
         raise _unwritable(error, trusted) from error
@@ -81,16 +83,16 @@ def ensure_default_key(say: Callable[[str], None]) -> Path:
 
 
 def sign_bundle(folder: Path, seed: bytes) -> str:
-    """Sign a bundle whose every file has the hash its manifest names; returns the public key.
+    """Sign a bundle and return the public key as hex; the caller has checked its gate.
 
-    The caller has seen that it passed its gate: a bundle that failed is not signed.
+    Raises BundleError if a file has not the hash that the manifest names.
     """
     bundles.read(folder)
     text = signature.sign((folder / MANIFEST).read_bytes(), seed)
     try:
         write_atomically(folder / SIGNATURE, text.encode("ascii"))
     except OSError as error:
-        raise BundleError(f"can not write {folder / SIGNATURE}: {error.strerror}") from error
+        raise BundleError(f"cannot write {folder / SIGNATURE}: {error.strerror}") from error
     return SigningKey(seed).verify_key.encode().hex()
 
 
@@ -100,4 +102,4 @@ def _unwritable(error: OSError, path: Path) -> BundleError:
             f"{error.filename} is already there and is not overwritten",
             "choose another name, or move both halves of the old pair away",
         )
-    return BundleError(f"can not write the key {error.filename or path}: {error.strerror}")
+    return BundleError(f"cannot write the key {error.filename or path}: {error.strerror}")

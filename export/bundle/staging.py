@@ -1,4 +1,4 @@
-"""A directory made beside its place, which takes it when it is finished and not before."""
+"""A directory made beside its target, which it replaces only when it is complete."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ostiary.edge.files import replace_dir
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """An empty directory that replaces `target` when the block ends well, and goes if it does not.
+    """An empty directory that replaces `target` if the block succeeds, and is removed if not.
 
-    What a build that was killed has left is cleared first. Raises BundleError.
+    Directories that killed builds left behind are removed first. Raises BundleError.
     """
     place = target.resolve()
     folder = place.with_name(f".{place.name}.building-{os.getpid()}")
@@ -27,13 +27,13 @@ def staged(target: Path) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
         folder.mkdir()
     except OSError as error:
-        raise BundleError(f"can not write to {place.parent}: {error.strerror}") from error
+        raise BundleError(f"cannot write to {place.parent}: {error.strerror}") from error
     try:
         yield folder
         replace_dir(folder, place)
     except OSError as error:
         raise BundleError(
-            f"can not write {target}: {error.strerror or error}", "free some space"
+            f"cannot write {target}: {error.strerror or error}", "free some space"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -41,7 +41,7 @@ def staged(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def copied(bundle: Path) -> Iterator[Path]:
-    """A copy of a directory that takes its place when the block ends well. Raises BundleError."""
+    """A copy of a bundle that replaces the bundle if the block succeeds. Raises BundleError."""
     with staged(bundle) as folder:
         shutil.copytree(bundle, folder, dirs_exist_ok=True)
         yield folder

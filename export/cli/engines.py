@@ -41,43 +41,56 @@ class _Site:
 
 
 def engine(
-    bundle: Annotated[Path | None, typer.Argument(help="A signed bundle directory.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Signed bundle directory; the profile's by default.")
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="The device's profile: its bundle, keys and state.")
+        Path | None,
+        typer.Option(help="Device profile to take the bundle, keys and state folder from."),
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The folder of engines; the profile's by default.")
+        Path | None,
+        typer.Option("--out", help="Folder to keep the engines in; the profile's by default."),
     ] = None,
-    keys: Annotated[Path | None, typer.Option(help="The folder of trusted .pub files.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Folder of trusted .pub key files.")] = None,
     target: Annotated[
-        str, typer.Option(help="The board it is for; refused unless that is this machine.")
+        str,
+        typer.Option(help="Board to build for, e.g. jetson-orin-nano; must be this machine."),
     ] = "",
     rtx: Annotated[
         str,
-        typer.Option(help="Build by TensorRT for RTX for sm86, say, without a GPU: a rehearsal."),
+        typer.Option(
+            help="Rehearse without a GPU: build with TensorRT for RTX for this GPU, e.g. sm86."
+        ),
     ] = "",
     memory_mb: Annotated[
-        int | None, typer.Option(min=64, help="What the building process may take; 55 % of all.")
+        int | None,
+        typer.Option(min=64, help="Memory limit of the building process; 55 % by default."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Build also what is there, or has failed before.")
+        bool, typer.Option("--again", help="Rebuild every engine, also one that failed before.")
     ] = False,
     only_needed: Annotated[
         bool,
         typer.Option(
-            "--needed", help="Build nothing; exit code 0 if something would be, 3 if not."
+            "--needed", help="Build nothing; exit code 0 if an engine must be built, 3 if none."
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Build the TensorRT engines of a bundle on this device, prove each by its golden vectors.
+    """Build a bundle's TensorRT engines on this device and check each by its golden vectors.
 
-    int8 from the file with Q/DQ pairs, and fp16 for the rest; what can not be built, or is not
-    proven, is left to fp16 or to the CPU, and said. A second run keeps what still holds. It takes
-    minutes on a Jetson. Exit code 0: every model has an engine, 1: some have none.
+    The int8 encoder is built in int8, every other model in fp16. If the int8 engine cannot be built
+    or fails its check, the door uses the fp16 one; a model without any engine runs on the CPU.
+    Engines that are up to date are kept. A build takes minutes on a Jetson.
 
-    Examples: `ostiary-export engine --config /etc/ostiary/door.toml`,
-    `ostiary-export engine bundle --out engines --rtx sm86` on a machine without a GPU
+    Exit code 0: every model has an engine, 1: some have none, 2: bad input.
+
+    Examples:
+
+    `ostiary-export engine --config /etc/ostiary/door.toml`
+
+    `ostiary-export engine bundle --out engines --rtx sm86`, on a machine without a GPU
     """
     site = _site(bundle, config, out_dir, keys)
     workshop = Apart()
@@ -108,7 +121,8 @@ def _site(
         backend: str = profile.bundle.backend
     elif bundle is None or folder is None:
         raise ConfigError(
-            "what is to be built, and where to?", "BUNDLE --out DIR, or --config FILE"
+            "the bundle or the output folder is missing",
+            "give BUNDLE --out DIR, or --config FILE",
         )
     else:
         path, backend = bundle, TENSORRT
@@ -121,38 +135,39 @@ def _check_target(workshop: Apart, probe: PlaceQuery, target: str) -> None:
         here = workshop.probe(probe)
         sm, device = here.place.sm, here.place.device
     except OstiaryError:
-        pass  # no GPU, or no TensorRT for it: then the board is elsewhere
+        pass  # Without a GPU and TensorRT this machine cannot be the board.
     boards.check(target, sm, device)
 
 
 def _say_needed(site: _Site, workshop: Apart, probe: PlaceQuery, json: bool) -> None:
-    """For the unit that builds before the daemon starts: whether to start at all."""
+    """Print which engines must be built; a systemd unit reads the exit code and builds them."""
     found: list[str] = []
     why = f"the profile's backend is {site.backend}"
     if site.backend not in CPU:
         try:
             found = needed(site.bundle, site.folder, workshop.probe(probe))
-            why = "every engine is there, or failed before"
+            why = "every engine is up to date, or its build failed before"
         except OstiaryError as error:
             why = error.message
-            # Who asked for TensorRT by name is to see it fail.
+            # A profile that names TensorRT must see the build fail, not see it skipped.
             found = ["all"] if site.backend == TENSORRT else []
     if json:
         print_json({"needed": found, "why": why if not found else ""})
     else:
-        out.print(escape(f"to be built: {', '.join(found)}" if found else f"nothing: {why}"))
+        wanted = f"to be built: {', '.join(found)}" if found else f"nothing to build: {why}"
+        out.print(escape(wanted))
     if not found:
         raise typer.Exit(NOT_NEEDED)
 
 
 def _most_memory_mb() -> int:
-    """Of the machine; the GPU's part comes on top, and the unit's limit is for both."""
+    """A share of all memory: the GPU's part comes on top, and the unit's limit is for both."""
     total_kb = int(Path("/proc/meminfo").read_text().split()[1])
     return int(total_kb / 1024 * MOST_OF_MEMORY)
 
 
 class _Progress:
-    """A line a stage; within one, TensorRT's phases where somebody watches."""
+    """Prints one line per stage; on a terminal also TensorRT's phases within a stage."""
 
     def __call__(self, text: str, step: BuildStep | None) -> None:
         if step is None:
@@ -189,7 +204,7 @@ def _show(made: Made, folder: Path) -> None:
     out.print(escape(f"{place.tensorrt} on {place.device}, {place.sm}, CUDA {place.driver}"))
     if made.here.lacks:
         out.print(f"[yellow]{escape(made.here.lacks)}[/]")
-    table = Table("model", "", "precision", "off golden", "layers", "build", box=None)
+    table = Table("model", "result", "precision", "golden error", "layers", "build", box=None)
     for entry in made.report.entries:
         header = _header(folder, entry.file)
         table.add_row(entry.model, made.did[entry.model], *_cells(header))
@@ -198,7 +213,7 @@ def _show(made: Made, folder: Path) -> None:
         for failure in entry.failed.values():
             out.print(f"[yellow]{entry.model}[/] {escape(failure.reason)}")
     if not made.here.runs:
-        out.print("[yellow]built without a GPU: never run, and no device runs them[/]")
+        out.print("[yellow]built without a GPU: never run here, and no device will use them[/]")
 
 
 def _cells(header: Header | None) -> list[str]:

@@ -25,7 +25,7 @@ from ostiary.export.faces.crops import read_crops
 from ostiary.export.judge import input_readings
 from ostiary.export.records.results import Reading
 
-BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
+BundleDir = Annotated[Path, typer.Argument(help="Bundle directory that `build` wrote.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +38,14 @@ def register(app: typer.Typer) -> None:
 
 
 def keygen(
-    out_file: Annotated[Path, typer.Option("--out", help="The secret key; .pub goes beside it.")],
+    out_file: Annotated[
+        Path, typer.Option("--out", help="File for the secret key; the .pub file goes beside it.")
+    ],
     json: Json = False,
 ) -> None:
-    """Make a key pair that signs bundles. Devices trust the .pub files in their keys folder.
+    """Make a key pair for signing bundles.
+
+    Devices trust the .pub files in their keys folder.
 
     Example: `ostiary-export keygen --out factory.key`
     """
@@ -50,12 +54,12 @@ def keygen(
     if json:
         return print_json({"secret": str(out_file), "public": str(beside), "key": public})
     out.print(escape(f"secret key {out_file}: keep it off the devices"))
-    out.print(escape(f"public key {beside}: copy it into {signature.SYSTEM_KEYS} of each device"))
+    out.print(escape(f"public key {beside}: copy it to {signature.SYSTEM_KEYS} on each device"))
     out.print(public)
 
 
 def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
-    """Sign a bundle whose gate passed; any other is refused.
+    """Sign a bundle that passed its gate, or that has no int8; any other is refused.
 
     Example: `ostiary-export sign bundle --key factory.key`
     """
@@ -71,14 +75,16 @@ def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
 
 def attach(
     bundle: BundleDir,
-    verifier: Annotated[Path, typer.Argument(help="What `ostiary-train verifier` wrote.")],
+    verifier: Annotated[Path, typer.Argument(help="File that `ostiary-train verifier` wrote.")],
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Put a logistic head into a bundle and sign it again.
+    """Put a logistic head for 1:1 claims into a bundle and sign the bundle again.
 
-    Doors ask it where their profile says `verifier = true`. Exit code 1: it is in the bundle, whose
-    gate had failed, and which is not signed.
+    A door uses the head if its profile says `verifier = true`.
+
+    Exit code 0: signed, 1: the head is in, but the bundle's gate failed and it is not signed,
+    2: bad input.
 
     Example: `ostiary-export attach bundle verifier.json --key factory.key`
     """
@@ -93,7 +99,7 @@ def attach(
     else:
         out.print(escape(f"{verifier} is in {bundle}" + "".join(f"; {p}" for p in problems)))
         if insisted:
-            out.print(escape(f"it was insisted on: {insisted}"))
+            out.print(escape(f"the head was written despite a failed check: {insisted}"))
     if problems:
         raise typer.Exit(FAILED)
 
@@ -104,9 +110,9 @@ def _say(line: str) -> None:
 
 def pack_bundle(
     bundle: BundleDir,
-    target: Annotated[Path, typer.Option("--out", help="The .zip to write.")],
+    target: Annotated[Path, typer.Option("--out", help="The .zip file to write.")],
 ) -> None:
-    """A signed bundle as one file; the same bundle gives the same bytes.
+    """Pack a signed bundle into one .zip file; the same bundle gives the same bytes.
 
     Example: `ostiary-export pack bundle --out door-models.zip`, then on the device
     `ostiary bundle install door-models.zip /var/lib/ostiary/bundle`
@@ -116,16 +122,19 @@ def pack_bundle(
 
 
 def audit(
-    file: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    file: Annotated[Path, typer.Argument(help="The .onnx file to check.")],
     build: Annotated[
-        str, typer.Option("--rtx", help="Also build it by TensorRT for RTX, for sm86, say.")
+        str,
+        typer.Option("--rtx", help="Also build it with TensorRT for RTX for this GPU, e.g. sm86."),
     ] = "",
     json: Json = False,
 ) -> None:
-    """Whether TensorRT will read a model as it is meant: every violation, its node and the cure.
+    """Check that TensorRT will read a model as intended; list each violation with its cure.
 
-    Exit code 0: none, 1: some, 2: no model. With `--rtx sm86` it is also parsed and built by
-    TensorRT for RTX, which needs no GPU: it proves that the graph is legal, not its speed.
+    With `--rtx sm86` TensorRT for RTX also parses and builds the model. That needs no GPU and
+    proves that the graph is legal; it says nothing about speed.
+
+    Exit code 0: no violation, 1: some, 2: the file holds no model.
 
     Example: `ostiary-export audit bundle/encoder.int8.onnx --rtx sm86`
     """
@@ -147,9 +156,9 @@ def audit(
             out.print(f"[red]{item.rule}[/]  [bold]{escape(item.node)}[/]: {escape(item.problem)}")
             out.print(f"    [dim]{escape(item.cure)}[/]")
         if built is not None:
-            out.print(f"TensorRT for RTX {built.version} builds it for {build}")
+            out.print(f"TensorRT for RTX {built.version} builds the model for {build}")
         if refusal:
-            out.print(f"[red]TensorRT for RTX refuses it:[/] {escape(refusal)}")
+            out.print(f"[red]TensorRT for RTX refuses the model:[/] {escape(refusal)}")
         out.print("[green]passed[/]" if passed else "[bold red]failed[/]")
     if not passed:
         raise typer.Exit(FAILED)
@@ -158,14 +167,18 @@ def audit(
 def inspect(
     bundle: BundleDir,
     faces: Annotated[
-        Path | None, typer.Option(help="Also tell which reading separates these people best.")
+        Path | None,
+        typer.Option(
+            help="Folder of faces: also show which reading tells these people apart best."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """What a bundle is, who signed it, and what its encoder makes of a face read in other ways.
+    """Show what a bundle holds, who signed it, and whether its encoder reads its input rightly.
 
-    A wrong channel order or range is a silent error: a face then looks less like its own darker,
-    blurred and mirrored copies, or more like itself upside down. With --faces it is certain.
+    A wrong channel order or value range is a silent error, so the encoder is tried with each. Read
+    rightly, a face scores high against its darker, blurred and mirrored copies, and low against
+    itself upside down. Only a run with `--faces` is certain: the right reading has the highest d'.
 
     Example: `ostiary-export inspect bundle --faces lfw`
     """
@@ -196,7 +209,7 @@ def inspect(
 
 
 def _signature(loaded: Bundle) -> str:
-    """Who vouches for a bundle, in words."""
+    """Whether a bundle is signed, by whom, and whether this machine trusts the key, in words."""
     path = loaded.path / SIGNATURE
     if not path.is_file():
         return "not signed"
@@ -231,7 +244,7 @@ def _show_bundle(loaded: Bundle) -> None:
 
 
 def _show_readings(face: list[tuple[str, float, float]], people: list[Reading]) -> None:
-    table = Table(title="the encoder, its input read in other ways; the declared one first")
+    table = Table(title="the encoder's input read in several ways, the declared one first")
     table.add_column("reading")
     for title in ("score of a face with its copies", "with itself upside down", "d' of people"):
         table.add_column(title, justify="right")

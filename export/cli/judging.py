@@ -1,4 +1,4 @@
-"""`ostiary-export verify`, `sensitivity` and `evaluate`: what a bundle's encoders are worth."""
+"""`ostiary-export verify`, `sensitivity` and `evaluate`: measure a bundle's encoders on faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ostiary.edge.cli.console import err, print_json, progress
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
-from ostiary.export.bundle.release import finish, read_measured
+from ostiary.export.bundle.release import read_measured, release
 from ostiary.export.bundle.staging import copied
 from ostiary.export.cli import tables
 from ostiary.export.cli.making import FAILED, Json, Key, MaxCrossLoss, MaxLoss, stages
@@ -25,11 +25,13 @@ from ostiary.export.faces.crops import Crops, data_set_name, read_crops
 from ostiary.export.graphs import run
 from ostiary.export.int8 import sensitivity
 from ostiary.export.judge import gate as gates
-from ostiary.export.records.results import USUAL, Limits, OpenSetRow, TarRow
+from ostiary.export.records.results import USUAL, GateLimits, OpenSetRow, TarRow
 
-BundleDir = Annotated[Path, typer.Argument(help="A bundle that `build` wrote.")]
-Faces = Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")]
-DataSet = Annotated[str, typer.Option(help="The data set's name, kept with the figures.")]
+BundleDir = Annotated[Path, typer.Argument(help="Bundle directory that `build` wrote.")]
+Faces = Annotated[Path, typer.Option(help="Folder with one subfolder of photos per person.")]
+DataSet = Annotated[
+    str, typer.Option(help="Name of the faces, kept with the results; the folder's by default.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,19 +47,21 @@ def verify(
     max_loss: MaxLoss = USUAL.int8_int8,
     max_cross_loss: MaxCrossLoss = USUAL.float_int8,
     fmr: Annotated[
-        list[float] | None, typer.Option(help="Where the limits count; may be repeated.")
+        list[float] | None, typer.Option(help="FMR at which the limits apply; may be repeated.")
     ] = None,
     write: Annotated[
-        bool, typer.Option(help="Keep the verdict in the bundle, and sign or unsign it.")
+        bool,
+        typer.Option(help="Store the verdict in the bundle; sign it, or remove its signature."),
     ] = True,
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Judge a bundle's int8 encoder by whom it recognises, beside its float encoder.
+    """Compare a bundle's int8 encoder with its float encoder on faces (the gate).
 
-    Exit code 0: passed, 1: failed (and no longer signed), 2: bad input. Photos that int8 was
-    calibrated on do not count, nor people that the bundle says it learned from. Intervals are over
-    people.
+    Left out: photos that int8 was calibrated on, and people whom the encoder learned from. The 95 %
+    intervals are over people, not over photos.
+
+    Exit code 0: passed, 1: failed (and the bundle is no longer signed), 2: bad input.
 
     Example: `ostiary-export verify bundle --faces lfw --data-set LFW`
     """
@@ -65,7 +69,7 @@ def verify(
     measured = read_measured(loaded)
     if INT8 not in loaded.manifest.models.items():
         raise BundleError(f"{bundle} has no int8 encoder: there is nothing to compare")
-    limits = Limits(
+    limits = GateLimits(
         fmrs=tuple(fmr) if fmr else USUAL.fmrs, int8_int8=max_loss, float_int8=max_cross_loss
     )
     encoders = gates.Encoders(
@@ -83,7 +87,7 @@ def verify(
             manifest = msgspec.structs.replace(loaded.manifest, proven_on=gate.proven_on)
             changed = dataclasses.replace(measured, gate=gate, curve=det)
             with copied(loaded.path) as folder:
-                finish(Bundle(folder, manifest, None), changed, key, say)
+                release(Bundle(folder, manifest, None), changed, key, say)
     if json:
         print_json(gate)
     else:
@@ -99,7 +103,7 @@ def _crops(loaded: Bundle, faces: Path) -> Crops:
 
 
 def _strangers(loaded: Bundle, faces: Path) -> Crops:
-    """Those of people that the encoder did not learn from."""
+    """The crops of people whom the encoder did not learn from."""
     found = _crops(loaded, faces)
     return learned.strangers(found, learned.in_bundle(loaded), lambda line: err.print(escape(line)))
 
@@ -107,11 +111,11 @@ def _strangers(loaded: Bundle, faces: Path) -> Crops:
 def per_layer(
     bundle: BundleDir,
     faces: Faces,
-    write: Annotated[bool, typer.Option(help="Keep it in the bundle and its report.")] = True,
+    write: Annotated[bool, typer.Option(help="Store the costs in the bundle and report.")] = True,
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """What rounding each layer alone costs, in embedding cosine and in TAR.
+    """Measure what rounding each layer alone to int8 costs, in embedding cosine and in TAR.
 
     Example: `ostiary-export sensitivity bundle --faces lfw`
     """
@@ -127,7 +131,7 @@ def per_layer(
     if write:
         with stages("sensitivity") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(measured, layers=layers)
-            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+            release(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
         return print_json(layers)
     tables.show_layers(layers)
@@ -137,17 +141,24 @@ def evaluate(
     bundle: BundleDir,
     faces: Faces,
     data_set: DataSet = "",
-    fpir: Annotated[float, typer.Option(min=1e-6, max=0.5, help="For the open-set test.")] = 0.01,
-    k: Annotated[list[int] | None, typer.Option(help="Enrolled people; may be repeated.")] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Random enrollments for each k.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
-    write: Annotated[bool, typer.Option("--write", help="Put the curve into the bundle.")] = False,
+    fpir: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="FPIR that tau of the open-set test is for.")
+    ] = 0.01,
+    k: Annotated[
+        list[int] | None,
+        typer.Option(help="Number of enrolled people; may be repeated; 100 and 300 by default."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Random enrollments for each K.")] = 20,
+    seed: Annotated[int, typer.Option(help="Random seed of the enrollments.")] = 0,
+    write: Annotated[
+        bool, typer.Option("--write", help="Store the DET curve in the bundle (without int8 only).")
+    ] = False,
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Measure the float encoder: TAR over all pairs, and FPIR and FNIR in open-set draws.
+    """Measure the float encoder: TAR over all pairs, and FPIR and FNIR in an open-set test.
 
-    The open-set half sets tau on people it then does not test on.
+    The open-set test takes tau from half of the people and measures on the other half.
 
     Example: `ostiary-export evaluate bundle --faces lfw --k 100 --k 300`
     """
@@ -161,10 +172,13 @@ def evaluate(
     opened = evaluation.open_set(people, k or [100, 300], fpir, draws, seed)
     if write:
         if INT8 in loaded.manifest.models.items():
-            raise BundleError("with int8 the curves come from the gate", "ostiary-export verify")
+            raise BundleError(
+                f"{bundle} has an int8 encoder: its DET curves come from the gate",
+                "run ostiary-export verify",
+            )
         with stages("evaluate") as say, copied(loaded.path) as folder:
             changed = dataclasses.replace(read_measured(loaded), curve=curve)
-            finish(Bundle(folder, loaded.manifest, None), changed, key, say)
+            release(Bundle(folder, loaded.manifest, None), changed, key, say)
     if json:
         return print_json(_summary(crops, curve.float_float.genuines, tar, opened))
     tables.show_all_pairs(crops, tar)

@@ -22,15 +22,18 @@ from ostiary.export.int8.ranges import THRESHOLDS
 from ostiary.export.plan import recipe as recipes
 from ostiary.export.plan.options import Options
 from ostiary.export.records.calibration_table import Method
-from ostiary.export.records.results import USUAL, Limits
+from ostiary.export.records.results import USUAL, GateLimits
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Key = Annotated[
-    Path | None, typer.Option(help="The secret key that signs; this user's own by default.")
+    Path | None, typer.Option(help="Secret key file to sign with; your own by default.")
 ]
-MaxLoss = Annotated[float, typer.Option(min=0, max=1, help="TAR that int8/int8 may lose.")]
+MaxLoss = Annotated[
+    float, typer.Option(min=0, max=1, help="Most TAR that int8 templates and probes may lose.")
+]
 MaxCrossLoss = Annotated[
-    float, typer.Option(min=0, max=1, help="TAR that a float template / int8 probe may lose.")
+    float,
+    typer.Option(min=0, max=1, help="Most TAR that float templates with int8 probes may lose."),
 ]
 FAILED = 1
 
@@ -41,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_recipes(json: Json = False) -> None:
-    """List the recipes that come with Ostiary, with the licences as found.
+    """List the recipes that come with Ostiary, with the licence that each package states.
 
     Example: `ostiary-export recipes`
     """
@@ -57,40 +60,52 @@ def list_recipes(json: Json = False) -> None:
 
 
 def build(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe or the path of a .toml file.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Where the bundle is written.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write the bundle to.")],
     faces: Annotated[
-        Path | None, typer.Option(help="Judge int8 on this folder of one folder a person.")
+        Path | None,
+        typer.Option(help="Folder of faces to compare int8 with float on; one subfolder a person."),
     ] = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Calibrate on this folder instead of the recorded table.")
+        Path | None,
+        typer.Option(help="Folder of faces to calibrate int8 on; the recorded table by default."),
     ] = None,
     recorded: Annotated[
-        Path | None, typer.Option(help="Take int8 as this run of `ostiary-train int8` left it.")
+        Path | None,
+        typer.Option(help="Folder that `ostiary-train int8` wrote; its trained int8 is used."),
     ] = None,
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(THRESHOLDS)}.")] = "mse",
+    method: Annotated[
+        str, typer.Option(help=f"Calibration method: {', '.join(THRESHOLDS)}.")
+    ] = "mse",
     dim: Annotated[
-        int | None, typer.Option(help="Shorten templates by a projection fitted on the faces.")
+        int | None,
+        typer.Option(
+            help="Shorten templates to this many values, by a projection fitted on faces."
+        ),
     ] = None,
-    in_float: Annotated[bool, typer.Option("--float", help="Leave int8 out.")] = False,
+    in_float: Annotated[bool, typer.Option("--float", help="Build without int8.")] = False,
     insist: Annotated[
         bool,
-        typer.Option("--insist", help="Calibrate even on a set that is none."),
+        typer.Option("--insist", help="Calibrate even if the photos fail the checks."),
     ] = False,
     max_loss: MaxLoss = USUAL.int8_int8,
     max_cross_loss: MaxCrossLoss = USUAL.float_int8,
-    data_set: Annotated[str, typer.Option(help="The faces' name, kept with what they show.")] = "",
+    data_set: Annotated[
+        str, typer.Option(help="Name of the faces, kept with the results; the folder's by default.")
+    ] = "",
     weights: Annotated[
-        Path | None, typer.Option(help="Take weights from this folder; nothing is fetched.")
+        Path | None, typer.Option(help="Folder to take the weights from; nothing is downloaded.")
     ] = None,
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Make a signed bundle: fetch, convert, calibrate, round to int8, audit, judge, report, sign.
+    """Make a signed bundle from a recipe or from your own encoder.
 
-    Without faces a shipped recipe uses its recorded calibration table, and the verdict that was
-    measured of the very same bytes. Interrupted, it goes on where it was. Exit code 1: the bundle
-    is there, but its gate failed and it is not signed.
+    The stages: fetch, convert, calibrate, round to int8, audit, compare int8 with float (the gate),
+    report, sign. Without faces a shipped recipe uses its recorded calibration table and the gate's
+    verdict recorded for the same int8 file. A build that was interrupted continues where it was.
+
+    Exit code 0: signed, 1: written but not signed (its gate failed or was not run), 2: bad input.
 
     Examples:
 
@@ -100,7 +115,7 @@ def build(
 
     `ostiary-export build my-encoder.toml --out bundle --calibrate faces --faces faces`
 
-    with `my-encoder.toml` such as
+    An example of `my-encoder.toml`:
 
     ```toml
     source = "encoder.pt2"        # .onnx, .pt2, TorchScript, or "package.module:factory"
@@ -118,7 +133,7 @@ def build(
         method=_method(method),
         insist=insist,
         int8=not in_float,
-        limits=Limits(int8_int8=max_loss, float_int8=max_cross_loss),
+        limits=GateLimits(int8_int8=max_loss, float_int8=max_cross_loss),
         dim=dim,
         key=key,
     )
@@ -138,18 +153,20 @@ def _method(name: str) -> Method:
     try:
         found: Method = msgspec.convert(name, Method)
     except msgspec.ValidationError:
-        raise ConfigError(f"no method {name!r}", f"one of {', '.join(THRESHOLDS)}") from None
+        raise ConfigError(
+            f"there is no calibration method {name!r}", f"use one of {', '.join(THRESHOLDS)}"
+        ) from None
     return found
 
 
 @contextmanager
 def stages(name: str) -> Iterator[builder.Say]:
-    """Tell each stage with the time it began at, on standard error."""
+    """Gives a function that prints a stage and the seconds since the start, on standard error."""
     started = time.monotonic()
     with err.status(name) as status:
 
         def say(stage: str) -> None:
-            # Of a stage that counts its layers a log has the first and a terminal all.
+            # A stage that counts its layers would fill a log: only its first line is printed.
             if ", layer " not in stage or ", layer 1 " in stage:
                 err.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {escape(stage)}")
             status.update(f"{name}: {escape(stage)}")
@@ -166,9 +183,9 @@ def _show(made: Bundle, problems: list[str]) -> None:
     if INT8 in made.manifest.models.items():
         size = (made.path / made.model(INT8).file).stat().st_size
         whole = (made.path / made.model("encoder").file).stat().st_size
-        out.print(f"int8 encoder {size / 1e6:.2f} MB, {size / whole:.2f} of float")
+        out.print(f"int8 encoder {size / 1e6:.2f} MB, {size / whole:.2f} of the float one's size")
     if made.measured is None:
-        out.print("[yellow]no DET curve yet[/]: ostiary-export verify --faces DIR measures it")
+        out.print("[yellow]no DET curve yet[/]: ostiary-export verify BUNDLE --faces DIR")
     if problems:
         out.print(f"[bold red]not signed[/]: {escape('; '.join(problems))}")
     else:

@@ -1,4 +1,4 @@
-"""What was measured, as tables on a terminal."""
+"""Measurements as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from ostiary.edge.cli.console import err, out
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.export.faces.crops import Crops
-from ostiary.export.records.results import Gate, Layers, OpenSetRow, TarRow
+from ostiary.export.records.results import Gate, LayerCosts, OpenSetRow, TarRow
 
 TITLES = {
     "float_float": "float / float",
@@ -22,10 +22,10 @@ def show_gate(gate: Gate) -> None:
     out.print(
         f"{gate.images} images of {gate.people} people on {escape(gate.data_set)},"
         f" {gate.genuines:,} genuine and {gate.impostors:,} impostor pairs;"
-        f" {gate.calibration_left_out} photos of the calibration left out,"
-        f" {gate.learned_left_out} of people whom it learned from"
+        f" left out: {gate.calibration_left_out} photos that int8 was calibrated on,"
+        f" {gate.learned_left_out} of people whom the encoder learned from"
     )
-    table = Table(title=f"TAR, 95 % over people; int8 on {gate.backend}")
+    table = Table(title=f"TAR, with 95 % intervals over people; int8 on {gate.backend}")
     for title in ("FMR", *TITLES.values()):
         table.add_column(title, justify="right", no_wrap=True)
     for rows in zip(*(item.tar for item in gate.compared), strict=True):
@@ -52,7 +52,7 @@ def show_gate(gate: Gate) -> None:
     )
     if gate.agreement is not None:
         out.print(
-            f"OpenVINO and ONNX Runtime on the int8 file: median {gate.agreement.median:.4f},"
+            f"cosine of OpenVINO to ONNX Runtime, both in int8: median {gate.agreement.median:.4f},"
             f" least {gate.agreement.least:.4f}; proven on {', '.join(gate.proven_on)}"
         )
     for compared in gate.compared:
@@ -63,9 +63,9 @@ def show_gate(gate: Gate) -> None:
         out.print(f"[bold red]failed:[/] {escape(failure)}")
 
 
-def show_layers(layers: Layers) -> None:
-    """Every layer, the costliest first."""
-    table = Table(title=f"each layer alone in int8, {layers.images} images")
+def show_layers(layers: LayerCosts) -> None:
+    """A table of every layer's cost, the costliest first."""
+    table = Table(title=f"cost of each layer alone in int8, on {layers.images} images")
     for title in ("layer", "kind", "1 - cosine", f"TAR lost at {layers.fmr:.0e}", "in the bundle"):
         table.add_column(title, no_wrap=True)
     for cost in sorted(layers.costs, key=lambda item: -item.cosine):
@@ -78,10 +78,10 @@ def show_layers(layers: Layers) -> None:
 
 
 def show_all_pairs(crops: Crops, tar: list[TarRow]) -> None:
-    """TAR over all pairs, and what was left out."""
+    """TAR over all pairs, and how many photos were left out and why."""
     out.print(f"{len(crops)} images of {crops.people} people")
-    out.print(f"left out: {escape(_counts(crops.missing)) or 'none'}")
-    out.print(f"would be refused for quality: {escape(_counts(crops.refused))}")
+    out.print(f"photos left out: {escape(_counts(crops.missing)) or 'none'}")
+    out.print(f"photos a door would refuse for quality: {escape(_counts(crops.refused))}")
     table = Table(title="all pairs")
     for title in ("FMR", "tau", "TAR", "95 %"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -94,7 +94,7 @@ def show_open_set(title: str, rows: list[OpenSetRow]) -> None:
     """FPIR and FNIR for each K."""
     if not rows:
         return err.print("too few people for the open-set test")
-    table = Table(title=f"open set, one photo each: {title}")
+    table = Table(title=f"open set, one photo per enrolled person: {title}")
     for name in ("K", "tau", "FPIR", "95 %", "FNIR", "95 %", "FPIR at 1:1 tau"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A folder of people as the encoder sees them: found, aligned and cut by the device's own code."""
+"""Face crops of a folder of people: found, aligned and cut by the device's own code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from ostiary.edge.vision.batch import NO_FACE, crop_photo, each_photo
 
 ID_DIGITS = 16
 OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")
-"""Files that Windows leaves in folders of photos, hidden there."""
+"""Hidden files that Windows leaves in folders of photos."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """Every photo with a face: `images` (n, h, w, 3) uint8 BGR, `person` (n,) and the photo's id.
+    """The aligned faces of photos: `images` (n, h, w, 3) uint8 BGR.
 
-    `names` are the folders; `missing` counts what was left out and `refused` what a door would
-    have refused for its quality, by name of the failure. Where they were read from files, `paths`
-    are those of the photos, and `left_out` are the others, each with its problem.
+    `person` (n,) is an index into `names`, the folders' names; `photos` are the photos' ids.
+    `missing` counts the photos left out, by problem; `refused` counts those that a door would
+    refuse for quality, by name of the failure ("any": all of them). Only if the photos were read
+    from files are there `paths`, and in `left_out` the other photos' paths and problems.
     """
 
     images: NDArray[np.uint8]
@@ -48,7 +49,7 @@ class Crops:
         return len(np.unique(self.person))
 
     def only(self, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Crops:
-        """Some of them."""
+        """The crops of some rows, given as indices or as a mask."""
         rows = np.arange(len(self))[kept]
         return replace(
             self,
@@ -59,7 +60,7 @@ class Crops:
         )
 
     def without(self, photos: list[str]) -> Crops:
-        """All but the photos of some ids."""
+        """All crops but those of the photos with these ids."""
         left_out = set(photos)
         return self.only(np.array([photo not in left_out for photo in self.photos], bool))
 
@@ -67,18 +68,20 @@ class Crops:
 def read_crops(
     bundle: Bundle, faces: Path, backend: str, done: Callable[[int, int], None]
 ) -> Crops:
-    """The crops of a folder with one folder of photos a person; what is no photo is passed over.
+    """The crops of a folder with one subfolder of photos per person; other files are skipped.
 
-    Raises PhotoError where it holds too little, or no face.
+    Raises PhotoError if it is missing, has photos of fewer than two people, or shows no face.
     """
     if not faces.is_dir():
-        raise PhotoError(f"no folder {faces}", "a folder with one folder of photos a person")
+        raise PhotoError(
+            f"there is no folder {faces}", "give a folder with one subfolder of photos per person"
+        )
     found = [p for p in inside(faces) if is_photo(p)]
     folders = sorted({p.parent.name for p in found})
     if len(folders) < 2:
         raise PhotoError(
             f"{faces} holds photos of {len(folders)} people",
-            f"one folder of photos a person, of two people or more: {', '.join(SUFFIXES)}",
+            f"give one subfolder per person, of two people or more: {', '.join(SUFFIXES)}",
         )
     results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
     kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
@@ -86,8 +89,8 @@ def read_crops(
     if not kept:
         unread = sum(problem != NO_FACE for _, problem in left_out)
         raise PhotoError(
-            f"no face in any of the {len(found)} photos of {faces}; {unread} can not be read",
-            "give photos of faces",
+            f"no face in any of the {len(found)} photos of {faces}; {unread} cannot be read",
+            "give photos that show a face",
         )
     refused = Counter(name for r in results for name in r.failures)
     refused["any"] = sum(1 for r in results if r.failures)
@@ -105,17 +108,17 @@ def read_crops(
 
 
 def inside(faces: Path) -> list[Path]:
-    """What the folders of a folder hold, in order, photos and others; nothing that is hidden."""
+    """All files in the subfolders of a folder, sorted, photos or not; hidden ones are left out."""
     return sorted(p for p in faces.glob("*/*") if not (is_hidden(p) or is_hidden(p.parent)))
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether people are not meant to see a file or folder, as its name says."""
+    """Whether a file or folder is hidden from people, as its name shows."""
     return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
 
 
 def data_set_name(faces: Path, given: str) -> str:
-    """What files call a data set: the name given, or the folder's, whose bytes may be no UTF-8."""
+    """A data set's name in stored files: as given, or the folder's, which may not be UTF-8."""
     return as_text(given or faces.name)
 
 

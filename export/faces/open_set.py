@@ -1,4 +1,4 @@
-"""Identification of people and strangers, in random draws of who is enrolled."""
+"""Open-set identification: error rates for enrolled people and strangers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from ostiary.export.records.results import OpenSetRow, TarRow
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """Images as templates and as probes (n, dim), the same array where both are float, and the
-    `person` (n,) each is of."""
+    """The embeddings of images as templates and as probes, each (n, dim), and their `person` (n,).
+
+    Templates and probes are the same array if both are float.
+    """
 
     templates: Floats
     probes: Floats
@@ -28,7 +30,7 @@ class People:
 def det_file(
     encoder_id: str, data_set: str, embeddings: Floats, person: NDArray[np.int64]
 ) -> tuple[DetFile, list[TarRow]]:
-    """The DET curve of a float encoder as a bundle holds it, and TAR at the usual FMRs."""
+    """The DET curve of a float encoder as a bundle stores it, and TAR at the usual FMRs."""
     genuine, impostor, pairs = all_pairs(embeddings, embeddings, person)
     curve = DetFile(
         encoder_id=encoder_id,
@@ -44,11 +46,11 @@ def det_file(
 def open_set(
     people: People, sizes: list[int], fpir: float, draws: int = 20, seed: int = 0
 ) -> list[OpenSetRow]:
-    """Identification of people and strangers who had no part in the curve that sets tau.
+    """FPIR and FNIR with k enrolled people, for each k in `sizes`: means over `draws` enrollments.
 
-    The curve is of a random half of the people. Of the other half, k are enrolled by one random
-    photo each; every other photo of theirs is a genuine search, every photo of anybody else in
-    that half a stranger's. Sizes that the half can not fill are left out.
+    The curve of a random half of the people sets tau for `fpir`. Of the other half, k are enrolled
+    by one random photo each; their other photos are genuine searches, and all photos of the other
+    people in that half are strangers'. Sizes that this half cannot fill are left out.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(np.unique(people.person))
@@ -83,7 +85,7 @@ def _draw(
     taus: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
-    """(FPIR, FNIR, FPIR at the fixed threshold) of one random enrollment."""
+    """(FPIR, FNIR, FPIR at the fixed tau) of one random enrollment of k `held` people."""
     enrolled = rng.choice(held, k, replace=False)
     photos = np.array([rng.choice(np.flatnonzero(people.person == p)) for p in enrolled])
     others = np.flatnonzero(np.isin(people.person, held))
@@ -101,6 +103,6 @@ def _draw(
 
 
 def _mean(values: NDArray[np.float64]) -> Rate:
-    """The mean over draws, with the 95 % range of the draws themselves."""
+    """The mean over draws, with the range that holds 95 % of the draws."""
     low, high = np.quantile(values, [0.025, 0.975])
     return Rate(float(values.mean()), float(low), float(high))

@@ -1,4 +1,4 @@
-"""Every pair of images as scores, and what they say: TAR rows and DET counts."""
+"""The scores of all image pairs, and the TAR rows and DET counts made from them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ GRID = np.round(np.arange(-0.2, 1.0001, 0.002), 3)
 TAIL_FMR = 0.02
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
 LEAST_IMPOSTORS = 10
-"""Impostor pairs that must be above a threshold before a TAR at it is worth telling."""
+"""Fewest impostor pairs at or above a threshold for which a TAR is reported."""
 
 
 def all_pairs(
     templates: Floats, probes: Floats, person: NDArray[np.int64]
 ) -> tuple[Floats, Floats, Pairs]:
-    """(genuine, impostor) scores of every two images, and both with the people they are of.
+    """(genuine scores, impostor scores, both with the people) of every two images.
 
-    Where the probes are other embeddings than the templates, the earlier image is the template: the
-    other way round says nearly the same again, and counted it would look like twice the evidence.
-    Raises PhotoError where there is no pair of one of the kinds: nothing to measure.
+    If probes differ from templates, the earlier image of a pair is the template. The swapped pair
+    has nearly the same score: counted too, it would look like twice the evidence.
+    Raises PhotoError if there is no genuine or no impostor pair.
     """
     first, second = np.triu_indices(len(person), 1)
     scores = np.empty(len(first), np.float32)
@@ -36,7 +36,10 @@ def all_pairs(
     same = person[first] == person[second]
     genuine, impostor = scores[same], scores[~same]
     if not len(genuine) or not len(impostor):
-        raise PhotoError("no pair of the same person, or none of two people", "give more photos")
+        raise PhotoError(
+            "the photos hold no pair of the same person, or no pair of different people",
+            "give two or more people with two or more photos each",
+        )
     kept = max(int(TAIL_FMR * len(impostor)), 1)
     order = np.argsort(-impostor)[:kept]
     people = np.stack([person[first[~same]][order], person[second[~same]][order]], axis=1)
@@ -47,12 +50,12 @@ def all_pairs(
 
 
 def counts(genuine: Floats, impostor: Floats) -> Counts:
-    """The DET counts of some scores, over GRID."""
+    """The DET counts of genuine and impostor scores over GRID."""
     below, above = count_scores(genuine, impostor, GRID)
     return Counts(len(impostor), len(genuine), above.tolist(), below.tolist())
 
 
 def tar_rows(pairs: Pairs) -> list[TarRow]:
-    """TAR at the usual FMRs that the number of pairs can show."""
+    """TAR at those usual FMRs for which there are enough impostor pairs."""
     reachable = [fmr for fmr in FMRS if fmr * pairs.impostors >= LEAST_IMPOSTORS]
     return [TarRow(f, tau_at_fmr(pairs, f), tar_interval(pairs, f)) for f in reachable]

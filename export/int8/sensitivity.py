@@ -18,7 +18,7 @@ from ostiary.export.faces.pairs import all_pairs
 from ostiary.export.graphs import normal_form, run
 from ostiary.export.int8 import bias_correction, calibrate, equalise, quantize
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import LayerCost, Layers
+from ostiary.export.records.results import LayerCost, LayerCosts
 
 IMAGES = 400
 FMR = 1e-3
@@ -28,7 +28,7 @@ Passes = Callable[[Table], bool]
 
 def measure(
     model: onnx.ModelProto, table: Table, crops: Crops, spec: InputSpec, done: Done
-) -> Layers:
+) -> LayerCosts:
     """The cost of each Conv and Gemm in int8 with all others in float, on at most 400 images.
 
     The table's bias corrections and trained steps are not applied: both assume that every layer is
@@ -61,7 +61,9 @@ def measure(
             )
         )
         done(at + 1, len(nodes))
-    return Layers(sha256(normal_form.to_bytes(model)), len(chosen), FMR, costs, dict(table.floats))
+    return LayerCosts(
+        sha256(normal_form.to_bytes(model)), len(chosen), FMR, costs, dict(table.floats)
+    )
 
 
 def _tar(embeddings: Floats, crops: Crops) -> float:
@@ -73,7 +75,7 @@ def search(
     table: Table,
     crops: Crops,
     spec: InputSpec,
-    layers: Layers,
+    layers: LayerCosts,
     passes: Passes,
     say: Callable[[str], None],
 ) -> Table:

@@ -24,7 +24,7 @@ from ostiary.export.graphs import run
 from ostiary.export.judge import diagnose
 from ostiary.export.judge import input_readings as reading
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Compared, Cosines, Gate, Limits, Loss, Pair
+from ostiary.export.records.results import Compared, Cosines, Gate, GateLimits, MovedPair, TarLoss
 
 BACKENDS = ("openvino", "onnxruntime")
 SIZES, FPIR, DRAWS = (100, 300), 0.01, 10
@@ -55,7 +55,7 @@ class _Scored:
 
 
 def measure(
-    encoders: Encoders, crops: Crops, data_set: str, limits: Limits, say: Say
+    encoders: Encoders, crops: Crops, data_set: str, limits: GateLimits, say: Say
 ) -> tuple[Gate, DetFile]:
     """Compare int8 with float; returns the verdict and the DET curves.
 
@@ -148,7 +148,7 @@ def _score(name: Comparison, base: Floats, rounded: Floats, person: NDArray[np.i
     return _Scored(people, *all_pairs(templates, probes, person))
 
 
-def _losses(scored: dict[Comparison, _Scored], limits: Limits) -> list[Loss]:
+def _losses(scored: dict[Comparison, _Scored], limits: GateLimits) -> list[TarLoss]:
     before = scored["float_float"].pairs
     bounds: dict[Comparison, float] = {
         "int8_int8": limits.int8_int8,
@@ -159,11 +159,11 @@ def _losses(scored: dict[Comparison, _Scored], limits: Limits) -> list[Loss]:
         for fmr in sorted({*FMRS, *limits.fmrs}, reverse=True):
             if fmr * before.impostors >= LEAST_IMPOSTORS:
                 loss = tar_loss(before, scored[comparison].pairs, fmr)
-                found.append(Loss(comparison, fmr, loss, bound if fmr in limits.fmrs else None))
+                found.append(TarLoss(comparison, fmr, loss, bound if fmr in limits.fmrs else None))
     return found
 
 
-def _failures(losses: list[Loss], cosine: Cosines, limits: Limits) -> list[str]:
+def _failures(losses: list[TarLoss], cosine: Cosines, limits: GateLimits) -> list[str]:
     found = []
     if not any(item.limit is not None for item in losses):
         found.append("too few pairs to measure TAR at any FMR that has a limit")
@@ -192,7 +192,7 @@ def _compared(name: Comparison, scored: _Scored) -> Compared:
     return Compared(name, tar_rows(scored.pairs), opened)
 
 
-def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[Pair]:
+def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[MovedPair]:
     """The genuine pairs that fell the most and the impostor pairs that rose the most."""
     before, after = base @ base.T, rounded @ rounded.T
     rows, columns = np.triu_indices(len(person), 1)
@@ -204,7 +204,7 @@ def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[Pai
     for place in (*fell, *rose):
         a, b = int(rows[place]), int(columns[place])
         kind: Literal["genuine", "impostor"] = "genuine" if same[place] else "impostor"
-        found.append(Pair(kind, a, b, float(before[a, b]), float(after[a, b])))
+        found.append(MovedPair(kind, a, b, float(before[a, b]), float(after[a, b])))
     return found
 
 

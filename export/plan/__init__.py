@@ -1,1 +1,1 @@
-"""What is to be built, from which sources, with which options."""
+"""The plan of a build: recipe, sources of the weights, options."""

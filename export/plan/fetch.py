@@ -1,4 +1,4 @@
-"""Weights into a cache: by a package client, checked by hash, never half there."""
+"""Downloads weights into a cache through npm; each file is whole and checked by hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_S = 600
 
 
 def cache_dir() -> Path:
-    """Where downloads are kept: OSTIARY_CACHE, or ostiary in the user's cache folder."""
+    """The folder of downloads: OSTIARY_CACHE, or `ostiary` in the user's cache folder."""
     given = os.environ.get("OSTIARY_CACHE")
     if given:
         return Path(given)
@@ -26,10 +26,10 @@ def cache_dir() -> Path:
 
 
 def weights_file(weights: Weights, package: Package, at_hand: Path | None) -> Path:
-    """The path of a file of weights that has the recipe's hash.
+    """The path of a weights file with the recipe's hash.
 
-    It is taken from `at_hand` where that is given, else from the cache, else from the
-    package, which then fills the cache. Raises BundleError.
+    It is taken from the folder `at_hand` if given, else from the cache, into which the package is
+    downloaded if needed. Raises BundleError.
     """
     if at_hand is not None:
         return _checked(at_hand / weights.file, weights.sha256)
@@ -44,11 +44,11 @@ def _checked(path: Path, expected: str) -> Path:
         found = sha256(path.read_bytes())
     except OSError as error:
         raise BundleError(
-            f"can not read {path}: {error.strerror}", "the recipe needs this file"
+            f"cannot read {path}: {error.strerror}", "the recipe needs this file"
         ) from error
     if found != expected:
         raise BundleError(
-            f"{path} has sha256 {found[:16]}..., the recipe says {expected[:16]}...",
+            f"{path} has sha256 {found[:16]}..., the recipe expects {expected[:16]}...",
             "delete it and build again; if it differs again, do not trust the source",
         )
     return path
@@ -68,7 +68,10 @@ def _download(weights: Weights, package: Package, cached: Path) -> None:
                 raise KeyError(weights.member)
             _keep(cached, member.read())
     except (KeyError, tarfile.TarError) as error:
-        raise BundleError(f"{package.name} holds no {weights.member}") from error
+        raise BundleError(
+            f"package {package.name} {package.version} has no file {weights.member}",
+            "correct the recipe's weights.member",
+        ) from error
 
 
 def _keep(path: Path, data: bytes) -> None:
@@ -77,7 +80,8 @@ def _keep(path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise BundleError(
-            f"can not write the cache {path}: {error.strerror}", "set OSTIARY_CACHE"
+            f"cannot write the cache {path}: {error.strerror}",
+            "set OSTIARY_CACHE to a folder that you can write to",
         ) from error
 
 
@@ -86,7 +90,8 @@ def _npm_pack(package: Package, folder: Path) -> Path:
     if shutil.which("npm") is None:
         raise BundleError(
             "npm is not installed",
-            "install it (Debian: apt-get install npm), or give the files with --weights DIR",
+            "install it (Debian: apt-get install npm), or give a folder that has the weights",
+            option="weights",
         )
     wanted = f"{package.name}@{package.version}"
     command = [
@@ -102,13 +107,16 @@ def _npm_pack(package: Package, folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"npm did not answer in {TIMEOUT_S} s for {wanted}") from error
+        raise BundleError(
+            f"npm did not answer in {TIMEOUT_S} s for {wanted}", "check the network"
+        ) from error
     tarballs = list(folder.glob("*.tgz"))
     if done.returncode != 0 or len(tarballs) != 1:
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
         reason = lines[0] if lines else f"exit code {done.returncode}"
         raise BundleError(
-            f"npm can not fetch {wanted}: {reason}",
-            "check the network, or give the files with --weights DIR",
+            f"npm cannot fetch {wanted}: {reason}",
+            "check the network, or give a folder that has the weights",
+            option="weights",
         )
     return tarballs[0]

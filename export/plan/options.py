@@ -1,4 +1,4 @@
-"""How a bundle is to be built, and the stages' common needs."""
+"""The options of a build."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.export.records.calibration_table import Method
-from ostiary.export.records.results import Limits
+from ostiary.export.records.results import GateLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to build. Without faces a recipe's recorded table and verdict are used."""
+    """How to build; without faces, with the recipe's recorded calibration table and verdict."""
 
     weights: Path | None = None
     faces: Path | None = None
@@ -21,7 +21,7 @@ class Options:
     insist: bool = False
     int8: bool = True
     dim: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: GateLimits = field(default_factory=GateLimits)
     key: Path | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""A recipe: where a bundle's weights come from, what they take, and what was measured of them."""
+"""A recipe: a bundle's weights, the input they take, and the measurements recorded of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.det import DetFile, Sha256
 from ostiary.export.faces import learned
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Layers, Measured
+from ostiary.export.records.results import EncoderMeasurements, Gate, LayerCosts
 from ostiary.export.sources.spec import EncoderSource, read_spec
 
 NAME = re.compile("[a-z0-9-]{1,64}")
@@ -24,7 +24,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry package that ships weights; `sha256` is of its tarball."""
+    """A registry package with weights; `sha256` is its tarball's."""
 
     registry: Literal["npm"]
     name: str
@@ -34,7 +34,7 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of weights inside a package, and what must be done to it."""
+    """One file of weights inside a package, and its format."""
 
     package: str
     member: str
@@ -47,7 +47,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecipeModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the four models."""
+    """One of the four models: its weights, and how the manifest describes it."""
 
     weights: Weights
     entry: ModelEntry
@@ -64,39 +64,39 @@ class RecipeModels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that `ostiary-export build` needs to know."""
+    """Everything that `ostiary-export build` needs to make a bundle from packages."""
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
     encoder_sha256: Sha256
-    """What the float encoder must become, byte for byte: its templates rest on it."""
+    """Of the converted float encoder: from other bytes, templates would not fit those enrolled."""
     packages: dict[str, Package]
     models: RecipeModels
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What `build` is to make: a recipe, or an encoder of one's own behind a recipe's front end.
+class BuildPlan:
+    """What a build makes: a recipe, or the user's `own` encoder with a recipe's other models.
 
-    `learned` are the photos that the encoder of one's own learned from, where that is known.
+    `learned` are the ids of the photos that the user's own encoder learned from, if known.
     """
 
     name: str
     recipe: Recipe
-    recorded: Measured = field(default_factory=Measured)
+    recorded: EncoderMeasurements = field(default_factory=EncoderMeasurements)
     own: EncoderSource | None = None
     folder: Path = Path()
     learned: list[str] = field(default_factory=list)
 
     @property
     def spec(self) -> InputSpec:
-        """What the encoder takes."""
+        """The image that the encoder takes."""
         if self.own is not None:
             return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
         return self.recipe.models.encoder.entry.spec
 
     @property
     def packages(self) -> dict[str, Package]:
-        """The packages that its models come from."""
+        """The packages that the plan's models come from."""
         models = self.recipe.models.items()
         used = {m.weights.package for n, m in models.items() if self.own is None or n != "encoder"}
         return {name: p for name, p in self.recipe.packages.items() if name in used}
@@ -108,11 +108,11 @@ def shipped() -> list[str]:
     return sorted(Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def load(name: str, recorded: Path | None = None) -> Plan:
-    """A recipe by its shipped name or the path of a TOML file.
+def load(name: str, recorded: Path | None = None) -> BuildPlan:
+    """A plan from the name of a shipped recipe or the path of a TOML file.
 
-    A TOML file with a `source` describes an encoder of one's own. What a folder has `recorded`
-    takes the place of what is beside the recipe. Raises ConfigError, naming the field at fault.
+    A TOML file with a `source` describes the user's own encoder. Measurements in the folder
+    `recorded` replace those beside the recipe. Raises ConfigError, naming the field at fault.
     """
     plan = _plan(name)
     if recorded is None:
@@ -120,21 +120,23 @@ def load(name: str, recorded: Path | None = None) -> Plan:
     found = _read(recorded, plan.name)
     if found.table is None:
         raise ConfigError(
-            f"{recorded} has no {plan.name}.table.json", "a run of `ostiary-train int8` has"
+            f"{recorded} has no {plan.name}.table.json",
+            "give a folder that ostiary-train int8 wrote for this recipe",
         )
     return replace(plan, recorded=found)
 
 
-def _plan(name: str) -> Plan:
+def _plan(name: str) -> BuildPlan:
     if name in shipped():
         with resources.as_file(resources.files("ostiary.export") / "recipes") as folder:
-            return Plan(
+            return BuildPlan(
                 name, _decode((folder / f"{name}.toml").read_bytes(), name), _read(folder, name)
             )
     path = Path(name)
     if not path.is_file():
         raise ConfigError(
-            f"no recipe {name!r}", f"one of {', '.join(shipped())}, or the path of a .toml file"
+            f"there is no recipe {name!r}",
+            f"use one of {', '.join(shipped())}, or the path of a .toml file",
         )
     try:
         whole = msgspec.toml.decode(path.read_bytes())
@@ -142,18 +144,19 @@ def _plan(name: str) -> Plan:
         raise ConfigError(f"recipe {name}: {error}") from error
     if "source" not in whole:
         recipe = _decode(path.read_bytes(), name)
-        return Plan(recipe.name, recipe, _read(path.parent, path.stem))
+        return BuildPlan(recipe.name, recipe, _read(path.parent, path.stem))
     own = read_spec(path)
     if own.front_end not in shipped():
         raise ConfigError(
-            f"{path}: no recipe {own.front_end!r} - at `$.front_end`",
-            f"one of {', '.join(shipped())}",
+            f"{path}: there is no recipe {own.front_end!r} - at `$.front_end`",
+            f"use one of {', '.join(shipped())}",
         )
     if not NAME.fullmatch(path.stem):
         raise ConfigError(
-            f"{path}: the file's name becomes the bundle's", "a-z, 0-9 and -, up to 64"
+            f"{path}: {path.stem!r} cannot be a bundle's name",
+            "rename the file: a-z, 0-9 and -, up to 64 characters",
         )
-    return Plan(
+    return BuildPlan(
         path.stem,
         load(own.front_end).recipe,
         _read(path.parent, path.stem),
@@ -163,8 +166,8 @@ def _plan(name: str) -> Plan:
     )
 
 
-def _read(folder: Path, name: str) -> Measured:
-    """The files `NAME.table.json` and so on beside a recipe, where they are."""
+def _read(folder: Path, name: str) -> EncoderMeasurements:
+    """The measurements in a folder: NAME.table.json, .gate.json, .det.json and .layers.json."""
 
     def found(kind: type[Parsed], suffix: str) -> Parsed | None:
         path = folder / f"{name}.{suffix}.json"
@@ -173,8 +176,11 @@ def _read(folder: Path, name: str) -> Measured:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: {error}", "delete it and measure again") from error
 
-    return Measured(
-        found(Table, "table"), found(Gate, "gate"), found(DetFile, "det"), found(Layers, "layers")
+    return EncoderMeasurements(
+        found(Table, "table"),
+        found(Gate, "gate"),
+        found(DetFile, "det"),
+        found(LayerCosts, "layers"),
     )
 
 
@@ -186,7 +192,8 @@ def _decode(raw: bytes, name: str) -> Recipe:
     for model, item in recipe.models.items().items():
         if item.weights.package not in recipe.packages:
             raise ConfigError(
-                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r}",
-                f"one of {', '.join(recipe.packages)}",
+                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r},"
+                " which is not among its packages",
+                f"use one of {', '.join(recipe.packages)}",
             )
     return recipe

@@ -1,1 +1,1 @@
-"""What was measured, as files in a bundle or beside a recipe."""
+"""Measurements as files, in a bundle or beside a recipe."""

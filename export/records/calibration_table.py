@@ -23,7 +23,7 @@ Method = Literal["mse", "minmax", "entropy", "percentile"]
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the values of one tensor were on the calibration faces.
+    """The values of one tensor on the calibration faces: from `least` to `most`.
 
     Values beyond `threshold` are clipped; `coverage` is the share of values that are not.
     """
@@ -34,11 +34,12 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coverage: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the float encoder taught its int8 self: without labels, on photos that judge nothing.
+class Int8Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the int8 encoder was trained to give the float encoder's embeddings, without labels.
 
-    `images` photos of `people` people of `data_set`; `cosine` is the mean of int8 to float on
-    those of them that were kept apart, before and after. `command` does it again.
+    The training used `images` photos of `people` people of `data_set`, who are left out of the
+    gate. `cosine` is the mean cosine of int8 to float on those of them who were held out, before
+    and after. `command` repeats the training.
     """
 
     data_set: str
@@ -53,19 +54,19 @@ class Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __str__(self) -> str:
         before, after = self.cosine
         return (
-            f"int8 taught by its float encoder on {self.images} photos of {self.people} people from"
-            f" {self.data_set}, none of whom the gate judges by: mean cosine {before:.5f} before,"
-            f" {after:.5f} after, on those of them kept apart ({self.command})"
+            f"int8 trained by its float encoder on {self.images} photos of {self.people} people"
+            f" from {self.data_set}, who are left out of the gate: mean cosine {before:.5f} before,"
+            f" {after:.5f} after, on those of them who were held out ({self.command})"
         )
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A calibration of one float encoder.
 
-    `exponents` are by the tensor that enters a depthwise Conv: channel c is multiplied by
-    2**exponents[c] before it is rounded. `ranges` are by tensor, `biases` by Conv or Gemm: what is
-    added to each output channel. `steps`, by Conv or Gemm too, are how many codes training moved
-    each weight by: see `packed`. `floats` names the nodes left in float, and why.
+    By tensor that enters a depthwise Conv: `exponents`; channel c is multiplied by
+    2**exponents[c] before it is rounded. By tensor: `ranges`. By Conv or Gemm: `biases`, added to
+    each output channel, and `steps`, the int8 steps by which training moved each weight (see
+    `packed`). `floats` gives the reason for each node left in float.
     """
 
     encoder_id: Sha256
@@ -75,13 +76,13 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     photos: list[str]
     """First 16 hex digits of each photo's sha256: the gate does not measure on them."""
     insisted: str = ""
-    """What was wrong with the calibration photos where the user insisted on them."""
+    """The failed checks of the calibration photos, if the user calibrated on them all the same."""
     exponents: dict[str, list[Annotated[int, msgspec.Meta(ge=-60, le=60)]]] = {}
     ranges: dict[str, Range]
     biases: dict[str, list[float]] = {}
     floats: dict[str, str] = {}
-    lesson: Lesson | None = None
-    """Where `steps` come from."""
+    lesson: Int8Lesson | None = None
+    """The training that `steps` come from."""
     steps: dict[str, str] = {}
 
 
@@ -103,7 +104,9 @@ def parse(raw: bytes, name: str) -> Table:
     try:
         return msgspec.json.decode(raw, type=Table)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{name} is no calibration table: {error}", "calibrate again") from error
+        raise BundleError(
+            f"{name} is not a calibration table: {error}", "calibrate again"
+        ) from error
 
 
 def read(path: Path) -> Table:
@@ -111,21 +114,21 @@ def read(path: Path) -> Table:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise BundleError(f"can not read {path}: {error.strerror}") from error
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
     return parse(raw, str(path))
 
 
 def packed(steps: NDArray[np.floating | np.signedinteger]) -> str:
-    """Steps as text: nearly all are 0 or 1, so that deflate leaves some bits of each."""
+    """Steps as text, clipped to int8. Nearly all are 0 or 1: deflated, each takes a few bits."""
     raw = steps.clip(-128, 127).astype(np.int8).tobytes()
     return base64.b64encode(zlib.compress(raw, 9)).decode()
 
 
 def unpacked(text: str, shape: tuple[int, ...], node: str) -> NDArray[np.int8]:
-    """The steps of a node's weight. Raises BundleError where they are not of that shape."""
+    """The steps of a node's weight. Raises BundleError if they do not fit this shape."""
     size = int(np.prod(shape))
     try:
-        # Bounded: a few kB of deflate can hold gigabytes.
+        # Bounded: a few kB of deflate can expand to gigabytes.
         raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
     except (binascii.Error, zlib.error) as error:
         raise BundleError(f"the table's steps of {node}: {error}", "train int8 again") from error

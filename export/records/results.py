@@ -1,4 +1,4 @@
-"""What was measured of an export: the gate's verdict and each layer's cost, as files hold them."""
+"""Measurements of an export as files hold them: the gate's verdict and each layer's cost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ostiary.edge.runtime.verifier_file import VerifierFile
 from ostiary.export.records.calibration_table import Table
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What int8 may cost. Losses are of TAR, absolute, at each of `fmrs`."""
+class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The most TAR that int8 may lose, absolute, at each of `fmrs`, and the least cosines."""
 
     fmrs: tuple[float, ...] = (1e-3, 1e-4)
     int8_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.002
@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backends_agree: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
 
 
-USUAL = Limits()
+USUAL = GateLimits()
 
 
 class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,9 +35,9 @@ class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Measured rates of identification with `k` enrolled people, means over the draws.
+    """Rates of identification with `k` enrolled people, means over random enrollments.
 
-    `fixed_fpir` is what a threshold for a 1:1 FMR of 1e-3 would have let in.
+    `fixed_fpir` is the FPIR at the tau of a 1:1 FMR of 1e-3.
     """
 
     k: int
@@ -48,15 +48,15 @@ class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One comparison: template precision and probe precision."""
+    """The rates of one comparison: its name gives the precision of templates and of probes."""
 
     comparison: Comparison
     tar: list[TarRow]
     open_set: list[OpenSetRow]
 
 
-class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TAR lost against float/float at an FMR; `limit` is None where it is only told."""
+class TarLoss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TAR lost against float/float at an FMR; `limit` is None if it is only reported."""
 
     comparison: Comparison
     fmr: float
@@ -65,7 +65,7 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Cosines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far each image's embedding moved: quantiles of a cosine over the images."""
+    """Quantiles, over the images, of the cosine between two embeddings of the same image."""
 
     median: float
     p05: float
@@ -73,8 +73,8 @@ class Cosines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float
 
 
-class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pair whose score moved much, by the images' places in the sorted data set."""
+class MovedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pair whose score moved much; `a` and `b` are indices into the sorted data set."""
 
     kind: Literal["genuine", "impostor"]
     a: int
@@ -91,7 +91,7 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The verdict on an int8 encoder; it counts for these two files and for no others."""
+    """The verdict on an int8 encoder; it holds for these two encoder files only."""
 
     encoder_id: Sha256
     int8_sha256: Sha256
@@ -106,20 +106,20 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     genuines: int
     impostors: int
     backend: str
-    limits: Limits
+    limits: GateLimits
     cosine: Cosines
     agreement: Cosines | None
-    """Between the backends on the same int8 file; None where only one is installed."""
+    """Between the backends on the same int8 file; None if only one is installed."""
     proven_on: list[str]
     compared: list[Compared]
-    losses: list[Loss]
-    worst: list[Pair]
+    losses: list[TarLoss]
+    worst: list[MovedPair]
     readings: list[Reading] = []
     """The declared reading first."""
 
 
 class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `Layers.fmr`."""
+    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `LayerCosts.fmr`."""
 
     node: str
     operator: str
@@ -128,8 +128,8 @@ class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tar: float
 
 
-class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every layer's cost, and those the search left in float, with the reason."""
+class LayerCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every layer's cost, and the reason for each layer that the search left in float."""
 
     encoder_id: Sha256
     images: int
@@ -139,14 +139,14 @@ class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What is known of a bundle's encoders, or recorded of a recipe's for the same bytes only.
+class EncoderMeasurements:
+    """All measurements of a bundle's encoders, or those recorded beside a recipe.
 
-    None where it was not measured.
+    None stands for a measurement that was not made. Recorded ones hold for the same bytes only.
     """
 
     table: Table | None = None
     gate: Gate | None = None
     curve: DetFile | None = None
-    layers: Layers | None = None
+    layers: LayerCosts | None = None
     verifier: VerifierFile | None = None

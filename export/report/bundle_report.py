@@ -1,4 +1,4 @@
-"""The report on a bundle: one HTML page with the verdict, what it rests on, and the charts."""
+"""The report on a bundle: one HTML page with the verdict, its evidence and the charts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.edge.runtime.bundle import Manifest
 from ostiary.edge.runtime.det import COMPARISONS, Comparison, DetFile
 from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, LayerCost, Layers
+from ostiary.export.records.results import Gate, LayerCost, LayerCosts
 from ostiary.export.report import charts, page
 from ostiary.export.report.charts import Axis, Bar, Chart, Plot
 
@@ -24,17 +24,17 @@ SIZES, FPIR = (1, 100, 1000, 10_000), 0.01
 BIN = 0.01
 WORST_LAYERS = 5
 LAYERS_A_CHART = 50
-"""As many as fit a printed page."""
+"""The most that fit on a printed page."""
 WORDS: dict[Comparison, str] = {
     "float_float": "float templates, float probes",
     "int8_int8": "int8 templates, int8 probes",
     "float_int8": "float templates, int8 probes",
 }
-Part = TypeVar("Part", bound=Gate | DetFile | Layers | Table)
+Part = TypeVar("Part", bound=Gate | DetFile | LayerCosts | Table)
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class ScoreHistogram:
     """Densities between edges, and the share of the scores that lie outside them."""
 
     edges: list[float]
@@ -52,14 +52,16 @@ def render(
     manifest: Manifest,
     gate: Gate | None,
     det: DetFile | None,
-    layers: Layers | None,
+    layers: LayerCosts | None,
     table: Table | None,
     speeds: list[Speed],
     verifier: VerifierFile | None = None,
 ) -> str:
-    """The page; the same for the same input. What was not measured, or was measured on another
-    encoder than the manifest's, is said to be missing."""
-    parts: dict[str, Gate | DetFile | Layers | Table | None] = {
+    """The report as HTML; the same input gives the same bytes.
+
+    A part that is None, or was measured on other encoder files, is shown as missing.
+    """
+    parts: dict[str, Gate | DetFile | LayerCosts | Table | None] = {
         "the gate's verdict": gate,
         "the DET curves": det,
         "the layers' costs": layers,
@@ -97,7 +99,7 @@ def render(
 
 
 def det_points(curve: DetCurve) -> list[tuple[float, float]]:
-    """(FMR, FNMR) at each score, those that a logarithm can show, no point twice in a row."""
+    """(FMR, FNMR) at each score if both are above 0 (log axes); repeated points are left out."""
     found: list[tuple[float, float]] = []
     for above, below in zip(curve.impostor_at_or_above, curve.genuine_below, strict=True):
         point = (int(above) / curve.impostors, int(below) / curve.genuines)
@@ -106,8 +108,8 @@ def det_points(curve: DetCurve) -> list[tuple[float, float]]:
     return found
 
 
-def histograms(curve: DetCurve, width: float = BIN) -> tuple[Histogram, Histogram]:
-    """(genuine, impostor) densities, the grid's steps joined to bins of about `width`."""
+def histograms(curve: DetCurve, width: float = BIN) -> tuple[ScoreHistogram, ScoreHistogram]:
+    """(genuine, impostor) densities, with the grid's steps joined to bins of about `width`."""
     step = float(np.median(np.diff(curve.scores)))
     chosen = np.arange(0, len(curve.scores), max(round(width / step), 1))
     if chosen[-1] != len(curve.scores) - 1:
@@ -121,13 +123,13 @@ def histograms(curve: DetCurve, width: float = BIN) -> tuple[Histogram, Histogra
     )
 
 
-def _histogram(edges: NDArray[np.float64], inside: NDArray[np.int64], total: int) -> Histogram:
+def _histogram(edges: NDArray[np.float64], inside: NDArray[np.int64], total: int) -> ScoreHistogram:
     density = inside / np.diff(edges) / total
-    return Histogram(edges.tolist(), density.tolist(), 1 - int(inside.sum()) / total)
+    return ScoreHistogram(edges.tolist(), density.tolist(), 1 - int(inside.sum()) / total)
 
 
 def _own(manifest: Manifest, part: Part | None) -> Part | None:
-    """What was measured, if on the bundle's own files: a verdict on others is none on it."""
+    """The part if it was measured on the bundle's own encoder files, else None."""
     if part is None or part.encoder_id != manifest.encoder_id:
         return None
     entry = manifest.models.encoder_int8
@@ -148,7 +150,7 @@ def _operating(curve: DetCurve, k: int) -> _Operating:
 
 
 def _verified(verifier: VerifierFile) -> list[tuple[str, Judged, float]]:
-    """What the logistic head was worth: the comparison in words, and its FNMR at FMR 1e-3."""
+    """By comparison with the logistic head: its words, the figures, the FNMR at FMR 1e-3."""
     found = [(name, getattr(verifier, name, None)) for name in COMPARISONS]
     return [(WORDS[name], judged, verifier.fnmr(name)) for name, judged in found if judged]
 
@@ -158,7 +160,7 @@ def _det_chart(curves: dict[Comparison, DetCurve]) -> Chart:
     ticks = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     x = Axis("FMR: impostor pairs that match", ticks[0], ticks[-1], ticks, log=True)
     y = charts.logarithmic(
-        "FNMR: genuine pairs that do not",
+        "FNMR: genuine pairs that do not match",
         [fnmr for points in lines.values() for fmr, fnmr in points if x.holds(fmr)],
     )
     plot = Plot("DET curves", x, y)
@@ -171,7 +173,7 @@ def _det_chart(curves: dict[Comparison, DetCurve]) -> Chart:
         plot.line(points, series)
         drawn = any(x.holds(fmr) and y.holds(fnmr) for fmr, fnmr in points)
         legend.append((charts.key("line", series), WORDS[name] + ("" if drawn else ": no errors")))
-    legend.append((charts.key("shade"), f"fewer than {RULE_OF_30} errors: not to be relied upon"))
+    legend.append((charts.key("shade"), f"fewer than {RULE_OF_30} errors: not reliable"))
     return Chart([plot.svg()], legend)
 
 
@@ -193,7 +195,7 @@ def _scores_chart(curve: DetCurve, points: Sequence[_Operating]) -> Chart:
         (charts.key("mark"), f"tau for an FPIR of {FPIR} against K templates"),
     ]
     if not all(point.threshold.supported for point in points):
-        legend.append((charts.key("mark weak"), f"the same, on fewer than {RULE_OF_30} errors"))
+        legend.append((charts.key("mark weak"), f"the same, from fewer than {RULE_OF_30} errors"))
     return Chart([plot.svg()], legend)
 
 
@@ -202,7 +204,7 @@ def _outside(curve: DetCurve) -> tuple[float, float]:
     return genuine.outside, impostor.outside
 
 
-def _layer_chart(layers: Layers) -> Chart:
+def _layer_chart(layers: LayerCosts) -> Chart:
     axis = charts.logarithmic("1 - mean cosine", [cost.cosine for cost in layers.costs], room=1)
     ranks = {cost.node: rank for rank, cost in enumerate(_costliest(layers)[:WORST_LAYERS], 1)}
     rows = []
@@ -224,12 +226,12 @@ def _layer_chart(layers: Layers) -> Chart:
     return Chart([charts.bars("What each layer costs", axis, part) for part in parts], legend)
 
 
-def _costliest(layers: Layers) -> list[LayerCost]:
+def _costliest(layers: LayerCosts) -> list[LayerCost]:
     return sorted(layers.costs, key=lambda cost: -cost.cosine)
 
 
 def _against(speed: Speed, speeds: Sequence[Speed]) -> tuple[Speed, float | None, float | None]:
-    """(speed, how many times as fast, how many times as large) as the first in float."""
+    """(speed, times as fast, times as large) against the first float encoder; None without one."""
     base = next((other for other in speeds if other.name.startswith("float")), None)
     if base is None:
         return speed, None, None

@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, areas, marks, dots and bars, coloured by the page that shows them.
 
-Series differ by dash pattern or shape as well as by colour, and the page's style sheet has the
-colours, so that a chart can be read in the dark, in print and by the colour-blind.
+Series differ by dash pattern or shape as well as by colour, and the page's style sheet sets the
+colours, so that a chart can be read in dark mode, in print and by colour-blind people.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 88, 24, 12, 58
 DASHES = ("", "9 5", "2 4")
-"""By series; the third is drawn over the others and must let them be seen."""
+"""By series; the third is drawn over the others, which must stay visible beneath it."""
 COLOURS = 6
 SHAPES = (
     "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -22,7 +22,7 @@ SHAPES = (
     "m0-4.8l4.6 8h-9.2z",
     "m-4.6-3.2h9.2l-4.6 8z",
 )
-"""Of dots, as paths from where the dot is; with COLOURS there are DOTS kinds that look unlike."""
+"""Dots as SVG paths from the dot's centre; combined with COLOURS they give DOTS different kinds."""
 DOTS = math.lcm(COLOURS, len(SHAPES))
 ROW = 18
 NAME, TAG, BARS_TOP = 204, 98, 46
@@ -33,7 +33,7 @@ Points = Sequence[Place]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One side of a chart: what it shows, from where to where, and the values it names."""
+    """An axis: its label, its range, and the values that it labels."""
 
     label: str
     low: float
@@ -42,14 +42,14 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value lies, 0 to 1 within the chart."""
+        """A value's position along the axis: 0 at `low`, 1 at `high`."""
         if self.log:
             low, high, value = math.log(self.low), math.log(self.high), math.log(value)
             return (value - low) / (high - low)
         return (value - self.low) / (self.high - self.low)
 
     def name(self, value: float) -> str:
-        """A tick's words: as a power of ten where all ticks are one."""
+        """A tick's label: with a power of ten if all ticks are whole decades."""
         decades = self.log and self.ticks[1] > 5 * self.ticks[0]
         return power(value) if decades else short(value)
 
@@ -59,14 +59,17 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """SVG texts to be shown under each other, and what their keys mean: (SVG, words)."""
+    """SVG texts to show one below the other, and the legend: (SVG sample, words)."""
 
     svgs: list[str]
     legend: list[tuple[str, str]]
 
 
 def logarithmic(label: str, values: Iterable[float], widest: int = 6, room: int = 3) -> Axis:
-    """Whole decades around the values above 0; up to `room` of them have 2 and 5 named too."""
+    """An axis of whole decades, at most `widest`, around the values above 0.
+
+    An axis of up to `room` decades also labels 2 and 5 in each.
+    """
     positive = [value for value in values if value > 0] or [0.01, 0.1]
     last = math.ceil(math.log10(max(positive)))
     first = min(max(math.floor(math.log10(min(positive))), last - widest), last - 1)
@@ -76,7 +79,7 @@ def logarithmic(label: str, values: Iterable[float], widest: int = 6, room: int 
 
 
 def linear(label: str, low: float, high: float, most: int = 8) -> Axis:
-    """At most `most` round values from low to high."""
+    """An axis from low to high with ticks at round values, at most `most` steps."""
     raw = (high - low) / most
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= raw * (1 - 1e-9))
@@ -91,7 +94,7 @@ def power(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """A number in few letters."""
+    """A number in few characters."""
     if abs(value) >= 1e4:
         return f"{value:,.0f}"
     return power(value) if 0 < abs(value) < 1e-3 else f"{round(value, 10):.4g}"
@@ -123,7 +126,7 @@ class Plot:
         return HEIGHT - BOTTOM - self._y.at(value) * (HEIGHT - TOP - BOTTOM)
 
     def shade(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        """A region not to be relied upon; what of it is outside the axes is cut off."""
+        """Shade a region of unreliable rates, clipped to the axes."""
         x0, x1 = (min(max(v, self._x.low), self._x.high) for v in x)
         y0, y1 = (min(max(v, self._y.low), self._y.high) for v in y)
         if x1 > x0 and y1 > y0:
@@ -131,7 +134,7 @@ class Plot:
             _rect(self._svg, "shade", box)
 
     def line(self, points: Points, series: int) -> None:
-        """A series' line through those points that the axes hold."""
+        """Draw a series as a line through its points within the axes."""
         shown = [(x, y) for x, y in points if self._x.holds(x) and self._y.holds(y)]
         if shown:
             at = " ".join(f"{self._across(x):.2f},{self._up(y):.2f}" for x, y in shown)
@@ -151,7 +154,7 @@ class Plot:
         _dash(shape, series)
 
     def mark(self, value: float, label: str, row: int, weak: bool = False) -> None:
-        """A vertical line from its label down; each has a row, the lowest value the highest."""
+        """A vertical line down from its label; `row` counts the labels' rows from the top."""
         at = self._across(min(max(value, self._x.low), self._x.high))
         top = TOP + 4 + 20 * row
         _line(self._svg, "mark weak" if weak else "mark", (at, top), (at, HEIGHT - BOTTOM))
@@ -164,7 +167,7 @@ class Plot:
         _line(self._svg, "mark weak", places[0], places[1])
 
     def dots(self, points: Points, kind: int, note: str) -> None:
-        """The points of one of DOTS kinds; `note` is told where one is pointed at."""
+        """Draw points as one of DOTS kinds of dots; `note` is their tooltip."""
         places = [(self._across(x), self._up(y)) for x, y in points]
         SubElement(_dots(self._svg, kind, places), "title").text = _clean(note)
 
@@ -176,7 +179,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A named length; `kind` chooses its look, `note` is told where it is pointed at."""
+    """A bar; `kind` chooses its look, `note` is its tooltip, `tag` stands at its end."""
 
     name: str
     value: float
@@ -186,7 +189,7 @@ class Bar:
 
 
 def bars(title: str, axis: Axis, rows: Sequence[Bar]) -> str:
-    """Horizontal bars under each other; those without a positive value have only a name."""
+    """Horizontal bars one below the other; a row without a positive value shows only its name."""
     height = BARS_TOP + ROW * len(rows) + 6
     svg = _canvas(title, height)
     span = WIDTH - NAME - TAG
@@ -211,7 +214,7 @@ def bars(title: str, axis: Axis, rows: Sequence[Bar]) -> str:
 
 
 def key(kind: str, series: int | None = None) -> str:
-    """The sample of a "line", a "mark", an "area", a "shade" or a "bar" that a legend shows."""
+    """The legend's sample of a "line", a "mark", an "area", a "shade" or a "bar"."""
     svg = _root(30, 14, "key")
     name = kind if series is None else f"{kind} s{series}"
     if kind.startswith(("line", "mark")):
@@ -223,7 +226,7 @@ def key(kind: str, series: int | None = None) -> str:
 
 
 def dot_key(kind: int) -> str:
-    """The sample of a kind of dots."""
+    """The legend's sample of a kind of dots."""
     svg = _root(30, 14, "key")
     _dots(svg, kind, [(15, 7)])
     return tostring(svg, encoding="unicode")
@@ -271,5 +274,5 @@ def _dash(element: Element, series: int) -> None:
 
 
 def _clean(words: str) -> str:
-    """Text that XML may hold: a node's name can have any character."""
+    """Text without characters that XML forbids: a node's name can have any character."""
     return "".join(c if c.isprintable() else "\ufffd" for c in words)

@@ -1,4 +1,4 @@
-"""The page that reports share: its style, its parts, and how a template becomes HTML."""
+"""The page that all reports share: its style, its parts, and the templates' filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ostiary.export.report import charts
 
 
 def template(package: str, name: str) -> jinja2.Template:
-    """A template among the assets of a package; it may extend and import those of this one."""
+    """A template from the assets of `package`; it may extend and import those of ostiary.export."""
 
     def asset(wanted: str) -> str | None:
         files = [resources.files(room) / "assets" / wanted for room in (package, "ostiary.export")]
@@ -25,7 +25,7 @@ def template(package: str, name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["svg"] = Markup  # only what charts.py made: it escapes the names in it
+    made.filters["svg"] = Markup  # only for the output of charts.py, which escapes names
     made.filters["power"] = charts.power
     made.filters["decimals"] = _decimals
     made.filters["between"] = _between
@@ -33,7 +33,7 @@ def template(package: str, name: str) -> jinja2.Template:
 
 
 def _decimals(value: float, digits: int = 4) -> str:
-    # Adding 0.0 turns what was rounded to -0.0 into 0.0.
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 

@@ -28,7 +28,7 @@ from ostiary.export.judge.gate import Encoders
 from ostiary.export.plan import recipe as recipes
 from ostiary.export.records import calibration_table as tables
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Limits
+from ostiary.export.records.results import Gate, GateLimits
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
 from ostiary.training.run import loop
@@ -128,7 +128,7 @@ def _judged(
     """The gate's verdict on the int8 encoder of a table."""
     rounded = normal_form.to_bytes(quantize.quantize(model, table))
     encoders = Encoders(normal_form.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
-    return gates.measure(encoders, crops, data_set, Limits(), say)
+    return gates.measure(encoders, crops, data_set, GateLimits(), say)
 
 
 def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) -> None:

@@ -26,7 +26,7 @@ from ostiary.export.graphs import normal_form, run
 from ostiary.export.graphs.run import Images
 from ostiary.export.int8 import bias_correction, equalise
 from ostiary.export.records import calibration_table as tables
-from ostiary.export.records.calibration_table import Lesson, Table
+from ostiary.export.records.calibration_table import Int8Lesson, Table
 from ostiary.training.data.augment import DOMAINS, augment
 from ostiary.training.data.photos import Faces
 from ostiary.training.encoders.fake_int8 import FakeInt8
@@ -166,7 +166,7 @@ def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Tab
     if outcome.best_epoch == 0:
         raise BundleError("no epoch came nearer to float than plain rounding", "lower --rate")
     how = lessons.settings
-    lesson = Lesson(
+    lesson = Int8Lesson(
         data_set=data_set,
         people=chosen.people,
         images=len(chosen),

@@ -51,7 +51,7 @@ def test_it_is_signed_with_all_the_rest_and_what_is_measured_later_keeps_it(
     changed = {name for name in after if before.get(name) != after[name]}
     assert changed == {VERIFIER, "report.html", "manifest.json", "SIGNATURE"}
     # As `verify`, `sensitivity` and `evaluate` end.
-    release.finish(with_head, release.read_measured(with_head), None, QUIET)
+    release.release(with_head, release.read_measured(with_head), None, QUIET)
     kept = bundles.load(loaded.path)
     assert kept.head() == head_of(loaded)
     assert "Logistic head" in (kept.path / "report.html").read_text()
@@ -101,14 +101,15 @@ def test_it_says_that_a_head_was_insisted_on(
         file.write_bytes(verifier_file.to_text(head))
         commands.attach(loaded.path, file)
         said = capsys.readouterr().out.replace("\n", " ")
-        assert ("insisted on: it is not true" in said) == bool(insisted)
-        assert ("Insisted on" in (loaded.path / "report.html").read_text()) == bool(insisted)
+        assert ("despite a failed check: it is not true" in said) == bool(insisted)
+        told = "despite a failed check" in (loaded.path / "report.html").read_text()
+        assert told == bool(insisted)
         commands.attach(loaded.path, file, json=True)
         assert json.loads(capsys.readouterr().out)["insisted"] == insisted
 
 
 def test_a_file_that_is_missing_or_none_is_named(loaded: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"can not read .*head\.json"):
+    with pytest.raises(BundleError, match=r"cannot read .*head\.json"):
         release.attach(loaded, tmp_path / "head.json", None, QUIET)
     (tmp_path / "head.json").write_bytes(b"{}")
     with pytest.raises(BundleError, match=r"head\.json: .*schema"):

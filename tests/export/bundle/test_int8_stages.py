@@ -130,7 +130,7 @@ def test_a_table_that_does_not_fit_is_refused(table: Table, change: dict, messag
 
 @pytest.mark.parametrize("text", [b"{}", b"no json", b"\xff"])
 def test_a_text_that_is_no_table_is_refused(text: bytes) -> None:
-    with pytest.raises(BundleError, match="mine is no calibration table"):
+    with pytest.raises(BundleError, match="mine is not a calibration table"):
         parse(text, "mine")
 
 

@@ -47,8 +47,8 @@ def test_a_projection_keeps_most_of_what_it_was_fitted_on() -> None:
     assert np.allclose(rows @ rows.T, naive @ naive.T, atol=1e-4)
 
 
-def test_a_projection_that_can_not_be_fitted_is_refused() -> None:
-    with pytest.raises(PhotoError, match="can not fix 16 components"):
+def test_a_projection_that_cannot_be_fitted_is_refused() -> None:
+    with pytest.raises(PhotoError, match="too few to fit 16 components"):
         projection.project(normalised(), SPEC, crops(people=20, images=1), 16)
-    with pytest.raises(PhotoError, match="does not shorten"):
+    with pytest.raises(PhotoError, match="cannot be shortened"):
         projection.project(normalised(), SPEC, crops(people=120, images=1), 32)

@@ -108,10 +108,10 @@ def test_what_no_device_would_install_is_not_packed(
     refused(bundle, tmp_path / "a.zip", "'my report', which is no plain file name")
 
 
-def test_a_target_that_can_not_be_written_is_named(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"can not write .*a\.zip: No such file"):
+def test_a_target_that_cannot_be_written_is_named(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"cannot write .*a\.zip: No such file"):
         pack(bundle, tmp_path / "none" / "a.zip")
-    with pytest.raises(BundleError, match=r"can not write .*bundle: Is a directory"):
+    with pytest.raises(BundleError, match=r"cannot write .*bundle: Is a directory"):
         pack(bundle, bundle)
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
     before = (bundle / "pad.onnx").read_bytes()

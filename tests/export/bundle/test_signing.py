@@ -85,12 +85,12 @@ def test_a_failed_keygen_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_that_can_be_no_key(tmp_path: Path) -> None:
+def test_names_that_cannot_be_a_keys_name(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="public key's name"):
         signing.keygen(tmp_path / "hq.pub")
     with pytest.raises(BundleError, match="No such file"):
         signing.keygen(tmp_path / "none" / "hq.key")
-    with pytest.raises(BundleError, match="no file name"):
+    with pytest.raises(BundleError, match="not a file name"):
         signing.keygen(Path())
 
 
@@ -153,7 +153,7 @@ def test_a_trusted_key_without_its_secret_is_not_replaced(home: Path) -> None:
     assert not (home / "signing.key").exists()
 
 
-def test_a_default_key_that_can_not_be_trusted_is_not_kept(
+def test_a_default_key_that_cannot_be_trusted_is_not_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, _data: bytes) -> None:

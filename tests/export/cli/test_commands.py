@@ -20,8 +20,8 @@ from ostiary.export.graphs import normal_form
 from ostiary.export.records.results import Gate
 from tests.support.places import ROOT, ostiary, ostiary_export, refused, write_png
 
-COMMANDS = ["recipes", "build", "verify", "sensitivity", "evaluate", "keygen", "sign", "pack",
-            "audit", "inspect"]  # fmt: skip
+COMMANDS = ["recipes", "build", "verify", "sensitivity", "evaluate", "keygen", "sign", "attach",
+            "pack", "audit", "inspect", "engine"]  # fmt: skip
 
 
 @pytest.fixture
@@ -33,6 +33,10 @@ def copy(bundle_dir: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     assert re.search(rf"ostiary-export {command} ?", ostiary_export(command, "--help").stdout)
+
+
+def test_the_help_of_the_program_has_an_example() -> None:
+    assert "ostiary-export build mobilefacenet-192 --out bundle" in ostiary_export("--help").stdout
 
 
 def test_a_bundle_goes_to_a_device_that_trusts_its_key_and_to_no_other(
@@ -109,7 +113,7 @@ def test_nothing_to_compare_is_refused(copy: Path, tmp_path: Path) -> None:
 def test_an_unwritable_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     told = refused("build", "mobilefacenet-192", "--out", tmp_path / "file" / "b", program="export")
-    assert "can not write" in told
+    assert "cannot write" in told
 
 
 @pytest.mark.long

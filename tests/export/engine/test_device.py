@@ -58,7 +58,7 @@ def test_a_device_builds_proves_and_runs_its_engines(profile: Path, orin: Path) 
     again = ostiary_export("engine", "--config", profile, "--needed")
     assert (again.returncode, again.stdout) == (
         3,
-        "nothing: every engine is there, or failed before\n",
+        "nothing to build: every engine is up to date, or its build failed before\n",
     )
     shown = ostiary_export("engine", "--config", profile, "--target", "jetson-orin-nx")
     assert "up to date" in shown.stderr
@@ -99,7 +99,8 @@ def test_a_profile_of_the_cpu_needs_no_engine(profile: Path) -> None:
     assert "tensorrt cannot be loaded" in json.loads(needed.stdout)["why"]
     profile.write_text(profile.read_text().replace('"auto"', '"openvino"'))
     needed = ostiary_export("engine", "--config", profile, "--needed")
-    assert (needed.returncode, needed.stdout) == (3, "nothing: the profile's backend is openvino\n")
+    told = "nothing to build: the profile's backend is openvino\n"
+    assert (needed.returncode, needed.stdout) == (3, told)
     profile.write_text(profile.read_text().replace('"openvino"', '"tensorrt"'))
     assert ostiary_export("engine", "--config", profile, "--needed").returncode == 0
     assert "tensorrt cannot be loaded" in refused("engine", "--config", profile, program="export")

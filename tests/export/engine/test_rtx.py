@@ -65,7 +65,7 @@ def test_a_second_run_keeps_every_engine(bundle_dir: Path, built: tuple[Path, di
     assert {p.name: p.stat().st_mtime_ns for p in out.glob("*.engine")} == before
     done = ostiary_export("engine", bundle_dir, "--out", out, "--rtx", "sm86", "--needed")
     assert done.returncode == 3
-    assert "every engine is there" in done.stdout
+    assert "every engine is up to date" in done.stdout
 
 
 @pytest.mark.parametrize("part", ["onnx", "tensorrt", "driver", "sm", "flags", "shapes", "plan"])

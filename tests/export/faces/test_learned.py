@@ -1,4 +1,4 @@
-"""People whom an encoder learned from: they may calibrate it, and judge nothing."""
+"""People whom an encoder learned from may calibrate it, and are left out of every evaluation."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from ostiary.edge.errors import ConfigError, PhotoError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.export.bundle import build, release
-from ostiary.export.bundle.int8_stages import Rounding
+from ostiary.export.bundle.int8_stages import Int8Stages
 from ostiary.export.cli import judging
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
@@ -20,12 +20,12 @@ from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan import recipe
 from ostiary.export.plan.options import Options
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Layers, Limits
+from ostiary.export.records.results import GateLimits, LayerCosts
 from tests.support.export import made_up
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
-LIMITS = Limits(fmrs=(1e-3,))
+LIMITS = GateLimits(fmrs=(1e-3,))
 EACH = 4
 TOML = (
     'source = "encoder.onnx"\nsize_px = [16, 16]\nchannels = "rgb"\nmean = 127.5\nscale = 128.0\n'
@@ -49,11 +49,11 @@ def described(tmp_path: Path, faces: Crops) -> Path:
     return path
 
 
-def test_who_is_on_one_learned_photo_judges_by_none(faces: Crops) -> None:
+def test_a_person_on_one_learned_photo_is_left_out_with_all_photos(faces: Crops) -> None:
     said: list[str] = []
     kept = learned.strangers(faces, [faces.photos[5], "f" * 16], said.append)
     assert set(faces.person) - set(kept.person) == {1}
-    assert said == ["4 photos left out, of 1 people whom it learned from"]
+    assert said == ["4 photos left out, of 1 people whom the encoder learned from"]
     assert learned.strangers(faces, ["f" * 16], said.append) is faces
     with pytest.raises(PhotoError, match="learned from all 100 people") as caught:
         learned.strangers(faces, faces.photos[::EACH], QUIET)
@@ -75,14 +75,14 @@ def test_a_list_that_is_not_there_or_damaged_is_named(described: Path, text: byt
     path.unlink()
     if text is not None:
         path.write_bytes(text)
-    with pytest.raises(ConfigError, match=r"learned\.json is no list of the photos"):
+    with pytest.raises(ConfigError, match=r"learned\.json is not a list of the photos"):
         recipe.load(str(described))
 
 
 @pytest.mark.parametrize("name", ["", ".", "a\\u0000b", "encoder.onnx"])
-def test_so_is_a_name_of_no_list(described: Path, name: str) -> None:
+def test_a_name_that_is_not_a_lists_is_refused(described: Path, name: str) -> None:
     described.write_text(TOML.replace("learned.json", name))
-    with pytest.raises(ConfigError, match="is no list of the photos"):
+    with pytest.raises(ConfigError, match="is not a list of the photos"):
         recipe.load(str(described))
 
 
@@ -99,7 +99,7 @@ def test_the_gate_leaves_them_out_counts_them_and_says_whom_to_give(faces: Crops
     gate, det = measure(judged(10), faces, "x", LIMITS, said.append)
     assert (gate.learned_left_out, gate.calibration_left_out) == (40, 0)
     assert (gate.images, gate.people, det.people) == (360, 90, 90)
-    assert "40 photos left out, of 10 people whom it learned from" in said
+    assert "40 photos left out, of 10 people whom the encoder learned from" in said
     with pytest.raises(PhotoError, match="240 photos of people whom the encoder lea") as caught:
         measure(judged(60), faces, "x", LIMITS, QUIET)
     assert caught.value.hint.startswith("give faces of people that the encoder did not learn from")
@@ -113,14 +113,14 @@ def test_a_build_judges_by_others_and_calibrates_on_all(
     options = Options(calibrate=tmp_path, faces=tmp_path, limits=LIMITS)
     sensed: list[Crops] = []
 
-    def sense(model: onnx.ModelProto, table: Table, found: Crops, *rest: object) -> Layers:
+    def sense(model: onnx.ModelProto, table: Table, found: Crops, *rest: object) -> LayerCosts:
         sensed.append(found)
-        return Layers("0" * 64, len(found), 1e-3, [], {})
+        return LayerCosts("0" * 64, len(found), 1e-3, [], {})
 
     monkeypatch.setattr(sensitivity, "measure", sense)
 
-    def stages(plan: recipe.Plan) -> Rounding:
-        return Rounding(plan, options, "0" * 64, [], lambda folder: faces, QUIET)
+    def stages(plan: recipe.BuildPlan) -> Int8Stages:
+        return Int8Stages(plan, options, "0" * 64, [], lambda folder: faces, QUIET)
 
     table = stages(plan).table(model)
     assert {*table.photos} & {*faces.photos[: 10 * EACH]}
@@ -152,7 +152,7 @@ def test_the_bundle_remembers_them(described: Path, bundle_dir: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["verify", "sensitivity", "evaluate"])
-def test_who_judges_a_bundle_later_leaves_them_out_too(
+def test_every_later_evaluation_of_a_bundle_leaves_them_out(
     bundle_dir: Path, faces: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     folder = shutil.copytree(bundle_dir, tmp_path / "bundle")

@@ -14,7 +14,14 @@ from ostiary.export.audit.check import audit
 from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate, quantize
 from ostiary.export.plan import recipe
-from ostiary.export.records.calibration_table import Lesson, Table, packed, parse, to_text, unpacked
+from ostiary.export.records.calibration_table import (
+    Int8Lesson,
+    Table,
+    packed,
+    parse,
+    to_text,
+    unpacked,
+)
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
@@ -100,7 +107,7 @@ def test_a_layer_in_float_has_no_steps(table: Table) -> None:
 
 
 def test_a_table_keeps_the_record_of_its_training(table: Table) -> None:
-    lesson = Lesson(
+    lesson = Int8Lesson(
         data_set="my faces", people=300, images=310, epochs=2, rate=0.01, seed=0,
         cosine=(0.998, 0.9985), command="ostiary-train int8 --epochs 2",
     )  # fmt: skip

@@ -15,11 +15,11 @@ from ostiary.export.int8 import calibrate, quantize, sensitivity
 from ostiary.export.judge import input_readings
 from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, Limits, Reading
+from ostiary.export.records.results import Gate, GateLimits, Reading
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
-LIMITS = Limits(fmrs=(1e-3,))
+LIMITS = GateLimits(fmrs=(1e-3,))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,9 @@ def test_too_few_faces_are_refused(faces: Crops, table: Table) -> None:
 
 def test_limits_that_too_few_pairs_can_show_fail(faces: Crops, table: Table) -> None:
     model = normal_form.to_bytes(normalised())
-    gate, _ = measure(Encoders(model, model, SPEC, None), faces, "x", Limits(fmrs=(1e-7,)), QUIET)
+    gate, _ = measure(
+        Encoders(model, model, SPEC, None), faces, "x", GateLimits(fmrs=(1e-7,)), QUIET
+    )
     assert not gate.passed
     assert "too few pairs" in gate.failures[0]
 

@@ -1,4 +1,4 @@
-"""A folder of faces may have a name of any bytes: what is written down of it is text."""
+"""A folder of faces may have a name of any bytes: stored files hold it as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ostiary.edge.files import as_text
 from ostiary.edge.runtime.det import DetFile
 from ostiary.export.bundle import build, int8_stages
-from ostiary.export.bundle.int8_stages import Rounding
+from ostiary.export.bundle.int8_stages import Int8Stages
 from ostiary.export.cli import judging
 from ostiary.export.faces import open_set
 from ostiary.export.graphs import run
@@ -36,7 +36,7 @@ class Asked(Exception):
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.BuildPlan:
     monkeypatch.setenv("OSTIARY_CACHE", str(tmp_path / "cache"))
     (tmp_path / "mine.toml").write_text(TOML)
     onnx.save(encoder(), tmp_path / "encoder.onnx")
@@ -49,7 +49,7 @@ def test_bytes_that_are_no_text_are_told_by_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("command", [judging.verify, judging.evaluate])
-def test_judging_names_it_in_text(
+def test_verify_and_evaluate_store_the_name_as_text(
     bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: object
 ) -> None:
     def named(*given: object) -> None:
@@ -64,8 +64,8 @@ def test_judging_names_it_in_text(
     assert str(caught.value) == TEXT
 
 
-def test_so_do_the_stages_of_a_build(
-    plan: recipe.Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_stages_of_a_build_store_the_name_as_text(
+    plan: recipe.BuildPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def measure(encoders: object, found: object, name: str, *rest: object) -> tuple[Gate, DetFile]:
         raise Asked(name)
@@ -73,7 +73,7 @@ def test_so_do_the_stages_of_a_build(
     monkeypatch.setattr(int8_stages, "measure", measure)
     folder = tmp_path / NAME
     options = Options(calibrate=folder, faces=folder)
-    stages = Rounding(plan, options, "0" * 64, [], lambda folder: FACES, QUIET)
+    stages = Int8Stages(plan, options, "0" * 64, [], lambda folder: FACES, QUIET)
     model = normalised()
     table = stages.table(model)
     assert table.data_set == TEXT
@@ -82,7 +82,9 @@ def test_so_do_the_stages_of_a_build(
     assert str(caught.value) == TEXT
 
 
-def test_so_does_the_note_on_a_projection(plan: recipe.Plan, tmp_path: Path) -> None:
+def test_the_note_on_a_projection_holds_the_name_as_text(
+    plan: recipe.BuildPlan, tmp_path: Path
+) -> None:
     folder = tmp_path / NAME
     at_work = build._Build(plan, Options(calibrate=folder), tmp_path / "out", QUIET)
     at_work._crops[folder] = crops(people=80, images=2)

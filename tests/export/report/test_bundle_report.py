@@ -1,4 +1,4 @@
-"""The report: the verdict and every number given are in it, nothing outside of it is needed."""
+"""The report shows the verdict and every number it is given, and needs no other file."""
 
 import re
 from xml.etree import ElementTree
@@ -9,7 +9,7 @@ import pytest
 
 from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.runtime.det import DetFile
-from ostiary.export.records.results import LayerCost, Layers
+from ostiary.export.records.results import LayerCost, LayerCosts
 from ostiary.export.report import charts
 from ostiary.export.report.bundle_report import det_points, histograms, render
 from tests.support import made_verifier
@@ -201,9 +201,9 @@ def test_scores_fall_back_to_float(det: DetFile) -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "1e-2 0.00029 none only told -0.00031 to 0.00089",
+        "1e-2 0.00029 none only reported -0.00031 to 0.00089",
         "1e-3 -0.00033 0.002 ✓ within -0.00166 to 0.00096",
-        "1e-4 0.00022 0.001 ✓ within, interval past it -0.00145 to 0.00169",
+        "1e-4 0.00022 0.001 ✓ within, interval reaches past it -0.00145 to 0.00169",
         "int8 and float 0.9984 0.9971 0.9959 0.9835 median 0.99",
         "both int8 0.9987 0.9978 0.9972 0.9958 least 0.99",
         "Calibration photos left out 257",
@@ -215,7 +215,7 @@ def test_scores_fall_back_to_float(det: DetFile) -> None:
         "float on openvino 6.90 ms 1.00\u00d7 5.20 MB 1.00\u00d7",
         "int8 on openvino 2.30 ms 3.00\u00d7 1.30 MB 0.25\u00d7",
         "Photos 256 Method mse Tensors 5 Smallest coverage 0.99000",
-        "Insisted upon against this objection: only &lt;12&gt; people",
+        "Calibrated although the photos failed a check: only &lt;12&gt; people",
         "rgb as declared 5.123 bgr 4.012",
         "my faces: 3,096 photos of 1,111 people",
         "float templates, int8 probes 2,000 200,000 1.5e-4",
@@ -249,7 +249,7 @@ def test_layers_are_barred_in_the_order_of_the_graph(page: str) -> None:
 
 def test_many_layers_are_parted_for_printing() -> None:
     costs = [LayerCost(f"c{i}", "Conv", False, 10.0**-i, 0.0) for i in range(53)]
-    drawn = plots(render(manifest(), None, None, Layers(FLOAT, 9, 1e-3, costs, {}), None, []))
+    drawn = plots(render(manifest(), None, None, LayerCosts(FLOAT, 9, 1e-3, costs, {}), None, []))
     assert [len(list(svg.iter(f"{SVG}g"))) for svg in drawn] == [27, 26]
 
 
@@ -271,14 +271,14 @@ def test_a_logistic_head_is_told_with_what_it_was_worth() -> None:
     page = render(manifest(), None, None, None, None, [], head)
     told = words(page)
     assert "made up &lt;faces&gt;" in page
-    assert "300 photos of 60 people" in told
+    assert "300 photos of 60 held out people" in told
     for name in ("float templates, float probes", "float templates, int8 probes"):
         fnmr = head.fnmr("float_int8" if "int8" in name else "float_float")
         rates = f"0.99000 0.99000 -0.00100 to 0.00100 {fnmr:.4f} 0.0321 0.0100"
         assert f"{name} {rates}" in told
-    assert "Insisted" not in told
+    assert "despite" not in told
     bad = msgspec.structs.replace(head, insisted="its AUC <is> below")
-    assert "Insisted on: its AUC &lt;is&gt; below" in render(
+    assert "despite a failed check: its AUC &lt;is&gt; below" in render(
         manifest(), None, None, None, None, [], bad
     )
     assert "Logistic head" not in render(manifest(), None, None, None, None, [])

@@ -12,13 +12,13 @@ from ostiary.export.records.results import (
     Compared,
     Cosines,
     Gate,
+    GateLimits,
     LayerCost,
-    Layers,
-    Limits,
-    Loss,
+    LayerCosts,
+    MovedPair,
     OpenSetRow,
-    Pair,
     Reading,
+    TarLoss,
     TarRow,
 )
 
@@ -66,17 +66,20 @@ def gate(**changes: object) -> Gate:
         genuines=6836,
         impostors=4784224,
         backend="openvino",
-        limits=Limits(),
+        limits=GateLimits(),
         cosine=Cosines(0.9984, 0.9971, 0.9959, 0.9835),
         agreement=Cosines(0.9987, 0.9978, 0.9972, 0.9958),
         proven_on=["onnxruntime", "openvino"],
         compared=compared(),
         losses=[
-            Loss("int8_int8", 1e-2, Rate(0.00029, -0.00031, 0.00089), None),
-            Loss("int8_int8", 1e-3, Rate(-0.00033, -0.00166, 0.00096), 0.002),
-            Loss("float_int8", 1e-4, Rate(0.00022, -0.00145, 0.00169), 0.001),
+            TarLoss("int8_int8", 1e-2, Rate(0.00029, -0.00031, 0.00089), None),
+            TarLoss("int8_int8", 1e-3, Rate(-0.00033, -0.00166, 0.00096), 0.002),
+            TarLoss("float_int8", 1e-4, Rate(0.00022, -0.00145, 0.00169), 0.001),
         ],
-        worst=[Pair("genuine", 2181, 2182, 0.6169, 0.5634), Pair("impostor", 7, 2884, 0.1, 0.3)],
+        worst=[
+            MovedPair("genuine", 2181, 2182, 0.6169, 0.5634),
+            MovedPair("impostor", 7, 2884, 0.1, 0.3),
+        ],
         readings=[Reading("rgb as declared", 5.123), Reading("bgr", 4.012)],
     )
     return msgspec.structs.replace(made, **changes)
@@ -98,14 +101,14 @@ def curves() -> DetFile:
     return DetFile(FLOAT, "my faces", 1111, 3096, GRID.tolist(), counts[0], INT8, *counts[1:])
 
 
-def layers() -> Layers:
+def layers() -> LayerCosts:
     costs = [
         LayerCost("conv & <one>", "Conv", False, 2e-4, 0.0011),
         LayerCost("a/very/long/name/of/a/node/depthwise", "Conv", True, 6.5e-3, 0.0123),
         LayerCost("none", "Gemm", False, 0.0, 0.0),
         LayerCost("below zero\x00", "Gemm", False, -1e-9, 0.0),
     ]
-    return Layers(FLOAT, 400, 1e-3, costs, {costs[1].node: "it is the worst"})
+    return LayerCosts(FLOAT, 400, 1e-3, costs, {costs[1].node: "it is the worst"})
 
 
 def table(insisted: str = "") -> Table:
