@@ -17,17 +17,17 @@ from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
 from ostiary.training.encoders import save
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import Data
-from ostiary.training.judge.guard import Comparison
+from ostiary.training.judge.evaluation import RunPhotos
+from ostiary.training.judge.guard import ViewPairing
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
 from ostiary.training.run.distributed import ALONE
-from ostiary.training.run.settings import Start
+from ostiary.training.run.settings import EncoderStart
 from ostiary.training.tasks import finetune, fit
 from ostiary.training.tasks.finetune import Finetuned, Finetuning
 
 FAILED = 1
-TITLES: dict[Comparison, str] = {
+TITLES: dict[ViewPairing, str] = {
     "domain_domain": "{0} / {0}",
     "plain_domain": "as is / {0}",
     "plain_plain": "as is / as is",
@@ -85,7 +85,7 @@ def tune(
     torch.set_num_threads(threads)
     raw = msgspec.toml.encode(settings)
     refuse(run, resume, raw)
-    loaded, start = bundles.read(bundle), Start(bundle=bundle)
+    loaded, start = bundles.read(bundle), EncoderStart(bundle=bundle)
     encoder = fit.encoder_of(start, seed)
     # Who has one photo can teach, where no name is needed.
     licence, known = fit.begun_with(start)
@@ -99,7 +99,7 @@ def tune(
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
         say("judging what came of it")
         made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
-        about = Data(faces.name, fit.parts_of(photos), found.left_out.counts())
+        about = RunPhotos(faces.name, fit.parts_of(photos), found.left_out.counts())
         evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)
         run_report.write(run)
     if json:

@@ -17,14 +17,14 @@ from ostiary.training.data.photos import Faces
 from ostiary.training.encoders import save
 from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import Data, Evaluation
+from ostiary.training.judge.evaluation import Evaluation, RunPhotos
 from ostiary.training.losses.distance import LOSSES
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
 from ostiary.training.run import settings as settings_files
 from ostiary.training.run.distributed import joined
-from ostiary.training.run.loop import Outcome
-from ostiary.training.run.settings import Settings
+from ostiary.training.run.loop import RunOutcome
+from ostiary.training.run.settings import FitSettings
 from ostiary.training.tasks import fit as learn
 from ostiary.training.tasks.fit import Parts
 
@@ -129,13 +129,13 @@ def fit(
                 return
             after = learn.worth("best", encoder, photos.judging)
             save.write(encoder, run, licence, learn.learned_from(known, photos))
-            about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
+            about = RunPhotos(faces.name, learn.parts_of(photos), found.left_out.counts())
             evaluation.write(run, [before, after], about)
             run_report.write(run)
     _show(run, outcome, before, after, json)
 
 
-def _begun(path: Path) -> tuple[Settings, bytes, Encoder]:
+def _begun(path: Path) -> tuple[FitSettings, bytes, Encoder]:
     """The settings, as they stand in their file too, and the encoder that they begin with."""
     raw = settings_files.raw(path)
     chosen = settings_files.parse_settings(raw, path)
@@ -145,12 +145,16 @@ def _begun(path: Path) -> tuple[Settings, bytes, Encoder]:
     return chosen, raw, encoder
 
 
-def _photos(faces: Path, bundle: Path, chosen: Settings, known: list[str]) -> tuple[Faces, Parts]:
+def _photos(
+    faces: Path, bundle: Path, chosen: FitSettings, known: list[str]
+) -> tuple[Faces, Parts]:
     found = found_in(faces, bundles.read(bundle), learned=known)
     return found, learn.in_parts(found, chosen.data, chosen.seed)
 
 
-def _show(run: Path, outcome: Outcome, before: Evaluation, after: Evaluation, json: bool) -> None:
+def _show(
+    run: Path, outcome: RunOutcome, before: Evaluation, after: Evaluation, json: bool
+) -> None:
     described = run / save.DESCRIPTION
     if json:
         rates = {"before": before.eer, "after": after.eer}

@@ -14,7 +14,7 @@ from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.training.judge import evaluation
 from ostiary.training.report import run_report
-from ostiary.training.report.run_report import Outcome
+from ostiary.training.report.run_report import DataSetOutcome
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run that `fit` made.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -40,7 +40,7 @@ def draw(run: Run, json: Json = False) -> None:
     out.print(f"wrote [bold]{escape(str(path))}[/]")
 
 
-def _told(one: Outcome) -> dict[str, Any]:
+def _told(one: DataSetOutcome) -> dict[str, Any]:
     return {
         "data_set": one.data_set,
         "outcome": one.word,
@@ -56,7 +56,7 @@ def _rates(one: evaluation.Evaluation) -> dict[str, Any]:
     return {"name": one.name, "eer": one.eer, "tar": msgspec.to_builtins(one.tar)}
 
 
-def _table(found: list[Outcome]) -> Table:
+def _table(found: list[DataSetOutcome]) -> Table:
     table = Table(title="EER, 95 % over people")
     for title in ("data set", "before", "after", "lower by", "outcome"):
         table.add_column(title, justify="right", no_wrap=True)

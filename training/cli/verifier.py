@@ -25,7 +25,7 @@ from ostiary.export.report import page
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.judge import objections, reliability
 from ostiary.training.tasks import verifier
-from ostiary.training.tasks.verifier import Embedded, Settings
+from ostiary.training.tasks.verifier import Embedded, VerifierSettings
 
 FAILED = 1
 
@@ -63,7 +63,7 @@ def make(
         loaded.encoder_id,
         data_set_name(faces, data_set),
         loaded.manifest.files[int8.file] if int8 else None,
-        Settings(seed=seed),
+        VerifierSettings(seed=seed),
         say,
     )
     problems = objections.objections(made)

@@ -27,7 +27,7 @@ LEAST_PEOPLE = 2
 NAMED = 5
 
 
-class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SamePhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Two files of one photo, whose hashes differ by `bits` of `duplicates.BITS`."""
 
     first: str
@@ -49,8 +49,8 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     unreadable: dict[str, str] = {}
     faceless: list[str] = []
-    shared: list[Pair] = []
-    repeats: list[Pair] = []
+    shared: list[SamePhoto] = []
+    repeats: list[SamePhoto] = []
     few: dict[str, int] = {}
     elsewhere: list[str] = []
 
@@ -180,7 +180,7 @@ def _known(crops: Crops, learned: Collection[str]) -> set[str]:
     return {crops.names[person] for photo, person in photos if photo in ids}
 
 
-def _linked(shares: list[Pair]) -> set[str]:
+def _linked(shares: list[SamePhoto]) -> set[str]:
     """The names that may be one person with another."""
     return {str(Path(photo).parent) for pair in shares for photo in (pair.first, pair.second)}
 
@@ -229,7 +229,7 @@ def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, mos
         )
 
 
-def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[Pair], list[Pair]]:
+def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[SamePhoto], list[SamePhoto]]:
     """What is left, the photos of two people and those that a person has twice."""
     found = duplicates.find(crops.images, crops.person)
     of_two = [twins for twins in found if crops.person[twins.first] != crops.person[twins.second]]
@@ -238,9 +238,9 @@ def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[Pair], list[
     gone = clashing | {twins.second for twins in again}
     kept = np.array([row for row in range(len(crops)) if row not in gone], np.int64)
 
-    def named(twins: Twins) -> Pair:
+    def named(twins: Twins) -> SamePhoto:
         first, second = (str(crops.paths[row].relative_to(folder)) for row in twins[:2])
-        return Pair(first, second, twins.bits)
+        return SamePhoto(first, second, twins.bits)
 
     return crops.only(kept), [*map(named, of_two)], [*map(named, again)]
 

@@ -76,7 +76,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: int
 
 
-class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunPhotos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The photos of a run; `refused` counts, by reason, what was not used."""
 
     name: str
@@ -87,7 +87,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Evaluations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file: the photos, and the encoders in the order of their making, untrained first."""
 
-    data: Data | None = None
+    data: RunPhotos | None = None
     evaluations: list[Evaluation] = []
 
     def data_sets(self) -> dict[str, list[Evaluation]]:
@@ -189,7 +189,7 @@ def _worst(genuine: Floats, impostor: Floats, person: Rows) -> list[Worst]:
     return low + named("impostor", np.flatnonzero(~same), impostor, -impostor)
 
 
-def write(folder: Path, evaluations: list[Evaluation], data: Data | None = None) -> None:
+def write(folder: Path, evaluations: list[Evaluation], data: RunPhotos | None = None) -> None:
     """Keep them in a run's folder. Raises ConfigError where they are too many for a chart."""
     if data is not None:
         data = msgspec.structs.replace(data, name=as_text(data.name))

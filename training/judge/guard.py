@@ -18,14 +18,14 @@ from ostiary.export.graphs.run import Images
 from ostiary.training.data.augment import Augmentation, augment
 from ostiary.training.encoders.architectures import Encoder
 from ostiary.training.judge.embed import eer, embed
-from ostiary.training.run.loop import Verdict
+from ostiary.training.run.loop import EpochVerdict
 
 FMR = 1e-3
 """Where the limits count."""
 FMRS = (FMR, 1e-4)
-Comparison = Literal["plain_plain", "plain_domain", "domain_domain"]
+ViewPairing = Literal["plain_plain", "plain_domain", "domain_domain"]
 """Template and probe: photos as they are, or as the camera's domain shows them."""
-COMPARISONS: tuple[Comparison, ...] = ("domain_domain", "plain_domain", "plain_plain")
+COMPARISONS: tuple[ViewPairing, ...] = ("domain_domain", "plain_domain", "plain_plain")
 MAX_LOSS = 0.005
 
 
@@ -39,14 +39,14 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class ViewEmbeddings:
     """The embeddings (n, dim) that an encoder makes of both views, and whose they are."""
 
     plain: Floats
     domain: Floats
     person: NDArray[np.int64]
 
-    def pairs(self, comparison: Comparison) -> Pairs:
+    def pairs(self, comparison: ViewPairing) -> Pairs:
         """Every pair of the photos. Raises PhotoError where there is none of a kind."""
         templates = self.domain if comparison == "domain_domain" else self.plain
         probes = self.plain if comparison == "plain_plain" else self.domain
@@ -56,7 +56,7 @@ class Seen:
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TAR at an FMR before and after; `gain` is the difference with its interval over people."""
 
-    comparison: Comparison
+    comparison: ViewPairing
     fmr: float
     before: Rate
     after: Rate
@@ -81,13 +81,13 @@ def views(images: Images, person: NDArray[np.int64], how: Augmentation, seed: in
     return Views(images, np.stack(changed), owner)
 
 
-def look(encoder: Encoder, shown: Views) -> Seen:
+def look(encoder: Encoder, shown: Views) -> ViewEmbeddings:
     """What an encoder makes of them."""
-    return Seen(embed(encoder, shown.plain), embed(encoder, shown.domain), shown.person)
+    return ViewEmbeddings(embed(encoder, shown.plain), embed(encoder, shown.domain), shown.person)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Guard:
+class TarGuard:
     """Judges an epoch: the best is that with the fewest misses in the domain, of those only that
     lost no more than `max_loss` of `start`, the TAR on photos as they are."""
 
@@ -96,16 +96,16 @@ class Guard:
     start: float
     max_loss: float
 
-    def __call__(self) -> Verdict:
+    def __call__(self) -> EpochVerdict:
         seen = look(self.encoder, self.shown)
         guard = tar_at_fmr(seen.pairs("plain_plain"), FMR)
         genuine, impostor, pairs = all_pairs(seen.domain, seen.domain, seen.person)
         tar = tar_at_fmr(pairs, FMR)
         held = self.start - guard <= self.max_loss
-        return Verdict(1 - tar if held else math.inf, eer(genuine, impostor), tar, guard)
+        return EpochVerdict(1 - tar if held else math.inf, eer(genuine, impostor), tar, guard)
 
 
-def changes(before: Seen, after: Seen) -> list[Change]:
+def changes(before: ViewEmbeddings, after: ViewEmbeddings) -> list[Change]:
     """TAR before and after of the same photos, at each of FMRS that their pairs can show."""
     found = []
     for comparison in COMPARISONS:

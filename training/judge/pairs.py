@@ -15,7 +15,7 @@ MOST_LISTED = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+class PairRows:
     """Rows of photos two by two, the earlier one as the template: genuine, then impostor."""
 
     first: Rows
@@ -36,7 +36,7 @@ def pairs_of(
     *,
     genuines: int | None = None,
     impostors: int | None = None,
-) -> Pairs:
+) -> PairRows:
     """Every pair of photos; with `rng` at most so many `genuines` of each person and so many
     `impostors` of all that are drawn.
 
@@ -55,7 +55,7 @@ def pairs_of(
     impostor = _impostors(person, groups, _drawn(others, impostors, rng))
     in_order = genuine[:, np.lexsort(genuine[::-1])]
     first, second = np.concatenate([in_order, impostor], axis=1)
-    return Pairs(first, second, genuine.shape[1])
+    return PairRows(first, second, genuine.shape[1])
 
 
 def _triangle(photos: int) -> int:

@@ -18,7 +18,7 @@ LEAST_SQUARED = 1e-12
 """Below it a distance is taken as its root, 1e-6: the gradient of a root at zero is infinite."""
 
 
-class Step(NamedTuple):
+class LossValue(NamedTuple):
     """A batch's loss, a scalar, and which share of its triplets still has any (None: no triplets).
 
     The value has a gradient and is finite also where the batch has no pair or triplet: it is 0.
@@ -28,10 +28,10 @@ class Step(NamedTuple):
     active: float | None
 
 
-class Loss(nn.Module):
+class BatchLoss(nn.Module):
     """The loss of a whole batch; what it learns itself, as people's centres, are its parameters."""
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         """Of embeddings (n, dim) of unit length and whose they are, (n,) int64."""
         raise NotImplementedError
 
@@ -80,19 +80,19 @@ def _rows(embeddings: Tensor, chosen: Tensor) -> Tensor:
     return embeddings.index_select(0, chosen)
 
 
-class TripletLoss(Loss):
+class TripletLoss(BatchLoss):
     """The mean of `triplet` over the triplets that mining chooses."""
 
     def __init__(self, alpha: float, mining: Mining) -> None:
         super().__init__()
         self.alpha, self.mining = alpha, mining
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         chosen = choose(distances(embeddings), person, self.mining, self.alpha, rng)
         if not len(chosen.anchor):
-            return Step(embeddings.sum() * 0, 0.0)
+            return LossValue(embeddings.sum() * 0, 0.0)
         losses = self.of(embeddings, person, chosen)
-        return Step(losses.mean(), float((losses > 0).double().mean()))
+        return LossValue(losses.mean(), float((losses > 0).double().mean()))
 
     def of(self, embeddings: Tensor, person: Tensor, chosen: Triplets) -> Tensor:
         """The loss (m,) of each triplet chosen."""
@@ -117,7 +117,7 @@ class CosineTripletLoss(TripletLoss):
         return losses
 
 
-class PairLoss(Loss):
+class PairLoss(BatchLoss):
     """A loss over every pair of the batch, genuine and impostor pairs counting half each.
 
     All pairs, since they cost little once the embeddings are there. Balanced, since of P x K images
@@ -127,13 +127,13 @@ class PairLoss(Loss):
     25 GB for 4096.
     """
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         n = len(person)
         first, second = torch.triu_indices(n, n, 1, device=embeddings.device)
         genuine = person[first] == person[second]
         losses = self.of(_rows(embeddings, first), _rows(embeddings, second), genuine)
         kinds = [losses @ kind.to(losses) / kind.sum().clamp_min(1) for kind in (genuine, ~genuine)]
-        return Step((kinds[0] + kinds[1]) / 2, None)
+        return LossValue((kinds[0] + kinds[1]) / 2, None)
 
     def of(self, a: Tensor, b: Tensor, genuine: Tensor) -> Tensor:
         """The loss (n,) of pairs of rows (n, dim)."""
@@ -170,7 +170,7 @@ class LogisticLoss(PairLoss):
         )
 
 
-class AngularLoss(Loss):
+class AngularLoss(BatchLoss):
     """`angular` over the genuine pairs of the batch, each against everybody else in it."""
 
     def __init__(self, alpha: float) -> None:
@@ -179,11 +179,11 @@ class AngularLoss(Loss):
 
         self.formula = angular(alpha)
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
-        return Step(self.formula(embeddings, person), None)
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
+        return LossValue(self.formula(embeddings, person), None)
 
 
-class ClassLoss(Loss):
+class ClassLoss(BatchLoss):
     """Softmax over the people trained on, each with a learnt centre, its own made harder.
 
     It knows the people by number: `person` must lie in 0..people-1. Raises ConfigError otherwise.
@@ -193,17 +193,17 @@ class ClassLoss(Loss):
         super().__init__()
         self.formula, self.people = formula, people
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         low, high = int(person.min()), int(person.max())
         if low < 0 or high >= self.people:
             raise ConfigError(
                 f"people {low} to {high} in a batch, but the loss has centres for {self.people}",
                 "number the people trained on from 0",
             )
-        return Step(self.formula(embeddings, person), None)
+        return LossValue(self.formula(embeddings, person), None)
 
 
-class Asked(NamedTuple):
+class LossOptions(NamedTuple):
     """What a loss is made of: `alpha` in the loss's own unit, `scale` s of the class losses."""
 
     dim: int
@@ -220,11 +220,11 @@ class Kind(NamedTuple):
     says: str
     alpha: float
     below: float
-    build: Callable[[Asked], Loss]
+    build: Callable[[LossOptions], BatchLoss]
 
 
-def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[Asked], Loss]:
-    def build(asked: Asked) -> Loss:
+def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[LossOptions], BatchLoss]:
+    def build(asked: LossOptions) -> BatchLoss:
         # Where it is asked for: pytorch-metric-learning brings all of SciPy's statistics along.
         from ostiary.training.losses import angular as angular_losses
 
@@ -267,7 +267,7 @@ def make(
     mining: Mining = "semi-hard",
     scale: float = 64.0,
     seed: int = 0,
-) -> Loss:
+) -> BatchLoss:
     """A loss of LOSSES for embeddings of `dim` numbers and `people` people to train on.
 
     `alpha`, the margin, is in the unit that its Kind says, None its usual one; `mining` is read by
@@ -281,4 +281,4 @@ def make(
         hint = f"from 0, below {kind.below:g}" if kind.below else "it has none: leave it out"
         raise ConfigError(f"loss {name}: alpha {alpha:g}", f"{kind.says}; {hint}")
     taken = kind.alpha if alpha is None else alpha
-    return kind.build(Asked(dim, people, taken, mining, scale, seed))
+    return kind.build(LossOptions(dim, people, taken, mining, scale, seed))

@@ -24,7 +24,7 @@ from ostiary.training.run.log import EpochLine, StepLine
 REPORT, SETTINGS = "report.html", "settings.toml"
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class DataSetOutcome(msgspec.Struct, frozen=True):
     """What training did on one data set: the first encoder beside the last."""
 
     data_set: str
@@ -41,10 +41,10 @@ class Outcome(msgspec.Struct, frozen=True):
         return "better" if self.fall.low > 0 else "worse" if self.fall.high < 0 else "unproven"
 
 
-def outcomes(held: Evaluations) -> list[Outcome]:
+def outcomes(held: Evaluations) -> list[DataSetOutcome]:
     """One a data set, in their order."""
     return [
-        Outcome(
+        DataSetOutcome(
             name, some[0], some[-1], evaluation.fall(some[0], some[-1]) if len(some) > 1 else None
         )
         for name, some in held.data_sets().items()

@@ -13,7 +13,7 @@ from ostiary.edge.core.faces.preprocess import InputSpec, to_tensor
 from ostiary.export.graphs.run import Images
 from ostiary.training.data.augment import Augmentation, augment
 from ostiary.training.encoders.architectures import Encoder
-from ostiary.training.losses.distance import Loss, Step
+from ostiary.training.losses.distance import BatchLoss, LossValue
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.loop import Key
 from ostiary.training.run.sampling import Rows
@@ -57,15 +57,15 @@ class Supervised:
     """
 
     encoder: Encoder
-    loss: Loss
+    loss: BatchLoss
     photos: Photos
     person: NDArray[np.int64]
     team: Team = ALONE
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         places = self.team.share(np.arange(len(rows)))
         own = self.encoder(self.photos.tensor(rows[places], key, places))
         embeddings = self.team.gather(own, len(rows))
         person = torch.from_numpy(self.person[rows])
-        made: Step = self.loss(embeddings, person, np.random.default_rng(key))
+        made: LossValue = self.loss(embeddings, person, np.random.default_rng(key))
         return made

@@ -22,7 +22,7 @@ Tensors = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunProgress:
     """Where a run is: `done` steps of `epoch`, `steps` in all; how well it went.
 
     Epochs count from 1; epoch 0 is the judging of the encoder before its first step. `best` is
@@ -38,14 +38,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RunState:
     """All that a run needs to go on as if it had never stopped.
 
     `made_with` are digests of what may not change under a run, each by what a person calls it.
     """
 
     made_with: dict[str, str]
-    place: Place
+    place: RunProgress
     encoder: Tensors
     head: Tensors
     optimiser: Tensors
@@ -59,7 +59,7 @@ def digest(parts: Iterable[bytes]) -> str:
     return found.hexdigest()
 
 
-def write(path: Path, state: State) -> None:
+def write(path: Path, state: RunState) -> None:
     """Save a state. Raises StoreError where the disk takes none: the file is then the old one."""
     buffer = io.BytesIO()
     tensors = {"encoder": state.encoder, "head": state.head, "optimiser": state.optimiser}
@@ -75,7 +75,7 @@ def write(path: Path, state: State) -> None:
         ) from error
 
 
-def read(path: Path) -> State:
+def read(path: Path) -> RunState:
     """A saved state. Raises StoreError where it can not be read or is damaged."""
     try:
         head, _, body = path.read_bytes().partition(b"\n")
@@ -87,7 +87,7 @@ def read(path: Path) -> State:
             f"{path} is damaged, or no checkpoint", "begin again in another folder, or restore it"
         )
     found = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    return State(**{**found, "place": Place(**found["place"])})
+    return RunState(**{**found, "place": RunProgress(**found["place"])})
 
 
 def begun(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """The loop: seeded steps, checkpoints it resumes from exactly, epochs judged, an early end.
 
-What is learned is a `Task`; training, fine-tuning and distillation are three of them. No state
+What is learned is a `LearningTask`; training, fine-tuning and distillation are three of them. No state
 but weights and the optimiser's lasts from step to step: batches, augmentation and mining are
 functions of (seed, epoch, step), so a resumed run needs no more than where it was.
 """
@@ -19,22 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from ostiary.edge.errors import ConfigError
-from ostiary.training.losses.distance import Step
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint, log
-from ostiary.training.run.checkpoint import BEST, FOLDER, LAST, Place, State, Tensors
+from ostiary.training.run.checkpoint import BEST, FOLDER, LAST, RunProgress, RunState, Tensors
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.log import EpochLine, Line, StepLine
 from ostiary.training.run.sampling import Rows
-from ostiary.training.run.settings import Plan
+from ostiary.training.run.settings import RunPlan
 
 Key = tuple[int, int, int]
 """(seed, epoch, step of the epoch): what all chance of a step is drawn from."""
-Objective = Callable[[Rows, Key], Step]
+Objective = Callable[[Rows, Key], LossValue]
 """The loss of a batch, given the rows of it."""
 Watcher = Callable[[Line], None]
 
 
-class Verdict(NamedTuple):
+class EpochVerdict(NamedTuple):
     """How good the encoder is now: the epoch with the lowest `figure` is the best.
 
     The rest is for the log: see `ostiary.training.run.log.EpochLine`.
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LearningTask:
     """What is learned.
 
     `batches(epoch)` are the rows of an epoch's batches; `objective` is lowered over them, `judge`
@@ -58,12 +58,12 @@ class Task:
     encoder: nn.Module
     batches: Callable[[int], Sequence[Rows]]
     objective: Objective
-    judge: Callable[[], Verdict]
+    judge: Callable[[], EpochVerdict]
     head: nn.Module = field(default_factory=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run ended: after its last epoch, or with `patience` epochs that were no better."""
 
     epochs: int
@@ -74,14 +74,14 @@ class Outcome:
 
 
 def fit(
-    task: Task,
-    plan: Plan,
+    task: LearningTask,
+    plan: RunPlan,
     folder: Path,
     made_with: dict[str, str],
     resume: bool = False,
     watchers: Sequence[Watcher] = (),
     team: Team = ALONE,
-) -> Outcome:
+) -> RunOutcome:
     """Learn a task in a run's folder; the encoder then holds the weights of the best epoch.
 
     `made_with` are digests of what a resumed run must share with the one it goes on with, by name.
@@ -103,8 +103,8 @@ class _Run:
 
     def __init__(
         self,
-        task: Task,
-        plan: Plan,
+        task: LearningTask,
+        plan: RunPlan,
         folder: Path,
         made_with: dict[str, str],
         watchers: Sequence[Watcher],
@@ -113,7 +113,7 @@ class _Run:
         self._task, self._plan, self._team = task, plan, team
         self._folder, self._made_with, self._watchers = folder, made_with, watchers
         self._optimiser = _optimiser(task, plan)
-        self._place = Place()
+        self._place = RunProgress()
 
     @property
     def over(self) -> bool:
@@ -124,10 +124,10 @@ class _Run:
         return 0 < self._plan.stop.patience <= self._place.stale
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RunOutcome:
         place = self._place
         ended: Literal["epochs", "patience"] = "patience" if self._stale else "epochs"
-        return Outcome(place.epoch - 1, place.steps, place.best, place.best_epoch, ended)
+        return RunOutcome(place.epoch - 1, place.steps, place.best, place.best_epoch, ended)
 
     def begin(self, resume: bool) -> None:
         """Go to where the run was, or judge the encoder as it is, which is epoch 0."""
@@ -143,7 +143,7 @@ class _Run:
         self._load(encoder, head)
         self._judge(0)
 
-    def _found(self) -> State | None:
+    def _found(self) -> RunState | None:
         """The run's last state, where there is one, made with the same."""
         if not checkpoint.begun(self._folder):
             return None
@@ -151,7 +151,7 @@ class _Run:
         checkpoint.check(str(self._path(LAST)), state.made_with, self._made_with)
         return state
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: RunState) -> None:
         self._load(state.encoder, state.head)
         self._optimiser.load_state_dict(state.optimiser)
         self._place = state.place
@@ -224,7 +224,7 @@ class _Run:
         optimiser = self._optimiser.state_dict()
         # A checkpoint that outlives a power cut must find all that was logged before it.
         log.sync(self._folder)
-        state = State(self._made_with, self._place, encoder, head, optimiser)
+        state = RunState(self._made_with, self._place, encoder, head, optimiser)
         checkpoint.write(self._path(name), state)
 
     def _weights(self) -> tuple[Tensors, Tensors]:
@@ -251,11 +251,11 @@ class _Run:
     def _path(self, name: str) -> Path:
         return self._folder / FOLDER / name
 
-    def saved(self, name: str) -> State:
+    def saved(self, name: str) -> RunState:
         return checkpoint.read(self._path(name))
 
 
-def _optimiser(task: Task, plan: Plan) -> torch.optim.Optimizer:
+def _optimiser(task: LearningTask, plan: RunPlan) -> torch.optim.Optimizer:
     learned = [p for m in (task.encoder, task.head) for p in m.parameters() if p.requires_grad]
     groups = [
         {

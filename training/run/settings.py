@@ -1,4 +1,4 @@
-"""A run's settings: one TOML file into one frozen Settings; unknown keys are refused."""
+"""A run's settings: one TOML file into one frozen FitSettings; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MOST_IN_BATCH = 4096
 """Photos: losses over all pairs need memory by its square."""
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SettingsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the settings."""
 
 
-class Optimiser(Section, frozen=True):
+class Optimiser(SettingsTable, frozen=True):
     """AdamW (Loshchilov and Hutter, 2019), and how its learning rate runs over the epochs.
 
     The rate rises over `warm_up` epochs from 0 to `rate`; then it stays there, or falls to 0 by
@@ -51,19 +51,19 @@ class Optimiser(Section, frozen=True):
         return self.rate * (1 + math.cos(math.pi * gone)) / 2
 
 
-class Stop(Section, frozen=True):
+class Stop(SettingsTable, frozen=True):
     """A run ends early after `patience` epochs without a better one; 0: never."""
 
     patience: Annotated[int, Meta(ge=0, le=100_000)] = 8
 
 
-class Checkpoint(Section, frozen=True):
+class Checkpoint(SettingsTable, frozen=True):
     """How many steps may be lost: each epoch is kept anyway."""
 
     steps: Count = 100
 
 
-class Plan(Section, frozen=True):
+class RunPlan(SettingsTable, frozen=True):
     """What the loop needs to know, whatever is learned: settings of any kind of run begin here."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
@@ -72,7 +72,7 @@ class Plan(Section, frozen=True):
     checkpoint: Checkpoint = Checkpoint()
 
 
-class Start(Section, frozen=True):
+class EncoderStart(SettingsTable, frozen=True):
     """A new encoder of an `architecture`, or the float encoder of a `bundle`: one of the two."""
 
     architecture: str | None = None
@@ -83,7 +83,7 @@ class Start(Section, frozen=True):
             raise ValueError('needs either architecture = "small-28", say, or bundle = "PATH"')
 
 
-class Data(Section, frozen=True):
+class PeopleShares(SettingsTable, frozen=True):
     """Shares of the people who are kept apart and never learned.
 
     Those of `choosing` judge every epoch and so choose the best; those of `judging` judge only
@@ -98,7 +98,7 @@ class Data(Section, frozen=True):
             raise ValueError("choosing and judging leave nobody to learn from")
 
 
-class LossChoice(Section, frozen=True):
+class LossChoice(SettingsTable, frozen=True):
     """Which loss, and what it takes: `ostiary-train losses` lists them.
 
     `alpha` is the margin, in the loss's own unit; where it is not given, the usual one. `mining`
@@ -112,7 +112,7 @@ class LossChoice(Section, frozen=True):
     scale: Positive = 64.0
 
 
-class Batches(Section, frozen=True):
+class Batches(SettingsTable, frozen=True):
     """A batch is `images` photos of each of `people` people."""
 
     people: Annotated[int, Meta(ge=2, le=1000)] = 10
@@ -123,17 +123,17 @@ class Batches(Section, frozen=True):
             raise ValueError(f"a batch of {photos} photos, more than {MOST_IN_BATCH}")
 
 
-class Augment(Section, frozen=True):
+class Augment(SettingsTable, frozen=True):
     """The kind of camera that photos are made to look like: see `training.data.augment.DOMAINS`."""
 
     domain: str = "none"
 
 
-class Settings(Plan, frozen=True, kw_only=True):
+class FitSettings(RunPlan, frozen=True, kw_only=True):
     """The whole file."""
 
-    encoder: Start
-    data: Data = Data()
+    encoder: EncoderStart
+    data: PeopleShares = PeopleShares()
     loss: LossChoice = LossChoice()
     batches: Batches = Batches()
     augment: Augment = Augment()
@@ -141,7 +141,7 @@ class Settings(Plan, frozen=True, kw_only=True):
     """Of each process; the last bits of weights depend on it."""
 
 
-AnyPlan = TypeVar("AnyPlan", bound=Plan)
+AnyPlan = TypeVar("AnyPlan", bound=RunPlan)
 
 
 def raw(path: Path) -> bytes:
@@ -163,12 +163,12 @@ def parse(held: bytes, path: Path, kind: type[AnyPlan]) -> AnyPlan:
         raise ConfigError(f"{path}: brackets within brackets, too many of them", hint) from error
 
 
-def parse_settings(held: bytes, path: Path) -> Settings:
+def parse_settings(held: bytes, path: Path) -> FitSettings:
     """The settings of `fit`; a relative bundle starts at the file's own folder."""
-    found = parse(held, path, Settings)
+    found = parse(held, path, FitSettings)
     if found.encoder.bundle is None:
         return found
-    start = Start(bundle=path.resolve().parent / found.encoder.bundle)
+    start = EncoderStart(bundle=path.resolve().parent / found.encoder.bundle)
     return msgspec.structs.replace(found, encoder=start)
 
 

@@ -19,15 +19,15 @@ from ostiary.export.faces.crops import Crops
 from ostiary.training.data.photos import Faces
 from ostiary.training.run import loop
 from ostiary.training.run.distributed import ALONE
-from ostiary.training.run.loop import Verdict
+from ostiary.training.run.loop import EpochVerdict
 from ostiary.training.run.settings import (
     Augment,
     Batches,
     Checkpoint,
+    EncoderStart,
+    FitSettings,
     LossChoice,
     Optimiser,
-    Settings,
-    Start,
     Stop,
 )
 from ostiary.training.tasks import fit
@@ -51,7 +51,7 @@ FIRST_SEED = 100
 """Batches, rate and epochs were chosen with seeds below it, which set other people aside."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class LossRow(msgspec.Struct, frozen=True):
     """A loss's EERs on the people never seen, one a seed."""
 
     name: str
@@ -75,7 +75,7 @@ class Comparison(msgspec.Struct, frozen=True):
     unseen: int
     images: int
     epochs: int
-    rows: list[Row]
+    rows: list[LossRow]
 
     def findings(self) -> list[tuple[bool, str]]:
         """What the literature promises of hard triplets, and whether it holds here."""
@@ -95,10 +95,10 @@ class Comparison(msgspec.Struct, frozen=True):
         ]
 
 
-def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> Settings:
+def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> FitSettings:
     """What every loss is trained with: only the loss and the seed differ."""
-    return Settings(
-        encoder=Start(architecture=architecture),
+    return FitSettings(
+        encoder=EncoderStart(architecture=architecture),
         loss=loss,
         seed=seed,
         # Of many people the hardest triplets are photos that show little of a face: few at a time.
@@ -146,7 +146,7 @@ class Contest:
         task = fit.task_of(settings, encoder, fit.Parts(learned, judging, judging), ALONE)
         if name != UNTRAINED:
             epoch = iter(range(0, -self.epochs - 1, -1))
-            last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
+            last = replace(task, judge=lambda: EpochVerdict(float(next(epoch)), 0.0))
             with tempfile.TemporaryDirectory() as folder:
                 loop.fit(last, settings, Path(folder), {})
         return fit.verdict(encoder, judging).eer
@@ -182,7 +182,7 @@ def compare(
         contest.unseen,
         len(contest.faces),
         contest.epochs,
-        [Row(name, eers) for name, eers in found.items()],
+        [LossRow(name, eers) for name, eers in found.items()],
     )
 
 

@@ -33,13 +33,13 @@ from ostiary.training.judge import evaluation, guard
 from ostiary.training.judge.bootstrap import LEAST_PEOPLE
 from ostiary.training.judge.embed import embed
 from ostiary.training.judge.evaluation import Evaluation
-from ostiary.training.judge.guard import FMR, Change, Guard, Seen, Views
-from ostiary.training.losses.distance import Step
+from ostiary.training.judge.guard import FMR, Change, TarGuard, ViewEmbeddings, Views
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos
-from ostiary.training.run.loop import Key, Task
+from ostiary.training.run.loop import Key, LearningTask
 from ostiary.training.run.sampling import Rows, batches
-from ostiary.training.run.settings import Count, Optimiser, Plan, Share, Stop
+from ostiary.training.run.settings import Count, Optimiser, RunPlan, Share, Stop
 from ostiary.training.tasks.fit import Parts
 
 RESULT = "finetuning.json"
@@ -48,7 +48,7 @@ CHOOSING, JUDGING = 1, 2
 """Added to the run's seed, they draw how the domain shows the photos of people kept apart."""
 
 
-class Finetuning(Plan, frozen=True):
+class Finetuning(RunPlan, frozen=True):
     """How to fine-tune. `plain` is the share of each batch of `images` that is shown as it is, and
     `max_loss` the TAR that photos as they are may lose at an FMR of 1e-3. `choosing` and `judging`
     are shares of the people with several photos, who are kept apart to choose the epoch and to
@@ -82,7 +82,7 @@ class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class DomainObjective:
     """1 - cos(student(x'), teacher(x)), the mean over a batch: x' is the photo x as the domain
     shows it, or as it is for a `plain` share of the batch.
 
@@ -96,7 +96,7 @@ class Taught:
     wanted: Tensor
     plain: float
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         cut = round(self.plain * len(rows))
         places = np.arange(len(rows))
         shown = [
@@ -105,19 +105,19 @@ class Taught:
             if len(rows[part])
         ]
         made = self.encoder(torch.cat(shown))
-        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+        return LossValue((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class PreparedFinetuning:
     """A fine-tuning before its first step: `before` is what the encoder then made of `judged`."""
 
     settings: Finetuning
     encoder: Encoder
     encoder_id: str
-    task: Task
+    task: LearningTask
     judged: Views
-    before: Seen
+    before: ViewEmbeddings
     made_with: dict[str, str]
 
     @property
@@ -150,7 +150,7 @@ def parts(settings: Finetuning, faces: Faces) -> Parts:
 
 def begin(
     settings: Finetuning, encoder: Encoder, encoder_id: str, photos: Parts, how: Augmentation
-) -> Lesson:
+) -> PreparedFinetuning:
     """The encoder as it is now becomes the teacher.
 
     Raises PhotoError where those who choose the epoch or judge are too few for that.
@@ -165,18 +165,20 @@ def begin(
     watched = guard.views(choosing.images, choosing.person, how, seed + CHOOSING)
     start = tar_at_fmr(guard.look(encoder, watched).pairs("plain_plain"), FMR)
     images = photos.training.images
-    taught = Taught(encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain)
+    taught = DomainObjective(
+        encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain
+    )
     before = guard.look(encoder, judged)
     # A Conv's gradient is faster in this order of values in memory.
     encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task = Task(
+    task = LearningTask(
         encoder,
         lambda epoch: batches(len(images), settings.images, seed, epoch),
         taught,
-        Guard(encoder, watched, start, settings.max_loss),
+        TarGuard(encoder, watched, start, settings.max_loss),
     )
     made_with = _made_with(settings, encoder_id, photos)
-    return Lesson(settings, encoder, encoder_id, task, judged, before, made_with)
+    return PreparedFinetuning(settings, encoder, encoder_id, task, judged, before, made_with)
 
 
 def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
@@ -189,8 +191,8 @@ def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str
 
 
 def end(
-    lesson: Lesson, epoch: int, folder: Path, licence: str, photos: Collection[str]
-) -> tuple[Finetuned, Seen]:
+    lesson: PreparedFinetuning, epoch: int, folder: Path, licence: str, photos: Collection[str]
+) -> tuple[Finetuned, ViewEmbeddings]:
     """Judge the encoder as it was after an epoch; written into the run's folder, with the ids of
     the photos that it learned from, where it is worth its new id. Also what it makes of the photos
     of those who judge."""
@@ -219,7 +221,7 @@ def _written(encoder: Encoder, folder: Path, licence: str, photos: Collection[st
     return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
 
 
-def evaluations(domain: str, before: Seen, after: Seen) -> list[Evaluation]:
+def evaluations(domain: str, before: ViewEmbeddings, after: ViewEmbeddings) -> list[Evaluation]:
     """All there is to tell of both encoders: in the domain, and on the photos as they are."""
     return [
         evaluation.measure(name, rows, seen.person, data_set)

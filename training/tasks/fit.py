@@ -30,13 +30,13 @@ from ostiary.training.judge import evaluation
 from ostiary.training.judge.embed import eer, embed
 from ostiary.training.judge.evaluation import Evaluation, Part
 from ostiary.training.losses import distance
-from ostiary.training.losses.distance import Loss
+from ostiary.training.losses.distance import BatchLoss
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos, Supervised
 from ostiary.training.run.distributed import Team
-from ostiary.training.run.loop import Task, Verdict
+from ostiary.training.run.loop import EpochVerdict, LearningTask
 from ostiary.training.run.sampling import PeopleBatches
-from ostiary.training.run.settings import Augment, Data, Settings, Start
+from ostiary.training.run.settings import Augment, EncoderStart, FitSettings, PeopleShares
 
 FMR = 1e-3
 """Where TAR is told each epoch, if the pairs are enough to show it."""
@@ -45,7 +45,7 @@ CENTRED_ON = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """The photos, no person in two parts: see `ostiary.training.run.settings.Data`."""
+    """The photos, no person in two parts: see `ostiary.training.run.settings.PeopleShares`."""
 
     training: Crops
     choosing: Crops
@@ -63,12 +63,12 @@ class Parts:
         return checkpoint.digest(each.tobytes() for each in held)
 
 
-def in_parts(faces: Faces, kept_apart: Data, seed: int) -> Parts:
+def in_parts(faces: Faces, kept_apart: PeopleShares, seed: int) -> Parts:
     """The faces in three parts by people. Raises PhotoError where they are too few."""
     return Parts(*data.split(faces, (kept_apart.choosing, kept_apart.judging), seed))
 
 
-def encoder_of(start: Start, seed: int) -> Encoder:
+def encoder_of(start: EncoderStart, seed: int) -> Encoder:
     """A new encoder, or the float one of a bundle. Raises ConfigError or BundleError."""
     if start.bundle is None:
         return architectures.build(str(start.architecture), seed)
@@ -77,7 +77,7 @@ def encoder_of(start: Start, seed: int) -> Encoder:
     return OnnxEncoder(onnx.load(str(held.path / entry.file)), entry.spec)
 
 
-def begun_with(start: Start) -> tuple[str, list[str]]:
+def begun_with(start: EncoderStart) -> tuple[str, list[str]]:
     """The licence of the weights that will come out, and the ids of photos that those to begin with
     learned from: where they are others', the terms of those hold. Raises BundleError, ConfigError.
     """
@@ -96,11 +96,11 @@ def learned_from(known: Sequence[str], photos: Parts) -> list[str]:
 
 
 def made_with(
-    settings: Settings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
+    settings: FitSettings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
 ) -> dict[str, str]:
     """Digests of what must be the same in a resumed run, by what a person calls it."""
     # Where a bundle lies says nothing; its weights do.
-    begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
+    begun = msgspec.structs.replace(settings, encoder=EncoderStart(architecture="its weights"))
     weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
     found = {
         "settings": checkpoint.digest([msgspec.json.encode(begun)]),
@@ -115,13 +115,13 @@ def made_with(
     return found
 
 
-def check(settings: Settings, encoder: Encoder) -> None:
+def check(settings: FitSettings, encoder: Encoder) -> None:
     """Before any face is looked for. Raises ConfigError for an unknown loss or domain."""
     augmentation(settings.augment)
     loss_of(settings, encoder, data.LEAST_PEOPLE)
 
 
-def loss_of(settings: Settings, encoder: Encoder, people: int) -> Loss:
+def loss_of(settings: FitSettings, encoder: Encoder, people: int) -> BatchLoss:
     """The loss for so many people. Raises ConfigError where there is none like it."""
     chosen = settings.loss
     return distance.make(
@@ -135,7 +135,7 @@ def loss_of(settings: Settings, encoder: Encoder, people: int) -> Loss:
     )
 
 
-def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> Task:
+def task_of(settings: FitSettings, encoder: Encoder, photos: Parts, team: Team) -> LearningTask:
     """What `fit` learns; a new encoder is centred on the photos that it learns from.
 
     Raises ConfigError for an unknown loss or domain.
@@ -148,7 +148,9 @@ def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> 
     shown = Photos(photos.training.images, encoder.spec, augmentation(settings.augment))
     batches = PeopleBatches(person, batch.people, batch.images, settings.seed)
     objective = Supervised(encoder, loss, shown, person, team)
-    return Task(encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss)
+    return LearningTask(
+        encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss
+    )
 
 
 def shown_to(encoder: Encoder, images: Images) -> Tensor:
@@ -163,14 +165,14 @@ def augmentation(chosen: Augment) -> Augmentation:
     return DOMAINS[chosen.domain]
 
 
-def verdict(encoder: Encoder, people: Crops) -> Verdict:
+def verdict(encoder: Encoder, people: Crops) -> EpochVerdict:
     """The EER over every pair of some photos, and TAR where they are enough to show it."""
     rows = embed(encoder, people.images)
     genuine, impostor, pairs = all_pairs(rows, rows, people.person)
     found = eer(genuine, impostor)
     if FMR * pairs.impostors < LEAST_IMPOSTORS:
-        return Verdict(found, found)
-    return Verdict(found, found, tar_at_fmr(pairs, FMR))
+        return EpochVerdict(found, found)
+    return EpochVerdict(found, found, tar_at_fmr(pairs, FMR))
 
 
 def worth(name: str, encoder: Encoder, people: Crops) -> Evaluation:

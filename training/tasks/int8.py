@@ -31,12 +31,12 @@ from ostiary.training.data.augment import DOMAINS, augment
 from ostiary.training.data.photos import Faces
 from ostiary.training.encoders.fake_int8 import FakeInt8
 from ostiary.training.judge.embed import eer, embed
-from ostiary.training.losses.distance import Step
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos
-from ostiary.training.run.loop import Key, Outcome, Task, Verdict
+from ostiary.training.run.loop import EpochVerdict, Key, LearningTask, RunOutcome
 from ostiary.training.run.sampling import Rows, batches
-from ostiary.training.run.settings import Count, Optimiser, Plan, Stop
+from ostiary.training.run.settings import Count, Optimiser, RunPlan, Stop
 
 Say = Callable[[str], None]
 LEAST_PHOTOS = 256
@@ -47,7 +47,7 @@ LEAST_PEOPLE = 3
 """One to learn from and two to choose the epoch by: of one alone there is no impostor pair."""
 
 
-class Teaching(Plan, frozen=True):
+class Teaching(RunPlan, frozen=True):
     """How to teach. The rate is in int8 steps: what a weight moves by at most in one step."""
 
     images: Annotated[int, Meta(ge=2, le=4096)] = 16
@@ -57,17 +57,17 @@ class Teaching(Plan, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class Int8Objective:
     """1 - cos(int8(x), float(x)), the mean over a batch; `wanted` (n, dim) is what float makes."""
 
     pupil: FakeInt8
     photos: Photos
     wanted: Tensor
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         given = self.photos.tensor(rows, key, np.arange(len(rows)))
         made = self.pupil(given.contiguous(memory_format=torch.channels_last))
-        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+        return LossValue((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,12 +83,12 @@ class Judge:
     wanted: Floats
     mirrored: Floats
 
-    def __call__(self) -> Verdict:
+    def __call__(self) -> EpochVerdict:
         rows = embed(self.pupil, self.images)
         scores = self.mirrored @ rows.T
         impostor = self.person[:, None] != self.person
         away = float(1 - np.einsum("ij,ij->i", rows, self.wanted).mean())
-        return Verdict(away, eer(np.diagonal(scores), scores[impostor]))
+        return EpochVerdict(away, eer(np.diagonal(scores), scores[impostor]))
 
 
 def pupils(faces: Faces) -> Crops:
@@ -132,12 +132,12 @@ def begin(model: onnx.ModelProto, table: Table, chosen: Crops, spec: InputSpec, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lessons:
+class PreparedTeaching:
     """A teaching before its first step; `before` is how far int8 then was from float."""
 
     settings: Teaching
     pupil: FakeInt8
-    task: Task
+    task: LearningTask
     before: float
     made_with: dict[str, str]
 
@@ -149,7 +149,7 @@ class Lessons:
 
 def prepare(
     model: onnx.ModelProto, start: Table, chosen: Crops, settings: Teaching, spec: InputSpec
-) -> Lessons:
+) -> PreparedTeaching:
     """The float encoder teaches the int8 encoder of a table with photos of some people."""
     pupil = FakeInt8(model, start, spec)
     task = _task(pupil, model, chosen, settings)
@@ -158,10 +158,10 @@ def prepare(
         "table": checkpoint.digest([tables.to_text(start)]),
         "photos": checkpoint.digest([chosen.images.tobytes()]),
     }
-    return Lessons(settings, pupil, task, task.judge().figure, made_with)
+    return PreparedTeaching(settings, pupil, task, task.judge().figure, made_with)
 
 
-def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Table:
+def end(lessons: PreparedTeaching, outcome: RunOutcome, chosen: Crops, data_set: str) -> Table:
     """The table with what was learned, and how. Raises BundleError where that is nothing."""
     if outcome.best_epoch == 0:
         raise BundleError("no epoch came nearer to float than plain rounding", "lower --rate")
@@ -180,7 +180,9 @@ def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Tab
     return msgspec.structs.replace(lessons.pupil.taught(), lesson=lesson)
 
 
-def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teaching) -> Task:
+def _task(
+    pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teaching
+) -> LearningTask:
     # A Conv is three times as fast in this order of values in memory.
     pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     file = normal_form.to_bytes(model)
@@ -194,8 +196,8 @@ def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teach
     mirrored = by_float(judged[:, :, ::-1])
     judge = Judge(pupil, judged, crops.person[apart], by_float(judged), mirrored)
     shown = views(crops.images[~apart], settings.seed)
-    taught = Taught(pupil, Photos(shown, pupil.spec), torch.from_numpy(by_float(shown)))
-    return Task(
+    taught = Int8Objective(pupil, Photos(shown, pupil.spec), torch.from_numpy(by_float(shown)))
+    return LearningTask(
         pupil,
         lambda epoch: batches(len(shown), settings.images, settings.seed, epoch),
         taught,

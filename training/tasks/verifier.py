@@ -18,7 +18,7 @@ from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.det import Counts
 from ostiary.edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
 from ostiary.training.judge import reliability
-from ostiary.training.judge.pairs import Pairs, pairs_of
+from ostiary.training.judge.pairs import PairRows, pairs_of
 from ostiary.training.judge.reliability import Ranking, Rows, Values
 
 GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
@@ -35,7 +35,7 @@ CHUNK = 1 << 15
 Say = Callable[[str], None]
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class VerifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How people are split and pairs are drawn; the rest of the people is judged.
 
     `prior` is the share of honest claims that the probabilities are for: at a door with cards
@@ -79,17 +79,17 @@ class Embedded:
         return len(np.unique(self.person[self.paired]))
 
 
-def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
+def logits(head: Verifier, given: Embedded, pairs: PairRows) -> Values:
     """The head's z (n,) of some pairs by the device's own code, against int8 probes if given."""
     return _compared(head.logits, given, pairs)
 
 
-def cosines(given: Embedded, pairs: Pairs) -> Values:
+def cosines(given: Embedded, pairs: PairRows) -> Values:
     """The scores (n,) of some pairs, against int8 probes if given."""
     return _compared(lambda a, b: np.einsum("ij,ij->i", a, b, dtype=float), given, pairs)
 
 
-def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: Pairs) -> Values:
+def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: PairRows) -> Values:
     probes = given.templates if given.probes is None else given.probes
     found = np.empty(len(pairs.first))
     for start in range(0, len(found), CHUNK):
@@ -187,7 +187,7 @@ def train(
     encoder_id: str,
     data_set: str,
     int8_sha256: str | None = None,
-    settings: Settings | None = None,
+    settings: VerifierSettings | None = None,
     say: Say = lambda stage: None,
 ) -> VerifierFile:
     """Fit, calibrate and judge a head; the people of the three are disjoint.
@@ -195,7 +195,7 @@ def train(
     How strongly the weights are held together is chosen on the people it is calibrated on. Raises
     PhotoError where a part has no pairs, BundleError where too few were judged for a threshold.
     """
-    how = settings or Settings()
+    how = settings or VerifierSettings()
     rng = np.random.default_rng(how.seed)
     fitted, calibrated, judged = _parts(given, how, rng)
     say(f"fitting on {_told(fitted)}")
@@ -223,7 +223,7 @@ def train(
     return file
 
 
-def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Embedded]:
+def _parts(given: Embedded, how: VerifierSettings, rng: np.random.Generator) -> list[Embedded]:
     """Who is fitted on, who is calibrated on, and who is judged."""
     shuffled = rng.permutation(np.unique(given.person))
     cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
@@ -240,7 +240,7 @@ def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Emb
 
 
 def _chosen(
-    fitted: Embedded, calibrated: Embedded, how: Settings, rng: np.random.Generator
+    fitted: Embedded, calibrated: Embedded, how: VerifierSettings, rng: np.random.Generator
 ) -> tuple[Verifier, float]:
     """The calibrated head that ranks the calibration people best, and its strength."""
     pairs = pairs_of(fitted.person, rng, genuines=MOST_PAIRS, impostors=how.impostors)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ostiary.training.tasks import verifier as training
-from ostiary.training.tasks.verifier import Embedded, Settings
+from ostiary.training.tasks.verifier import Embedded, VerifierSettings
 from tests.support.fakes import unit
 
 DIM = 12
-HOW = Settings(impostors=3000, strengths=(1e-3, 1e-1))
+HOW = VerifierSettings(impostors=3000, strengths=(1e-3, 1e-1))
 
 
 def crowd(people: int = 150, photos: int = 6, noisy: int = 0, seed: int = 0) -> Embedded:

@@ -17,9 +17,9 @@ from ostiary.training.losses import distance
 from ostiary.training.run.batches import Photos, Supervised
 from ostiary.training.run.distributed import ALONE, Team, joined
 from ostiary.training.run.log import Line, StepLine
-from ostiary.training.run.loop import Outcome, Task, Verdict, Watcher, fit
+from ostiary.training.run.loop import EpochVerdict, LearningTask, RunOutcome, Watcher, fit
 from ostiary.training.run.sampling import PeopleBatches
-from ostiary.training.run.settings import Checkpoint, Optimiser, Plan
+from ostiary.training.run.settings import Checkpoint, Optimiser, RunPlan
 
 PEOPLE, EACH, SIDE_PX = 6, 5, 40
 MADE_WITH = {"settings": "a", "photos": "b"}
@@ -27,7 +27,7 @@ STEPS = 5
 """Of an epoch."""
 HELD_AT = "TINY_RUN_HELD_AT"
 """In the environment: the step at which a run waits for a word on standard input."""
-PLAN = Plan(
+PLAN = RunPlan(
     seed=3, optimiser=Optimiser(rate=3e-3, epochs=4, warm_up=0.5), checkpoint=Checkpoint(steps=2)
 )
 PERSON = np.repeat(np.arange(PEOPLE), EACH)
@@ -47,7 +47,7 @@ def made_up_faces() -> np.ndarray:
     return np.stack(images)
 
 
-def task(team: Team = ALONE, loss: str = "triplet") -> Task:
+def task(team: Team = ALONE, loss: str = "triplet") -> LearningTask:
     """Learning to tell the made-up people apart; whoever is learned is judged too."""
     encoder = architectures.build("small-28", 1)
     # A rounding that differs chooses no other triplet.
@@ -57,25 +57,25 @@ def task(team: Team = ALONE, loss: str = "triplet") -> Task:
     score_of = np.triu_indices(len(PERSON), 1)
     same = (PERSON[:, None] == PERSON)[score_of]
 
-    def judge() -> Verdict:
+    def judge() -> EpochVerdict:
         rows = embed(encoder, images)
         scores = (rows @ rows.T)[score_of]
         found = eer(scores[same], scores[~same])
-        return Verdict(found, found)
+        return EpochVerdict(found, found)
 
     batches = PeopleBatches(PERSON, 3, 2, PLAN.seed)
     objective = Supervised(encoder, made, photos, PERSON, team)
-    return Task(encoder, batches.epoch, objective, judge, made)
+    return LearningTask(encoder, batches.epoch, objective, judge, made)
 
 
 def run(
     folder: Path,
-    doing: Task,
-    plan: Plan = PLAN,
+    doing: LearningTask,
+    plan: RunPlan = PLAN,
     resume: bool = False,
     watchers: Sequence[Watcher] = (),
     team: Team = ALONE,
-) -> Outcome:
+) -> RunOutcome:
     folder.mkdir(parents=True, exist_ok=True)
     return fit(doing, plan, folder, MADE_WITH, resume, watchers, team)
 

@@ -14,7 +14,15 @@ import pytest
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.faces.crops import Crops
-from ostiary.training.data.photos import Faces, LeftOut, Pair, by_names, read_faces, split, told
+from ostiary.training.data.photos import (
+    Faces,
+    LeftOut,
+    SamePhoto,
+    by_names,
+    read_faces,
+    split,
+    told,
+)
 from tests.support.places import DATA, ROOT, ostiary, refused
 
 ORL = DATA / "orl"
@@ -104,8 +112,8 @@ def test_people_are_found_by_name() -> None:
 
 
 def test_every_reason_is_told_and_counted() -> None:
-    pairs = [Pair("a/1.jpg", "b/2.jpg", 3), Pair("a/1.jpg", "c/1.jpg", 4)]
-    repeats, few = [Pair("d/1", "d/2", 0)], {"e": 1, "f": 0}
+    pairs = [SamePhoto("a/1.jpg", "b/2.jpg", 3), SamePhoto("a/1.jpg", "c/1.jpg", 4)]
+    repeats, few = [SamePhoto("d/1", "d/2", 0)], {"e": 1, "f": 0}
     left = LeftOut({"a/9.jpg": "cut"}, ["b/1.jpg"] * 7, pairs, repeats, few, ["a/old"])
     assert left.counts() == {
         "unreadable": 1,

@@ -11,18 +11,18 @@ import torch
 
 from ostiary.edge.errors import ConfigError, StoreError
 from ostiary.training.run import checkpoint, log
-from ostiary.training.run.checkpoint import Place, State
+from ostiary.training.run.checkpoint import RunProgress, RunState
 from ostiary.training.run.log import EpochLine, StepLine
 
 
-def state() -> State:
+def state() -> RunState:
     weight = torch.arange(12, dtype=torch.float32).reshape(3, 4)
     layer = torch.nn.Parameter(weight.clone())
     optimiser = torch.optim.AdamW([layer])
     layer.grad = weight * 2
     optimiser.step()
-    place = Place(epoch=3, done=2, steps=14, best=0.125, best_epoch=1, stale=1)
-    return State({"settings": "a"}, place, {"w": weight}, {}, optimiser.state_dict())
+    place = RunProgress(epoch=3, done=2, steps=14, best=0.125, best_epoch=1, stale=1)
+    return RunState({"settings": "a"}, place, {"w": weight}, {}, optimiser.state_dict())
 
 
 def test_it_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     checkpoint.write(path, state())
     raw = path.read_bytes()
-    later = replace(state(), place=Place(epoch=9))
+    later = replace(state(), place=RunProgress(epoch=9))
     with nearly_full(len(raw) // 2), pytest.raises(StoreError) as caught:
         checkpoint.write(path, later)
     assert "can not write" in caught.value.message

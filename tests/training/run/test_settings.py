@@ -7,10 +7,10 @@ import pytest
 from ostiary.edge.errors import ConfigError
 from ostiary.training.losses import distance
 from ostiary.training.run.settings import (
+    FitSettings,
     LossChoice,
     Optimiser,
-    Plan,
-    Settings,
+    RunPlan,
     parse,
     parse_settings,
     raw,
@@ -19,7 +19,7 @@ from ostiary.training.run.settings import (
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 
 
-def settings(text: str, folder: Path = Path()) -> Settings:
+def settings(text: str, folder: Path = Path()) -> FitSettings:
     return parse_settings(text.encode(), folder / "settings.toml")
 
 
@@ -69,9 +69,11 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
     assert found.optimiser == Optimiser(
         rate=0.01, weight_decay=0, schedule="constant", warm_up=0.25, epochs=3
     )
-    defaults = Settings(encoder=found.encoder)
-    changed = [n for n in Settings.__struct_fields__ if getattr(found, n) != getattr(defaults, n)]
-    assert set(changed) == set(Settings.__struct_fields__) - {"encoder"}
+    defaults = FitSettings(encoder=found.encoder)
+    changed = [
+        n for n in FitSettings.__struct_fields__ if getattr(found, n) != getattr(defaults, n)
+    ]
+    assert set(changed) == set(FitSettings.__struct_fields__) - {"encoder"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_other_kinds_of_run_read_theirs_the_same_way() -> None:
-    class Own(Plan, frozen=True, kw_only=True):
+    class Own(RunPlan, frozen=True, kw_only=True):
         strength: float
 
     found = parse(b"strength = 0.5\n[stop]\npatience = 1\n", Path("settings.toml"), Own)

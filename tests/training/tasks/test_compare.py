@@ -24,7 +24,7 @@ from ostiary.training.tasks.compare import (
     UNTRAINED,
     Comparison,
     Contest,
-    Row,
+    LossRow,
 )
 
 
@@ -110,7 +110,11 @@ def as_begun(contest: Contest) -> float:
 
 def test_the_findings_are_those_of_the_table() -> None:
     def findings(untrained: float, random: float, hardest: float) -> list[bool]:
-        rows = [Row(UNTRAINED, [untrained]), Row(RANDOM, [random]), Row(HARDEST, [hardest])]
+        rows = [
+            LossRow(UNTRAINED, [untrained]),
+            LossRow(RANDOM, [random]),
+            LossRow(HARDEST, [hardest]),
+        ]
         return [holds for holds, _ in Comparison("small-28", 30, 10, 400, 5, rows).findings()]
 
     assert findings(0.25, 0.14, 0.12) == [True, True]
@@ -119,9 +123,9 @@ def test_the_findings_are_those_of_the_table() -> None:
 
 
 def test_mean_and_spread_are_over_the_seeds() -> None:
-    row = Row("triplet", [0.1, 0.2, 0.3])
+    row = LossRow("triplet", [0.1, 0.2, 0.3])
     assert (row.mean, row.spread) == (pytest.approx(0.2), pytest.approx(0.1))
-    assert Row("triplet", [0.1]).spread == 0
+    assert LossRow("triplet", [0.1]).spread == 0
 
 
 def test_too_few_people_to_set_some_aside() -> None:

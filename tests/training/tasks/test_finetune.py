@@ -26,10 +26,15 @@ from ostiary.training.judge.embed import embed
 from ostiary.training.judge.guard import FMR
 from ostiary.training.run import loop, sampling
 from ostiary.training.run.log import EpochLine, Line
-from ostiary.training.run.loop import Outcome
+from ostiary.training.run.loop import RunOutcome
 from ostiary.training.run.settings import Optimiser, Stop
 from ostiary.training.tasks import finetune
-from ostiary.training.tasks.finetune import Finetuned, Finetuning, Lesson, Taught
+from ostiary.training.tasks.finetune import (
+    DomainObjective,
+    Finetuned,
+    Finetuning,
+    PreparedFinetuning,
+)
 from ostiary.training.tasks.fit import Parts
 from tests.support.places import ostiary, refused
 from tests.support.training.lesson import DIM, NIGHT, PHOTOS, SIDE_PX, SPEC, encoder, people, tiny
@@ -65,17 +70,19 @@ class Recorder(OnnxEncoder):
         return super().forward(given)
 
 
-def begin(settings: Finetuning = SETTINGS, photos: Parts = PHOTOS) -> Lesson:
+def begin(settings: Finetuning = SETTINGS, photos: Parts = PHOTOS) -> PreparedFinetuning:
     return finetune.begin(settings, encoder(), "0" * 64, photos, NIGHT)
 
 
-def taught(lesson: Lesson, folder: Path, resume: bool = False, **more: object) -> Outcome:
+def taught(
+    lesson: PreparedFinetuning, folder: Path, resume: bool = False, **more: object
+) -> RunOutcome:
     folder.mkdir(exist_ok=True)
     made = lesson.made_with
     return loop.fit(lesson.task, lesson.settings, folder, made, resume=resume, **more)
 
 
-def weights(lesson: Lesson) -> bytes:
+def weights(lesson: PreparedFinetuning) -> bytes:
     return b"".join(held.numpy().tobytes() for held in lesson.encoder.state_dict().values())
 
 
@@ -85,7 +92,7 @@ def test_the_loss_is_what_a_loop_over_the_photos_gives() -> None:
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.mul_(0.9).add_(0.01)
-    objective = Taught(student, images, NIGHT, torch.from_numpy(teacher), 0.25)
+    objective = DomainObjective(student, images, NIGHT, torch.from_numpy(teacher), 0.25)
     found = objective(LESSONS, (4, 2, 7))
     total = 0.0
     for place, row in enumerate(LESSONS):
@@ -100,7 +107,7 @@ def test_the_loss_is_what_a_loop_over_the_photos_gives() -> None:
 
 def test_only_the_share_shown_as_it_is_escapes_the_domain() -> None:
     recorder, images = Recorder(), PHOTOS.training.images
-    Taught(recorder, images, NIGHT, torch.zeros(len(images), DIM), 0.5)(LESSONS, (1, 1, 1))
+    DomainObjective(recorder, images, NIGHT, torch.zeros(len(images), DIM), 0.5)(LESSONS, (1, 1, 1))
     plain = [
         np.array_equal(seen, to_tensor(images[row], SPEC)[0])
         for row, seen in zip(LESSONS, recorder.shown[0].numpy(), strict=True)

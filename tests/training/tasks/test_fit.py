@@ -20,7 +20,7 @@ from ostiary.training.judge import evaluation
 from ostiary.training.run import log, loop
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.log import EpochLine, StepLine
-from ostiary.training.run.settings import Settings, Start
+from ostiary.training.run.settings import EncoderStart, FitSettings
 from ostiary.training.tasks import fit as learn
 from tests.support.places import ostiary, refused
 from tests.support.training import lesson
@@ -154,7 +154,7 @@ def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
     path, run = tmp_path / "settings.toml", tmp_path / "run"
     path.write_text(SETTINGS.replace("epochs = 2", "epochs = 1"))
     fit.fit(path, tmp_path / "faces", tmp_path / "bundle", run)
-    plain = learn.encoder_of(Start(architecture="small-28"), 0)
+    plain = learn.encoder_of(EncoderStart(architecture="small-28"), 0)
     as_built = learn.worth("untrained", plain, parts.judging)
     architectures.centre(plain, learn.shown_to(plain, parts.training.images))
     centred = learn.worth("untrained", plain, parts.judging)
@@ -176,7 +176,7 @@ def test_what_a_bundle_learned_from_is_asked_ahead_of_training(
     monkeypatch.setattr(learn, "begun_with", lambda start: says[0])
     learning = loop.fit
 
-    def hours(*given: object) -> loop.Outcome:
+    def hours(*given: object) -> loop.RunOutcome:
         says.pop(0)
         return learning(*given)  # type: ignore[arg-type]
 
@@ -202,15 +202,15 @@ def test_whom_the_encoder_learned_from_chooses_and_judges_nothing(
     monkeypatch.setattr(fit, "found_in", found_in)
     monkeypatch.setattr(bundles, "read", lambda path: None)
     for seed in range(8):
-        chosen = Settings(encoder=Start(architecture="small-28"), seed=seed)
+        chosen = FitSettings(encoder=EncoderStart(architecture="small-28"), seed=seed)
         _, parts = fit._photos(Path("faces"), Path("bundle"), chosen, ["3-0", "5-0"])
         assert {"3", "5"} <= set(parts.training.names)
     assert asked == [["3-0", "5-0"]] * 8
 
 
 def test_who_goes_on_with_a_bundle_learned_from_its_people_too(bundle_dir: Path) -> None:
-    assert learn.begun_with(Start(architecture="small-28")) == ("not stated", [])
-    licence, known = learn.begun_with(Start(bundle=bundle_dir))
+    assert learn.begun_with(EncoderStart(architecture="small-28")) == ("not stated", [])
+    licence, known = learn.begun_with(EncoderStart(bundle=bundle_dir))
     assert licence.startswith("learned from encoder ")
     assert known == []
     parts = learn.Parts(*(lesson.people(2, 1, seed) for seed in (1, 2, 3)))
@@ -231,10 +231,10 @@ def test_settings_are_read_once() -> None:
 def test_batch_norm_goes_on_with_as_many_processes_only() -> None:
     faces = lesson.people(4, 2, 1)
     for name, held in (("small-28", False), ("facenet-128", True)):
-        start = Start(architecture=name)
+        start = EncoderStart(architecture=name)
         made = [
             learn.made_with(
-                Settings(encoder=start),
+                FitSettings(encoder=start),
                 learn.encoder_of(start, 0),
                 learn.Parts(faces, faces, faces),
                 [],

@@ -28,7 +28,7 @@ from ostiary.training.judge.embed import eer, embed
 from ostiary.training.run import loop
 from ostiary.training.run.settings import Optimiser
 from ostiary.training.tasks import int8 as distil
-from ostiary.training.tasks.int8 import Lessons, Teaching
+from ostiary.training.tasks.int8 import PreparedTeaching, Teaching
 from tests.support import tiny_bundle
 from tests.support.places import ostiary_export, refused
 from tests.support.training.int8_parts import SPEC, by_file, folder, people, table, tiny
@@ -45,7 +45,7 @@ def start() -> Table:
     return distil.begin(tiny(), plain, ALONE, SPEC, QUIET)
 
 
-def lessons(how: Teaching = HOW) -> Lessons:
+def lessons(how: Teaching = HOW) -> PreparedTeaching:
     return distil.prepare(tiny(), start(), ALONE, how, SPEC)
 
 
@@ -106,7 +106,7 @@ def test_who_judges_an_epoch_is_in_no_batch() -> None:
     assert isinstance(course.task.judge, distil.Judge)
     judged = {image.tobytes() for image in course.task.judge.images}
     objective = course.task.objective
-    assert isinstance(objective, distil.Taught)
+    assert isinstance(objective, distil.Int8Objective)
     assert len(judged) == 38
     assert not judged & {image.tobytes() for image in objective.photos.images}
     assert len(objective.photos.images) == 3 * (300 - 38)
