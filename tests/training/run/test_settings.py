@@ -88,9 +88,9 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         (SHORT + "[optimiser]\nepochs = 2\nwarm_up = 3\n", "warm_up"),
         (SHORT + '[loss]\nmining = "hard"\n', "at `$.loss.mining`"),
         (SHORT + "[batches]\nimages = 1\n", "`int` >= 2 - at `$.batches.images`"),
-        (SHORT + "[batches]\npeople = 683\nimages = 6\n", "4098 photos, more than 4096"),
+        (SHORT + "[batches]\npeople = 683\nimages = 6\n", "4098 photos is more than 4096"),
         (SHORT + "[data]\njudging = 1.0\n", "at `$.data.judging`"),
-        (SHORT + "[data]\njudging = 0.9\n", "leave nobody to learn from - at `$.data`"),
+        (SHORT + "[data]\njudging = 0.9\n", "leave nobody to train on - at `$.data`"),
         ("seed = -1\n" + SHORT, "at `$.seed`"),
         ("[encoder]\n", "needs either architecture"),
         (SHORT + 'bundle = "b"\n', "needs either architecture"),
@@ -99,7 +99,7 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         ("[encoder]\nbundle = 5\n", "not a path - at `$.encoder.bundle`"),
         ('[encoder]\nbundle = "a\\u0000b"\n', "not a path - at `$.encoder.bundle`"),
         (SHORT + "[stop]\npatience = 99999999999999999999999\n", "at `$.stop.patience`"),
-        ("seed = " + "[" * 5000, "brackets within brackets"),
+        ("seed = " + "[" * 5000, "too many nested brackets"),
     ],
 )
 def test_a_refusal_names_the_field(text: str, problem: str) -> None:
@@ -110,7 +110,7 @@ def test_a_refusal_names_the_field(text: str, problem: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can not read .*none\.toml"):
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.toml"):
         raw(tmp_path / "none.toml")
 
 

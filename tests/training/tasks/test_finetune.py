@@ -140,13 +140,13 @@ def test_the_people_are_in_one_part_each_and_one_photo_is_enough_to_teach() -> N
 def test_few_who_judge_are_refused_before_anything_is_learned() -> None:
     """However many photos they have: an interval over nine people is none."""
     few = replace(PHOTOS, judging=people(9, 20, 3))
-    with pytest.raises(PhotoError, match="9 people judge: of fewer than 10 no interval"):
+    with pytest.raises(PhotoError, match="9 people to evaluate on: an interval needs at least 10"):
         begin(photos=few)
 
 
 @pytest.mark.parametrize("name", ["none", "dusk"])
 def test_a_domain_that_changes_nothing_is_refused_like_one_that_is_not_there(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"no domain '{name}' to teach.*night"):
+    with pytest.raises(ConfigError, match=f"no domain '{name}' to fine-tune for.*night"):
         finetune.domain_of(name)
 
 
@@ -203,7 +203,7 @@ def test_a_state_that_lost_too_much_is_never_the_best(tmp_path: Path) -> None:
     assert weights(lesson) == weights(begin())
     made, _ = finetune.end(lesson, outcome.best_epoch, tmp_path, "", ["a"])
     assert made.encoder_id is None
-    assert made.objections == ["no epoch was better without losing too much on photos as they are"]
+    assert made.objections == ["no epoch improved without losing too much on unchanged photos"]
     assert not (tmp_path / "encoder.onnx").exists()
 
 
@@ -227,7 +227,9 @@ def test_it_resumes_to_the_same_weights_and_refuses_another_lesson(tmp_path: Pat
 
 def test_the_command_refuses_before_it_looks_for_faces(tmp_path: Path) -> None:
     asked = ["finetune", "--bundle", tmp_path / "b", "--faces", tmp_path, "--out", tmp_path / "run"]
-    assert "no domain 'dusk' to teach" in refused(*asked, "--domain", "dusk", program="training")
+    assert "no domain 'dusk' to fine-tune for" in refused(
+        *asked, "--domain", "dusk", program="training"
+    )
     assert "there is no run" in refused(*asked, "--resume", program="training")
     assert not (tmp_path / "run").exists()
 

@@ -56,7 +56,7 @@ def test_what_is_wrong_is_told_before_any_face_is_looked_for(tmp_path: Path) -> 
         ("[loss]\nname = 'nope'\n", "no loss 'nope'"),
         ("[loss]\nalpha = 9\n", "loss triplet: alpha 9"),
         ("[augment]\ndomain = 'fog'\n", "no domain 'fog'"),
-        ("", "nothing can be written in .*file"),
+        ("", "cannot write to .*file"),
     ],
 )
 def test_so_is_what_only_a_run_would_ask_for(tmp_path: Path, more: str, problem: str) -> None:
@@ -96,9 +96,9 @@ def test_a_folder_with_no_more_than_its_settings_is_no_run(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="there is no run"):
         runs.refuse(tmp_path / "nowhere", resume=True, settings=b"seed = 1\n")
     (run / "log.jsonl").touch()
-    with pytest.raises(ConfigError, match="is there already") as caught:
+    with pytest.raises(ConfigError, match="already exists") as caught:
         runs.refuse(run, resume=False, settings=b"seed = 1\n")
-    assert caught.value.hint.startswith("--resume goes on")
+    assert caught.value.hint.startswith("--resume continues")
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -146,7 +146,7 @@ def test_where_few_have_one_photo_those_with_the_fewest_teach() -> None:
     [people(120, seed=8), people(300, seed=9), people(60, 9, each=4), people(5, 9, each=300)],
 )
 def test_too_few_people_are_refused(crops: Crops) -> None:
-    with pytest.raises(PhotoError, match="would teach"):
+    with pytest.raises(PhotoError, match="to train on are too few"):
         pupils(crops)
 
 
@@ -210,7 +210,7 @@ def test_a_bundle_without_int8_is_refused(tmp_path: Path) -> None:
         "int8", "--bundle", bundle, "--faces", tmp_path, "--out", tmp_path / "run",
         program="training",
     )  # fmt: skip
-    assert "has no calibration table (build it with int8)" in said
+    assert "has no calibration table (build the bundle with an int8 encoder)" in said
     assert not (tmp_path / "run").exists()
 
 

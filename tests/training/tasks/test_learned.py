@@ -48,7 +48,7 @@ def test_a_head_is_neither_fitted_nor_judged_on_them(
 
     monkeypatch.setattr(verifier, "found_in", found_in)
     monkeypatch.setattr(
-        verifier.running, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4")
+        verifier.run, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4")
     )
     found = verifier._embedded(loaded, Path("faces"))
     assert found.person.tolist() == [2, 2, 3, 3, 4, 4]
@@ -66,7 +66,7 @@ def test_a_fine_tuning_asks_for_them_as_it_looks_for_faces(
         raise PhotoError("enough")
 
     monkeypatch.setattr(finetune, "found_in", found_in)
-    monkeypatch.setattr(finetune.learn, "begun_with", lambda start: ("theirs", LEARNED))
+    monkeypatch.setattr(finetune.fit, "begun_with", lambda start: ("theirs", LEARNED))
     with pytest.raises(PhotoError, match="enough"):
         finetune.tune(bundle_dir, tmp_path, tmp_path / "run")
     assert given == [LEARNED]
