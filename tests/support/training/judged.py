@@ -1,4 +1,4 @@
-"""Made-up embeddings, evaluations and a run's folder to draw reports and plots of."""
+"""Made-up embeddings, evaluations and a run's folder, for the tests of reports and plots."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_log(folder: Path, lines: list[Line]) -> None:
 
 
 def write_run(folder: Path, evaluations: list[Evaluation], data: RunPhotos | None = DATA) -> Path:
-    """A run's folder, as far as a report reads it."""
+    """Write the files of a run's folder that a report reads."""
     folder.mkdir(exist_ok=True)
     (folder / "settings.toml").write_text(SETTINGS)
     write_log(folder, [*steps(), *epochs()])

@@ -24,9 +24,9 @@ from ostiary.training.run.settings import Checkpoint, Optimiser, RunPlan
 PEOPLE, EACH, SIDE_PX = 6, 5, 40
 MADE_WITH = {"settings": "a", "photos": "b"}
 STEPS = 5
-"""Of an epoch."""
+"""Steps in an epoch."""
 HELD_AT = "TINY_RUN_HELD_AT"
-"""In the environment: the step at which a run waits for a word on standard input."""
+"""Environment variable: the step at which a run waits for a byte on standard input."""
 PLAN = RunPlan(
     seed=3, optimiser=Optimiser(rate=3e-3, epochs=4, warm_up=0.5), checkpoint=Checkpoint(steps=2)
 )
@@ -48,9 +48,9 @@ def made_up_faces() -> np.ndarray:
 
 
 def task(team: Team = ALONE, loss: str = "triplet") -> LearningTask:
-    """Learning to tell the made-up people apart; whoever is learned is judged too."""
+    """Learning to tell the made-up people apart, evaluated on the people trained on."""
     encoder = architectures.build("small-28", 1)
-    # A rounding that differs chooses no other triplet.
+    # Random mining, so that a difference in rounding cannot choose other triplets.
     made = distance.make(loss, encoder.dim, PEOPLE, mining="random")
     images = made_up_faces()
     photos = Photos(images, encoder.spec, DOMAINS["door"])
@@ -81,7 +81,7 @@ def run(
 
 
 def tell(line: Line) -> None:
-    """Each step on standard output, for who waits to kill this process."""
+    """Print each step on standard output, for the test that kills this process."""
     if isinstance(line, StepLine):
         os.write(1, b"%d\n" % line.step)
         if os.environ.get(HELD_AT) == str(line.step):
@@ -89,7 +89,7 @@ def tell(line: Line) -> None:
 
 
 def main() -> None:
-    """`tiny_run.py FOLDER THREADS LOSS...`: a run a loss, begun or resumed, in FOLDER/LOSS."""
+    """`tiny_run.py FOLDER THREADS LOSS...`: begin or resume a run of each loss in FOLDER/LOSS."""
     folder, threads, *names = sys.argv[1:]
     torch.set_num_threads(int(threads))
     with joined() as team:

@@ -150,7 +150,7 @@ def test_too_few_who_would_judge_are_refused_before_anybody_teaches(
     assert not checkpoint.begun(bundle.parent / "run")
 
 
-def test_many_photos_that_can_not_be_read_are_refused(bundle: Path, found: Found) -> None:
+def test_many_photos_that_cannot_be_read_are_refused(bundle: Path, found: Found) -> None:
     found.put(found.crops, unreadable=60)
     with pytest.raises(PhotoError, match=r"60 of the 584 photos .* cannot be read, more than 5%"):
         teach(bundle, found)

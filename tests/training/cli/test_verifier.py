@@ -111,7 +111,7 @@ def test_what_is_written_is_json_and_a_page_with_the_diagram(
     )
 
 
-def test_where_the_page_can_not_be_written_there_is_no_head(
+def test_where_the_page_cannot_be_written_there_is_no_head(
     tmp_path: Path, made: VerifierFile
 ) -> None:
     (tmp_path / "verifier.html").mkdir()

@@ -184,7 +184,7 @@ def test_one_image_is_enough_where_it_is_asked_for(bundle: Bundle, folder: Path)
 
 
 @needs_orl
-def test_above_the_limit_what_can_not_be_read_is_refused(bundle: Bundle, folder: Path) -> None:
+def test_above_the_limit_what_cannot_be_read_is_refused(bundle: Bundle, folder: Path) -> None:
     with pytest.raises(PhotoError, match=r"1 of the 18 photos .* more than 5%: b/5.jpg"):
         read_faces(bundle, folder, lambda line: None)
 

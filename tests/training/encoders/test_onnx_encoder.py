@@ -112,7 +112,7 @@ def test_what_enters_a_node_can_be_changed(model: onnx.ModelProto) -> None:
     assert not torch.equal(before[0], before[1])
 
 
-def test_an_operator_that_can_not_be_trained_is_named(model: onnx.ModelProto) -> None:
+def test_an_operator_that_cannot_be_trained_is_named(model: onnx.ModelProto) -> None:
     model.graph.node[1].op_type = "Erf"
     with pytest.raises(BundleError, match="operators Erf cannot be trained"):
         OnnxEncoder(model, SPEC)

@@ -124,7 +124,7 @@ def test_a_few_steps_of_each_loss_bring_people_together(name: str) -> None:
     assert gap() > 0
 
 
-def test_what_can_not_be_made_is_refused() -> None:
+def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no loss 'softmax'.*triplet, contrastive"):
         made("softmax")
     with pytest.raises(ConfigError, match=r"logistic: alpha 0.2.*leave alpha out"):

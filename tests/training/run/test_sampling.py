@@ -75,7 +75,7 @@ def test_with_enough_epochs_every_image_is_seen() -> None:
         ([1, 2, 3], "3 people with one image each: training needs two of a person"),
     ],
 )
-def test_people_who_can_not_be_learnt_from_are_refused_with_the_reason(
+def test_people_who_cannot_be_learnt_from_are_refused_with_the_reason(
     person: list[int], reason: str
 ) -> None:
     with pytest.raises(PhotoError, match=reason) as refused:

@@ -252,7 +252,7 @@ def test_the_shipped_encoder_learns_the_night_and_holds_the_day(
     run, faces = tmp_path / "night", some_of(faces_data, tmp_path / "faces")
     given = ("--bundle", bundle_dir, "--faces", faces, "--out", run)
     # One epoch of the usual four, and a third of the photos: the figures of all are in
-    # docs/training.md. So few who judge can not rule out a loss of the usual .005.
+    # docs/training.md. So few people cannot rule out a loss of the usual .005.
     given += ("--epochs", "1", "--threads", "2", "--max-loss", "0.02")
     done = ostiary("finetune", *given, "--json", program="training")
     assert done.returncode == 0, done.stderr

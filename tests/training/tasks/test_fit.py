@@ -140,7 +140,7 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tmp_path: Path) -> Non
         assert (tmp_path / "settings.toml").read_bytes() == b"seed = 1\n"
 
 
-def test_a_folder_that_tensorboard_can_not_write_in_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_tensorboard_cannot_write_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not UTF-8"):
         runs.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False, settings=b"")
     runs.refuse(tmp_path / "café", resume=False, settings=b"")
@@ -219,7 +219,7 @@ def test_who_goes_on_with_a_bundle_learned_from_its_people_too(bundle_dir: Path)
 
 
 def test_settings_are_read_once() -> None:
-    """A pipe can not be read again, and a file may be another by then."""
+    """Settings are read once: a pipe has no second reading, and a file may change in between."""
     reading, writing = os.pipe()
     os.write(writing, SHORT.encode())
     os.close(writing)
