@@ -5,7 +5,9 @@ from __future__ import annotations
 from ostiary.edge.cli.console import new_app, run
 from ostiary.edge.errors import BackendError
 
-HELP = "Train or fine-tune a face encoder on your own faces, and carry it to the door."
+HELP = """Train or fine-tune a face encoder on photos of your own people, for use at a door.
+
+Example: `ostiary-train fit settings.toml --faces faces --bundle bundle --out run`"""
 
 app = new_app(HELP)
 try:
@@ -15,10 +17,10 @@ except ImportError as error:
 
     @app.callback(invoke_without_command=True)
     def refuse() -> None:
-        """Say what is missing: a door has none of it, and gets this script all the same."""
+        """Name the missing package: doors have this script too, but not what training needs."""
         raise BackendError(
-            f"training needs what is not installed here: {missing}",
-            "pip install 'ostiary[train]' on a workstation; a door needs none of it",
+            f"training needs a package that is not installed here: {missing}",
+            "pip install 'ostiary[train]' on a workstation; a door does not need it",
         )
 else:
     for room in (data, fit, compare, finetune, int8, verifier, report):

@@ -1,4 +1,4 @@
-"""`ostiary-train compare`: which loss, and which triplets, on faces of one's own."""
+"""`ostiary-train compare`: which loss and which triplets suit a folder of faces best."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    faces: Annotated[Path, typer.Argument(help="A folder with one folder of photos a person.")],
-    bundle: Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")],
+    faces: Annotated[Path, typer.Argument(help="Folder with one folder of photos per person.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that finds and aligns the faces.")],
     architecture: Annotated[
-        str, typer.Option(help="One that `ostiary-train encoders` lists.")
+        str, typer.Option(help="Encoder to train; `ostiary-train encoders` lists them.")
     ] = "facenet-128",
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings a loss.")] = SEEDS,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="Number of trainings of each loss.")
+    ] = SEEDS,
     unseen: Annotated[
-        int, typer.Option(min=2, help="People set aside at each seed, who judge.")
+        int, typer.Option(min=2, help="Number of people to evaluate on, left out of training.")
     ] = UNSEEN,
-    epochs: Annotated[int, typer.Option(min=2, help="Of each training.")] = EPOCHS,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Trainings at once.")] = PROCESSES,
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of each training.")] = EPOCHS,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Number of trainings to run at once.")
+    ] = PROCESSES,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train an encoder anew with each loss and compare their EERs on people never seen.
+    """Train a new encoder with each loss and compare the EERs on people it never saw.
 
     Each seed sets other people aside and begins with other weights; names that share a photo may
     be one person, and are never set aside. Every loss has the same batches, optimiser and number
-    of epochs, and the encoder of its last epoch counts.
+    of epochs, and the encoder of its last epoch is evaluated.
 
     Examples:
 
@@ -48,7 +52,7 @@ def compare(
 
     `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
-    # Refused before any face is looked for: that takes minutes.
+    # An unknown name is refused before minutes are spent on finding faces.
     architectures.build(architecture, FIRST_SEED)
     contest = Contest(found_in(faces, bundles.read(bundle)), architecture, unseen, epochs)
     bar, done = progress("trainings")
@@ -62,8 +66,8 @@ def compare(
 
 def _show(made: Comparison) -> None:
     table = Table(
-        title=f"EER on {made.unseen} people never seen, of {made.people + made.unseen} people and"
-        f" {made.images} photos; {made.architecture}, {made.epochs} epochs"
+        title=f"EER on {made.unseen} people never seen, out of {made.people + made.unseen} people"
+        f" with {made.images} photos; {made.architecture}, {made.epochs} epochs"
     )
     table.add_column("loss")
     for name in ("mean", "spread", "least", "most"):

@@ -1,4 +1,4 @@
-"""`ostiary-train check-data` and `show-augment`: look at the faces before they are learned."""
+"""`ostiary-train check-data` and `show-augment`: look at the faces before training on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ostiary.training.tasks import fit
 
 FAILED = 1
 GAP_PX = 4
-Finder = Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")]
+Finder = Annotated[Path, typer.Option(help="Bundle that finds and aligns the faces.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,19 +34,19 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder with one folder of photos a person.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with one folder of photos per person.")],
     bundle: Finder,
     min_images: Annotated[
-        int, typer.Option(min=1, help="Faces that a person needs.")
+        int, typer.Option(min=1, help="Least number of faces per person; others are left out.")
     ] = data.MIN_IMAGES,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tell what of a folder can be learned from, and what can not and why.
+    """Check a folder of photos: what can be used for training, and what cannot and why.
 
-    Photos that can not be read, files of other formats among them, or that show no face, people
-    with too few, photos that are there twice, what lies beside or deeper than the people's folders,
-    and photos so alike under two people's names that they should be looked at: most are one photo.
-    Exit code 1: there are some of these.
+    Listed are photos that cannot be read (other formats count as such) or show no face, people
+    with too few faces, duplicate photos, files beside the people's folders, folders inside them,
+    and photos under two people's names that look so alike that they are probably one photo. Exit
+    code 1: there are photos of this last kind, which somebody should look at.
 
     Example: `ostiary-train check-data faces --bundle bundle`
     """
@@ -74,23 +74,29 @@ def _tell(found: data.Faces, min_images: int) -> None:
     for line in data.told(found, min_images):
         out.print(escape(line))
     count = np.bincount(found.crops.person)
-    out.print(f"{count.min()} to {count.max()} faces a person, {np.median(count):g} in the middle")
+    out.print(f"{count.min()} to {count.max()} faces per person, median {np.median(count):g}")
     for why in found.left_out.unreadable.values():
         out.print(escape(f"  {why}"))
     for pair in found.left_out.shared:
-        out.print(f"[yellow]look at, alike under two names[/]: {escape(str(pair))}")
+        out.print(f"[yellow]look at these, alike under two names[/]: {escape(str(pair))}")
 
 
 def show(
-    photos: Annotated[Path, typer.Argument(help="A photo, or a folder of them.")],
+    photos: Annotated[Path, typer.Argument(help="Photo, or folder of photos.")],
     bundle: Finder,
-    sheet: Annotated[Path, typer.Option("--out", help="The picture that is written, a .png.")],
-    domain: Annotated[str, typer.Option(help=f"One of {', '.join(DOMAINS)}.")] = "door",
-    faces: Annotated[int, typer.Option(min=1, max=50, help="Rows, of a folder.")] = 6,
-    times: Annotated[int, typer.Option(min=1, max=50, help="Columns.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance in it.")] = 1,
+    sheet: Annotated[Path, typer.Option("--out", help="Picture to write, a .png file.")],
+    domain: Annotated[
+        str, typer.Option(help=f"Camera condition to simulate: {', '.join(DOMAINS)}.")
+    ] = "door",
+    faces: Annotated[
+        int, typer.Option(min=1, max=50, help="Number of faces to draw from a folder.")
+    ] = 6,
+    times: Annotated[
+        int, typer.Option(min=1, max=50, help="Number of simulated pictures per face.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the simulation.")] = 1,
 ) -> None:
-    """Draw faces as a camera's domain would show them: a row a face, as it is at its left.
+    """Draw faces as a camera would show them: one row per face, the unchanged face at its left.
 
     Examples:
 
@@ -100,21 +106,21 @@ def show(
     """
     how = fit.augmentation(Augment(domain))
     if sheet.suffix.lower() != ".png":
-        raise PhotoError(f"{sheet} is not the name of a .png", "--out sheet.png")
+        raise PhotoError(f"{sheet} does not end in .png", "--out sheet.png")
     results = each_photo(bundles.read(bundle).in_float(), _chosen(photos, faces), crop_photo)
     aligned = [found.image for found in results if found.image is not None]
     for found in (found for found in results if found.problem):
         err.print(f"[dim]left out: {escape(found.problem)}[/]")
     if not aligned:
-        raise PhotoError(f"no face in {photos}", "give photos of faces")
+        raise PhotoError(f"no face was found in {photos}", "give photos of faces")
     write_atomically(
         sheet, cv2.imencode(".png", contact_sheet(aligned, how, times, seed))[1].tobytes()
     )
-    out.print(escape(f"wrote {sheet}: {len(aligned)} faces, {times} times {domain}"))
+    out.print(escape(f"wrote {sheet}: {len(aligned)} faces, each {times} times as {domain}"))
 
 
 def contact_sheet(faces: list[Image], how: Augmentation, times: int, seed: int) -> Image:
-    """A row a face: as it is, then `times` as `how` shows it."""
+    """One picture with a row per face: the unchanged face, then `times` changed by `how`."""
     rows = []
     for row, face in enumerate(faces):
         rngs = (np.random.default_rng([seed, row, column]) for column in range(times))
@@ -128,10 +134,10 @@ def _framed(image: Image) -> Image:
 
 
 def _chosen(photos: Path, most: int) -> list[Path]:
-    """The photo, or as many of a folder, evenly from its first to its last."""
+    """The photo itself, or at most `most` of a folder's, evenly spread over its sorted list."""
     if not photos.is_dir():
         return [photos]
-    # Not `rglob`: a person's folder may be a link, and it follows none.
+    # Not `rglob`: a person's folder may be a link, which `rglob` does not follow.
     found = sorted(p for p in (*photos.glob("*"), *inside(photos)) if is_photo(p))
     places = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
     return [found[place] for place in places]

@@ -1,4 +1,4 @@
-"""A folder of faces, found with a bar on standard error and what is not used said there."""
+"""A folder of faces, read with a progress bar and notes on unused photos on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.training.data.photos import Faces
 
 
 def say(line: str) -> None:
-    """A line for whoever watches, on standard error; of a count of layers the first alone."""
+    """Print a progress line on standard error; of the lines "layer n of N" only the first."""
     if ", layer " in line and ", layer 1 " not in line:
         return
     err.print(f"[dim]{escape(line)}[/]")
@@ -26,7 +26,7 @@ def found_in(
     min_images: int = photos.MIN_IMAGES,
     learned: Collection[str] = (),
 ) -> Faces:
-    """The faces of a folder as `ostiary.training.data.photos.read_faces` gives them."""
+    """Read the faces of a folder with a progress bar: see `training.data.photos.read_faces`."""
     bar, done = progress("finding faces")
     with bar:
         return photos.read_faces(bundle, folder, say, done, min_images=min_images, learned=learned)

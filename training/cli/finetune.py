@@ -1,4 +1,4 @@
-"""`ostiary-train finetune`: a bundle's encoder taught to see in a camera's domain."""
+"""`ostiary-train finetune`: a bundle's encoder, fine-tuned for a camera condition."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
 from ostiary.training.encoders import save
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import Data
-from ostiary.training.judge.guard import Comparison
+from ostiary.training.judge.evaluation import RunPhotos
+from ostiary.training.judge.guard import ViewPairing
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
 from ostiary.training.run.distributed import ALONE
-from ostiary.training.run.settings import Start
+from ostiary.training.run.settings import EncoderStart
 from ostiary.training.tasks import finetune, fit
 from ostiary.training.tasks.finetune import Finetuned, Finetuning
 
 FAILED = 1
-TITLES: dict[Comparison, str] = {
+TITLES: dict[ViewPairing, str] = {
     "domain_domain": "{0} / {0}",
     "plain_domain": "as is / {0}",
     "plain_plain": "as is / as is",
@@ -40,39 +40,44 @@ def register(app: typer.Typer) -> None:
 
 
 def tune(
-    bundle: Annotated[Path, typer.Option(help="The bundle whose encoder is taught.")],
-    faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
-    run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
-    domain: Annotated[str, typer.Option(help="What the camera sees like.")] = USUAL.domain,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = USUAL.optimiser.epochs,
+    bundle: Annotated[Path, typer.Option(help="Bundle whose encoder is fine-tuned.")],
+    faces: Annotated[Path, typer.Option(help="Folder with one folder of photos per person.")],
+    run: Annotated[Path, typer.Option("--out", help="Folder to write the run to.")],
+    domain: Annotated[
+        str, typer.Option(help="Camera condition to simulate, e.g. night.")
+    ] = USUAL.domain,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Greatest number of epochs.")
+    ] = USUAL.optimiser.epochs,
     rate: Annotated[
-        float, typer.Option(min=1e-9, max=1, help="The highest learning rate.")
+        float, typer.Option(min=1e-9, max=1, help="Highest learning rate.")
     ] = USUAL.optimiser.rate,
     max_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="TAR that photos as they are may lose.")
+        float, typer.Option(min=0, max=1, help="TAR that unchanged photos may lose, 0 to 1.")
     ] = USUAL.max_loss,
     seed: Seed = USUAL.seed,
     threads: Threads = 1,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
-    """Teach a bundle's encoder a camera's domain without losing what it can do elsewhere.
+    """Fine-tune a bundle's encoder for a camera condition without losing accuracy elsewhere.
 
-    The encoder as it is teaches itself: what it sees in a photo as it is, it learns to see in the
-    same photo as the camera would show it. No names are needed for that, so one photo a person is
-    enough; people with several choose the epoch and judge, each person for one of the three. An
-    epoch after which photos as they are lost more than --max-loss of TAR at FMR 1e-3 is not kept.
+    The encoder teaches itself: it sees a photo as the camera would show it, and learns to give it
+    the embedding of the unchanged photo. That needs no names, so one photo per person is enough.
+    People with several photos are split: some train, some choose the best epoch, some evaluate the
+    result. An epoch that loses more than --max-loss of TAR at FMR 1e-3 on unchanged photos is not
+    kept.
 
-    The result is another encoder with another id: everybody's templates must be made anew. Exit
-    code 1: it is not worth that, or those who judge can not rule out that it lost more, the old one
-    stays, and no encoder was written.
+    The result is a new encoder with a new id: all templates must be made again. Exit code 1: the
+    gain is not worth that, or a greater loss than allowed cannot be ruled out; no encoder was
+    written, and the old one stays in use.
 
     Examples:
 
     `ostiary-train finetune --bundle bundle --faces faces --domain night --out night`
 
-    `ostiary-export build night/encoder.toml --out bundle-2 --calibrate faces --faces others`, with
-    people whom it did not learn from, then `ostiary-fleet reembed --bundle bundle-2`
+    `ostiary-export build night/encoder.toml --out bundle-2 --calibrate faces --faces others`, then
+    `ostiary-fleet reembed --bundle bundle-2`; `others` holds people who took no part in training
     """
     settings = Finetuning(
         seed=seed,
@@ -85,21 +90,21 @@ def tune(
     torch.set_num_threads(threads)
     raw = msgspec.toml.encode(settings)
     refuse(run, resume, raw)
-    loaded, start = bundles.read(bundle), Start(bundle=bundle)
+    loaded, start = bundles.read(bundle), EncoderStart(bundle=bundle)
     encoder = fit.encoder_of(start, seed)
-    # Who has one photo can teach, where no name is needed.
+    # People with one photo are kept too: training needs no names.
     licence, known = fit.begun_with(start)
     found = found_in(faces, loaded, 1, known)
     photos = finetune.parts(settings, found)
     learned = fit.learned_from(known, photos)
     with held(run, raw, ALONE):
-        say("judging the encoder as it is")
+        say("evaluating the encoder before training")
         lesson = finetune.begin(settings, encoder, loaded.encoder_id, photos, how)
         with watching(run, lesson.steps, ALONE) as watchers:
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
-        say("judging what came of it")
+        say("evaluating the fine-tuned encoder")
         made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
-        about = Data(faces.name, fit.parts_of(photos), found.left_out.counts())
+        about = RunPhotos(faces.name, fit.parts_of(photos), found.left_out.counts())
         evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)
         run_report.write(run)
     if json:
@@ -111,7 +116,7 @@ def tune(
 
 
 def _show(run: Path, made: Finetuned) -> None:
-    table = Table(title="TAR, 95 % over people; photos as they are in both are the guard")
+    table = Table(title="TAR with 95 % intervals over people; as is / as is must not get worse")
     for title in ("template / probe", "FMR", "before", "after", "gained"):
         table.add_column(title, justify="right", no_wrap=True)
     for change in made.changes:
@@ -126,10 +131,10 @@ def _show(run: Path, made: Finetuned) -> None:
     for objection in made.objections:
         out.print(f"[bold red]{escape(objection)}[/]")
     if made.encoder_id is None:
-        return out.print("no encoder was written: go on with the one there is")
+        return out.print("no encoder was written: keep the one in use")
     described = run / save.DESCRIPTION
     out.print(f"encoder {made.begun_with[:12]} became {made.encoder_id[:12]} in epoch {made.epoch}")
     out.print(escape(f"wrote {described} and {run / run_report.REPORT}"))
-    out.print("a new encoder knows no template of the old one:")
+    out.print("templates of the old encoder are not valid for the new one:")
     show_next(described)
     out.print("then: ostiary-fleet reembed --bundle BUNDLE")

@@ -1,4 +1,4 @@
-"""`ostiary-train fit`, `encoders` and `losses`: an encoder learned from a folder of people."""
+"""`ostiary-train fit`, `encoders` and `losses`: train an encoder on a folder of people."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ostiary.training.data.photos import Faces
 from ostiary.training.encoders import save
 from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import Data, Evaluation
+from ostiary.training.judge.evaluation import Evaluation, RunPhotos
 from ostiary.training.losses.distance import LOSSES
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
 from ostiary.training.run import settings as settings_files
 from ostiary.training.run.distributed import joined
-from ostiary.training.run.loop import Outcome
-from ostiary.training.run.settings import Settings
+from ostiary.training.run.loop import RunOutcome
+from ostiary.training.run.settings import FitSettings
 from ostiary.training.tasks import fit as learn
 from ostiary.training.tasks.fit import Parts
 
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_encoders(json: Json = False) -> None:
-    """List the encoders that can be trained from nothing, as `[encoder] architecture`.
+    """List the encoders that can be trained from scratch: names for `[encoder] architecture`.
 
     Example: `ostiary-train encoders`
     """
@@ -47,7 +47,7 @@ def list_encoders(json: Json = False) -> None:
 
 
 def list_losses(json: Json = False) -> None:
-    """List the losses, as `[loss] name`, with the alpha each has where none is given.
+    """List the losses, names for `[loss] name`, each with its default alpha.
 
     Example: `ostiary-train losses`
     """
@@ -58,34 +58,35 @@ def list_losses(json: Json = False) -> None:
 
 
 def fit(
-    settings: Annotated[Path, typer.Argument(help="The run's settings, a .toml file.")],
-    faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
-    bundle: Annotated[Path, typer.Option(help="Finds and aligns the faces, as a door would.")],
-    run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
+    settings: Annotated[Path, typer.Argument(help="Settings of the run, a .toml file.")],
+    faces: Annotated[Path, typer.Option(help="Folder with one folder of photos per person.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that finds and aligns the faces.")],
+    run: Annotated[Path, typer.Option("--out", help="Folder to write the run to.")],
     resume: Resume = False,
     json: Json = False,
 ) -> None:
-    """Train an encoder on people, and judge it on others it never saw.
+    """Train an encoder on a folder of people, and evaluate it on people it never saw.
 
-    Some people are kept apart to choose the best epoch, and others to judge what came out. The
-    folder then holds encoder.onnx, encoder.toml for `ostiary-export build`, a log, checkpoints,
-    TensorBoard's logs and report.html. Killed, it goes on with --resume to the very same weights.
+    Some people are set aside to choose the best epoch, and others to evaluate the result. The
+    run's folder then holds encoder.onnx, encoder.toml for `ostiary-export build`, a log,
+    checkpoints, TensorBoard's logs and report.html. A run that was killed continues with --resume
+    and ends with exactly the same weights.
 
     Examples:
 
     `ostiary-train fit settings.toml --faces faces --bundle bundle --out run`
 
     `torchrun --nproc-per-node 2 -m ostiary.training fit settings.toml --faces faces --bundle bundle
-    --out run`, which trains in two processes
+    --out run` trains in two processes.
 
-    with `settings.toml` such as
+    An example of `settings.toml`:
 
     ```toml
     seed = 1
-    threads = 2                   # of each process
+    threads = 2                   # per process
 
     [encoder]
-    architecture = "facenet-128"  # or bundle = "PATH": go on with its encoder
+    architecture = "facenet-128"  # or bundle = "PATH" to start from its encoder
 
     [loss]
     name = "triplet"
@@ -103,23 +104,23 @@ def fit(
     epochs = 30
 
     [stop]
-    patience = 8                  # epochs without a better one
+    patience = 8                  # stop after this many epochs without a better one
 
     [augment]
     domain = "door"
     ```
 
-    Only `[encoder]` is needed.
+    Only `[encoder]` is required.
     """
     with joined() as team:
         chosen, raw, encoder = team.together(lambda: _begun(settings))
         team.told(lambda: refuse(run, resume, raw))
-        # All of the bundle that is begun with: in hours it may be another.
+        # Read everything from the starting bundle now: hours later the file may be another one.
         licence, known = team.together(lambda: learn.begun_with(chosen.encoder))
         found, photos = team.together(lambda: _photos(faces, bundle, chosen, known))
         begun = "untrained" if chosen.encoder.bundle is None else "before"
         task = learn.task_of(chosen, encoder, photos, team)
-        # What was gained is counted from the encoder as centred, which is no learning.
+        # Evaluated after centring, so that the gain counts training alone.
         before = team.told(lambda: learn.worth(begun, encoder, photos.judging))
         made_with = learn.made_with(chosen, encoder, photos, known, team)
         steps = chosen.optimiser.epochs * len(task.batches(1))
@@ -129,14 +130,14 @@ def fit(
                 return
             after = learn.worth("best", encoder, photos.judging)
             save.write(encoder, run, licence, learn.learned_from(known, photos))
-            about = Data(faces.name, learn.parts_of(photos), found.left_out.counts())
+            about = RunPhotos(faces.name, learn.parts_of(photos), found.left_out.counts())
             evaluation.write(run, [before, after], about)
             run_report.write(run)
     _show(run, outcome, before, after, json)
 
 
-def _begun(path: Path) -> tuple[Settings, bytes, Encoder]:
-    """The settings, as they stand in their file too, and the encoder that they begin with."""
+def _begun(path: Path) -> tuple[FitSettings, bytes, Encoder]:
+    """(settings, the bytes of their file, the encoder that training starts from)."""
     raw = settings_files.raw(path)
     chosen = settings_files.parse_settings(raw, path)
     torch.set_num_threads(chosen.threads)
@@ -145,12 +146,16 @@ def _begun(path: Path) -> tuple[Settings, bytes, Encoder]:
     return chosen, raw, encoder
 
 
-def _photos(faces: Path, bundle: Path, chosen: Settings, known: list[str]) -> tuple[Faces, Parts]:
+def _photos(
+    faces: Path, bundle: Path, chosen: FitSettings, known: list[str]
+) -> tuple[Faces, Parts]:
     found = found_in(faces, bundles.read(bundle), learned=known)
     return found, learn.in_parts(found, chosen.data, chosen.seed)
 
 
-def _show(run: Path, outcome: Outcome, before: Evaluation, after: Evaluation, json: bool) -> None:
+def _show(
+    run: Path, outcome: RunOutcome, before: Evaluation, after: Evaluation, json: bool
+) -> None:
     described = run / save.DESCRIPTION
     if json:
         rates = {"before": before.eer, "after": after.eer}

@@ -1,4 +1,4 @@
-"""`ostiary-train int8`: the float encoder of a bundle teaches its int8 self."""
+"""`ostiary-train int8`: a bundle's int8 encoder learns to embed as its float encoder does."""
 
 from __future__ import annotations
 
@@ -45,27 +45,28 @@ def register(app: typer.Typer) -> None:
 
 
 def teach(
-    bundle: Annotated[Path, typer.Option(help="The bundle whose int8 encoder learns.")],
-    faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
-    run: Annotated[Path, typer.Option("--out", help="The run's folder.")],
-    data_set: Annotated[str, typer.Option(help="The faces' name, kept with what they show.")] = "",
-    epochs: Annotated[int, typer.Option(min=1, help="How many.")] = USUAL.optimiser.epochs,
+    bundle: Annotated[Path, typer.Option(help="Bundle whose int8 encoder is trained.")],
+    faces: Annotated[Path, typer.Option(help="Folder with one folder of photos per person.")],
+    run: Annotated[Path, typer.Option("--out", help="Folder to write the run to.")],
+    data_set: Annotated[str, typer.Option(help="Name of the photos, kept with the results.")] = "",
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = USUAL.optimiser.epochs,
     rate: Annotated[
-        float, typer.Option(min=1e-6, max=1, help="The highest learning rate, in int8 steps.")
+        float, typer.Option(min=1e-6, max=1, help="Highest learning rate, in int8 steps.")
     ] = USUAL.optimiser.rate,
     seed: Seed = USUAL.seed,
     threads: Threads = 1,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
-    """Teach a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
+    """Train a bundle's int8 encoder to embed as its float encoder does, every layer in int8.
 
-    No names are needed. Who has a single photo teaches; the gate then judges on everybody else,
-    before and after, but for names that share a photo and whom the float encoder learned from: they
-    teach. The float encoder, its id and everybody's templates stay as they are: what is learned is
-    a calibration table, which holds how far each weight of the int8 file moved.
+    Training needs no names. It takes the people with a single photo, those who share a photo with
+    another name and those whom the float encoder learned from; if these are too few, also people
+    with few photos. The gate measures on everybody else, before and after. The float encoder, its
+    id and all templates stay valid: the result is a calibration table that holds how far each
+    weight of the int8 file moved.
 
-    Exit code 1: the gate fails.
+    Exit code 1: the trained encoder fails the gate.
 
     Examples:
 
@@ -83,14 +84,14 @@ def teach(
     refuse(run, resume, raw)
     loaded = bundles.read(bundle)
     recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
-    # No name is needed to learn: who has one photo teaches.
+    # People with one photo are kept too: training needs no names.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
     chosen, others = int8.pupils(found), found.judges()
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
     with held(run, raw, ALONE):
-        say(f"{len(chosen)} photos of {chosen.people} people teach")
+        say(f"training on {len(chosen)} photos of {chosen.people} people")
         start = int8.begin(model, begun, chosen, spec, say)
-        # Ahead of the lessons: whether the others are enough to judge by shows here.
+        # Evaluate first: fails early if too few people are left to evaluate on.
         before, _ = _judged(loaded, model, start, others, name)
         lessons = int8.prepare(model, start, chosen, settings, spec)
         with watching(run, lessons.steps, ALONE) as watchers:
@@ -107,18 +108,20 @@ def teach(
 
 
 def _recipe(loaded: Bundle) -> str:
-    """What the run's files are named after. Raises BundleError where nothing can be."""
+    """The recipe's name, which the run's files bear. Raises BundleError if no file can bear it."""
     recipe = loaded.manifest.recipe
     if not recipes.NAME.fullmatch(recipe):
         raise BundleError(
-            f"{loaded.path} is of a recipe {recipe!r}, which is no recipe's name", "build it anew"
+            f"{loaded.path}: {recipe!r} is not a valid recipe name", "build the bundle again"
         )
     return recipe
 
 
 def _table(loaded: Bundle) -> Table:
     if tables.FILE not in loaded.manifest.files:
-        raise BundleError(f"{loaded.path} has no calibration table", "build it with int8")
+        raise BundleError(
+            f"{loaded.path} has no calibration table", "build the bundle with an int8 encoder"
+        )
     return tables.read(loaded.path / tables.FILE)
 
 
@@ -132,7 +135,7 @@ def _judged(
 
 
 def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) -> None:
-    """As a recipe keeps what was measured: `ostiary-export build --recorded` reads it."""
+    """Write the results as a recipe keeps them, so that `build --recorded` can read them."""
     write_atomically(run / f"{recipe}.table.json", tables.to_text(taught))
     verdict = msgspec.json.format(msgspec.json.encode(gate), indent=1)
     write_atomically(run / f"{recipe}.gate.json", verdict + b"\n")
@@ -141,7 +144,7 @@ def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) ->
 
 def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> None:
     out.print(escape(str(taught.lesson)))
-    shown = Shown(title="TAR lost to int8, 95 % over people, every layer in int8")
+    shown = Shown(title="TAR lost to int8 with 95 % intervals over people, every layer in int8")
     for title in ("FMR", "comparison", "before", "after", "allowed"):
         shown.add_column(title, justify="right", no_wrap=True)
     for was, item in zip(before.losses, after.losses, strict=True):
@@ -154,7 +157,7 @@ def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> N
         out.print(f"[bold red]{escape(failure)}[/]")
     if after.passed:
         out.print("[bold green]passed[/]")
-    # An encoder of one's own is built from the file that describes it.
+    # A user's own encoder is built from its description file, not from a shipped recipe.
     plan = recipe if recipe in recipes.shipped() else f"{recipe}.toml"
     out.print(escape(f"next: ostiary-export build {plan} --recorded {run} --out BUNDLE"))
 

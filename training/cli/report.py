@@ -1,4 +1,4 @@
-"""`ostiary-train report`: the page on a run, drawn anew."""
+"""`ostiary-train report`: write the report of a run again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.training.judge import evaluation
 from ostiary.training.report import run_report
-from ostiary.training.report.run_report import Outcome
+from ostiary.training.report.run_report import DataSetOutcome
 
-Run = Annotated[Path, typer.Argument(help="The folder of a run that `fit` made.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a training run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def draw(run: Run, json: Json = False) -> None:
-    """Draw a run's report.html anew from its files, and tell what it says.
+    """Write a run's report.html again from the run's files, and print its result.
 
-    The page has no pictures: faces are personal data, and a run's folder keeps none.
+    The report shows no photos: faces are personal data, and a run's folder holds none.
 
     Example: `ostiary-train report run`
     """
@@ -40,7 +40,7 @@ def draw(run: Run, json: Json = False) -> None:
     out.print(f"wrote [bold]{escape(str(path))}[/]")
 
 
-def _told(one: Outcome) -> dict[str, Any]:
+def _told(one: DataSetOutcome) -> dict[str, Any]:
     return {
         "data_set": one.data_set,
         "outcome": one.word,
@@ -56,8 +56,8 @@ def _rates(one: evaluation.Evaluation) -> dict[str, Any]:
     return {"name": one.name, "eer": one.eer, "tar": msgspec.to_builtins(one.tar)}
 
 
-def _table(found: list[Outcome]) -> Table:
-    table = Table(title="EER, 95 % over people")
+def _table(found: list[DataSetOutcome]) -> Table:
+    table = Table(title="EER with 95 % intervals over people")
     for title in ("data set", "before", "after", "lower by", "outcome"):
         table.add_column(title, justify="right", no_wrap=True)
     for one in found:

@@ -1,4 +1,4 @@
-"""What every command that trains has in common: its options, its folder, and who watches it."""
+"""What the commands that train share: options, the run's folder, and progress on the console."""
 
 from __future__ import annotations
 
@@ -23,47 +23,49 @@ from ostiary.training.run.distributed import Team
 from ostiary.training.run.log import EpochLine, Line, StepLine
 from ostiary.training.run.loop import Watcher
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the run in the folder, exactly.")
+    bool, typer.Option("--resume", help="Continue the interrupted run in the folder.")
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of all chance in it.")]
-Threads = Annotated[int, typer.Option(min=1, max=256, help="Of the processor.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of the whole run.")]
+Threads = Annotated[int, typer.Option(min=1, max=256, help="Number of processor threads.")]
 
 
 def refuse(run: Path, resume: bool, settings: bytes) -> None:
-    """Before any face is looked for: that takes minutes."""
+    """Raise ConfigError if the run cannot use its folder, before minutes are spent on faces."""
     if resume and not _is_run(run, settings):
-        raise ConfigError(f"there is no run {run} to resume", "leave --resume out to begin it")
+        raise ConfigError(f"there is no run {run} to resume", "leave out --resume to begin it")
     if not resume and run.exists() and not _is_left_behind(run):
-        raise ConfigError(f"{run} is there already", "--resume goes on with it, or name another")
+        raise ConfigError(f"{run} already exists", "--resume continues it, or name another folder")
     _refuse_others(run, settings)
     if str(run) != str(run).encode(errors="replace").decode():
-        raise ConfigError(f"{run} is not UTF-8, which TensorBoard asks for", "name another folder")
+        raise ConfigError(
+            f"the name of {run} is not UTF-8, which TensorBoard needs", "name another folder"
+        )
     above = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise ConfigError(f"nothing can be written in {above}", "name another folder")
+        raise ConfigError(f"cannot write to {above}", "name another folder")
 
 
 def _is_left_behind(run: Path) -> bool:
-    """Whether no more than the settings is there: of a run that was refused before it began."""
+    """True if the folder holds nothing but settings, left by a run refused before it began."""
     return run.is_dir() and {path.name for path in run.iterdir()} <= {run_report.SETTINGS}
 
 
 def _is_run(run: Path, settings: bytes) -> bool:
-    """Whether there is anything that a command with these settings left there."""
+    """True if the folder holds a checkpoint, a log, or these very settings."""
     return checkpoint.begun(run) or (run / log.LOG).exists() or _settings_in(run) == settings
 
 
 def _refuse_others(run: Path, settings: bytes) -> None:
-    """A file that its user wrote, or of another run, stays as it is.
+    """Raise ConfigError if another run, or the user, wrote other settings into the folder.
 
-    What a checkpoint was made with is compared when it is read.
+    Once there is a checkpoint, its settings are compared when it is read.
     """
     if not checkpoint.begun(run) and _settings_in(run) not in (None, settings):
         raise ConfigError(
             f"{run / run_report.SETTINGS} holds other settings than this run's",
-            "name another folder, or remove that file if nobody needs it",
+            "name another folder, or remove that file if it is not needed",
         )
 
 
@@ -74,7 +76,7 @@ def _settings_in(run: Path) -> bytes | None:
 
 @contextmanager
 def held(run: Path, settings: bytes, team: Team) -> Iterator[None]:
-    """The run's folder with its settings, for one command alone."""
+    """Lock the run's folder for this command and keep the settings in it."""
     with ExitStack() as stack:
         team.told(lambda: stack.enter_context(_taken(run, settings)))
         yield
@@ -83,24 +85,24 @@ def held(run: Path, settings: bytes, team: Team) -> Iterator[None]:
 @contextmanager
 def _taken(run: Path, settings: bytes) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
-    with alone(run, ConfigError(f"another command is at work in {run}", "wait for it to end")):
+    with alone(run, ConfigError(f"another command is using {run}", "wait until it ends")):
         found = _settings_in(run)
-        # A run under way keeps its own: others are refused.
+        # A run with a checkpoint keeps its settings file; the loop refuses other settings.
         if not checkpoint.begun(run):
-            # Since `refuse` looked somebody may have been there.
+            # Another command may have written here since `refuse` looked.
             _refuse_others(run, settings)
             write_atomically(run / run_report.SETTINGS, settings)
         try:
             yield
         finally:
-            # It never began: with its settings there, others would be refused ever after.
+            # Of a run that never began, remove the settings: they would refuse all other runs.
             if found is None and _is_left_behind(run):
                 (run / run_report.SETTINGS).unlink(missing_ok=True)
 
 
 @contextmanager
 def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
-    """Who is told of each step: TensorBoard's logs, and whoever reads standard error."""
+    """The watchers of a run of `steps` steps: TensorBoard's logs and a bar on standard error."""
     if not team.first:
         yield []
         return
@@ -112,7 +114,7 @@ def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
 
 
 class Teller:
-    """Each step on a bar with its rate, each epoch in a line."""
+    """Shows each step on a progress bar with its speed, and prints a line per epoch."""
 
     def __init__(self, bar: Progress, steps: int) -> None:
         self._bar, self._steps = bar, steps
@@ -138,7 +140,7 @@ class Teller:
 
 
 def show_next(described: Path) -> None:
-    """How an encoder becomes a bundle; who it learned from judges nothing there."""
+    """Print the command that makes a bundle of an encoder; OTHERS took no part in training."""
     out.print(
         escape(
             f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES --faces OTHERS"

@@ -1,4 +1,4 @@
-"""`ostiary-train verifier`: a logistic head for a bundle's 1:1 claims, from a folder of faces."""
+"""`ostiary-train verifier`: fit a logistic head for 1:1 claims on a folder of faces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ostiary.export.report import page
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.judge import objections, reliability
 from ostiary.training.tasks import verifier
-from ostiary.training.tasks.verifier import Embedded, Settings
+from ostiary.training.tasks.verifier import Embedded, VerifierSettings
 
 FAILED = 1
 
@@ -35,22 +35,22 @@ def register(app: typer.Typer) -> None:
 
 
 def make(
-    bundle: Annotated[Path, typer.Option(help="The bundle whose encoder it is for.")],
-    faces: Annotated[Path, typer.Option(help="A folder with one folder of photos a person.")],
-    out_file: Annotated[Path, typer.Option("--out", help="Where it is written, as .json.")],
-    data_set: Annotated[str, typer.Option(help="The faces' name, kept with the figures.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of who is fitted on and who judged.")] = 0,
+    bundle: Annotated[Path, typer.Option(help="Bundle whose encoder the head is for.")],
+    faces: Annotated[Path, typer.Option(help="Folder with one folder of photos per person.")],
+    out_file: Annotated[Path, typer.Option("--out", help="File to write, ending in .json.")],
+    data_set: Annotated[str, typer.Option(help="Name of the photos, kept with the results.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the split of people.")] = 0,
     insist: Annotated[
-        bool, typer.Option("--insist", help="Write it even where it should not be used.")
+        bool, typer.Option("--insist", help="Write the head even if it should not be used.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Fit the logistic head on some people, calibrate it on others, and judge it on others again.
+    """Fit a logistic head for 1:1 claims, calibrate it and evaluate it, each on other people.
 
-    A page with the reliability diagram goes beside it. Give people that the encoder did not learn
-    on; photos that its int8 was calibrated on are left out. Exit code 1: it ranks strangers worse
-    than the plain distance does, refuses many more than tau would, or its probabilities are not
-    true, and nothing was written.
+    A page with the reliability diagram is written beside the head. People whom the encoder learned
+    from and photos that calibrated its int8 are left out. Exit code 1: nothing was written, since
+    the head ranks pairs worse than the plain distance, refuses many more genuine claims than tau,
+    or its probabilities are not true.
 
     Example: `ostiary-train verifier --bundle bundle --faces lfw --out verifier.json`, then
     `ostiary-export attach bundle verifier.json`
@@ -63,7 +63,7 @@ def make(
         loaded.encoder_id,
         data_set_name(faces, data_set),
         loaded.manifest.files[int8.file] if int8 else None,
-        Settings(seed=seed),
+        VerifierSettings(seed=seed),
         say,
     )
     problems = objections.objections(made)
@@ -80,31 +80,32 @@ def make(
 
 
 def _check_place(path: Path) -> None:
-    """Refuse what could not be written in the end, before minutes are spent on it."""
+    """Raise ConfigError if the head could not be written, before minutes are spent on it."""
     if path.suffix == ".html":
-        raise ConfigError(f"{path} is where the page goes", "--out verifier.json")
-    # In this order: what is a folder need not have a name that another suffix fits.
+        raise ConfigError(f"{path} is the name of the page beside the head", "--out verifier.json")
+    # In this order: `with_suffix` raises for the name of some folders, such as `.`.
     if path.is_dir() or path.with_suffix(".html").is_dir():
         raise ConfigError(f"{path}, or the page beside it, is a folder", "--out verifier.json")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"can not write to {path.parent}", "give a folder that is there")
+        raise ConfigError(f"cannot write to {path.parent}", "give a folder that exists")
 
 
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
-    """Every face by the bundle's encoders, but for those that something in it was fitted on, and
-    for names that may be one person with another.
+    """Embed the faces by the bundle's encoders; left out are people whom the encoder learned from,
+    photos that calibrated its int8, and names that share a photo and may be one person.
 
-    Raises PhotoError where that was every one of them.
+    Raises PhotoError if no face is left.
     """
-    # Who has one photo is an impostor to others.
+    # People with one photo are kept too: they make impostor pairs.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
     crops = found.judges()
     if tables.FILE in loaded.manifest.files:
         crops = crops.without(tables.read(loaded.path / tables.FILE).photos)
     if not len(crops):
         raise PhotoError(
-            f"of the {len(found)} photos of {faces} with a face all calibrated this bundle's int8,"
-            " or are of people whom it learned from or who share a photo with another name",
+            f"none of the {len(found)} photos of {faces} with a face can be used: they calibrated"
+            " this bundle's int8, or show people whom its encoder learned from or who share a photo"
+            " with another name",
             "give photos of other people",
         )
     by = {
@@ -116,7 +117,7 @@ def _embedded(loaded: Bundle, faces: Path) -> Embedded:
 
 
 def comparisons(made: VerifierFile) -> list[tuple[str, Judged, float]]:
-    """What was judged, in words, and the head's FNMR at FMR 1e-3."""
+    """(name for people, figures, the head's FNMR at FMR 1e-3) of each comparison measured."""
     both = [(name, which, getattr(made, which)) for name, which in objections.PROBES.items()]
     return [(name, judged, made.fnmr(which)) for name, which, judged in both if judged is not None]
 
@@ -128,11 +129,11 @@ def _write(made: VerifierFile, path: Path) -> None:
     ]
     text = page.template("ostiary.training", "verifier.html.j2").render(file=made, shown=shown)
     try:
-        # Last of all: where there is a head, its page is there too.
+        # The head is written last, so that no head lies there without its page.
         write_atomically(path.with_suffix(".html"), text.encode())
         write_atomically(path, verifier_file.to_text(made))
     except OSError as error:
-        raise ConfigError(f"can not write {path}: {error.strerror}", "free some space") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "free some space") from error
 
 
 def _show(made: VerifierFile, problems: list[str], path: Path | None) -> None:
@@ -147,11 +148,11 @@ def _show(made: VerifierFile, problems: list[str], path: Path | None) -> None:
             f" FNMR at FMR 1e-3 {fnmr:.4f}, tau's {judged.distance_fnmr:.4f}"
         )
     people = (made.fitted_people, made.calibrated_people, made.people)
-    numbers = "fitted on {} people, calibrated on {}, judged on {}".format(*people)
-    out.print(f"{numbers}, who have several photos each")
+    numbers = "fitted on {} people, calibrated on {}, evaluated on {}".format(*people)
+    out.print(f"{numbers}, with several photos each")
     for problem in problems:
         out.print(f"[bold red]{escape(problem)}[/]")
     if path is not None:
         out.print(escape(f"wrote {path} and {path.with_suffix('.html')}"))
     else:
-        out.print("nothing was written; --insist writes it all the same")
+        out.print("nothing was written; --insist writes the head anyway")

@@ -1,4 +1,4 @@
-"""What a door's camera does to a face: aligned crops made dark, noisy, grey, blurred, covered."""
+"""Simulate a door's camera on aligned crops: dark, noisy, grey, blurred or partly covered."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ Quality = Annotated[int, Meta(ge=1, le=100)]
 
 WHITE = 255.0
 SKIN_IN_INFRARED = np.array([[0.05, 0.2, 0.75]], np.float32)
-"""Of blue, green and red: to a camera at 850 nm skin is bright, as it is in red."""
+"""Weights of blue, green and red: to a camera at 850 nm skin is as bright as it is in red."""
 EYES = (0.40, 0.52)
-"""From where to where, of the height of an aligned face."""
+"""Top and bottom of the eyes, as shares of an aligned face's height."""
 MASK = np.array([(0.14, 0.6), (0.5, 0.53), (0.86, 0.6), (0.8, 0.92), (0.5, 1.0), (0.2, 0.92)])
-"""A mask over nose, mouth and chin: corners, of the width and the height."""
+"""Corners of a mask over nose, mouth and chin, as shares of width and height."""
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often each change is made, 0 to 1; beneath it how strongly, drawn evenly up to that."""
+    """The chance of each change, 0 to 1, and below it the strength, drawn evenly up to that."""
 
     mirror: Chance = 0.0
 
     jitter: Chance = 0.0
     shift: Share = 0.03
-    """Of the side, both ways: 3 px of 112."""
+    """The share of the side, in both directions: 3 px of 112."""
     turn_deg: Annotated[float, Meta(ge=0, le=45)] = 5.0
     zoom: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
 
     occlusion: Chance = 0.0
     """A mask, a bar over the eyes or a rectangle, of one colour."""
     covered: Share = 0.35
-    """The longest side of a rectangle, of the picture's."""
+    """The longest side of the rectangle, as a share of the picture's side."""
 
     motion: Chance = 0.0
     motion_length: Annotated[float, Meta(ge=0, le=0.5)] = 0.06
-    """Of the side: 7 px of 112, in any direction."""
+    """The share of the side, in any direction: 7 px of 112."""
 
     infrared: Chance = 0.0
-    """Grey, with a curve of its own, lit from beside the lens: bright in the middle."""
+    """Grey with a tone curve of its own, lit from beside the lens, so bright in the middle."""
     curve: Annotated[float, Meta(ge=1, le=4)] = 1.4
     """The highest exponent; the lowest is 1 / curve."""
     falloff: Share = 0.6
@@ -55,17 +55,17 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     low_light: Chance = 0.0
     light: tuple[Light, Light] = (0.1, 0.5)
-    """Of the light of a good photo."""
+    """The light, as a share of a good photo's."""
     gain: Annotated[float, Meta(ge=1, le=64)] = 4.0
-    """The most that the camera amplifies it, and its noise with it."""
+    """The greatest amplification by the camera, which amplifies noise too."""
     electrons: Annotated[float, Meta(ge=10, le=1e6)] = 3000.0
-    """That a white pixel of a good photo collects: their number varies by its square root."""
+    """Electrons in a white pixel of a good photo; their number varies by its square root."""
     read_noise: Annotated[float, Meta(ge=0, le=1000)] = 5.0
-    """Electrons, standard deviation."""
+    """The standard deviation, in electrons."""
 
     noise: Chance = 0.0
     noise_levels: Annotated[float, Meta(ge=0, le=128)] = 10.0
-    """Standard deviation, of 255."""
+    """The standard deviation, in levels of 255."""
 
     jpeg: Chance = 0.0
     quality: tuple[Quality, Quality] = (30, 90)
@@ -87,15 +87,15 @@ DOMAINS: dict[str, Augmentation] = {
         infrared=1.0, low_light=1.0, light=(0.02, 0.08), gain=12.0, electrons=7000.0, read_noise=8.0
     ),
 }
-"""`door`: a bit of everything, to learn from. `night`: a camera with lamps of its own in the dark,
-always, to measure what that costs and to teach it."""
+"""`door`: a little of everything, to train on. `night`: every photo as a camera with infrared lamps
+shows it in the dark, to measure what that costs and to fine-tune for it."""
 
 
 def augment(image: Image, rng: Generator, how: Augmentation) -> Image:
-    """The face as a door's camera might show it: (h, w, 3) uint8 BGR, the same shape, a new array.
+    """The face (h, w, 3) uint8 BGR as a door's camera might show it: a new array of the same shape.
 
-    What happens to the scene comes first, then what the lens, the sensor and the coder do to it.
-    A function of the picture, the generator's state and `how` alone.
+    The scene is changed first, then come the effects of lens, sensor and JPEG. The result depends
+    on the picture, the generator's state and `how` alone.
     """
     made = image.copy()
     if rng.random() < how.mirror:
@@ -143,13 +143,13 @@ def _jitter(image: Image, rng: Generator, how: Augmentation) -> Image:
     scale = 1 + rng.uniform(-how.zoom, how.zoom)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
     matrix[:, 2] += rng.uniform(-how.shift, how.shift, 2) * np.array([width, height])
-    # The border is drawn out: black corners would be what no camera shows.
+    # The border is repeated outwards, since no camera shows black corners.
     moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
 
 
 def _move(image: Image, rng: Generator, how: Augmentation) -> Image:
-    """The mean along a line, as while the shutter is open."""
+    """Motion blur: the mean along a line, as while the shutter is open."""
     length = rng.uniform(0, how.motion_length) * image.shape[0]
     angle = rng.uniform(0, np.pi)
     reach = int(np.ceil(length / 2))
@@ -162,7 +162,7 @@ def _move(image: Image, rng: Generator, how: Augmentation) -> Image:
 
 
 def _infrared(image: Image, rng: Generator, how: Augmentation) -> Image:
-    """One channel (h, w)."""
+    """The face in infrared light, one channel (h, w)."""
     height, width = image.shape[:2]
     exponent = how.curve ** rng.uniform(-1, 1)
     table = _pixels(WHITE * (np.arange(256) / WHITE) ** exponent)
@@ -180,7 +180,7 @@ def _infrared(image: Image, rng: Generator, how: Augmentation) -> Image:
 def _darken(image: Image, rng: Generator, how: Augmentation) -> Image:
     """Fewer photons: shot and read noise (Janesick, Photon Transfer, 2007), then amplified.
 
-    A pixel's value is taken for the square root of its light, which is near sRGB's 1 / 2.2.
+    A pixel's value is taken as the square root of its light, which is close to sRGB's 1 / 2.2.
     """
     left = rng.uniform(*how.light)
     gain = min(rng.uniform(1, how.gain), 1 / left)

@@ -1,4 +1,4 @@
-"""The same photo twice among aligned faces: recompressed, resized or mirrored."""
+"""Find duplicates among aligned faces: one photo recompressed, resized or mirrored."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ostiary.export.graphs.run import Images
 
 SIDE_PX = 32
 WAVES = 16
-"""A side of the square of lowest frequencies that a hash has a bit of each, but for the mean."""
+"""Side of the square of lowest frequencies; each but the mean gives the hash one bit."""
 BITS = WAVES * WAVES - 1
 SAME_PERSON_BITS = 22
-"""Two shots of a person who holds still differ by 25 bits or more, in `orl`."""
+"""In `orl`, two shots of a person who holds still differ by 25 bits or more."""
 TWO_PEOPLE_BITS = 45
-"""Aligned faces of two people differ by 58 bits or more in `faces` and in `orl`: of 5.7 million
-pairs 2 by as few, and about half as many with every two bits less. So some twenty of the 5 billion
-pairs of 10^5 photos may be as alike as this and no mistake: what is found is to be looked at."""
+"""In `faces` and `orl`, aligned faces of two people differ by 58 bits or more: of 5.7 million pairs
+two differ by 58, and with every two bits less the number of pairs halves. So among the 5 billion
+pairs of 10^5 photos some twenty of different people may be as alike as this: somebody must look."""
 BLOCK = 1024
 
 
 class Twins(NamedTuple):
-    """Two rows, first < second, whose hashes differ by so few bits that they are one photo."""
+    """Two rows, first < second, of what is probably one photo: their hashes differ by `bits`."""
 
     first: int
     second: int
@@ -33,10 +33,10 @@ class Twins(NamedTuple):
 
 
 def perceptual_hash(image: Image) -> Floats:
-    """The signs (BITS,), 1 or -1, of a picture's lowest cosine waves: (h, w, 3) uint8 BGR.
+    """The hash (BITS,) of a picture (h, w, 3) uint8 BGR: the signs, 1 or -1, of its lowest cosines.
 
     The DCT hash of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions
-    (2010), with four times its bits: aligned faces are so alike that 64 can not tell them apart.
+    (2010), with four times its bits: aligned faces are so alike that 64 bits cannot separate them.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
@@ -50,10 +50,10 @@ def find(
     same_person: int = SAME_PERSON_BITS,
     two_people: int = TWO_PEOPLE_BITS,
 ) -> list[Twins]:
-    """Every pair of rows that are one photo, or one and the other's mirror image.
+    """Every pair of rows that show one photo, or a photo and its mirror image.
 
-    Of two people hardly anything but one photo is as alike as `two_people` bits; of one person two
-    shots of one moment are, and no error: they must differ by no more than `same_person`.
+    `two_people` and `same_person` are the greatest differences, in bits, for rows of two people and
+    of one. The second is smaller, since one person's shots of one moment are alike but no error.
     """
     if not len(images):
         return []
@@ -62,7 +62,7 @@ def find(
     found = []
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
-        # Of signs, the product sums to BITS less twice the number that differ.
+        # The product of two hashes of signs is BITS minus twice the number of bits that differ.
         alike = np.maximum(plain[block] @ plain.T, plain[block] @ mirrored.T)
         bits = (BITS - alike) / 2
         most = np.where(person[block, None] == person[None], same_person, two_people)
@@ -74,7 +74,7 @@ def find(
 
 
 def repeats(found: list[Twins]) -> list[Twins]:
-    """Those whose second row can go, so that one row of each photo stays."""
+    """The pairs whose second row can be dropped, so that one row of each photo stays."""
     gone: set[int] = set()
     kept = []
     for twins in sorted(found):

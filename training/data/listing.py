@@ -1,4 +1,4 @@
-"""What lies in a folder of faces beside the photos that are read, so that none is missed unseen."""
+"""List the files in a folder of faces that are not read, so that no photo is missed silently."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ NOT_READ = (
     *(".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".gif", ".jfif", ".jp2", ".jxl"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw"),
 )
-"""Suffixes of photos of other formats; of further files nobody expects that they are read."""
+"""Suffixes of photo formats that are not read, although a user may expect it."""
 
 
 def photos_of(folder: Path) -> list[Path]:
-    """All photos in the people's folders, those of formats that are not read among them."""
+    """All photos in the people's folders, including those in formats that are not read."""
     return [path for path in inside(folder) if is_photo(path) or _is_missed(path)]
 
 
 def of_other_formats(photos: list[Path], folder: Path) -> dict[str, str]:
-    """Each photo that is of a format that is not read, with its problem."""
+    """(path in the folder: problem) of each photo in a format that is not read."""
     kinds = ", ".join(SUFFIXES)
     return {
-        str(path.relative_to(folder)): f"{path} is of a format that is not read; those are {kinds}"
+        str(path.relative_to(folder)): f"{path}: this format is not read; use one of {kinds}"
         for path in photos
         if not is_photo(path)
     }
 
 
 def elsewhere(folder: Path) -> list[str]:
-    """Files that are in no person's folder, and in those what is no photo."""
+    """Files beside the people's folders, and everything in these folders that is not a photo."""
     beside = [path for path in folder.glob("*") if not (path.is_dir() or is_hidden(path))]
     others = [path for path in inside(folder) if not (is_photo(path) or _is_missed(path))]
     return [str(path.relative_to(folder)) for path in (*sorted(beside), *others)]

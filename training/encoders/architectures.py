@@ -1,4 +1,4 @@
-"""Encoders to train from nothing: the literature's small one, a FaceNet-like one, MobileFaceNet."""
+"""Encoders to train from scratch: the literature's small one, a FaceNet-like one, MobileFaceNet."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.errors import ConfigError
 
 LEAST_NORM = 1e-6
-"""As in every exported encoder: an all-zero output stays zero and divides by nothing."""
+"""The least length to divide by, as in every exported encoder: an all-zero output stays zero."""
 
 
 class Encoder(nn.Module):
-    """f of the literature: images (n, c, h, w) as `edge.core.faces.preprocess.to_tensor` gives
-    them, to embeddings (n, dim) of unit length."""
+    """f of the literature: maps images (n, c, h, w), as `edge.core.faces.preprocess.to_tensor`
+    makes them, to embeddings (n, dim) of unit length."""
 
     def __init__(self, spec: InputSpec, dim: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
 
 
 class Stack(Encoder):
-    """An encoder of layers in a row, its output divided by its length."""
+    """An encoder of layers in sequence, its output scaled to unit length."""
 
     def __init__(self, spec: InputSpec, dim: int, layers: nn.Sequential) -> None:
         super().__init__(spec, dim)
@@ -38,17 +38,17 @@ class Stack(Encoder):
 
 
 def unit(raw: Tensor) -> Tensor:
-    """Each row divided by its length; the gradient at zero is finite."""
+    """Scale each row to unit length; the gradient at zero is finite."""
     return functional.normalize(raw, dim=1, eps=LEAST_NORM)
 
 
 def centre(encoder: Encoder, images: Tensor) -> None:
-    """Let the raw embeddings of some images (n, c, h, w) have a mean of zero.
+    """Shift the encoder so that the raw embeddings of some images (n, c, h, w) have a mean of zero.
 
     With random weights all faces lie near one point, at cosines of .99. From there the hardest
-    triplets draw them together for good: with all of them at one point the loss is alpha, and its
-    gradient nearly zero. Batch norms take their statistics from the images first, so that the mean
-    is zero in training as in evaluation. Where one of them ends the encoder it has done it already.
+    triplets draw them together for good: with all faces at one point the loss is alpha, and its
+    gradient nearly zero. Batch norms first take their statistics from the images, so that the mean
+    is zero in training as in evaluation. An encoder that ends in a batch norm is centred already.
     """
     if not isinstance(encoder, Stack) or not isinstance(encoder.layers[-1], nn.Linear):
         return
@@ -73,7 +73,7 @@ def _adopt(layers: nn.Module, images: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How an encoder is built, and what it is in a line."""
+    """How an encoder is built, and a line that describes it."""
 
     says: str
     spec: InputSpec
@@ -82,12 +82,12 @@ class Architecture:
 
 
 def build(name: str, seed: int) -> Encoder:
-    """An encoder with seeded initial weights; torch's own state is left as it was.
+    """A new encoder with weights drawn from the seed; torch's own generator is not touched.
 
     Raises ConfigError for an unknown name.
     """
     if name not in ARCHITECTURES:
-        raise ConfigError(f"no architecture {name!r}", f"one of {', '.join(ARCHITECTURES)}")
+        raise ConfigError(f"no architecture {name!r}", f"use one of {', '.join(ARCHITECTURES)}")
     chosen = ARCHITECTURES[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -104,8 +104,8 @@ def small() -> nn.Sequential:
 
 
 def facenet_like() -> nn.Sequential:
-    """Convs that halve the image six times and a full layer, 128 values as in Schroff et al.,
-    FaceNet, 2015; without its inception blocks, for a door's camera has no 200 million photos."""
+    """Convs that halve the image five times and a full layer, 128 values as in Schroff et al.,
+    FaceNet, 2015, but without inception blocks: a door's owner does not have 200 million photos."""
     widths = (3, 16, 32, 64, 96, 128)
     blocks: list[nn.Module] = []
     for before, after in pairwise(widths):
@@ -114,7 +114,7 @@ def facenet_like() -> nn.Sequential:
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    """A Conv and its batch norm, which the export folds into it."""
+    """A Conv and its batch norm, which the export folds into the Conv."""
     pad = kernel // 2
     conv = nn.Conv2d(before, after, kernel, stride, pad, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(after))
@@ -145,7 +145,7 @@ MobileFaceNets, 2018."""
 
 
 def mobilefacenet(act: Activation) -> nn.Sequential:
-    """112x112 to 192 values; the last 7x7 is a depthwise Conv that weighs places, not a mean."""
+    """112x112 to 192 values; the last 7x7 is a depthwise Conv with weights by place, not a mean."""
     layers: list[nn.Module] = [_conv(3, 64, 3, 2), act(64), _conv(64, 64, 3, 1, 64), act(64)]
     width = 64
     for factor, channels, repeats, first in BLOCKS:

@@ -1,9 +1,9 @@
-"""An encoder that rounds as its int8 file does, and whose weights learn in steps of that file.
+"""An encoder in training that rounds as its int8 file does, with weights in int8 steps.
 
-Rounding has no gradient; it is passed straight through (Bengio et al., Estimating or Propagating
-Gradients Through Stochastic Neurons, 2013; Jacob et al., Quantization and Training of Neural
-Networks for Efficient Integer-Arithmetic-Only Inference, 2018). A learned weight is held in int8
-steps, so that one learning rate suits filters that differ by powers of two.
+Rounding has no useful gradient, so the gradient is passed straight through (Bengio et al.,
+Estimating or Propagating Gradients Through Stochastic Neurons, 2013; Jacob et al., Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, 2018). Learned weights
+are kept in int8 steps, so that one learning rate suits filters that differ by powers of two.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ostiary.export.records.calibration_table import Table
 from ostiary.training.encoders.onnx_encoder import OnnxEncoder
 
 LEAST, MOST = -128, quantize.MOST
-"""Of an activation's codes; a weight's are -127 to 127."""
+"""Range of an activation's int8 codes; a weight's are -127 to 127."""
 INSIDE = 0.499
-"""A weight this near to a code rounds to it, whatever the last bit of its scale."""
+"""A weight this close to a code rounds to it, whatever the last bit of its scale."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """A Conv or Gemm in int8: its weight's codes in the file, and their scale per output channel
-    in the weight's shape. One step of the learned bias is `bias`: what moves a channel as much as
-    a step does one weight where the input is at the end of its range."""
+    """A Conv or Gemm in int8: the codes of its weight in the file, and their scale per output
+    channel, in the weight's shape. `bias` is one step of the learned bias: it moves a channel as
+    much as a step of one weight does when the input is at the end of its range."""
 
     codes: Tensor
     scale: Tensor
@@ -43,13 +43,13 @@ class _Layer:
 
 
 class FakeInt8(OnnxEncoder):
-    """The int8 encoder of a table, learnable: it computes what the Q/DQ file does, in float.
+    """The trainable int8 encoder of a calibration table: computes in float what its Q/DQ file does.
 
-    Weights and biases of the layers in int8 learn; PReLU's slopes and all ranges stay.
+    Weights and biases of the layers in int8 are learned; PReLU slopes and all ranges stay.
     """
 
     def __init__(self, model: onnx.ModelProto, table: Table, spec: InputSpec) -> None:
-        """`model` is the float encoder of the table. Raises BundleError where they do not fit."""
+        """`model` is the table's float encoder. Raises BundleError if the two do not fit."""
         prepared = quantize.correct(equalise.apply(model, table.exponents), table.biases)
         super().__init__(prepared, spec)
         self.requires_grad_(requires_grad=False)
@@ -63,7 +63,7 @@ class FakeInt8(OnnxEncoder):
         self.change = self._rounded
 
     def _begin(self, node: str, layer: _Layer) -> None:
-        """Its weight and bias in steps from here on: the former where it rounds to the file's."""
+        """Keep weight and bias in int8 steps, starting where they round to the file's values."""
         weight, *bias = (self.weight(name) for name in self._inputs[node][1:])
         beside = weight.data / layer.scale - layer.codes
         weight.data = layer.codes + beside.clamp(-INSIDE, INSIDE)
@@ -74,7 +74,7 @@ class FakeInt8(OnnxEncoder):
             held.requires_grad_()
 
     def _rounded(self, node: onnx.NodeProto, inputs: list[Tensor]) -> list[Tensor]:
-        """What a node of the file gets: a residual Add too reads what was rounded for a Conv."""
+        """A node's inputs, rounded as in the file; a residual Add too may read rounded values."""
         made = [
             value if scale is None else rounded(value, scale)
             for value, scale in zip(inputs, self._given[node.name], strict=True)
@@ -87,11 +87,11 @@ class FakeInt8(OnnxEncoder):
         return made
 
     def to_onnx(self) -> onnx.ModelProto:
-        """The Q/DQ file, with what was learned."""
+        """The Q/DQ file with the learned weights."""
         return quantize.quantize(self._float, self.taught())
 
     def taught(self) -> Table:
-        """The table with what was learned: it makes the file that computes what this does."""
+        """The table with the learned weights: its Q/DQ file computes what this encoder does."""
         steps, biases = dict(self._table.steps), dict(self._table.biases)
         for name, layer in self._layers.items():
             weight, *bias = (self.weight(name).data for name in self._inputs[name][1:])
@@ -106,8 +106,9 @@ class FakeInt8(OnnxEncoder):
 
 
 class _Rounded(torch.autograd.Function):
-    """Torch's own fake quantization takes three times as long on a CPU, and multiplies by 1/scale
-    where ONNX divides by the scale: another code for a value between two."""
+    """Rounding with a straight-through gradient. Torch's own fake quantization takes three times as
+    long on a CPU, and multiplies by 1/scale instead of dividing by the scale as ONNX does, which
+    gives another code for values halfway between two."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, scale: float, least: int) -> Tensor:
@@ -122,7 +123,7 @@ class _Rounded(torch.autograd.Function):
 
 
 def rounded(values: Tensor, scale: float, least: int = LEAST) -> Tensor:
-    """Values as int8 holds them: half to even, clipped to `least`..127 steps of `scale`.
+    """Values rounded as int8 does: half to even, clipped to `least`..127 steps of `scale`.
 
     The gradient is that of clipping alone.
     """
@@ -131,12 +132,12 @@ def rounded(values: Tensor, scale: float, least: int = LEAST) -> Tensor:
 
 
 def _short(values: Floats) -> list[float]:
-    """As in a measured table: five digits are a thousandth of what one step of int8 is."""
+    """Values with five digits, as in a measured table: finer than a thousandth of an int8 step."""
     return [float(f"{value:.5g}") for value in values]
 
 
 def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
-    """By node, the scale that each of its inputs was rounded by, if any."""
+    """By node name, the scale by which each of its inputs is rounded; None if it is not."""
     held = normal_form.weights(file)
     scales = {
         node.output[0]: float(held[node.input[1]])
@@ -147,7 +148,7 @@ def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
 
 
 def _layers(file: onnx.ModelProto) -> dict[str, _Layer]:
-    """The layers in int8 by node, as the file holds them: no formula is computed twice."""
+    """The int8 layers by node name, read from the file so that no formula stands twice."""
     held, made = normal_form.weights(file), {name: n for n in file.graph.node for name in n.output}
     given, found = _given(file), {}
     for node, codes in quantize.codes_of(file).items():

@@ -1,4 +1,4 @@
-"""Any float ONNX encoder as a module that learns, and back into the very same graph."""
+"""Turn a float ONNX encoder into a trainable module, and back into the same graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Attributes = Mapping[str, Any]
 Operator = Callable[[list[Tensor], Attributes], Tensor]
 Change = Callable[[onnx.NodeProto, list[Tensor]], list[Tensor]]
 LEARN = ("Conv", "Gemm", "MatMul", "PRelu")
-"""Operators whose weights are learned; other constants, such as axes and bounds, stay."""
+"""Operators whose weights are learned; other constants, such as axes and bounds, are fixed."""
 HONOURED = {
     "AveragePool": ("count_include_pad", "kernel_shape", "strides"),
     "BatchNormalization": ("epsilon", "momentum"),
@@ -33,7 +33,7 @@ HONOURED = {
     "ReduceSum": ("keepdims",),
     "Reshape": ("allowzero",),
 }
-"""Attributes that an operator here follows, or that change nothing of what it gives."""
+"""Attributes, by operator, that are followed here or do not change the result."""
 PLAIN: dict[str, tuple[object, ...]] = {
     "auto_pad": (b"NOTSET", b"VALID"),
     "axis": (1,),
@@ -43,21 +43,21 @@ PLAIN: dict[str, tuple[object, ...]] = {
     "pads": ([0, 0, 0, 0],),
     "training_mode": (0,),
 }
-"""Of the others, the values that ask for nothing more than what is done."""
-HINT = "train it where it was made"
+"""Allowed values of other attributes: with these, ignoring the attribute is right."""
+HINT = "train the encoder with the framework that made it"
 MAX_DIFFERENCE = 1e-4
-"""Allowed between its embeddings and ONNX Runtime's: rounding, in float32."""
+"""Greatest difference from ONNX Runtime's embeddings: float32 rounding."""
 
 
 class OnnxEncoder(Encoder):
-    """A float encoder in the form of every bundle, run node by node, its weights as parameters.
+    """A float encoder in the form of every bundle, run node by node with its weights as parameters.
 
-    Batch norm is folded into the Convs there, so that training has no statistics to disturb.
-    `change` may replace what enters a node, which is how rounding is played in training.
+    Its batch norms are already folded into the Convs, so training cannot disturb their statistics.
+    `change`, if set, may replace the inputs of a node: int8 training rounds them that way.
     """
 
     def __init__(self, model: onnx.ModelProto, spec: InputSpec) -> None:
-        """Raises BundleError where it would not compute here what the model does."""
+        """Raises BundleError if the module would not compute what the model does."""
         super().__init__(spec, int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value))
         self._model = normal_form.copy(model)
         self._nodes = list(self._model.graph.node)
@@ -69,7 +69,7 @@ class OnnxEncoder(Encoder):
         self._learned: list[str] = []
         self._constants: dict[str, Tensor] = {}
         for item in self._model.graph.initializer:
-            # TensorProto's memory is read-only, and torch warns of that.
+            # Copied, since torch warns of a TensorProto's read-only memory.
             values = torch.from_numpy(np.array(numpy_helper.to_array(item)))
             if item.name in learned and values.is_floating_point():
                 self.register_parameter(_safe(item.name), nn.Parameter(values))
@@ -80,16 +80,19 @@ class OnnxEncoder(Encoder):
         self._prove()
 
     def _prove(self) -> None:
-        """Two images of noise, since a form that no list here foresees may differ in silence."""
+        """Compare with ONNX Runtime on two images of noise, to find forms the lists here miss.
+
+        Raises BundleError if they differ.
+        """
         pixels = np.random.default_rng(0).uniform(0, 255, (2, *self.spec.shape[1:]))
         given = ((pixels - self.spec.mean) / self.spec.scale).astype(np.float32)
         expected = run.run(self._model, given)
         try:
             with torch.no_grad():
-                # Not self(...): a subclass is not yet made.
+                # Not self(...): a subclass is not fully built yet.
                 made = OnnxEncoder.forward(self, torch.from_numpy(given)).numpy()
         except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise BundleError(f"the encoder can not be run for training: {error}", HINT) from error
+            raise BundleError(f"the encoder cannot be run for training: {error}", HINT) from error
         alike = made.shape == expected.shape
         difference = float(np.abs(made - expected).max()) if alike else np.inf
         if not difference <= MAX_DIFFERENCE:
@@ -109,11 +112,11 @@ class OnnxEncoder(Encoder):
         return held[self._model.graph.output[0].name]
 
     def weight(self, name: str) -> nn.Parameter:
-        """The parameter of an initialiser."""
+        """The parameter of the initialiser with this name."""
         return self.get_parameter(_safe(name))
 
     def to_onnx(self) -> onnx.ModelProto:
-        """The graph it was made from, with the weights of now."""
+        """The graph that the encoder was made from, with the present weights."""
         made = normal_form.copy(self._model)
         learned = {name: self.weight(name).detach().cpu().numpy() for name in self._learned}
         normal_form.put_weights(made, learned)
@@ -121,7 +124,7 @@ class OnnxEncoder(Encoder):
 
 
 def _safe(name: str) -> str:
-    """A parameter's name may hold no dot."""
+    """The initialiser's name as a parameter's, which must not hold a dot."""
     return "w_" + name.replace(".", "/")
 
 
@@ -133,8 +136,8 @@ def _refuse_unknown(nodes: list[onnx.NodeProto]) -> None:
     unknown = sorted({node.op_type for node in nodes} - set(OPERATORS))
     if unknown:
         raise BundleError(
-            f"the encoder's operators {', '.join(unknown)} can not be trained here",
-            f"known are {', '.join(sorted(OPERATORS))}; {HINT}",
+            f"the encoder's operators {', '.join(unknown)} cannot be trained here",
+            f"operators that can be: {', '.join(sorted(OPERATORS))}; {HINT}",
         )
 
 
@@ -142,10 +145,10 @@ def _refuse_ignored(node: onnx.NodeProto, attributes: Attributes) -> None:
     for name, value in attributes.items():
         if name not in HONOURED.get(node.op_type, ()) and value not in PLAIN.get(name, ()):
             shown = value.decode() if isinstance(value, bytes) else value
-            raise BundleError(f"node {node.name}: {name} = {shown} can not be trained here", HINT)
+            raise BundleError(f"node {node.name}: {name} = {shown} cannot be trained here", HINT)
     if "" in node.input:
         raise BundleError(
-            f"node {node.name}: an input left out can not be trained here, of {[*node.input]}", HINT
+            f"node {node.name}: an input left out cannot be trained here, of {[*node.input]}", HINT
         )
 
 
@@ -188,7 +191,7 @@ def _clip(x: list[Tensor], _: Attributes) -> Tensor:
 
 
 def _batch_norm(x: list[Tensor], a: Attributes) -> Tensor:
-    # The statistics are the trained ones: in a fine-tuning they must not follow a small batch.
+    # The file's statistics are used: in a fine-tuning they must not follow a small batch.
     scale, bias, mean, variance = x[1:]
     return functional.batch_norm(x[0], mean, variance, scale, bias, eps=a.get("epsilon", 1e-5))
 

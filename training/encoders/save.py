@@ -1,4 +1,4 @@
-"""A trained encoder as ONNX, and the description that `ostiary-export build` takes."""
+"""Write a trained encoder as ONNX, with the description that `ostiary-export build` reads."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ENCODER, DESCRIPTION = "encoder.onnx", "encoder.toml"
 
 
 def to_onnx(encoder: Encoder) -> onnx.ModelProto:
-    """The encoder in the form of every bundle: what the door runs, and its id is this file's hash.
+    """The encoder as ONNX in the form of every bundle; the hash of this file is the encoder's id.
 
-    An encoder that came as ONNX keeps its graph. Raises BundleError where the graph does not
+    An encoder that was loaded from ONNX keeps its graph. Raises BundleError if the graph does not
     compute what the encoder does.
     """
     if isinstance(encoder, OnnxEncoder):
         return encoder.to_onnx()
     was = encoder.training
-    # Without the division by the length, which is written there in a form that TensorRT reads.
+    # Without the scaling to unit length, which the export adds in a form that TensorRT reads.
     raw = encoder.layers if isinstance(encoder, Stack) else encoder
     try:
         made = torch_forms.of_module(raw, described(encoder.spec))
@@ -43,7 +43,7 @@ def to_onnx(encoder: Encoder) -> onnx.ModelProto:
 def described(
     spec: InputSpec, licence: str = "not stated", photos: str | None = None
 ) -> EncoderSource:
-    """What the export must know of an encoder trained here; `photos` lists what it learned from."""
+    """The description for the export; `photos` is the file that lists the photos learned from."""
     return EncoderSource(
         source=ENCODER,
         size_px=spec.size_px,
@@ -58,11 +58,12 @@ def described(
 def write(
     encoder: Encoder, folder: Path, licence: str = "not stated", photos: Collection[str] = ()
 ) -> Path:
-    """Write `encoder.onnx` and `encoder.toml` into a folder; the latter's path.
+    """Write `encoder.onnx` and `encoder.toml` into a folder; returns the path of `encoder.toml`.
 
-    `photos` are those it learned from, as `learn.learned_from` gives them: they are listed in
-    `learned.json`, so that the export judges it by nobody on them. The encoder is as the export
-    will write it again, so that its id is known here already. Raises BundleError.
+    `photos` are the ids of the photos that the encoder learned from. They are listed in
+    `learned.json`, so that the export leaves the people on them out of every evaluation. The
+    encoder is written exactly as the export will write it, so its id is known already. Raises
+    BundleError.
     """
     spec = described(encoder.spec, licence, learned.FILE if photos else None)
     with tempfile.TemporaryDirectory() as name:

@@ -1,1 +1,1 @@
-"""What a trained encoder is worth, on people it has never seen."""
+"""Evaluate trained encoders and heads on people they have never seen."""

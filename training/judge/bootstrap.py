@@ -1,4 +1,4 @@
-"""Equal error rates of random draws of people: how far another choice of people would move it."""
+"""Bootstrap over people: equal error rates of random draws, for the interval of an EER."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ostiary.edge.errors import PhotoError
 
 DRAWS = 200
 MOST_IMPOSTORS = 1 << 18
-"""Of more pairs of two people a sample is taken: the choice of people hides what the rest adds."""
+"""The most impostor pairs used; a sample is enough, since the choice of people varies more."""
 LEAST_PEOPLE = 10
-"""Draws of fewer are much alike, and of two all the same: no interval can be made of them."""
+"""The fewest people for an interval: draws of fewer are too much alike."""
 Rows = NDArray[np.int64]
 
 
 def eer_draws(
     embeddings: Floats, person: Rows, draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64]:
-    """EERs (draws,) of people drawn with replacement from those of some embeddings (n, dim).
+    """EERs (draws,) of people drawn with replacement; `person` (n,) is whose each embedding is.
 
-    Drawing people and not pairs keeps together what pairs of one person have in common (Bolle,
-    Ratha, Pankanti 2004). The same seed draws the same people for every encoder of the same photos,
-    so that two encoders' draws may be subtracted. Raises PhotoError where there is no pair of one
-    person, or none of two.
+    People and not pairs are drawn, since the pairs of one person are not independent (Bolle, Ratha,
+    Pankanti 2004). The same seed draws the same people for every encoder of the same photos, so
+    that two encoders' draws may be subtracted. Raises PhotoError if there is no genuine or no
+    impostor pair.
     """
     _, owner, images = np.unique(person, return_inverse=True, return_counts=True)
     if len(images) < 2 or images.max() < 2:
@@ -48,7 +48,7 @@ def eer_draws(
 
 
 def _people(images: Rows, rng: np.random.Generator) -> Rows:
-    """How often each person is drawn, of the draws that leave a pair of either kind."""
+    """How often each person is drawn; a draw without a genuine or an impostor pair is repeated."""
     while True:
         weight = np.bincount(rng.integers(0, len(images), len(images)), minlength=len(images))
         if (weight > 0).sum() > 1 and images[weight > 0].max() > 1:
@@ -56,7 +56,7 @@ def _people(images: Rows, rng: np.random.Generator) -> Rows:
 
 
 def _eer(genuine: NDArray[np.number], impostor: NDArray[np.number]) -> float:
-    """Where FNMR and FMR are closest, half their sum; given the pairs' weights at each score."""
+    """Half the sum of FNMR and FMR where they are closest; given the weight of pairs by score."""
     fnmr = (np.cumsum(genuine) - genuine) / genuine.sum()
     fmr = 1 - (np.cumsum(impostor) - impostor) / impostor.sum()
     at = int(np.argmin(np.abs(fnmr - fmr)))

@@ -1,4 +1,4 @@
-"""Embeddings of crops by an encoder in training, and the equal error rate of scores."""
+"""Embed crops by an encoder in training, and compute the equal error rate of scores."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BATCH = 64
 
 
 def embed(encoder: Encoder, images: Images, batch: int = BATCH) -> Floats:
-    """Unit-length embeddings (n, dim) float32 of aligned BGR crops (n, h, w, 3), as a door would.
+    """Unit-length embeddings (n, dim) float32 of aligned BGR crops (n, h, w, 3), as at a door.
 
-    The encoder is left in the mode it was in. Raises PhotoError where an embedding is not finite.
+    The encoder keeps its mode, training or not. Raises PhotoError if an embedding is not finite.
     """
     was = encoder.training
     encoder.eval()
@@ -32,13 +32,14 @@ def embed(encoder: Encoder, images: Images, batch: int = BATCH) -> Floats:
     made = np.concatenate(rows).astype(np.float32)
     if not np.isfinite(made).all():
         raise PhotoError(
-            "the encoder gives embeddings that are not finite", "it has diverged: lower the rate"
+            "the encoder gives embeddings that are not finite",
+            "the training has diverged: lower the learning rate",
         )
     return made
 
 
 def eer(genuine: Floats, impostor: Floats) -> float:
-    """The equal error rate: where FNMR and FMR cross, half their sum at the nearest threshold.
+    """The equal error rate: half the sum of FNMR and FMR at the threshold where they are closest.
 
     `genuine` and `impostor` are scores, higher is closer. A genuine score below tau is a false
     non-match, an impostor score at or above it a false match (ISO/IEC 19795-1).

@@ -1,4 +1,4 @@
-"""evaluation.json: what encoders were worth on people kept apart, in the folder of their run."""
+"""evaluation.json: a run's encoders, measured on people set aside."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ostiary.training.judge.embed import eer
 
 EVALUATION = "evaluation.json"
 A_DATA_SET = len(charts.DASHES)
-"""Encoders whose curves one chart can tell apart."""
+"""The most encoders of one data set: a chart has only this many line styles."""
 STEPS = 100
-"""Points of a DET curve, along each of its two rates."""
+"""Points of a DET curve along each of its two rates."""
 DRAWN_PEOPLE, DRAWN_IMAGES = charts.DOTS, 20
 WORST = 5
 Rows = NDArray[np.int64]
@@ -32,7 +32,7 @@ Kind = Literal["genuine", "impostor"]
 
 
 class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Embeddings in the plane that shows most of their variance; `share` is how much, by axis."""
+    """Embeddings in the plane of most variance; `share` is each axis's share of the variance."""
 
     points: list[tuple[float, float]]
     person: list[int]
@@ -40,7 +40,8 @@ class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Worst(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A genuine pair that scored low or an impostor pair that scored high, by images' places."""
+    """A genuine pair that scored low or an impostor pair that scored high; `a` and `b` are the
+    positions of its images."""
 
     kind: Kind
     a: int
@@ -49,11 +50,11 @@ class Worst(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One encoder on one data set. Holds numbers of people, never names or pictures.
+    """One encoder measured on one data set; people have numbers here, never names or pictures.
 
-    `name` says which encoder ("untrained", "best"), `data_set` on what. `drawn` are the EERs of
-    random draws of people that the interval of `eer` is of (0 to 1 where the people are too few
-    for one); `counts` are along the DET curve.
+    `name` is the encoder's ("untrained", "best"). `drawn` are the EERs of random draws of people,
+    from which the interval of `eer` is taken (0 to 1 if there are too few people); `counts` are
+    those along the DET curve.
     """
 
     name: str
@@ -69,15 +70,15 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What some of the people were for: "training", "choosing the epoch", "judging"."""
+    """A part of the people and its use: "training", "choosing the epoch" or "judging"."""
 
     use: str
     people: int
     images: int
 
 
-class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The photos of a run; `refused` counts, by reason, what was not used."""
+class RunPhotos(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The photos of a run; `refused` counts those that were not used, by reason."""
 
     name: str
     parts: list[Part]
@@ -85,13 +86,13 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: the photos, and the encoders in the order of their making, untrained first."""
+    """The whole file: the photos, and the encoders in the order they were made, untrained first."""
 
-    data: Data | None = None
+    data: RunPhotos | None = None
     evaluations: list[Evaluation] = []
 
     def data_sets(self) -> dict[str, list[Evaluation]]:
-        """The encoders of each data set, in their order."""
+        """The evaluations by data set, in the order of the file."""
         found: dict[str, list[Evaluation]] = {}
         for one in self.evaluations:
             found.setdefault(one.data_set, []).append(one)
@@ -99,11 +100,11 @@ class Evaluations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def measure(name: str, embeddings: Floats, person: Rows, data_set: str = "") -> Evaluation:
-    """All there is to tell of unit-length embeddings (n, dim) of people (n,), by every pair.
+    """Evaluate unit-length embeddings (n, dim) over all pairs; `person` (n,) is whose each is.
 
-    Raises PhotoError where there is no pair of one person, or none of two.
+    Raises PhotoError if there is no genuine or no impostor pair.
     """
-    # Numbered anew: a number that nobody has would be drawn like a person without photos.
+    # Numbered again: an unused number would be drawn like a person without photos.
     ids, owner = np.unique(person, return_inverse=True)
     genuine, impostor, pairs = all_pairs(embeddings, embeddings, owner)
     drawn = eer_draws(embeddings, person)
@@ -122,9 +123,9 @@ def measure(name: str, embeddings: Floats, person: Rows, data_set: str = "") -> 
 
 
 def fall(before: Evaluation, after: Evaluation) -> Rate | None:
-    """How much lower the EER is after than before, with its 95 % interval over people.
+    """The fall of the EER from `before` to `after`, with its 95 % interval over people.
 
-    A draw has the same people in both, so that the interval is of the difference. None where the
+    Both have the same draws of people, so that the interval is that of the difference. None if the
     two were not measured on the same photos.
     """
     sizes = [(e.data_set, e.people, e.images, e.counts.genuines) for e in (before, after)]
@@ -135,17 +136,17 @@ def fall(before: Evaluation, after: Evaluation) -> Rate | None:
 
 
 def _rate(value: float, drawn: NDArray[np.float64], people: int, least: float) -> Rate:
-    """With its 95 % interval; of too few people with the widest there is, from `least` to 1."""
+    """A rate with its 95 % interval; with too few people the interval is `least` to 1."""
     low, high = np.quantile(drawn, [0.025, 0.975]) if people >= LEAST_PEOPLE else (least, 1.0)
     return Rate(value, float(low), float(high))
 
 
 def plane(embeddings: Floats, person: Rows) -> Plane:
-    """The first two principal components of embeddings (n, dim), of the people with most photos.
+    """The embeddings (n, dim) along their first two principal components, for a chart.
 
-    By singular value decomposition of all of them, centred (Jolliffe, Principal Component
-    Analysis, 2002). An axis points to where its greatest weight is positive: its sign means
-    nothing, and so it is the same at every drawing.
+    The components are those of all embeddings, by singular value decomposition (Jolliffe, Principal
+    Component Analysis, 2002); the points kept are those of the people with the most photos. The
+    sign of an axis is arbitrary; its greatest weight is made positive, so that charts agree.
     """
     centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
@@ -157,14 +158,14 @@ def plane(embeddings: Floats, person: Rows) -> Plane:
 
 
 def _drawn_rows(person: Rows) -> Rows:
-    """The first photos of the people with the most."""
+    """The rows to draw: the first photos of the people with the most photos."""
     ids, counts = np.unique(person, return_counts=True)
     chosen = np.sort(ids[np.argsort(-counts, kind="stable")][:DRAWN_PEOPLE])
     return np.concatenate([np.flatnonzero(person == one)[:DRAWN_IMAGES] for one in chosen])
 
 
 def _counts(genuine: Floats, impostor: Floats) -> Counts:
-    """Counts at the scores where either rate takes steps of equal ratio."""
+    """Error counts at scores that make each rate rise in steps of equal ratio."""
     below, above = np.sort(genuine), np.sort(impostor)
     taus = np.unique(np.concatenate([_spread(below), _spread(above[::-1])]))
     at_or_above = len(above) - np.searchsorted(above, taus, side="left")
@@ -189,26 +190,29 @@ def _worst(genuine: Floats, impostor: Floats, person: Rows) -> list[Worst]:
     return low + named("impostor", np.flatnonzero(~same), impostor, -impostor)
 
 
-def write(folder: Path, evaluations: list[Evaluation], data: Data | None = None) -> None:
-    """Keep them in a run's folder. Raises ConfigError where they are too many for a chart."""
+def write(folder: Path, evaluations: list[Evaluation], data: RunPhotos | None = None) -> None:
+    """Write the evaluations to a run's folder. Raises ConfigError if a chart cannot hold them."""
     if data is not None:
         data = msgspec.structs.replace(data, name=as_text(data.name))
     held = Evaluations(data, evaluations)
     for name, some in held.data_sets().items():
         if len(some) > A_DATA_SET:
             raise ConfigError(
-                f"{len(some)} encoders were judged on {name or 'one data set'}",
-                f"a report tells {A_DATA_SET} apart: keep the first, the best and one more",
+                f"{len(some)} encoders were evaluated on {name or 'one data set'}",
+                f"a report shows at most {A_DATA_SET}: keep the first, the best and one more",
             )
     write_atomically(folder / EVALUATION, msgspec.json.encode(held))
 
 
 def read(folder: Path) -> Evaluations:
-    """What a run's folder holds, or nothing yet. Raises ConfigError where the file is none."""
+    """The evaluations of a run's folder, empty if there are none yet.
+
+    Raises ConfigError if the file is damaged.
+    """
     path = folder / EVALUATION
     try:
         return msgspec.json.decode(path.read_bytes(), type=Evaluations)
     except FileNotFoundError:
         return Evaluations()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", "judge the run again") from error
+        raise ConfigError(f"{path}: {error}", "restore the file, or train again") from error

@@ -1,4 +1,4 @@
-"""What a fine-tuning gained where a camera sees badly, and whether it lost anything elsewhere."""
+"""Measure what a fine-tuning gained in the camera's domain and lost on unchanged photos."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ostiary.export.graphs.run import Images
 from ostiary.training.data.augment import Augmentation, augment
 from ostiary.training.encoders.architectures import Encoder
 from ostiary.training.judge.embed import eer, embed
-from ostiary.training.run.loop import Verdict
+from ostiary.training.run.loop import EpochVerdict
 
 FMR = 1e-3
-"""Where the limits count."""
+"""The FMR at which the limits apply."""
 FMRS = (FMR, 1e-4)
-Comparison = Literal["plain_plain", "plain_domain", "domain_domain"]
-"""Template and probe: photos as they are, or as the camera's domain shows them."""
-COMPARISONS: tuple[Comparison, ...] = ("domain_domain", "plain_domain", "plain_plain")
+ViewPairing = Literal["plain_plain", "plain_domain", "domain_domain"]
+"""Views of template and probe: unchanged photos, or as the camera's domain shows them."""
+COMPARISONS: tuple[ViewPairing, ...] = ("domain_domain", "plain_domain", "plain_plain")
 MAX_LOSS = 0.005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """Photos as they are and as a domain shows them, (n, h, w, 3) uint8 BGR each, and whose."""
+    """Photos (n, h, w, 3) uint8 BGR, unchanged and as a domain shows them, and whose they are."""
 
     plain: Images
     domain: Images
@@ -39,24 +39,24 @@ class Views:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """The embeddings (n, dim) that an encoder makes of both views, and whose they are."""
+class ViewEmbeddings:
+    """An encoder's embeddings (n, dim) of both views, and whose they are."""
 
     plain: Floats
     domain: Floats
     person: NDArray[np.int64]
 
-    def pairs(self, comparison: Comparison) -> Pairs:
-        """Every pair of the photos. Raises PhotoError where there is none of a kind."""
+    def pairs(self, comparison: ViewPairing) -> Pairs:
+        """All pairs of the photos. Raises PhotoError if there is no genuine or no impostor pair."""
         templates = self.domain if comparison == "domain_domain" else self.plain
         probes = self.plain if comparison == "plain_plain" else self.domain
         return all_pairs(templates, probes, self.person)[2]
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TAR at an FMR before and after; `gain` is the difference with its interval over people."""
+    """TAR at an FMR before and after; `gain` is the difference, with its interval over people."""
 
-    comparison: Comparison
+    comparison: ViewPairing
     fmr: float
     before: Rate
     after: Rate
@@ -64,49 +64,49 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def views(images: Images, person: NDArray[np.int64], how: Augmentation, seed: int) -> Views:
-    """Some people's photos and the same in a domain, each changed by what its place draws.
+    """Photos unchanged and in a domain; a photo's position and the seed decide how it is changed.
 
-    Raises PhotoError where they are too few for FMR to be measured.
+    Raises PhotoError if there are too few pairs to measure TAR at FMR.
     """
-    # Numbered anew: a number that nobody has would be drawn like a person without photos.
+    # Numbered again: an unused number would be drawn like a person without photos.
     _, owner, count = np.unique(person, return_inverse=True, return_counts=True)
     impostors = (len(owner) ** 2 - int((count**2).sum())) // 2
     if impostors * FMR < LEAST_IMPOSTORS or count.max() < 2:
         raise PhotoError(
-            f"{len(owner)} photos of {len(count)} people are too few to judge by:"
+            f"{len(owner)} photos of {len(count)} people are too few to evaluate on:"
             f" {impostors:,} impostor pairs, {LEAST_IMPOSTORS / FMR:,.0f} are needed",
-            "give photos of more people, at least two of many of them",
+            "give photos of more people, and two or more of many of them",
         )
     changed = [augment(im, np.random.default_rng([seed, i]), how) for i, im in enumerate(images)]
     return Views(images, np.stack(changed), owner)
 
 
-def look(encoder: Encoder, shown: Views) -> Seen:
-    """What an encoder makes of them."""
-    return Seen(embed(encoder, shown.plain), embed(encoder, shown.domain), shown.person)
+def look(encoder: Encoder, shown: Views) -> ViewEmbeddings:
+    """Embed both views."""
+    return ViewEmbeddings(embed(encoder, shown.plain), embed(encoder, shown.domain), shown.person)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Guard:
-    """Judges an epoch: the best is that with the fewest misses in the domain, of those only that
-    lost no more than `max_loss` of `start`, the TAR on photos as they are."""
+class TarGuard:
+    """Evaluates an epoch by its misses in the domain, 1 - TAR. An epoch that loses more than
+    `max_loss` of `start`, the TAR on unchanged photos, never becomes the best."""
 
     encoder: Encoder
     shown: Views
     start: float
     max_loss: float
 
-    def __call__(self) -> Verdict:
+    def __call__(self) -> EpochVerdict:
         seen = look(self.encoder, self.shown)
         guard = tar_at_fmr(seen.pairs("plain_plain"), FMR)
         genuine, impostor, pairs = all_pairs(seen.domain, seen.domain, seen.person)
         tar = tar_at_fmr(pairs, FMR)
         held = self.start - guard <= self.max_loss
-        return Verdict(1 - tar if held else math.inf, eer(genuine, impostor), tar, guard)
+        return EpochVerdict(1 - tar if held else math.inf, eer(genuine, impostor), tar, guard)
 
 
-def changes(before: Seen, after: Seen) -> list[Change]:
-    """TAR before and after of the same photos, at each of FMRS that their pairs can show."""
+def changes(before: ViewEmbeddings, after: ViewEmbeddings) -> list[Change]:
+    """TAR before and after on the same photos, at each of FMRS that has enough pairs."""
     found = []
     for comparison in COMPARISONS:
         old, new = before.pairs(comparison), after.pairs(comparison)
@@ -117,28 +117,29 @@ def changes(before: Seen, after: Seen) -> list[Change]:
 
 
 def objections(found: list[Change], max_loss: float) -> list[str]:
-    """Why the new encoder is not worth that everybody's templates are made anew; empty: it is."""
+    """The reasons why the new encoder is not worth making all templates again; empty if it is."""
     problems = []
     for change in (change for change in found if change.fmr == FMR):
         gain = change.gain
         if change.comparison == "plain_plain" and -gain.value > max_loss:
             problems.append(
-                f"on photos as they are TAR falls by {-gain.value:.4f}, allowed are {max_loss}"
+                f"on unchanged photos TAR falls by {-gain.value:.4f}, more than the"
+                f" {max_loss} allowed"
             )
         elif change.comparison == "plain_plain" and -gain.low > max_loss:
             problems.append(
-                f"on photos as they are TAR changes by {gain.value:+.4f}, and a fall by"
-                f" {-gain.low:.4f} is not ruled out, allowed are {max_loss}:"
-                " more people with several photos settle it"
+                f"on unchanged photos TAR changes by {gain.value:+.4f}, but a fall by"
+                f" {-gain.low:.4f}, more than the {max_loss} allowed, is not ruled out:"
+                " give several photos of more people"
             )
         if change.comparison == "plain_domain" and gain.high < 0:
             problems.append(
-                "in the domain against templates of photos as they are TAR falls by"
-                f" {-gain.value:.4f}, from {-gain.high:.4f} to {-gain.low:.4f}"
+                "with templates of unchanged photos and probes in the domain TAR falls by"
+                f" {-gain.value:.4f} (95 % interval {-gain.high:.4f} to {-gain.low:.4f})"
             )
         if change.comparison == "domain_domain" and gain.low <= 0:
             problems.append(
-                f"in the domain TAR rises by {gain.value:+.4f}, which may be chance:"
-                f" {gain.low:+.4f} to {gain.high:+.4f}"
+                f"in the domain TAR changes by {gain.value:+.4f}, which may be chance"
+                f" (95 % interval {gain.low:+.4f} to {gain.high:+.4f})"
             )
     return problems

@@ -1,4 +1,4 @@
-"""What speaks against a logistic head, by what it showed on people that it had never seen."""
+"""The reasons against using a logistic head, from its evaluation on people it never saw."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from ostiary.edge.runtime.verifier_file import VerifierFile
 
 MOST_ERROR = 0.05
 MOST_LOST = 0.05
-"""Of TAR at FMR 1e-3: a head may only refuse, and must not refuse so many more than tau does."""
+"""TAR at FMR 1e-3 that a head may lose: a head only refuses claims, and too many must not be."""
 PROBES: dict[str, Comparison] = {"float probes": "float_float", "int8 probes": "float_int8"}
 
 
 def objections(file: VerifierFile) -> list[str]:
-    """Why a head should not be used: it ranks worse than the plain distance, refuses many more
-    than tau would, or is not true."""
+    """Why a head should not be used; empty if it may be. A head may rank pairs worse than the plain
+    distance, refuse many more genuine claims than tau, or give probabilities that are not true."""
     found = []
     for name, comparison in PROBES.items():
         judged = getattr(file, comparison)
@@ -22,17 +22,17 @@ def objections(file: VerifierFile) -> list[str]:
         lost = file.fnmr(comparison) - judged.distance_fnmr
         if lost > MOST_LOST:
             found.append(
-                f"against {name} it loses {lost:.3f} of TAR at FMR 1e-3 to the plain"
+                f"against {name} the head loses {lost:.3f} of TAR at FMR 1e-3 to the plain"
                 f" distance, more than {MOST_LOST}"
             )
         if judged.gain.high < 0:
             found.append(
-                f"against {name} its AUC {judged.auc.value:.5f} is below the plain"
+                f"against {name} the head's AUC {judged.auc.value:.5f} is below the plain"
                 f" distance's {judged.distance_auc.value:.5f}"
             )
         if judged.calibration_error > MOST_ERROR:
             found.append(
-                f"against {name} its calibration error is {judged.calibration_error:.3f},"
+                f"against {name} the head's calibration error is {judged.calibration_error:.3f},"
                 f" more than {MOST_ERROR}"
             )
     return found

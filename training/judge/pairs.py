@@ -1,4 +1,4 @@
-"""Photos two by two: pairs of one person and of two, all of them or some that are drawn."""
+"""Genuine and impostor pairs of photos: all of them, or a random sample."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ostiary.edge.errors import PhotoError
 from ostiary.training.judge.reliability import Rows, Values
 
 MOST_LISTED = 20_000_000
-"""To draw without repeats numpy lists all there are; of more the repeats fall away afterwards."""
+"""Up to this many pairs, numpy lists all to draw without repeats; of more, repeats are dropped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Rows of photos two by two, the earlier one as the template: genuine, then impostor."""
+class PairRows:
+    """Pairs of photo rows, genuine pairs first; `first`, the earlier photo, is the template."""
 
     first: Rows
     second: Rows
@@ -36,12 +36,12 @@ def pairs_of(
     *,
     genuines: int | None = None,
     impostors: int | None = None,
-) -> Pairs:
-    """Every pair of photos; with `rng` at most so many `genuines` of each person and so many
-    `impostors` of all that are drawn.
+) -> PairRows:
+    """All pairs of photos; with `rng`, a random sample of at most `genuines` per person and
+    `impostors` in total.
 
-    Pairs that are not asked for take little memory: of 25 000 photos there are 312 million. Raises
-    PhotoError where there is no pair of one of the kinds.
+    Pairs that are not drawn take little memory: 25 000 photos have 312 million pairs. Raises
+    PhotoError if there is no genuine or no impostor pair.
     """
     _, photos = np.unique(person, return_counts=True)
     groups = np.split(np.argsort(person, kind="stable"), np.cumsum(photos)[:-1])
@@ -55,16 +55,16 @@ def pairs_of(
     impostor = _impostors(person, groups, _drawn(others, impostors, rng))
     in_order = genuine[:, np.lexsort(genuine[::-1])]
     first, second = np.concatenate([in_order, impostor], axis=1)
-    return Pairs(first, second, genuine.shape[1])
+    return PairRows(first, second, genuine.shape[1])
 
 
 def _triangle(photos: int) -> int:
-    """How many pairs some photos make."""
+    """The number of pairs of this many photos."""
     return photos * (photos - 1) // 2
 
 
 def _drawn(total: int, most: int | None, rng: np.random.Generator | None) -> Rows:
-    """Places among `total`: all, or where there are more at most so many that are drawn."""
+    """Positions among `total`: all of them, or at most `most` that `rng` draws."""
     if rng is None or most is None or total <= most:
         return np.arange(total)
     if total <= MOST_LISTED:
@@ -81,8 +81,8 @@ def _genuine(rows: Rows, rng: np.random.Generator | None, most: int | None) -> R
 
 
 def _impostors(person: Rows, groups: list[Rows], place: Rows) -> Rows:
-    """The pairs (2, n) at some places of the list of all that are of two people, which is in the
-    order of the earlier photo, then of the later one."""
+    """The pairs (2, n) at positions `place` of the list of all impostor pairs, which is ordered by
+    the earlier photo, then by the later one."""
     own = np.empty(len(person), np.int64)
     for rows in groups:
         own[rows] = np.arange(len(rows))[::-1]

@@ -1,4 +1,4 @@
-"""How well probabilities of pairs rank and how true they are: AUC, calibration error, diagram."""
+"""Measure how well scores rank pairs and how true probabilities are: AUC, calibration error."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Rows = NDArray[np.int64]
 
 
 class Ranking:
-    """The area under the ROC curve of some pairs, also where the pairs have weights.
+    """The area under the ROC curve of pairs, which may have weights.
 
-    AUC is the chance that a genuine pair is above an impostor pair, a tie counting half (Hanley,
-    McNeil 1982). `genuine` (g,) and `impostor` (i,) are higher for who is nearer.
+    AUC is the chance that a genuine pair is above an impostor pair; a tie counts half (Hanley,
+    McNeil 1982). `genuine` (g,) and `impostor` (i,) are scores, higher is closer.
     """
 
     def __init__(self, genuine: Values, impostor: Values) -> None:
@@ -32,7 +32,7 @@ class Ranking:
         self._upto = np.searchsorted(ranked, genuine, side="right")
 
     def auc(self, genuine: NDArray[np.number], impostor: NDArray[np.number]) -> float:
-        """The area where each pair counts by its weight, (g,) and (i,)."""
+        """The area, given the weights (g,) and (i,) of the pairs."""
         mass = np.concatenate([[0.0], np.cumsum(impostor[self._order])])
         beaten = (mass[self._below] + mass[self._upto]) / 2
         return float((genuine * beaten).sum() / (genuine.sum() * mass[-1]))
@@ -45,11 +45,11 @@ def areas(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[Rate, Rate, Rate]:
-    """The AUC of a head, that of the plain distance, and the gain, each with its 95 % interval.
+    """(AUC of a head, AUC of the plain distance, gain), each with its 95 % interval.
 
     `head` and `plain` are (genuine, impostor) values of the same pairs; `people` is whose they are:
-    (g,) and (i, 2). The intervals are over people, not pairs, and the gain's over the same draws of
-    them for both (Bolle, Ratha, Pankanti 2004).
+    (g,) and (i, 2). The intervals are over people, not pairs; the gain's uses the same draws of
+    people for both (Bolle, Ratha, Pankanti 2004).
     """
     own, two = people
     both = [Ranking(*values) for values in (head, plain)]
@@ -74,7 +74,7 @@ def _rate(value: float, drawn: Values) -> Rate:
 
 
 def fnmr(genuine: Values, impostor: Values) -> float:
-    """The share of genuine pairs below a threshold that 1 in 1000 impostor pairs reach."""
+    """The FNMR at an FMR of 1e-3: the share of genuine pairs below its threshold."""
     allowed = int(FMR * len(impostor))
     highest = np.partition(impostor, len(impostor) - allowed - 1)[len(impostor) - allowed - 1]
     return float((genuine <= highest).mean())
@@ -83,8 +83,8 @@ def fnmr(genuine: Values, impostor: Values) -> float:
 def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BINS) -> list[Bin]:
     """The points of the reliability diagram: probabilities (0..1) in bins of equal width.
 
-    Genuine pairs weigh `prior` together and impostor pairs the rest, however many there are: the
-    claims that the probabilities are for. Empty bins are left out.
+    The genuine pairs have the total weight `prior` and the impostor pairs 1 - `prior`, however many
+    there are, as the claims for which the probabilities hold. Empty bins are left out.
     """
     said = np.concatenate([genuine, impostor])
     weight = np.concatenate(
@@ -110,18 +110,18 @@ def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BIN
 def calibration_error(bins: Sequence[Bin]) -> float:
     """The expected calibration error: sum over bins of weight * |met - said|.
 
-    Guo et al., On calibration of modern neural networks, 2017, equation 5; of the probability that
-    it is the same person, not of the likelier answer.
+    Guo et al., On calibration of modern neural networks, 2017, equation 5, but for the probability
+    that both photos show the same person, not for that of the likelier answer.
     """
     return sum(item.weight * abs(item.met - item.said) for item in bins)
 
 
 def diagram(bins: Sequence[Bin], title: str) -> Chart:
-    """The reliability diagram: what was said against what was met; on the dashed line all is true.
+    """The reliability diagram: predicted probability against the share of genuine pairs.
 
-    What stands behind a point is told where it is pointed at.
+    On the dashed line every probability is true. The mouse over a point shows its counts.
     """
-    x = charts.linear("mean probability said", 0, 1)
+    x = charts.linear("mean predicted probability", 0, 1)
     y = charts.linear("share that is the same person", 0, 1)
     plot = Plot(title, x, y)
     plot.guide((0, 0), (1, 1))
@@ -129,10 +129,10 @@ def diagram(bins: Sequence[Bin], title: str) -> Chart:
     for item in bins:
         note = (
             f"{item.weight:.2%} of the weight, {item.genuines} genuine and {item.impostors}"
-            f" impostor pairs: said {item.said:.3f}, met {item.met:.3f}"
+            f" impostor pairs: predicted {item.said:.3f}, true {item.met:.3f}"
         )
         plot.dots([(item.said, item.met)], 0, note)
     return Chart(
         [plot.svg()],
-        [(charts.key("line", 0), "the head"), (charts.key("mark weak"), "as true as can be")],
+        [(charts.key("line", 0), "the head"), (charts.key("mark weak"), "perfectly calibrated")],
     )

@@ -1,4 +1,4 @@
-"""The losses over angles, pytorch-metric-learning's, where need be with a better gradient."""
+"""The losses over angles by pytorch-metric-learning, two of them with a safer gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_COSINE = 1 - 2**-23
 
 
 def cosine_triplet(alpha: float) -> nn.Module:
-    """max(cos(A, N) - cos(A, P) + alpha, 0) of each triplet, not yet reduced to one number."""
+    """max(cos(A, N) - cos(A, P) + alpha, 0) of each triplet, not reduced to one number."""
     made: nn.Module = losses.TripletMarginLoss(
         alpha, distance=CosineSimilarity(), reducer=DoNothingReducer()
     )
@@ -23,15 +23,17 @@ def cosine_triplet(alpha: float) -> nn.Module:
 
 
 def angular(alpha: float) -> nn.Module:
-    """log(1 + sum_N exp(4 tan^2(alpha) (A + P) . N - 2 (1 + tan^2(alpha)) A . P)), the mean over
-    all genuine pairs, alpha in degrees (Wang et al., Deep metric learning with angular loss, 2017).
+    """The mean over all genuine pairs of
+    log(1 + sum_N exp(4 tan^2(alpha) (A + P) . N - 2 (1 + tan^2(alpha)) A . P)), alpha in degrees.
+
+    Wang et al., Deep metric learning with angular loss, 2017.
     """
     return _Angular(alpha)
 
 
 def cosface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.Module:
-    """-log of the softmax of s (cos(theta) - alpha), the mean over images; theta is the angle to
-    the centre of one's own person, and of the others without alpha.
+    """The mean over images of -log softmax, with s (cos(theta) - alpha) for the image's own person
+    and s cos(theta) for the others; theta is the angle to the person's centre.
 
     Wang et al., CosFace: Large margin cosine loss for deep face recognition, 2018.
     """
@@ -42,10 +44,10 @@ def cosface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.
 
 
 def arcface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.Module:
-    """-log of the softmax of s cos(theta + alpha), as `cosface`; alpha in radians.
+    """Like `cosface`, with s cos(theta + alpha) for the image's own person; alpha in radians.
 
-    Beyond theta = pi - alpha, where the cosine would rise again, it is cos(theta) - alpha
-    sin(alpha). Deng et al., ArcFace: Additive angular margin loss for deep face recognition, 2019.
+    Beyond theta = pi - alpha the cosine would rise again; there cos(theta) - alpha sin(alpha) takes
+    its place. Deng et al., ArcFace: Additive angular margin loss for deep face recognition, 2019.
     """
     return _ArcFace(
         people, dim, margin=math.degrees(alpha), scale=scale, weight_init_func=_Drawn(seed)
@@ -53,7 +55,7 @@ def arcface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.
 
 
 class _Drawn:
-    """Fills the centres from a seed, and leaves torch's own generator as it is."""
+    """Fills the centres from a seed, without touching torch's own generator."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -63,8 +65,8 @@ class _Drawn:
 
 
 class _Angular(losses.AngularLoss):  # type: ignore[misc] # the package has no types
-    """Its pairs taken by index_select: the gradient of plain indexing is summed in any order on
-    several threads, so that a resumed training would drift."""
+    """Takes pairs by index_select: several threads sum the gradient of plain indexing in any
+    order, so that a resumed training would drift."""
 
     def get_pairs(self, embeddings: Tensor, *given: object) -> tuple[Tensor | None, ...]:
         *found, anchor, positive = super().get_pairs(embeddings, *given)
@@ -75,7 +77,7 @@ class _Angular(losses.AngularLoss):  # type: ignore[misc] # the package has no t
 
 
 class _ArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
-    """Its acos kept off 1, where an embedding at its centre would have a gradient of NaN."""
+    """Keeps acos away from 1, where an embedding at its centre would have a gradient of NaN."""
 
     def get_angles(self, cosine: Tensor) -> Tensor:
         return torch.acos(cosine.clamp(-MOST_COSINE, MOST_COSINE))

@@ -1,4 +1,4 @@
-"""What a batch of embeddings is blamed for: each loss a formula of the literature, by its name."""
+"""The losses of a batch of embeddings by name, each a formula of the literature."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from ostiary.edge.errors import ConfigError
 from ostiary.training.losses.mining import Mining, Triplets, choose
 
 LEAST_SQUARED = 1e-12
-"""Below it a distance is taken as its root, 1e-6: the gradient of a root at zero is infinite."""
+"""Smaller squared distances count as this one: the gradient of a root at zero is infinite."""
 
 
-class Step(NamedTuple):
-    """A batch's loss, a scalar, and which share of its triplets still has any (None: no triplets).
+class LossValue(NamedTuple):
+    """A batch's loss, a scalar, and the share of its triplets with a loss above 0 (None: it has no
+    triplets).
 
-    The value has a gradient and is finite also where the batch has no pair or triplet: it is 0.
+    For a batch without a pair or triplet the value is 0, and still has a gradient.
     """
 
     value: Tensor
     active: float | None
 
 
-class Loss(nn.Module):
-    """The loss of a whole batch; what it learns itself, as people's centres, are its parameters."""
+class BatchLoss(nn.Module):
+    """The loss of a whole batch; its parameters, such as people's centres, are learned too."""
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
-        """Of embeddings (n, dim) of unit length and whose they are, (n,) int64."""
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
+        """The loss of embeddings (n, dim) of unit length; `person` (n,) int64 is whose each is."""
         raise NotImplementedError
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:
-    """||a - b||^2 of rows (n, dim): (n,). Of unit vectors it is 2 - 2 * score, at most 4."""
+    """||a - b||^2 of rows (n, dim): (n,). For unit vectors it is 2 - 2 * score, at most 4."""
     return (a - b).square().sum(-1)
 
 
 def triplet(to_positive: Tensor, to_negative: Tensor, alpha: float) -> Tensor:
-    """max(||f(A) - f(P)||^2 - ||f(A) - f(N)||^2 + alpha, 0), by the squared distances (n,).
+    """max(||f(A) - f(P)||^2 - ||f(A) - f(N)||^2 + alpha, 0) of squared distances (n,): (n,).
 
     Schroff, Kalenichenko and Philbin, FaceNet: A unified embedding for face recognition and
-    clustering, 2015. Without alpha all faces at one point would be a minimum.
+    clustering, 2015. Without alpha, all faces at one point would be a minimum.
     """
     return torch.relu(to_positive - to_negative + alpha)
 
 
 def contrastive(squared: Tensor, genuine: Tensor, margin: float) -> Tensor:
-    """D^2 / 2 of a genuine pair, max(margin - D, 0)^2 / 2 of an impostor pair: (n,) of D^2 (n,).
+    """D^2 / 2 for a genuine pair, max(margin - D, 0)^2 / 2 for an impostor pair: (n,).
+
+    `squared` (n,) is D^2, and `genuine` (n,) marks the genuine pairs.
 
     Hadsell, Chopra and LeCun, Dimensionality reduction by learning an invariant mapping, 2006.
     """
@@ -75,27 +78,27 @@ def distances(embeddings: Tensor) -> Tensor:
 
 
 def _rows(embeddings: Tensor, chosen: Tensor) -> Tensor:
-    """embeddings[chosen], with a gradient that is summed in one order: that of plain indexing is
-    not the same bits twice on several threads, and a resumed training would drift."""
+    """embeddings[chosen], with a gradient that is always summed in the same order: with plain
+    indexing on several threads its last bits vary, and a resumed training would drift."""
     return embeddings.index_select(0, chosen)
 
 
-class TripletLoss(Loss):
+class TripletLoss(BatchLoss):
     """The mean of `triplet` over the triplets that mining chooses."""
 
     def __init__(self, alpha: float, mining: Mining) -> None:
         super().__init__()
         self.alpha, self.mining = alpha, mining
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         chosen = choose(distances(embeddings), person, self.mining, self.alpha, rng)
         if not len(chosen.anchor):
-            return Step(embeddings.sum() * 0, 0.0)
+            return LossValue(embeddings.sum() * 0, 0.0)
         losses = self.of(embeddings, person, chosen)
-        return Step(losses.mean(), float((losses > 0).double().mean()))
+        return LossValue(losses.mean(), float((losses > 0).double().mean()))
 
     def of(self, embeddings: Tensor, person: Tensor, chosen: Triplets) -> Tensor:
-        """The loss (m,) of each triplet chosen."""
+        """The loss (m,) of each chosen triplet."""
         a, p, n = (_rows(embeddings, rows) for rows in chosen)
         return triplet(squared_distance(a, p), squared_distance(a, n), self.alpha)
 
@@ -103,7 +106,7 @@ class TripletLoss(Loss):
 class CosineTripletLoss(TripletLoss):
     """The mean of `cosine_triplet` over the triplets that mining chooses.
 
-    Of unit vectors it is half of `triplet` with twice this alpha: the same minima.
+    For unit vectors it is half of `triplet` with twice this alpha, so it has the same minima.
     """
 
     def __init__(self, alpha: float, mining: Mining) -> None:
@@ -117,23 +120,23 @@ class CosineTripletLoss(TripletLoss):
         return losses
 
 
-class PairLoss(Loss):
-    """A loss over every pair of the batch, genuine and impostor pairs counting half each.
+class PairLoss(BatchLoss):
+    """A loss over every pair of the batch; genuine and impostor pairs have half the weight each.
 
-    All pairs, since they cost little once the embeddings are there. Balanced, since of P x K images
-    only (K - 1) in (P * K - 1) pairs are genuine: to call everybody a stranger would be nearly the
-    best answer, and a genuine pair would weigh less the larger the batch. Memory grows with the
-    square of the batch: about four rows a pair, of 192 numbers 1.5 GB for 1000 images and
+    All pairs are used, since they cost little once the embeddings are there. The weights are equal,
+    since only (K - 1) in (P * K - 1) pairs of P x K images are genuine: otherwise calling everybody
+    a stranger would be nearly the best answer, the more so the larger the batch. Memory grows with
+    the square of the batch, about four rows per pair: for 192 numbers, 1.5 GB for 1000 images and
     25 GB for 4096.
     """
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         n = len(person)
         first, second = torch.triu_indices(n, n, 1, device=embeddings.device)
         genuine = person[first] == person[second]
         losses = self.of(_rows(embeddings, first), _rows(embeddings, second), genuine)
         kinds = [losses @ kind.to(losses) / kind.sum().clamp_min(1) for kind in (genuine, ~genuine)]
-        return Step((kinds[0] + kinds[1]) / 2, None)
+        return LossValue((kinds[0] + kinds[1]) / 2, None)
 
     def of(self, a: Tensor, b: Tensor, genuine: Tensor) -> Tensor:
         """The loss (n,) of pairs of rows (n, dim)."""
@@ -152,10 +155,10 @@ class ContrastiveLoss(PairLoss):
 
 
 class LogisticLoss(PairLoss):
-    """Binary cross-entropy on sigma of `pair_logit` over every pair; w and b are learnt with it.
+    """Binary cross-entropy on sigma of `pair_logit` over every pair; w and b are learned too.
 
-    They start so that equal embeddings are one person (logit 2) and orthogonal ones two (about
-    -2.5, since a sum of dim differences of random unit vectors is near 1.13 * sqrt(dim)).
+    At the start equal embeddings are one person (logit 2) and orthogonal ones two (about -2.5,
+    since the sum of dim differences of random unit vectors is near 1.13 * sqrt(dim)).
     """
 
     def __init__(self, dim: int) -> None:
@@ -170,8 +173,8 @@ class LogisticLoss(PairLoss):
         )
 
 
-class AngularLoss(Loss):
-    """`angular` over the genuine pairs of the batch, each against everybody else in it."""
+class AngularLoss(BatchLoss):
+    """`angular` over the genuine pairs of the batch, each against all other people in it."""
 
     def __init__(self, alpha: float) -> None:
         super().__init__()
@@ -179,32 +182,33 @@ class AngularLoss(Loss):
 
         self.formula = angular(alpha)
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
-        return Step(self.formula(embeddings, person), None)
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
+        return LossValue(self.formula(embeddings, person), None)
 
 
-class ClassLoss(Loss):
-    """Softmax over the people trained on, each with a learnt centre, its own made harder.
+class ClassLoss(BatchLoss):
+    """Softmax over the people trained on, each with a learned centre; a margin makes it harder for
+    an image to belong to its own person.
 
-    It knows the people by number: `person` must lie in 0..people-1. Raises ConfigError otherwise.
+    `person` must lie in 0..people-1; otherwise ConfigError is raised.
     """
 
     def __init__(self, formula: nn.Module, people: int) -> None:
         super().__init__()
         self.formula, self.people = formula, people
 
-    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> Step:
+    def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
         low, high = int(person.min()), int(person.max())
         if low < 0 or high >= self.people:
             raise ConfigError(
                 f"people {low} to {high} in a batch, but the loss has centres for {self.people}",
-                "number the people trained on from 0",
+                "number the people to train on from 0",
             )
-        return Step(self.formula(embeddings, person), None)
+        return LossValue(self.formula(embeddings, person), None)
 
 
-class Asked(NamedTuple):
-    """What a loss is made of: `alpha` in the loss's own unit, `scale` s of the class losses."""
+class LossOptions(NamedTuple):
+    """What a loss is built from: `alpha` in the loss's unit, `scale` for losses with centres."""
 
     dim: int
     people: int
@@ -215,17 +219,17 @@ class Asked(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A loss by name: a line that says what it is, its usual alpha, and what alpha is below."""
+    """A loss by name: a line that describes it, its default alpha, and alpha's upper limit."""
 
     says: str
     alpha: float
     below: float
-    build: Callable[[Asked], Loss]
+    build: Callable[[LossOptions], BatchLoss]
 
 
-def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[Asked], Loss]:
-    def build(asked: Asked) -> Loss:
-        # Where it is asked for: pytorch-metric-learning brings all of SciPy's statistics along.
+def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[LossOptions], BatchLoss]:
+    def build(asked: LossOptions) -> BatchLoss:
+        # Imported only when needed: pytorch-metric-learning loads all of SciPy's statistics.
         from ostiary.training.losses import angular as angular_losses
 
         formula = angular_losses.cosface if name == "cosface" else angular_losses.arcface
@@ -237,23 +241,35 @@ def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[Asked], Loss]:
 
 LOSSES = {
     "triplet": Kind(
-        "alpha a squared distance", 0.2, 4, lambda asked: TripletLoss(asked.alpha, asked.mining)
+        "triplets; alpha is a squared distance",
+        0.2,
+        4,
+        lambda asked: TripletLoss(asked.alpha, asked.mining),
     ),
     "contrastive": Kind(
-        "all pairs; alpha a distance", 1, 2, lambda asked: ContrastiveLoss(asked.alpha)
+        "all pairs; alpha is a distance", 1, 2, lambda asked: ContrastiveLoss(asked.alpha)
     ),
     "logistic": Kind(
-        "all pairs, their differences weighted", 0, 0, lambda asked: LogisticLoss(asked.dim)
+        "all pairs, with learned weights; no alpha", 0, 0, lambda asked: LogisticLoss(asked.dim)
     ),
     "cosine-triplet": Kind(
-        "alpha a cosine", 0.1, 2, lambda asked: CosineTripletLoss(asked.alpha, asked.mining)
+        "triplets; alpha is a cosine",
+        0.1,
+        2,
+        lambda asked: CosineTripletLoss(asked.alpha, asked.mining),
     ),
     "angular": Kind(
-        "genuine pairs; alpha an angle in degrees", 40, 90, lambda asked: AngularLoss(asked.alpha)
+        "genuine pairs; alpha is an angle in degrees",
+        40,
+        90,
+        lambda asked: AngularLoss(asked.alpha),
     ),
-    "cosface": Kind("a centre a person; alpha a cosine", 0.35, 2, _of_centres("cosface")),
+    "cosface": Kind("a centre per person; alpha is a cosine", 0.35, 2, _of_centres("cosface")),
     "arcface": Kind(
-        "a centre a person; alpha an angle in radians", 0.5, math.pi / 2, _of_centres("arcface")
+        "a centre per person; alpha is an angle in radians",
+        0.5,
+        math.pi / 2,
+        _of_centres("arcface"),
     ),
 }
 
@@ -267,18 +283,18 @@ def make(
     mining: Mining = "semi-hard",
     scale: float = 64.0,
     seed: int = 0,
-) -> Loss:
-    """A loss of LOSSES for embeddings of `dim` numbers and `people` people to train on.
+) -> BatchLoss:
+    """Build a loss of LOSSES for embeddings of `dim` numbers and `people` people to train on.
 
-    `alpha`, the margin, is in the unit that its Kind says, None its usual one; `mining` is read by
-    the triplet losses, `scale`, `people` and `seed` by those with a centre a person. Raises
+    `alpha`, the margin, is in the unit that its Kind names; None means the default. The triplet
+    losses use `mining`, those with a centre per person use `scale`, `people` and `seed`. Raises
     ConfigError for an unknown name, or an alpha out of the loss's range.
     """
     kind = LOSSES.get(name)
     if kind is None:
-        raise ConfigError(f"no loss {name!r}", f"one of {', '.join(LOSSES)}")
+        raise ConfigError(f"no loss {name!r}", f"use one of {', '.join(LOSSES)}")
     if alpha is not None and not 0 <= alpha < kind.below:
-        hint = f"from 0, below {kind.below:g}" if kind.below else "it has none: leave it out"
-        raise ConfigError(f"loss {name}: alpha {alpha:g}", f"{kind.says}; {hint}")
+        hint = f"give 0 or more, below {kind.below:g}" if kind.below else "leave alpha out"
+        raise ConfigError(f"loss {name}: alpha {alpha:g} is out of range", f"{kind.says}; {hint}")
     taken = kind.alpha if alpha is None else alpha
-    return kind.build(Asked(dim, people, taken, mining, scale, seed))
+    return kind.build(LossOptions(dim, people, taken, mining, scale, seed))

@@ -1,4 +1,4 @@
-"""Which triplets of a batch are learnt from: random, semi-hard, or the hardest of each anchor."""
+"""Choose the triplets of a batch: random, semi-hard, or the hardest of each anchor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ NEVER = float("inf")
 
 
 class Triplets(NamedTuple):
-    """Rows of the batch, each (m,) int64: an anchor, another image of them, and someone else's."""
+    """Rows of the batch, each (m,) int64: anchor, another image of the same person, and an image
+    of someone else."""
 
     anchor: Tensor
     positive: Tensor
@@ -26,19 +27,19 @@ class Triplets(NamedTuple):
 def choose(
     distances: Tensor, person: Tensor, how: str, alpha: float, rng: np.random.Generator
 ) -> Triplets:
-    """The triplets of a batch, by its squared distances (n, n) and whose images they are (n,).
+    """The triplets of a batch with squared distances (n, n); `person` (n,) is whose each image is.
 
-    Anchors stand in the batch's order; of equal distances the first row is taken, so the same batch
-    gives the same triplets. An image whose person has no other here, or that has nobody else beside
-    it, is no anchor: there may be no triplet at all. `alpha` is read by "semi-hard" only and `rng`
-    by "random" only. Raises ConfigError for another `how`.
-
-    "random": one triplet an anchor, the positive and the negative drawn alike.
+    "random": one triplet per anchor, its positive and negative drawn at random.
     "semi-hard": see _semi_hard. "hardest": the farthest positive and the nearest negative of each
     anchor ("batch hard": Hermans, Beyer and Leibe, In Defense of the Triplet Loss, 2017).
+
+    Anchors are in the batch's order, and of equal distances the first row is taken, so the same
+    batch gives the same triplets. An image is an anchor only if the batch holds another image of
+    its person and one of somebody else; there may be no triplet at all. Only "semi-hard" uses
+    `alpha`, only "random" uses `rng`. Raises ConfigError for another `how`.
     """
     if how not in get_args(Mining):
-        raise ConfigError(f"no mining {how!r}", f"one of {', '.join(get_args(Mining))}")
+        raise ConfigError(f"no mining {how!r}", f"use one of {', '.join(get_args(Mining))}")
     same = person[:, None] == person[None, :]
     positive, negative = same & ~torch.eye(len(person), dtype=torch.bool, device=same.device), ~same
     positive &= negative.any(1, keepdim=True)
@@ -57,12 +58,12 @@ def choose(
 
 
 def _semi_hard(distances: Tensor, positive: Tensor, negative: Tensor, alpha: float) -> Triplets:
-    """Every anchor and positive, with the nearest negative that is farther than the positive but by
+    """Every anchor and positive, with the nearest negative that is farther than the positive by
     less than `alpha` (Schroff, Kalenichenko and Philbin, FaceNet, 2015).
 
-    Where there is none, the mildest that still violates: of the negatives not farther than the
-    positive the farthest, since the hardest ones early in training draw all faces to one point, as
-    the paper warns. Where there is none of those either the triplet is met: the nearest negative.
+    If there is none, the farthest of the negatives that are not farther than the positive is taken:
+    the paper warns that the hardest ones draw all faces to one point early in training. If there is
+    none of those either, the triplet has no loss, and the nearest negative is taken.
     """
     a, p = torch.where(positive)
     to_positive, to_negative, negative = distances[a, p][:, None], distances[a], negative[a]
@@ -74,5 +75,5 @@ def _semi_hard(distances: Tensor, positive: Tensor, negative: Tensor, alpha: flo
 
 
 def _most(values: Tensor, among: Tensor) -> Tensor:
-    """In each row the column of the greatest value of those `among`, the first where they tie."""
+    """Per row, the column of the greatest value where `among` is true; of equal ones the first."""
     return torch.where(among, values, -NEVER).argmax(1)

@@ -1,4 +1,4 @@
-"""The plots of a training run as inline SVG: DET curves, embedding maps, what the log tells."""
+"""The plots of a training run as inline SVG: DET curves, embedding maps, figures of the log."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ostiary.training.judge.evaluation import Evaluation, Plane
 from ostiary.training.run.log import EpochLine, StepLine
 
 MOST_POINTS = 300
-"""Of a line over the steps: more of them than a chart has pixels hide what they average to."""
+"""The most points of a line over the steps; more are averaged, since they would hide the trend."""
 FEW = 40
-"""Points that are drawn as dots too."""
+"""Up to this many points of a line are drawn as dots too."""
 
 
 def det_points(counts: Counts) -> list[Place]:
-    """(FMR, FNMR) at each counted score, those that a logarithm can show."""
+    """(FMR, FNMR) at each counted score, without zeros, which a logarithmic axis cannot show."""
     both = zip(counts.impostor_at_or_above, counts.genuine_below, strict=True)
     return [(fmr / counts.impostors, fnmr / counts.genuines) for fmr, fnmr in both if fmr and fnmr]
 
 
 def det(evaluations: Sequence[Evaluation]) -> Chart:
-    """DET curves of one data set, on logarithmic axes as all of ours, untrained first.
+    """DET curves of one data set, the untrained encoder first, on logarithmic axes.
 
-    Martin et al. 1997, "The DET curve in assessment of detection task performance", have normal
-    deviates: the same curves, straightened.
+    Martin et al. 1997, "The DET curve in assessment of detection task performance", use normal
+    deviates instead, which draw the same curves straighter.
     """
     lines = [det_points(one.counts) for one in evaluations]
     every = [point for points in lines for point in points]
@@ -48,17 +48,17 @@ def det(evaluations: Sequence[Evaluation]) -> Chart:
         plot.line(points, series)
         legend.append((charts.key("line", series), one.name + ("" if points else ": no errors")))
     legend.append((charts.key("mark weak"), "equal errors"))
-    legend.append((charts.key("shade"), f"fewer than {RULE_OF_30} errors: not to be relied upon"))
+    legend.append((charts.key("shade"), f"fewer than {RULE_OF_30} errors: not reliable"))
     return Chart([plot.svg()], legend)
 
 
 def embeddings(title: str, plane: Plane) -> Chart:
-    """Each photo as a dot of its person's colour and shape, at one scale along both axes."""
+    """A map with each photo as a dot in its person's colour and shape, both axes at one scale."""
     points = np.array(plane.points)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     across = charts.WIDTH - charts.LEFT - charts.RIGHT
     sides = np.array([1.0, (charts.HEIGHT - charts.TOP - charts.BOTTOM) / across])
-    # A collapsed encoder has all its dots in one place, and still the axes need a length.
+    # The axes need a length even if a collapsed encoder has all dots in one place.
     half = max(float((np.ptp(points, axis=0) / 2 / sides).max()), 1e-3) * 1.06 * sides
     names = [f"component {i + 1}: {share:.0%} of variance" for i, share in enumerate(plane.share)]
     x, y = (
@@ -75,7 +75,7 @@ def embeddings(title: str, plane: Plane) -> Chart:
 
 
 def averaged(values: Sequence[tuple[float, float]]) -> tuple[list[Place], int]:
-    """(means of runs of neighbours, how many a run has at most): no more than MOST_POINTS."""
+    """(at most MOST_POINTS means of neighbouring values, how many values a mean is of)."""
     every = -(-len(values) // MOST_POINTS)
     runs = [values[at : at + every] for at in range(0, len(values), max(every, 1))]
     means = [np.mean(run, axis=0).tolist() for run in runs]
@@ -83,7 +83,7 @@ def averaged(values: Sequence[tuple[float, float]]) -> tuple[list[Place], int]:
 
 
 def loss(steps: Sequence[StepLine]) -> tuple[Chart, int]:
-    """The loss over the steps, and how many steps a point is the mean of."""
+    """(chart of the loss over the steps, how many steps a point is the mean of)."""
     points, every = averaged([(s.step, s.loss) for s in steps])
     highest = max(y for _, y in points)
     y = charts.linear("loss", min(0.0, *(y for _, y in points)), 1.05 * highest or 1.0)
@@ -94,7 +94,7 @@ def loss(steps: Sequence[StepLine]) -> tuple[Chart, int]:
 
 
 def active(steps: Sequence[StepLine]) -> tuple[Chart, int] | None:
-    """The share of active triplets over the steps; None where the loss knows of none."""
+    """As `loss`, for the share of active triplets; None if the loss has no triplets."""
     known = [(s.step, s.active) for s in steps if s.active is not None]
     if not known:
         return None
@@ -102,27 +102,27 @@ def active(steps: Sequence[StepLine]) -> tuple[Chart, int] | None:
     title = f"Active triplets over the steps: {_from_to(points)}"
     x = _counted("step", steps[-1].step)
     plot = Plot(title, x, charts.linear("share", 0, 1, most=5))
-    legend = [_trend(plot, points, 0, "share that still had a loss")]
+    legend = [_trend(plot, points, 0, "share with a loss above 0")]
     return Chart([plot.svg()], legend), every
 
 
 def eer(epochs: Sequence[EpochLine]) -> Chart:
-    """The equal error rate over the epochs, and which was the best."""
+    """The equal error rate over the epochs, with the best epoch marked."""
     # The best epoch's label stands above the highest point.
     y = charts.linear("EER", 0, 1.25 * max(line.eer for line in epochs) or 0.1, most=6)
     points = [(float(line.epoch), line.eer) for line in epochs]
     title = f"EER over the epochs: {_from_to(points)}"
     plot = Plot(title, _counted("epoch", epochs[-1].epoch), y)
     _mark_best(plot, epochs)
-    legend = [_trend(plot, points, 0, "EER of the people the epoch is chosen by")]
+    legend = [_trend(plot, points, 0, "EER of the people who choose the epoch")]
     return Chart([plot.svg()], legend)
 
 
 def tar(epochs: Sequence[EpochLine]) -> Chart | None:
-    """TAR over the epochs, of the same people and of the guard set; None where none was told."""
+    """TAR over the epochs, of the same people and on unchanged photos; None if not measured."""
     both = {
-        "TAR of the people the epoch is chosen by": [(e.epoch, e.tar) for e in epochs],
-        "TAR of the guard set, which must not be lost": [(e.epoch, e.guard) for e in epochs],
+        "TAR of the people who choose the epoch": [(e.epoch, e.tar) for e in epochs],
+        "TAR on unchanged photos, which must not fall": [(e.epoch, e.guard) for e in epochs],
     }
     known = {name: [(x, y) for x, y in line if y is not None] for name, line in both.items()}
     if not any(known.values()):
@@ -140,7 +140,7 @@ def tar(epochs: Sequence[EpochLine]) -> Chart | None:
 
 
 def best(epochs: Sequence[EpochLine]) -> EpochLine | None:
-    """The last of the epochs that were the best so far."""
+    """The best epoch: the last one that was the best so far."""
     return next((line for line in reversed(epochs) if line.best), None)
 
 
@@ -151,7 +151,7 @@ def _mark_best(plot: Plot, epochs: Sequence[EpochLine]) -> None:
 
 
 def _trend(plot: Plot, points: Sequence[Place], series: int, name: str) -> tuple[str, str]:
-    """Draws a line, with dots where they are few, and returns what it means."""
+    """Draw a line, with dots if its points are few; returns its entry in the legend."""
     plot.line(points, series)
     if len(points) <= FEW:
         plot.dots(points, series, name)
@@ -159,12 +159,12 @@ def _trend(plot: Plot, points: Sequence[Place], series: int, name: str) -> tuple
 
 
 def _from_to(points: Sequence[Place]) -> str:
-    """What a line shows, for who can not see it."""
+    """What a line shows, in words for people who cannot see it."""
     return f"from {charts.short(points[0][1])} to {charts.short(points[-1][1])}"
 
 
 def _counted(label: str, last: int) -> Axis:
-    """From 0 to the last of what is counted, whole numbers named."""
+    """An axis from 0 to `last`, with ticks at whole numbers only."""
     axis = charts.linear(label, 0, max(last, 1))
     ticks = tuple(value for value in axis.ticks if float(value).is_integer())
     return Axis(label, axis.low, axis.high, ticks)

@@ -1,4 +1,4 @@
-"""report.html: one page on a training run, with nothing outside of it needed to read it."""
+"""report.html: one self-contained page about a training run."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from ostiary.training.run.log import EpochLine, StepLine
 REPORT, SETTINGS = "report.html", "settings.toml"
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What training did on one data set: the first encoder beside the last."""
+class DataSetOutcome(msgspec.Struct, frozen=True):
+    """The effect of training on one data set: the first encoder beside the last."""
 
     data_set: str
     before: Evaluation
     after: Evaluation
     fall: Rate | None
-    """Of the EER; None where there is one encoder, or two on different photos."""
+    """The fall of the EER; None for a single encoder, or for two measured on different photos."""
 
     @property
     def word(self) -> str:
-        """A better encoder is one whose whole interval says so."""
+        """ "better" or "worse" only if the whole interval of the fall agrees."""
         if self.fall is None:
             return "measured"
         return "better" if self.fall.low > 0 else "worse" if self.fall.high < 0 else "unproven"
 
 
-def outcomes(held: Evaluations) -> list[Outcome]:
-    """One a data set, in their order."""
+def outcomes(held: Evaluations) -> list[DataSetOutcome]:
+    """One outcome per data set, in the order of the file."""
     return [
-        Outcome(
+        DataSetOutcome(
             name, some[0], some[-1], evaluation.fall(some[0], some[-1]) if len(some) > 1 else None
         )
         for name, some in held.data_sets().items()
@@ -52,11 +52,11 @@ def outcomes(held: Evaluations) -> list[Outcome]:
 
 
 def write(folder: Path) -> Path:
-    """Draw the report of a run's folder anew; returns its path.
+    """Write the report of a run's folder; returns its path.
 
-    It shows no photos: a face is personal data, a report is passed on, and who was photographed
-    agreed to training and not to that. Raises ConfigError or StoreError where the folder is not a
-    run's, or a file of it is damaged.
+    The report shows no photos: reports are passed on, faces are personal data, and the people
+    agreed to training only. Raises ConfigError or StoreError if the folder is not a run's, or one
+    of its files is damaged.
     """
     path = folder / REPORT
     # The folder's own name need not be UTF-8.
@@ -65,7 +65,7 @@ def write(folder: Path) -> Path:
 
 
 def render(folder: Path) -> str:
-    """The page; the same for the same files."""
+    """The page as HTML; the same files always give the same page."""
     settings = list(_flat(_settings(folder)))
     lines = log.read(folder)
     steps = [line for line in lines if isinstance(line, StepLine)]
@@ -103,14 +103,14 @@ def _settings(folder: Path) -> dict[str, Any]:
         return msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise ConfigError(
-            f"can not read {path}: {error.strerror}", "give the folder of a run that `fit` made"
+            f"cannot read {path}: {error.strerror}", "give the folder of a training run"
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", "mend the file, or train again") from error
+        raise ConfigError(f"{path}: {error}", "correct the file, or train again") from error
 
 
 def _flat(settings: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, value in words) of each setting."""
+    """Yield (dotted name, value as text) of each setting."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{name}.")

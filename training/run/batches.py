@@ -1,4 +1,4 @@
-"""Rows of photos to a batch and its loss; every chance in it from the step's key alone."""
+"""Turn rows of photos into a batch and its loss; the step's key alone seeds all that is random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ostiary.edge.core.faces.preprocess import InputSpec, to_tensor
 from ostiary.export.graphs.run import Images
 from ostiary.training.data.augment import Augmentation, augment
 from ostiary.training.encoders.architectures import Encoder
-from ostiary.training.losses.distance import Loss, Step
+from ostiary.training.losses.distance import BatchLoss, LossValue
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.loop import Key
 from ostiary.training.run.sampling import Rows
@@ -21,16 +21,17 @@ from ostiary.training.run.sampling import Rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photos:
-    """Aligned BGR crops (n, h, w, 3) as an encoder takes them, augmented where `how` says so."""
+    """Aligned BGR crops (n, h, w, 3) in the form an encoder takes, augmented by `how` if given."""
 
     images: Images
     spec: InputSpec
     how: Augmentation | None = None
 
     def tensor(self, rows: Rows, key: Key, places: Rows) -> Tensor:
-        """Some rows as one tensor (n, c, h, w); `places` are theirs in the whole batch.
+        """The photos of `rows` as one tensor (n, c, h, w); `places` (n,) are their positions in the
+        whole batch.
 
-        The same key, place and photo give the same pixels, in whichever process.
+        The same key, place and photo give the same pixels in every process.
         """
         pairs = zip(rows, places, strict=True)
         made = [
@@ -41,31 +42,31 @@ class Photos:
     def _image(self, row: int, key: Key, place: int) -> Images:
         if self.how is None:
             return np.asarray(self.images[row])
-        # From 1: numpy takes (a, b, c, 0) for (a, b, c), which the loss draws from.
+        # Counted from 1: to numpy the seed (a, b, c, 0) is (a, b, c), which the loss draws from.
         rng = np.random.default_rng((*key, place + 1))
         return augment(self.images[row], rng, self.how)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supervised:
-    """The objective of who is who: embed this process's share, gather the batch, ask the loss.
+    """The objective of training by identity: embed this process's share, gather the whole batch,
+    compute the loss.
 
-    Siamese by construction (Bromley et al., Signature verification using a Siamese time delay
-    neural network, 1993): both photos of a pair and all three of a triplet go through the one
-    encoder there is, in one batch, so that batch norm sees them together. `person` (n,) is whose
-    photo each row is.
+    It is Siamese (Bromley et al., Signature verification using a Siamese time delay neural network,
+    1993): both photos of a pair and all three of a triplet go through one encoder in one batch, so
+    that batch norm sees them together. `person` (n,) is whose photo each row is.
     """
 
     encoder: Encoder
-    loss: Loss
+    loss: BatchLoss
     photos: Photos
     person: NDArray[np.int64]
     team: Team = ALONE
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         places = self.team.share(np.arange(len(rows)))
         own = self.encoder(self.photos.tensor(rows[places], key, places))
         embeddings = self.team.gather(own, len(rows))
         person = torch.from_numpy(self.person[rows])
-        made: Step = self.loss(embeddings, person, np.random.default_rng(key))
+        made: LossValue = self.loss(embeddings, person, np.random.default_rng(key))
         return made

@@ -1,4 +1,4 @@
-"""A run's state on disk: whole or not there, refused where it is damaged or of another run."""
+"""A run's state on disk: written whole or not at all, refused if damaged or of another run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Tensors = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run is: `done` steps of `epoch`, `steps` in all; how well it went.
+class RunProgress:
+    """How far a run is: `done` steps of `epoch`, `steps` in total, and the best epoch so far.
 
-    Epochs count from 1; epoch 0 is the judging of the encoder before its first step. `best` is
-    the best figure of an epoch so far, `best_epoch` that epoch, `stale` the epochs since.
+    Epochs count from 1; epoch 0 evaluates the encoder before its first step. `best` is the lowest
+    figure of an epoch so far, `best_epoch` its number, `stale` the number of epochs since.
     """
 
     epoch: int = 0
@@ -38,29 +38,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that a run needs to go on as if it had never stopped.
+class RunState:
+    """All that a run needs to continue as if it had never stopped.
 
-    `made_with` are digests of what may not change under a run, each by what a person calls it.
+    `made_with` holds digests of what must not change during a run, by names for error messages.
     """
 
     made_with: dict[str, str]
-    place: Place
+    place: RunProgress
     encoder: Tensors
     head: Tensors
     optimiser: Tensors
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """The SHA-256 of some bytes after each other."""
+    """The SHA-256, in hex, of all parts joined."""
     found = hashlib.sha256()
     for part in parts:
         found.update(part)
     return found.hexdigest()
 
 
-def write(path: Path, state: State) -> None:
-    """Save a state. Raises StoreError where the disk takes none: the file is then the old one."""
+def write(path: Path, state: RunState) -> None:
+    """Save a state. Raises StoreError if it cannot be written; the old file then stays."""
     buffer = io.BytesIO()
     tensors = {"encoder": state.encoder, "head": state.head, "optimiser": state.optimiser}
     torch.save({"made_with": state.made_with, "place": asdict(state.place), **tensors}, buffer)
@@ -70,36 +70,41 @@ def write(path: Path, state: State) -> None:
         write_atomically(path, MAGIC + digest([body]).encode() + b"\n" + body)
     except OSError as error:
         raise StoreError(
-            f"can not write {path}: {error.strerror}",
-            "free some space, then --resume: the checkpoint before it is whole",
+            f"cannot write {path}: {error.strerror}",
+            "free some space, then resume the run: the last checkpoint is whole",
+            option="resume",
         ) from error
 
 
-def read(path: Path) -> State:
-    """A saved state. Raises StoreError where it can not be read or is damaged."""
+def read(path: Path) -> RunState:
+    """Read a saved state. Raises StoreError if it cannot be read or is damaged."""
     try:
         head, _, body = path.read_bytes().partition(b"\n")
     except OSError as error:
-        raise StoreError(f"can not read {path}: {error.strerror}") from error
-    # torch notices some damage only: it does not compare the checksums of its own archive.
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    # Checked here, since torch does not compare the checksums of its own archive.
     if head != MAGIC + digest([body]).encode():
         raise StoreError(
-            f"{path} is damaged, or no checkpoint", "begin again in another folder, or restore it"
+            f"{path} is damaged, or not a checkpoint",
+            "begin a run in another folder, or restore the file",
         )
     found = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    return State(**{**found, "place": Place(**found["place"])})
+    return RunState(**{**found, "place": RunProgress(**found["place"])})
 
 
 def begun(folder: Path) -> bool:
-    """Whether the run in a folder has a checkpoint to go on from."""
+    """True if the run in a folder has a checkpoint to continue from."""
     return (folder / FOLDER / LAST).exists()
 
 
 def check(who: str, theirs: dict[str, str], ours: dict[str, str]) -> None:
-    """Raises ConfigError where somebody's `made_with` is not ours, naming what differs."""
+    """Raise ConfigError, naming what differs, if `theirs` are not the digests of this run.
+
+    `who` names the owner of `theirs` in the error: a checkpoint or another process.
+    """
     other = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
     if other:
         raise ConfigError(
             f"{who} was made with other {' and '.join(other)}",
-            "go on with the same ones, or begin a run in another folder",
+            "use the same ones, or begin a run in another folder",
         )

@@ -1,10 +1,10 @@
-"""Several processes or machines on one batch, started by torchrun: one loss, summed gradients.
+"""Training in several processes or machines started by torchrun: one batch, one loss.
 
 Each process embeds its share of a batch; the embeddings are gathered, and every process computes
-the loss of the whole batch, so that hard triplets are found across all of it. The loss's gradient
-at a process's own embeddings goes back through its own encoder, and the sum over the processes is
-the whole batch's gradient: what one process alone would have had. Only batch norm differs: its
-statistics are of each process's share, and those of the first process are kept.
+the loss of the whole batch, so that hard triplets are found across all of it. Each process carries
+the loss's gradient at its own embeddings back through its own encoder; the sum over the processes
+is the whole batch's gradient, which one process alone would compute too. Only batch norm differs:
+its statistics are those of each process's share, and those of the first process are kept.
 """
 
 from __future__ import annotations
@@ -29,30 +29,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The processes of a run: `size` of them, this one is number `rank`."""
+    """The processes of a run: `size` is how many, `rank` the number of this one, from 0."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files."""
+        """True for the process that writes the files."""
         return self.rank == 0
 
     def share(self, rows: Rows) -> Rows:
-        """This process's part of a batch. Raises ConfigError where that is less than two images,
-        of which batch norm has no variance."""
+        """This process's part of a batch.
+
+        Raises ConfigError if a process would get a single image, which has no variance for batch
+        norm.
+        """
         if self.size > 1 and len(rows) < 2 * self.size:
             raise ConfigError(
                 f"{self.size} processes, but a batch of {len(rows)} images: each needs two",
-                "larger batches, or fewer processes",
+                "use larger batches or fewer processes",
             )
         return np.array_split(rows, self.size)[self.rank]
 
     def gather(self, own: Tensor, count: int) -> Tensor:
-        """The embeddings (count, dim) of a whole batch, of which this process made its share.
+        """The embeddings (count, dim) of the whole batch, gathered from all processes.
 
-        Only its own carry a gradient here: `add` sums what all of them make of theirs.
+        Only this process's own rows carry a gradient; `add` sums the gradients of all processes.
         """
         if self.size == 1:
             return own
@@ -74,7 +77,7 @@ class Team:
                     distributed.all_reduce(parameter.grad)
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the first process makes, in every process; so is an error that it raises."""
+        """Run `make` in the first process; every process returns its result or raises its error."""
         if self.size == 1:
             return make()
         box: list[Any] = [_tried(make) if self.first else None]
@@ -85,7 +88,7 @@ class Team:
         return cast(T, made)
 
     def together(self, make: Callable[[], T]) -> T:
-        """What each process makes for itself; where one can not, all raise its error."""
+        """Run `make` in every process; if it fails in one, all raise that error."""
         if self.size == 1:
             return make()
         made, own = _tried(make)
@@ -98,7 +101,7 @@ class Team:
 
 
 def _tried(make: Callable[[], T]) -> tuple[T | None, OstiaryError | None]:
-    """What is made, or what somebody must mend."""
+    """(result, None), or (None, an error that somebody can mend)."""
     try:
         return make(), None
     except OstiaryError as error:
@@ -113,11 +116,9 @@ ALONE = Team()
 
 @contextmanager
 def joined() -> Iterator[Team]:
-    """The team that torchrun started this process in, or this process alone.
+    """The team of processes that torchrun started, or this process alone.
 
-    What ends them all is told by `told` or `together`, and so the first process says it alone.
-
-    Example: `torchrun --nproc-per-node 2 -m ostiary.training fit settings.toml ...`
+    `told` and `together` raise an error in every process, so only the first one reports it.
     """
     if not distributed.is_torchelastic_launched():
         yield ALONE

@@ -1,4 +1,4 @@
-"""log.jsonl: what a run measured, a line a step and a line an epoch."""
+"""log.jsonl: what a run measured, one line per step and one per epoch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class StepLine(
     """One step of the optimiser.
 
     `epoch` counts from 1 and `step` from 1 over the whole run; `active` is the share of triplets
-    (or pairs) that still had a loss, where the loss knows it; `images_s` how many images went
-    through a second, and `rate` the learning rate of the step.
+    with a loss above 0 (None if the loss has no triplets), `images_s` the images trained per
+    second, and `rate` the learning rate of the step.
     """
 
     epoch: int
@@ -35,10 +35,10 @@ class StepLine(
 class EpochLine(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="epoch"
 ):
-    """What people kept apart said after an epoch; epoch 0 is the encoder before its first step.
+    """The evaluation after an epoch, on people set aside; epoch 0 is before the first step.
 
-    `eer` and `tar` are rates in 0..1, `guard` the TAR of the set that must not lose where there is
-    one, and `best` whether this is the best epoch so far.
+    `eer` and `tar` are rates in 0..1, `guard` is the TAR of the photos on which nothing may be
+    lost, if there are any, and `best` is true if this is the best epoch so far.
     """
 
     epoch: int
@@ -53,48 +53,50 @@ _DECODER = msgspec.json.Decoder(StepLine | EpochLine)
 
 
 def read(folder: Path) -> list[Line]:
-    """The lines of a run; a last one that was cut short is left out.
+    """The lines of a run's log; a last line that was cut short is left out.
 
-    Raises StoreError where there is no log, or a line of it is none.
+    Raises StoreError if the log cannot be read or holds an invalid line.
     """
     path = folder / LOG
     try:
-        # What follows the last line's end is a line that was not finished: killed, or a full disk.
+        # A kill or a full disk may leave an unfinished line after the last line's end.
         whole = path.read_bytes().split(b"\n")[:-1]
         return [_DECODER.decode(line) for line in whole]
     except OSError as error:
         raise StoreError(
-            f"can not read {path}: {error.strerror}", "is it a run's folder?"
+            f"cannot read {path}: {error.strerror}", "give the folder of a training run"
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: {error}", "the log is damaged") from error
+        raise StoreError(
+            f"{path}: {error}", "the log is damaged: restore it, or train again"
+        ) from error
 
 
 def append(folder: Path, line: Line) -> None:
-    """Add a line. Raises StoreError where the disk takes none."""
+    """Add a line. Raises StoreError if it cannot be written."""
     path = folder / LOG
     try:
         with path.open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
     except OSError as error:
-        raise StoreError(f"can not write {path}: {error.strerror}", "free some space") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}", "free some space") from error
 
 
 def sync(folder: Path) -> None:
-    """Make what was added durable. Raises StoreError where the disk takes none."""
+    """Make all added lines durable. Raises StoreError if the disk refuses."""
     path = folder / LOG
     try:
         with path.open("ab") as file:
             os.fsync(file.fileno())
     except OSError as error:
-        raise StoreError(f"can not write {path}: {error.strerror}", "free some space") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}", "free some space") from error
 
 
 def cut(folder: Path, epoch: int, step: int) -> None:
-    """Drop what a resumed run will say again: lines after `step`, and from `epoch` on judged.
+    """Drop the lines that a resumed run writes again: steps after `step`, epochs from `epoch` on.
 
-    So is the first line that is none, and what follows: a power cut leaves zeros, say, after what
-    the last checkpoint made durable.
+    The first invalid line and all after it are dropped too: after a power cut there may be zeros
+    behind what the last checkpoint made durable.
     """
     if not (folder / LOG).exists():
         return

@@ -1,8 +1,8 @@
-"""The loop: seeded steps, checkpoints it resumes from exactly, epochs judged, an early end.
+"""The training loop: seeded steps, checkpoints to resume from exactly, an evaluation per epoch.
 
-What is learned is a `Task`; training, fine-tuning and distillation are three of them. No state
-but weights and the optimiser's lasts from step to step: batches, augmentation and mining are
-functions of (seed, epoch, step), so a resumed run needs no more than where it was.
+What is learned is a `LearningTask`: training, fine-tuning and distillation are three of them. Only
+the weights and the optimiser's state pass from step to step; batches, augmentation and mining are
+functions of (seed, epoch, step). So a checkpoint holds all that a resumed run needs.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import torch
 from torch import Tensor, nn
 
 from ostiary.edge.errors import ConfigError
-from ostiary.training.losses.distance import Step
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint, log
-from ostiary.training.run.checkpoint import BEST, FOLDER, LAST, Place, State, Tensors
+from ostiary.training.run.checkpoint import BEST, FOLDER, LAST, RunProgress, RunState, Tensors
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.log import EpochLine, Line, StepLine
 from ostiary.training.run.sampling import Rows
-from ostiary.training.run.settings import Plan
+from ostiary.training.run.settings import RunPlan
 
 Key = tuple[int, int, int]
-"""(seed, epoch, step of the epoch): what all chance of a step is drawn from."""
-Objective = Callable[[Rows, Key], Step]
-"""The loss of a batch, given the rows of it."""
+"""(seed, epoch, step of the epoch): the seed of all that is random in a step."""
+Objective = Callable[[Rows, Key], LossValue]
+"""The loss of a batch, given its rows and the step's key."""
 Watcher = Callable[[Line], None]
 
 
-class Verdict(NamedTuple):
-    """How good the encoder is now: the epoch with the lowest `figure` is the best.
+class EpochVerdict(NamedTuple):
+    """The evaluation after an epoch: the epoch with the lowest `figure` is the best.
 
-    The rest is for the log: see `ostiary.training.run.log.EpochLine`.
+    The other fields are for the log: see `ostiary.training.run.log.EpochLine`.
     """
 
     figure: float
@@ -47,24 +47,24 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What is learned.
+class LearningTask:
+    """What a run learns.
 
-    `batches(epoch)` are the rows of an epoch's batches; `objective` is lowered over them, `judge`
-    asked after each epoch. `head` holds parameters that belong to the loss, such as ArcFace's
-    centres: every process has their whole gradient (see `ostiary.training.run.distributed`).
+    `batches(epoch)` gives the rows of an epoch's batches, `objective` is the loss to lower, and
+    `judge` evaluates the encoder after each epoch. `head` holds the loss's own parameters, such as
+    ArcFace's centres; every process computes their whole gradient (see `run.distributed`).
     """
 
     encoder: nn.Module
     batches: Callable[[int], Sequence[Rows]]
     objective: Objective
-    judge: Callable[[], Verdict]
+    judge: Callable[[], EpochVerdict]
     head: nn.Module = field(default_factory=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: after its last epoch, or with `patience` epochs that were no better."""
+class RunOutcome:
+    """How a run ended: after its last epoch, or after `patience` epochs without a better one."""
 
     epochs: int
     steps: int
@@ -74,20 +74,20 @@ class Outcome:
 
 
 def fit(
-    task: Task,
-    plan: Plan,
+    task: LearningTask,
+    plan: RunPlan,
     folder: Path,
     made_with: dict[str, str],
     resume: bool = False,
     watchers: Sequence[Watcher] = (),
     team: Team = ALONE,
-) -> Outcome:
+) -> RunOutcome:
     """Learn a task in a run's folder; the encoder then holds the weights of the best epoch.
 
-    `made_with` are digests of what a resumed run must share with the one it goes on with, by name.
-    With `resume` and no checkpoint yet it begins at the beginning. Raises ConfigError for a loss
-    or weights that are not finite and for a checkpoint of another run, StoreError for one that
-    can not be written or is damaged.
+    `made_with` are digests of what a resumed run must share with the run it continues, by name.
+    With `resume` but no checkpoint yet, the run starts from the beginning. Raises ConfigError for a
+    loss or weights that are not finite and for a checkpoint of another run, StoreError for a
+    checkpoint that cannot be written or is damaged.
     """
     run = _Run(task, plan, folder, made_with, watchers, team)
     with _deterministic():
@@ -99,12 +99,12 @@ def fit(
 
 
 class _Run:
-    """A task under way."""
+    """A learning task in progress."""
 
     def __init__(
         self,
-        task: Task,
-        plan: Plan,
+        task: LearningTask,
+        plan: RunPlan,
         folder: Path,
         made_with: dict[str, str],
         watchers: Sequence[Watcher],
@@ -113,7 +113,7 @@ class _Run:
         self._task, self._plan, self._team = task, plan, team
         self._folder, self._made_with, self._watchers = folder, made_with, watchers
         self._optimiser = _optimiser(task, plan)
-        self._place = Place()
+        self._place = RunProgress()
 
     @property
     def over(self) -> bool:
@@ -124,34 +124,34 @@ class _Run:
         return 0 < self._plan.stop.patience <= self._place.stale
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RunOutcome:
         place = self._place
         ended: Literal["epochs", "patience"] = "patience" if self._stale else "epochs"
-        return Outcome(place.epoch - 1, place.steps, place.best, place.best_epoch, ended)
+        return RunOutcome(place.epoch - 1, place.steps, place.best, place.best_epoch, ended)
 
     def begin(self, resume: bool) -> None:
-        """Go to where the run was, or judge the encoder as it is, which is epoch 0."""
+        """Restore the last checkpoint, or evaluate the encoder before training (epoch 0)."""
         firsts = self._team.told(lambda: self._made_with)
         self._team.together(lambda: checkpoint.check("the first process", firsts, self._made_with))
         state = self._team.told(lambda: self._found() if resume else None)
         if state is not None:
             self._restore(state)
             return
-        # What a killed run wrote before its first checkpoint counts for nothing.
+        # Drop the lines of a run that was killed before its first checkpoint.
         self._cut_log()
         encoder, head = self._team.told(self._weights)
         self._load(encoder, head)
         self._judge(0)
 
-    def _found(self) -> State | None:
-        """The run's last state, where there is one, made with the same."""
+    def _found(self) -> RunState | None:
+        """The run's last state, if there is one. Raises ConfigError if it is of another run."""
         if not checkpoint.begun(self._folder):
             return None
         state = self.saved(LAST)
         checkpoint.check(str(self._path(LAST)), state.made_with, self._made_with)
         return state
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: RunState) -> None:
         self._load(state.encoder, state.head)
         self._optimiser.load_state_dict(state.optimiser)
         self._place = state.place
@@ -161,11 +161,11 @@ class _Run:
         self._team.told(lambda: log.cut(self._folder, self._place.epoch, self._place.steps))
 
     def epoch(self) -> None:
-        """The rest of the epoch that the run is in, and its verdict."""
+        """Train the remaining steps of the current epoch, then evaluate."""
         number = self._place.epoch
         batches = self._task.batches(number)
         if not batches:
-            raise ConfigError("the photos make no batch", "fewer people or images a batch")
+            raise ConfigError("the photos make no batch", "use fewer people or images per batch")
         self._task.encoder.train()
         for index in range(self._place.done, len(batches)):
             line = self._step(batches[index], index, len(batches))
@@ -194,10 +194,10 @@ class _Run:
         return StepLine(epoch, self._place.steps + 1, loss, made.active, images_s, rate)
 
     def _judge(self, epoch: int) -> None:
-        """Ask how good the encoder is after an epoch, keep it if it is the best, go on."""
+        """Evaluate the encoder after an epoch, and save it if it is the best so far."""
         self._check_weights()
         self._task.encoder.eval()
-        # One process asks, for batch norm may let the others' encoders differ a little.
+        # In one process, since batch norm may let the encoders of the others differ a little.
         verdict = self._team.told(self._task.judge)
         place = replace(self._place, epoch=epoch + 1, done=0, stale=self._place.stale + 1)
         better = epoch == 0 or verdict.figure < place.best
@@ -222,9 +222,9 @@ class _Run:
     def _write(self, name: str) -> None:
         encoder, head = self._weights()
         optimiser = self._optimiser.state_dict()
-        # A checkpoint that outlives a power cut must find all that was logged before it.
+        # After a power cut, the log must hold every line from before the checkpoint.
         log.sync(self._folder)
-        state = State(self._made_with, self._place, encoder, head, optimiser)
+        state = RunState(self._made_with, self._place, encoder, head, optimiser)
         checkpoint.write(self._path(name), state)
 
     def _weights(self) -> tuple[Tensors, Tensors]:
@@ -235,7 +235,7 @@ class _Run:
         self._task.head.load_state_dict(head)
 
     def _check_weights(self) -> None:
-        """So that no checkpoint ever holds weights that nobody could go on from."""
+        """Raise ConfigError if a weight is not finite: no run could continue from such weights."""
         for held in (value for weights in self._weights() for value in weights.values()):
             if held.is_floating_point() and not held.isfinite().all():
                 raise self._diverged("a weight is not finite")
@@ -244,18 +244,18 @@ class _Run:
         return ConfigError(
             f"{problem} in epoch {self._place.epoch}, after step {self._place.steps}: stopped",
             f"lower optimiser.rate, raise optimiser.warm_up, or mend the photos, and begin a run"
-            f" in another folder: this one goes on only as it was begun;"
-            f" {self._path(LAST)} is from before",
+            f" in another folder, since this run cannot continue with other settings;"
+            f" {self._path(LAST)} is from before the failure",
         )
 
     def _path(self, name: str) -> Path:
         return self._folder / FOLDER / name
 
-    def saved(self, name: str) -> State:
+    def saved(self, name: str) -> RunState:
         return checkpoint.read(self._path(name))
 
 
-def _optimiser(task: Task, plan: Plan) -> torch.optim.Optimizer:
+def _optimiser(task: LearningTask, plan: RunPlan) -> torch.optim.Optimizer:
     learned = [p for m in (task.encoder, task.head) for p in m.parameters() if p.requires_grad]
     groups = [
         {
@@ -268,13 +268,13 @@ def _optimiser(task: Task, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _is_matrix(weights: Tensor) -> bool:
-    """Or a kernel; slopes of ONNX are (c, 1, 1)."""
+    """True for matrices and kernels, false for biases and slopes; in ONNX a slope is (c, 1, 1)."""
     return sum(size > 1 for size in weights.shape) > 1
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Sums in a fixed order, whatever the number of threads: torch's own are not always."""
+    """Make torch sum in a fixed order, which it does not always do by itself."""
     was = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(mode=True)
     try:
@@ -285,7 +285,7 @@ def _deterministic() -> Iterator[None]:
 
 @contextmanager
 def _torch_seeded(key: Key) -> Iterator[None]:
-    """Torch's own chance, dropout's say, from a step's key; its state is left as it was."""
+    """Seed torch's own generator, which dropout uses, from a step's key; restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         yield

@@ -1,4 +1,4 @@
-"""A run's settings: one TOML file into one frozen Settings; unknown keys are refused."""
+"""A run's settings: one TOML file becomes one frozen FitSettings; unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Share = Annotated[float, Meta(gt=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 MOST_IN_BATCH = 4096
-"""Photos: losses over all pairs need memory by its square."""
+"""Photos in a batch: losses over all pairs need memory by the square of this number."""
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SettingsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the settings."""
 
 
-class Optimiser(Section, frozen=True):
-    """AdamW (Loshchilov and Hutter, 2019), and how its learning rate runs over the epochs.
+class Optimiser(SettingsTable, frozen=True):
+    """AdamW (Loshchilov and Hutter, 2019), and its learning rate over the epochs.
 
-    The rate rises over `warm_up` epochs from 0 to `rate`; then it stays there, or falls to 0 by
-    half a cosine. Biases, norms and slopes are not decayed.
+    The rate rises from 0 to `rate` over `warm_up` epochs; then it stays there, or falls to 0 along
+    half a cosine. Biases, norms and slopes have no weight decay.
     """
 
     rate: Positive = 1e-3
@@ -39,10 +39,10 @@ class Optimiser(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.warm_up >= self.epochs:
-            raise ValueError(f"warm_up {self.warm_up:g} leaves nothing of {self.epochs} epochs")
+            raise ValueError(f"warm_up {self.warm_up:g} must be below epochs, {self.epochs}")
 
     def at(self, epochs: float) -> float:
-        """The learning rate after so many epochs, a fraction of one included."""
+        """The learning rate after `epochs`, which may be a fraction."""
         if epochs < self.warm_up:
             return self.rate * epochs / self.warm_up
         if self.schedule == "constant":
@@ -51,20 +51,20 @@ class Optimiser(Section, frozen=True):
         return self.rate * (1 + math.cos(math.pi * gone)) / 2
 
 
-class Stop(Section, frozen=True):
-    """A run ends early after `patience` epochs without a better one; 0: never."""
+class Stop(SettingsTable, frozen=True):
+    """When a run ends early: after `patience` epochs without a better one; 0 means never."""
 
     patience: Annotated[int, Meta(ge=0, le=100_000)] = 8
 
 
-class Checkpoint(Section, frozen=True):
-    """How many steps may be lost: each epoch is kept anyway."""
+class Checkpoint(SettingsTable, frozen=True):
+    """How often a checkpoint is written: every `steps` steps, and after each epoch."""
 
     steps: Count = 100
 
 
-class Plan(Section, frozen=True):
-    """What the loop needs to know, whatever is learned: settings of any kind of run begin here."""
+class RunPlan(SettingsTable, frozen=True):
+    """The settings that every kind of run has, for the loop."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     optimiser: Optimiser = Optimiser()
@@ -72,7 +72,7 @@ class Plan(Section, frozen=True):
     checkpoint: Checkpoint = Checkpoint()
 
 
-class Start(Section, frozen=True):
+class EncoderStart(SettingsTable, frozen=True):
     """A new encoder of an `architecture`, or the float encoder of a `bundle`: one of the two."""
 
     architecture: str | None = None
@@ -80,14 +80,14 @@ class Start(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.architecture is None) == (self.bundle is None):
-            raise ValueError('needs either architecture = "small-28", say, or bundle = "PATH"')
+            raise ValueError('needs either architecture = "NAME" or bundle = "PATH"')
 
 
-class Data(Section, frozen=True):
-    """Shares of the people who are kept apart and never learned.
+class PeopleShares(SettingsTable, frozen=True):
+    """Shares of the people who are set aside and never trained on.
 
-    Those of `choosing` judge every epoch and so choose the best; those of `judging` judge only
-    what came out, since the best epoch of many looks better than it is on who chose it.
+    `choosing` people evaluate every epoch and so choose the best. `judging` people evaluate only
+    the result: on the people who chose it, the best epoch looks better than it is.
     """
 
     choosing: Share = 0.15
@@ -95,15 +95,14 @@ class Data(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.choosing + self.judging >= 1:
-            raise ValueError("choosing and judging leave nobody to learn from")
+            raise ValueError("choosing and judging leave nobody to train on")
 
 
-class LossChoice(Section, frozen=True):
-    """Which loss, and what it takes: `ostiary-train losses` lists them.
+class LossChoice(SettingsTable, frozen=True):
+    """A loss, by a name that `ostiary-train losses` lists, and its options.
 
-    `alpha` is the margin, in the loss's own unit; where it is not given, the usual one. `mining`
-    chooses the triplets of a batch, for losses that have any; `scale` is s of the losses with a
-    centre a person.
+    `alpha` is the margin in the loss's own unit; None means its default. `mining` chooses the
+    triplets of a batch, for triplet losses; `scale` is s of the losses with a centre per person.
     """
 
     name: str = "triplet"
@@ -112,7 +111,7 @@ class LossChoice(Section, frozen=True):
     scale: Positive = 64.0
 
 
-class Batches(Section, frozen=True):
+class Batches(SettingsTable, frozen=True):
     """A batch is `images` photos of each of `people` people."""
 
     people: Annotated[int, Meta(ge=2, le=1000)] = 10
@@ -120,55 +119,55 @@ class Batches(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if (photos := self.people * self.images) > MOST_IN_BATCH:
-            raise ValueError(f"a batch of {photos} photos, more than {MOST_IN_BATCH}")
+            raise ValueError(f"a batch of {photos} photos is more than {MOST_IN_BATCH}")
 
 
-class Augment(Section, frozen=True):
-    """The kind of camera that photos are made to look like: see `training.data.augment.DOMAINS`."""
+class Augment(SettingsTable, frozen=True):
+    """The camera condition that photos are made to show: see `training.data.augment.DOMAINS`."""
 
     domain: str = "none"
 
 
-class Settings(Plan, frozen=True, kw_only=True):
-    """The whole file."""
+class FitSettings(RunPlan, frozen=True, kw_only=True):
+    """The whole settings file of `fit`."""
 
-    encoder: Start
-    data: Data = Data()
+    encoder: EncoderStart
+    data: PeopleShares = PeopleShares()
     loss: LossChoice = LossChoice()
     batches: Batches = Batches()
     augment: Augment = Augment()
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
-    """Of each process; the last bits of weights depend on it."""
+    """Threads of each process; the last bits of the weights depend on their number."""
 
 
-AnyPlan = TypeVar("AnyPlan", bound=Plan)
+AnyPlan = TypeVar("AnyPlan", bound=RunPlan)
 
 
 def raw(path: Path) -> bytes:
-    """A file of settings as it is. Raises ConfigError."""
+    """The bytes of a settings file. Raises ConfigError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"can not read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
 def parse(held: bytes, path: Path, kind: type[AnyPlan]) -> AnyPlan:
-    """Check what a file holds of a kind. Raises ConfigError with the file and the field's path."""
-    hint = "`ostiary-train fit --help` shows one"
+    """The settings of a `kind` that a file holds. Raises ConfigError with the file and field."""
+    hint = "the help of `ostiary-train fit` shows a settings file"
     try:
         return msgspec.toml.decode(held, type=kind, dec_hook=_path_of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint) from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: brackets within brackets, too many of them", hint) from error
+        raise ConfigError(f"{path}: too many nested brackets", hint) from error
 
 
-def parse_settings(held: bytes, path: Path) -> Settings:
-    """The settings of `fit`; a relative bundle starts at the file's own folder."""
-    found = parse(held, path, Settings)
+def parse_settings(held: bytes, path: Path) -> FitSettings:
+    """The settings of `fit`; a relative bundle path starts at the file's own folder."""
+    found = parse(held, path, FitSettings)
     if found.encoder.bundle is None:
         return found
-    start = Start(bundle=path.resolve().parent / found.encoder.bundle)
+    start = EncoderStart(bundle=path.resolve().parent / found.encoder.bundle)
     return msgspec.structs.replace(found, encoder=start)
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard's logs of a run: what log.jsonl tells, while the run is going on."""
+"""TensorBoard's logs of a run: the figures of log.jsonl, written while the run goes on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BOARD = "tensorboard"
 
 
 class Board:
-    """Writes a run's lines below its folder: one a step to "steps", one an epoch to "epochs".
+    """Writes a run's lines below its folder: steps to "steps", epochs to "epochs".
 
-    Two logs, since steps and epochs are counted apart, and each is opened by its first line: from
-    there on TensorBoard is to forget what a run that was killed has said before.
+    There are two logs since steps and epochs are counted apart. The first line opens a log and
+    makes TensorBoard discard what a killed run wrote from that step on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +29,7 @@ class Board:
         self._logs: dict[str, _Log] = {}
 
     def line(self, line: Line) -> None:
-        """Tell what a line measured. Raises StoreError where the disk takes none."""
+        """Write the figures of a line. Raises StoreError if they cannot be written."""
         if isinstance(line, EpochLine):
             self._tell("epochs", line.epoch, eer=line.eer, tar=line.tar, guard=line.guard)
             return
@@ -51,8 +51,9 @@ class Board:
             )
         except OSError as error:
             raise StoreError(
-                f"can not write {self._folder / name}: {error.strerror}",
-                "free some space, then --resume",
+                f"cannot write {self._folder / name}: {error.strerror}",
+                "free some space, then resume the run",
+                option="resume",
             ) from error
 
     def __enter__(self) -> Board:
@@ -65,27 +66,27 @@ class Board:
         trace: TracebackType | None,
     ) -> None:
         for log in self._logs.values():
-            # All was flushed when it was told, or refused there: here it would hide the reason.
+            # All was flushed, or refused, when written; an error here would hide that reason.
             with suppress(OSError):
                 log.close()
 
 
 class _Log:
-    """One file of TensorBoard's, with what was said from a step on in older ones revoked.
+    """One file of TensorBoard's, which discards what older files hold from step `at` on.
 
-    TensorBoard's own writer has a thread, which meets a full disk with a traceback.
+    TensorBoard's own writer is not used: its thread prints a traceback when the disk is full.
     """
 
     def __init__(self, folder: Path, at: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Read in the order of their names.
+        # TensorBoard reads the files in the order of their names.
         self._file = (folder / f"events.out.tfevents.{time.time():.6f}").open("xb")
         self._records = RecordWriter(self._file)
         self._add(file_version="brain.Event:2")
         self._add(step=at, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def tell(self, at: int, told: dict[str, float]) -> None:
-        """Write some figures of a step. Raises OSError where the disk takes none."""
+        """Write figures of step `at`. Raises OSError if they cannot be written."""
         values = [
             summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in told.items()
         ]

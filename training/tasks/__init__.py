@@ -1,1 +1,1 @@
-"""What can be trained: an encoder, its fine-tuning, its int8 form, a logistic head."""
+"""What can be trained: an encoder, a fine-tuned encoder, its int8 form, a logistic head."""

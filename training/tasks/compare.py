@@ -1,4 +1,4 @@
-"""Losses side by side: each trained anew on other people, judged on people never seen."""
+"""Compare losses: train a new encoder with each, and evaluate it on people it never saw."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ostiary.export.faces.crops import Crops
 from ostiary.training.data.photos import Faces
 from ostiary.training.run import loop
 from ostiary.training.run.distributed import ALONE
-from ostiary.training.run.loop import Verdict
+from ostiary.training.run.loop import EpochVerdict
 from ostiary.training.run.settings import (
     Augment,
     Batches,
     Checkpoint,
+    EncoderStart,
+    FitSettings,
     LossChoice,
     Optimiser,
-    Settings,
-    Start,
     Stop,
 )
 from ostiary.training.tasks import fit
@@ -39,20 +39,20 @@ LOSSES = {
     HARDEST: LossChoice(name="triplet", mining="hardest"),
     "contrastive": LossChoice(name="contrastive"),
     "logistic": LossChoice(name="logistic"),
-    # With .1 it would be the triplet above once more, halved.
+    # With an alpha of 0.1 this would be half of the triplet loss above, and nothing new.
     "cosine triplet, hardest": LossChoice(name="cosine-triplet", mining="hardest", alpha=0.2),
     "angular": LossChoice(name="angular"),
     "large-margin cosine": LossChoice(name="cosface", scale=16.0),
     "ArcFace": LossChoice(name="arcface", scale=16.0),
 }
-"""By the name of its row. A scale of 64 is for the thousands of people of the papers."""
+"""Losses by row name. Scale 16, since the papers' 64 is for data sets of thousands of people."""
 HALF = 0.5
 FIRST_SEED = 100
-"""Batches, rate and epochs were chosen with seeds below it, which set other people aside."""
+"""Lower seeds, which set other people aside, were used to choose batches, rate and epochs."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A loss's EERs on the people never seen, one a seed."""
+class LossRow(msgspec.Struct, frozen=True):
+    """A loss's EERs on people never seen, one per seed."""
 
     name: str
     eers: list[float]
@@ -68,17 +68,18 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """The table: on what, and a row a loss, the untrained encoder first."""
+    """The table of EERs: what was compared, and one row per loss, the untrained encoder first."""
 
     architecture: str
     people: int
     unseen: int
     images: int
     epochs: int
-    rows: list[Row]
+    rows: list[LossRow]
 
     def findings(self) -> list[tuple[bool, str]]:
-        """What the literature promises of hard triplets, and whether it holds here."""
+        """(true or false, figures) of two claims: the hardest triplets reach at most half the
+        untrained EER, and a lower one than random triplets."""
         untrained, random, hardest = (
             np.array(next(row.eers for row in self.rows if row.name == name))
             for name in (UNTRAINED, RANDOM, HARDEST)
@@ -86,22 +87,26 @@ class Comparison(msgspec.Struct, frozen=True):
         half, mean = HALF * float(untrained.mean()), float(hardest.mean())
         better = int((hardest < random).sum())
         return [
-            (mean <= half, f"hardest triplets {mean:.4f}, half of untrained {half:.4f}"),
+            (
+                mean <= half,
+                f"hardest triplets reach half the untrained EER or less: {mean:.4f},"
+                f" half is {half:.4f}",
+            ),
             (
                 mean < float(random.mean()),
-                f"hardest triplets {mean:.4f}, random triplets {random.mean():.4f}: lower with"
-                f" {better} of {len(hardest)} seeds",
+                f"hardest triplets reach a lower EER than random ones: {mean:.4f} and"
+                f" {random.mean():.4f}, lower for {better} of {len(hardest)} seeds",
             ),
         ]
 
 
-def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> Settings:
-    """What every loss is trained with: only the loss and the seed differ."""
-    return Settings(
-        encoder=Start(architecture=architecture),
+def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> FitSettings:
+    """The settings of one training; between trainings only the loss and the seed differ."""
+    return FitSettings(
+        encoder=EncoderStart(architecture=architecture),
         loss=loss,
         seed=seed,
-        # Of many people the hardest triplets are photos that show little of a face: few at a time.
+        # Few people per batch: among many, the hardest triplets are photos that barely show a face.
         batches=Batches(people=8, images=2),
         optimiser=Optimiser(rate=1e-3, epochs=epochs, warm_up=1.0),
         augment=Augment(domain="door"),
@@ -112,9 +117,9 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """What every training has in common: photos, encoder, people set aside, epochs.
+    """What all trainings share: photos, architecture, number of people set aside, epochs.
 
-    Names that share a photo may be one person: they are learned from and never set aside.
+    Names that share a photo may be one person: they are trained on and never set aside.
     """
 
     faces: Faces
@@ -123,12 +128,14 @@ class Contest:
     epochs: int
 
     def __post_init__(self) -> None:
-        """Raises ConfigError where too few people can be set aside, or are left to train on."""
+        """Raises ConfigError if too few people can be set aside, or too few remain to train on."""
         if self.learned < 2 or self.faces.may_judge.sum() < self.unseen:
             raise ConfigError(
-                f"{len(self.faces.names)} people, {self.unseen} of them set aside: that leaves"
-                f" fewer than two to train on, or too few may judge ({self.faces.may_judge.sum()})",
-                "set fewer aside, or give photos of more people",
+                f"{len(self.faces.names)} people, {self.unseen} of them set aside: fewer than two"
+                " remain to train on, or too few people can be set aside"
+                f" ({self.faces.may_judge.sum()})",
+                "give photos of more people, or set fewer aside",
+                option="unseen",
             )
 
     @property
@@ -137,22 +144,25 @@ class Contest:
         return len(self.faces.names) - self.unseen
 
     def eer(self, name: str, seed: int) -> float:
-        """Of a loss's encoder on people never seen, before the first epoch or after the last: to
-        choose the best by the very people who judge would flatter."""
+        """The EER on people never seen, of a loss's encoder after its last epoch or untrained.
+
+        Not of its best epoch: an EER on the people who choose the epoch is too good.
+        """
         learned, judging = self.set_aside(seed)
         loss = LOSSES.get(name, LossChoice())
         settings = settings_of(self.architecture, loss, seed, self.epochs)
         encoder = fit.encoder_of(settings.encoder, seed)
         task = fit.task_of(settings, encoder, fit.Parts(learned, judging, judging), ALONE)
         if name != UNTRAINED:
+            # Each epoch counts as better than the one before, so that the last one is kept.
             epoch = iter(range(0, -self.epochs - 1, -1))
-            last = replace(task, judge=lambda: Verdict(float(next(epoch)), 0.0))
+            last = replace(task, judge=lambda: EpochVerdict(float(next(epoch)), 0.0))
             with tempfile.TemporaryDirectory() as folder:
                 loop.fit(last, settings, Path(folder), {})
         return fit.verdict(encoder, judging).eer
 
     def set_aside(self, seed: int) -> tuple[Crops, Crops]:
-        """The people to learn from, and `unseen` others that a seed chooses."""
+        """(photos of the people to train on, photos of `unseen` others that the seed chooses)."""
         crops, eligible = self.faces.crops, np.flatnonzero(self.faces.may_judge)
         chosen = np.random.default_rng(seed).choice(eligible, self.unseen, replace=False)
         apart = np.isin(crops.person, chosen)
@@ -168,7 +178,7 @@ def compare(
 ) -> Comparison:
     """Train each loss with each seed, which sets other people aside and begins with other weights.
 
-    `done(n, total)` is called as the trainings finish. Raises BackendError where one is killed.
+    `done(n, total)` is called after each training. Raises BackendError if a training is killed.
     """
     wanted = [(name, seed) for seed in seeds for name in names]
     found: dict[str, list[float]] = {name: [] for name in names}
@@ -182,28 +192,29 @@ def compare(
         contest.unseen,
         len(contest.faces),
         contest.epochs,
-        [Row(name, eers) for name, eers in found.items()],
+        [LossRow(name, eers) for name, eers in found.items()],
     )
 
 
 def _trained(
     contest: Contest, wanted: Sequence[tuple[str, int]], processes: int
 ) -> Iterator[float]:
-    """The EER of each loss and seed, in their order."""
-    # Not forked: torch's threads do not survive that.
+    """Yield the EER of each (loss, seed), in their order."""
+    # Spawned, since torch's threads do not survive a fork.
     spawned = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
             yield from pool.map(_one, wanted)
     except BrokenProcessPool as error:
         raise BackendError(
-            "a training was killed, probably for want of memory",
-            "--processes 1, a smaller --architecture, or fewer photos",
+            "a training was killed, probably because memory ran out",
+            "use a smaller architecture or fewer photos, or run fewer trainings at once",
+            option="processes",
         ) from error
 
 
 _HELD: list[Contest] = []
-"""A worker's: the photos are sent once, not with each training."""
+"""A worker process's contest: its photos are sent once, not with each training."""
 
 
 def _begin(contest: Contest) -> None:

@@ -1,9 +1,9 @@
-"""An encoder taught to see a photo in a camera's domain as it saw it before, as it is.
+"""Fine-tuning: an encoder learns to embed a photo in a camera's domain as it embeds the original.
 
-The encoder is both: the teacher, which stays as it was and sees each photo as it is, and the
-student, which begins as its copy and sees the photo as the camera would. Nobody's name is needed,
-so people with one photo teach as well. A share of the photos is shown to the student as it is
-too: that holds what it can do already.
+The encoder is both teacher and student. The teacher never changes and sees each photo unchanged;
+the student begins as its copy and sees the photo as the camera would. Names are not needed, so
+people with one photo are used too. The student also sees a share of the photos unchanged, which
+keeps it from losing what it can do already.
 """
 
 from __future__ import annotations
@@ -33,26 +33,28 @@ from ostiary.training.judge import evaluation, guard
 from ostiary.training.judge.bootstrap import LEAST_PEOPLE
 from ostiary.training.judge.embed import embed
 from ostiary.training.judge.evaluation import Evaluation
-from ostiary.training.judge.guard import FMR, Change, Guard, Seen, Views
-from ostiary.training.losses.distance import Step
+from ostiary.training.judge.guard import FMR, Change, TarGuard, ViewEmbeddings, Views
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos
-from ostiary.training.run.loop import Key, Task
+from ostiary.training.run.loop import Key, LearningTask
 from ostiary.training.run.sampling import Rows, batches
-from ostiary.training.run.settings import Count, Optimiser, Plan, Share, Stop
+from ostiary.training.run.settings import Count, Optimiser, RunPlan, Share, Stop
 from ostiary.training.tasks.fit import Parts
 
 RESULT = "finetuning.json"
 AS_THEY_ARE = "as they are"
 CHOOSING, JUDGING = 1, 2
-"""Added to the run's seed, they draw how the domain shows the photos of people kept apart."""
+"""Added to the run's seed: seeds of how the domain shows the photos of people set aside."""
 
 
-class Finetuning(Plan, frozen=True):
-    """How to fine-tune. `plain` is the share of each batch of `images` that is shown as it is, and
-    `max_loss` the TAR that photos as they are may lose at an FMR of 1e-3. `choosing` and `judging`
-    are shares of the people with several photos, who are kept apart to choose the epoch and to
-    judge what came out."""
+class Finetuning(RunPlan, frozen=True):
+    """The settings of a fine-tuning.
+
+    `plain` is the share of each batch of `images` photos that is shown unchanged, `max_loss` the
+    TAR at an FMR of 1e-3 that unchanged photos may lose. `choosing` and `judging` are the shares of
+    the people with several photos who are set aside to choose the epoch and to evaluate the result.
+    """
 
     domain: str = "night"
     choosing: Share = 0.15
@@ -66,27 +68,27 @@ class Finetuning(Plan, frozen=True):
 
 
 class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What came of it, by people who did nothing but judge.
+    """The result of a fine-tuning, measured on people who took no other part in it.
 
-    `encoder_id` is None where the encoder is not worth a new id; `objections` then say why.
+    `encoder_id` is None if the encoder is not worth a new id; `objections` then say why.
     """
 
     domain: str
     begun_with: Sha256
     encoder_id: Sha256 | None
     epoch: int
-    """The one that was kept; 0 is the encoder as it was."""
+    """The epoch that was kept; 0 is the encoder before training."""
     max_loss: float
     objections: list[str]
     changes: list[Change]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
-    """1 - cos(student(x'), teacher(x)), the mean over a batch: x' is the photo x as the domain
-    shows it, or as it is for a `plain` share of the batch.
+class DomainObjective:
+    """The mean over a batch of 1 - cos(student(x'), teacher(x)): x' is photo x as the domain shows
+    it, or unchanged for a `plain` share of the batch.
 
-    `wanted` (n, dim) is what the teacher makes of the photos. Ge et al., Low-resolution Face
+    `wanted` (n, dim) holds the teacher's embeddings of the photos. Ge et al., Low-resolution Face
     Recognition in the Wild via Selective Knowledge Distillation, 2019, without the selection.
     """
 
@@ -96,7 +98,7 @@ class Taught:
     wanted: Tensor
     plain: float
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         cut = round(self.plain * len(rows))
         places = np.arange(len(rows))
         shown = [
@@ -105,39 +107,39 @@ class Taught:
             if len(rows[part])
         ]
         made = self.encoder(torch.cat(shown))
-        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+        return LossValue((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """A fine-tuning before its first step: `before` is what the encoder then made of `judged`."""
+class PreparedFinetuning:
+    """A fine-tuning before its first step; `before` are the embeddings of `judged` at that time."""
 
     settings: Finetuning
     encoder: Encoder
     encoder_id: str
-    task: Task
+    task: LearningTask
     judged: Views
-    before: Seen
+    before: ViewEmbeddings
     made_with: dict[str, str]
 
     @property
     def steps(self) -> int:
-        """Of all epochs, if none is spared."""
+        """The steps of all epochs, if the run does not stop early."""
         return self.settings.optimiser.epochs * len(self.task.batches(1))
 
 
 def domain_of(name: str) -> Augmentation:
-    """What a camera's domain does to photos. Raises ConfigError where there is none of a name."""
+    """What a camera's domain does to photos. Raises ConfigError if no domain has this name."""
     known = {name: how for name, how in DOMAINS.items() if how != Augmentation()}
     if name not in known:
-        raise ConfigError(f"no domain {name!r} to teach", f"one of {', '.join(known)}")
+        raise ConfigError(f"no domain {name!r} to fine-tune for", f"use one of {', '.join(known)}")
     return known[name]
 
 
 def parts(settings: Finetuning, faces: Faces) -> Parts:
-    """The people in three parts: who has one photo can teach, but neither choose nor judge.
+    """The people in three parts; those with one photo are all in the training part.
 
-    Raises PhotoError where a part would have fewer than two people.
+    Raises PhotoError if a part would have fewer than two people.
     """
     count = np.bincount(faces.crops.person, minlength=len(faces.names))
     several = [name for name, photos in zip(faces.names, count, strict=True) if photos > 1]
@@ -150,37 +152,39 @@ def parts(settings: Finetuning, faces: Faces) -> Parts:
 
 def begin(
     settings: Finetuning, encoder: Encoder, encoder_id: str, photos: Parts, how: Augmentation
-) -> Lesson:
-    """The encoder as it is now becomes the teacher.
+) -> PreparedFinetuning:
+    """Prepare a fine-tuning; the encoder as it is now becomes the teacher.
 
-    Raises PhotoError where those who choose the epoch or judge are too few for that.
+    Raises PhotoError if too few people are left to choose the epoch or to evaluate the result.
     """
     seed, choosing, judging = settings.seed, photos.choosing, photos.judging
     if judging.people < LEAST_PEOPLE:
         raise PhotoError(
-            f"{judging.people} people judge: of fewer than {LEAST_PEOPLE} no interval can be told",
+            f"{judging.people} people to evaluate on: an interval needs at least {LEAST_PEOPLE}",
             "give several photos of more people",
         )
     judged = guard.views(judging.images, judging.person, how, seed + JUDGING)
     watched = guard.views(choosing.images, choosing.person, how, seed + CHOOSING)
     start = tar_at_fmr(guard.look(encoder, watched).pairs("plain_plain"), FMR)
     images = photos.training.images
-    taught = Taught(encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain)
+    taught = DomainObjective(
+        encoder, images, how, torch.from_numpy(embed(encoder, images)), settings.plain
+    )
     before = guard.look(encoder, judged)
-    # A Conv's gradient is faster in this order of values in memory.
+    # The gradient of a Conv is faster with channels last in memory.
     encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task = Task(
+    task = LearningTask(
         encoder,
         lambda epoch: batches(len(images), settings.images, seed, epoch),
         taught,
-        Guard(encoder, watched, start, settings.max_loss),
+        TarGuard(encoder, watched, start, settings.max_loss),
     )
     made_with = _made_with(settings, encoder_id, photos)
-    return Lesson(settings, encoder, encoder_id, task, judged, before, made_with)
+    return PreparedFinetuning(settings, encoder, encoder_id, task, judged, before, made_with)
 
 
 def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
-    """Digests of what must be the same in a resumed run, by what a person calls it."""
+    """Digests of what a resumed run must share with this one, by names for error messages."""
     return {
         "settings": checkpoint.digest([msgspec.json.encode(settings)]),
         "encoder to begin with": encoder_id,
@@ -189,17 +193,19 @@ def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str
 
 
 def end(
-    lesson: Lesson, epoch: int, folder: Path, licence: str, photos: Collection[str]
-) -> tuple[Finetuned, Seen]:
-    """Judge the encoder as it was after an epoch; written into the run's folder, with the ids of
-    the photos that it learned from, where it is worth its new id. Also what it makes of the photos
-    of those who judge."""
+    lesson: PreparedFinetuning, epoch: int, folder: Path, licence: str, photos: Collection[str]
+) -> tuple[Finetuned, ViewEmbeddings]:
+    """Evaluate the fine-tuned encoder; returns the result and the embeddings it was measured on.
+
+    The encoder is that of `epoch`. If it is worth a new id, it is written to the run's folder with
+    the ids of the `photos` that it learned from.
+    """
     settings = lesson.settings
     after = guard.look(lesson.encoder, lesson.judged)
     changes = guard.changes(lesson.before, after)
     objections = guard.objections(changes, settings.max_loss)
     if epoch == 0:
-        objections = ["no epoch was better without losing too much on photos as they are"]
+        objections = ["no epoch improved without losing too much on unchanged photos"]
     made = Finetuned(
         domain=settings.domain,
         begun_with=lesson.encoder_id,
@@ -214,13 +220,13 @@ def end(
 
 
 def _written(encoder: Encoder, folder: Path, licence: str, photos: Collection[str]) -> str:
-    """The new encoder's id."""
+    """Write the new encoder; returns its id."""
     save.write(encoder, folder, licence, photos)
     return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
 
 
-def evaluations(domain: str, before: Seen, after: Seen) -> list[Evaluation]:
-    """All there is to tell of both encoders: in the domain, and on the photos as they are."""
+def evaluations(domain: str, before: ViewEmbeddings, after: ViewEmbeddings) -> list[Evaluation]:
+    """Both encoders evaluated in the domain and on unchanged photos."""
     return [
         evaluation.measure(name, rows, seen.person, data_set)
         for data_set in (domain, AS_THEY_ARE)

@@ -1,4 +1,4 @@
-"""`fit` in parts: the encoder to begin with, what it learns from, and what came out of it."""
+"""The parts of `fit`: the encoder to start from, the photos, the task, and the evaluation."""
 
 from __future__ import annotations
 
@@ -30,46 +30,47 @@ from ostiary.training.judge import evaluation
 from ostiary.training.judge.embed import eer, embed
 from ostiary.training.judge.evaluation import Evaluation, Part
 from ostiary.training.losses import distance
-from ostiary.training.losses.distance import Loss
+from ostiary.training.losses.distance import BatchLoss
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos, Supervised
 from ostiary.training.run.distributed import Team
-from ostiary.training.run.loop import Task, Verdict
+from ostiary.training.run.loop import EpochVerdict, LearningTask
 from ostiary.training.run.sampling import PeopleBatches
-from ostiary.training.run.settings import Augment, Data, Settings, Start
+from ostiary.training.run.settings import Augment, EncoderStart, FitSettings, PeopleShares
 
 FMR = 1e-3
-"""Where TAR is told each epoch, if the pairs are enough to show it."""
+"""The FMR at which each epoch's TAR is given, if there are enough pairs to measure it."""
 CENTRED_ON = 256
+"""Number of training photos on which a new encoder is centred."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """The photos, no person in two parts: see `ostiary.training.run.settings.Data`."""
+    """The photos in three parts without a person in common: see `settings.PeopleShares`."""
 
     training: Crops
     choosing: Crops
     judging: Crops
 
     def __iter__(self) -> Iterator[tuple[str, Crops]]:
-        """Each with what it is for."""
+        """Yield (use, photos) of each part."""
         yield "training", self.training
         yield "choosing the epoch", self.choosing
         yield "judging", self.judging
 
     def digest(self) -> str:
-        """Of every photo and whose it is, part by part."""
+        """The SHA-256 of all photos and of the people they show, part by part."""
         held = (data for _, part in self for data in (part.images, part.person))
         return checkpoint.digest(each.tobytes() for each in held)
 
 
-def in_parts(faces: Faces, kept_apart: Data, seed: int) -> Parts:
-    """The faces in three parts by people. Raises PhotoError where they are too few."""
+def in_parts(faces: Faces, kept_apart: PeopleShares, seed: int) -> Parts:
+    """Split the people into three parts. Raises PhotoError if they are too few."""
     return Parts(*data.split(faces, (kept_apart.choosing, kept_apart.judging), seed))
 
 
-def encoder_of(start: Start, seed: int) -> Encoder:
-    """A new encoder, or the float one of a bundle. Raises ConfigError or BundleError."""
+def encoder_of(start: EncoderStart, seed: int) -> Encoder:
+    """A new encoder, or the float encoder of a bundle. Raises ConfigError or BundleError."""
     if start.bundle is None:
         return architectures.build(str(start.architecture), seed)
     held = bundles.read(start.bundle)
@@ -77,9 +78,10 @@ def encoder_of(start: Start, seed: int) -> Encoder:
     return OnnxEncoder(onnx.load(str(held.path / entry.file)), entry.spec)
 
 
-def begun_with(start: Start) -> tuple[str, list[str]]:
-    """The licence of the weights that will come out, and the ids of photos that those to begin with
-    learned from: where they are others', the terms of those hold. Raises BundleError, ConfigError.
+def begun_with(start: EncoderStart) -> tuple[str, list[str]]:
+    """(licence of the weights to be trained, ids of the photos learned from before).
+
+    Weights that start from a bundle keep its terms. Raises BundleError or ConfigError.
     """
     if start.bundle is None:
         return "not stated", []
@@ -90,17 +92,17 @@ def begun_with(start: Start) -> tuple[str, list[str]]:
 
 
 def learned_from(known: Sequence[str], photos: Parts) -> list[str]:
-    """The ids of all photos that weights come from which began with `known` ones, those that chose
-    the epoch among them."""
+    """The ids of all photos behind the trained weights: `known` ones, which the starting weights
+    learned from, those trained on, and those that chose the epoch."""
     return sorted({*known, *photos.training.photos, *photos.choosing.photos})
 
 
 def made_with(
-    settings: Settings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
+    settings: FitSettings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
 ) -> dict[str, str]:
-    """Digests of what must be the same in a resumed run, by what a person calls it."""
-    # Where a bundle lies says nothing; its weights do.
-    begun = msgspec.structs.replace(settings, encoder=Start(architecture="its weights"))
+    """Digests of what a resumed run must share with this one, by names for error messages."""
+    # A bundle's path may change as long as its weights are the same.
+    begun = msgspec.structs.replace(settings, encoder=EncoderStart(architecture="its weights"))
     weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
     found = {
         "settings": checkpoint.digest([msgspec.json.encode(begun)]),
@@ -109,20 +111,20 @@ def made_with(
     }
     if known:
         found["photos learned before"] = checkpoint.digest(photo.encode() for photo in known)
-    # Its statistics are of each process's share, so that it learns otherwise in another number.
+    # Batch norm takes statistics per process, so another number of processes trains differently.
     if any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules()):
         found["processes"] = str(team.size)
     return found
 
 
-def check(settings: Settings, encoder: Encoder) -> None:
-    """Before any face is looked for. Raises ConfigError for an unknown loss or domain."""
+def check(settings: FitSettings, encoder: Encoder) -> None:
+    """Raise ConfigError for an unknown loss or domain, before minutes are spent on faces."""
     augmentation(settings.augment)
     loss_of(settings, encoder, data.LEAST_PEOPLE)
 
 
-def loss_of(settings: Settings, encoder: Encoder, people: int) -> Loss:
-    """The loss for so many people. Raises ConfigError where there is none like it."""
+def loss_of(settings: FitSettings, encoder: Encoder, people: int) -> BatchLoss:
+    """The loss of the settings for this many people. Raises ConfigError for an unknown one."""
     chosen = settings.loss
     return distance.make(
         chosen.name,
@@ -135,49 +137,51 @@ def loss_of(settings: Settings, encoder: Encoder, people: int) -> Loss:
     )
 
 
-def task_of(settings: Settings, encoder: Encoder, photos: Parts, team: Team) -> Task:
-    """What `fit` learns; a new encoder is centred on the photos that it learns from.
+def task_of(settings: FitSettings, encoder: Encoder, photos: Parts, team: Team) -> LearningTask:
+    """The learning task of `fit`; a new encoder is first centred on photos it will learn from.
 
     Raises ConfigError for an unknown loss or domain.
     """
     if settings.encoder.bundle is None:
         architectures.centre(encoder, shown_to(encoder, photos.training.images[:CENTRED_ON]))
-    # The losses with a centre a person know the people by number, from 0.
+    # Losses with a centre per person need the people numbered from 0.
     names, person = np.unique(photos.training.person, return_inverse=True)
     loss, batch = loss_of(settings, encoder, len(names)), settings.batches
     shown = Photos(photos.training.images, encoder.spec, augmentation(settings.augment))
     batches = PeopleBatches(person, batch.people, batch.images, settings.seed)
     objective = Supervised(encoder, loss, shown, person, team)
-    return Task(encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss)
+    return LearningTask(
+        encoder, batches.epoch, objective, lambda: verdict(encoder, photos.choosing), loss
+    )
 
 
 def shown_to(encoder: Encoder, images: Images) -> Tensor:
-    """Crops as one tensor of what the encoder takes."""
+    """Crops as one input tensor (n, c, h, w) of the encoder."""
     return torch.from_numpy(run.tensors(images, encoder.spec))
 
 
 def augmentation(chosen: Augment) -> Augmentation:
     """How photos are changed. Raises ConfigError for an unknown domain."""
     if chosen.domain not in DOMAINS:
-        raise ConfigError(f"no domain {chosen.domain!r}", f"one of {', '.join(DOMAINS)}")
+        raise ConfigError(f"no domain {chosen.domain!r}", f"use one of {', '.join(DOMAINS)}")
     return DOMAINS[chosen.domain]
 
 
-def verdict(encoder: Encoder, people: Crops) -> Verdict:
-    """The EER over every pair of some photos, and TAR where they are enough to show it."""
+def verdict(encoder: Encoder, people: Crops) -> EpochVerdict:
+    """The EER over every pair of photos, and TAR if there are enough pairs to measure it."""
     rows = embed(encoder, people.images)
     genuine, impostor, pairs = all_pairs(rows, rows, people.person)
     found = eer(genuine, impostor)
     if FMR * pairs.impostors < LEAST_IMPOSTORS:
-        return Verdict(found, found)
-    return Verdict(found, found, tar_at_fmr(pairs, FMR))
+        return EpochVerdict(found, found)
+    return EpochVerdict(found, found, tar_at_fmr(pairs, FMR))
 
 
 def worth(name: str, encoder: Encoder, people: Crops) -> Evaluation:
-    """All there is to tell of an encoder on people that it never saw."""
+    """Evaluate an encoder on people that it never saw."""
     return evaluation.measure(name, embed(encoder, people.images), people.person)
 
 
 def parts_of(photos: Parts) -> list[Part]:
-    """What the report says of the photos."""
+    """The number of people and photos of each part, for the report."""
     return [Part(use, part.people, len(part)) for use, part in photos]

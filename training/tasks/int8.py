@@ -1,7 +1,8 @@
-"""The float encoder teaches its int8 self: the same photo, the same embedding, no names needed.
+"""Distillation: the int8 encoder learns to give each photo the embedding of the float encoder.
 
 Knowledge distillation (Hinton et al., Distilling the Knowledge in a Neural Network, 2015) into
-the rounded encoder of Jacob et al., 2018, on people whom the gate then leaves out altogether.
+the rounded encoder of Jacob et al., 2018. It needs no names; the gate leaves out the people whose
+photos were trained on.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ from ostiary.training.data.augment import DOMAINS, augment
 from ostiary.training.data.photos import Faces
 from ostiary.training.encoders.fake_int8 import FakeInt8
 from ostiary.training.judge.embed import eer, embed
-from ostiary.training.losses.distance import Step
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos
-from ostiary.training.run.loop import Key, Outcome, Task, Verdict
+from ostiary.training.run.loop import EpochVerdict, Key, LearningTask, RunOutcome
 from ostiary.training.run.sampling import Rows, batches
-from ostiary.training.run.settings import Count, Optimiser, Plan, Stop
+from ostiary.training.run.settings import Count, Optimiser, RunPlan, Stop
 
 Say = Callable[[str], None]
 LEAST_PHOTOS = 256
-"""To learn from and to judge by; fewer say too little of a million weights."""
+"""Photos needed to train and to choose the epoch: fewer cannot settle a million weights."""
 CHOOSING = 8
-"""One of so many people chooses the epoch."""
+"""One in this many of the people chooses the epoch."""
 LEAST_PEOPLE = 3
-"""One to learn from and two to choose the epoch by: of one alone there is no impostor pair."""
+"""One person to train on, and two to choose the epoch: one alone makes no impostor pair."""
 
 
-class Teaching(Plan, frozen=True):
-    """How to teach. The rate is in int8 steps: what a weight moves by at most in one step."""
+class Teaching(RunPlan, frozen=True):
+    """The settings of a distillation; the rate is in int8 steps: the most a weight moves a step."""
 
     images: Annotated[int, Meta(ge=2, le=4096)] = 16
     optimiser: Optimiser = Optimiser(rate=0.01, weight_decay=0.0, warm_up=0.1, epochs=3)
@@ -57,24 +58,24 @@ class Teaching(Plan, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
-    """1 - cos(int8(x), float(x)), the mean over a batch; `wanted` (n, dim) is what float makes."""
+class Int8Objective:
+    """The mean over a batch of 1 - cos(int8(x), float(x)); `wanted` (n, dim) holds float(x)."""
 
     pupil: FakeInt8
     photos: Photos
     wanted: Tensor
 
-    def __call__(self, rows: Rows, key: Key) -> Step:
+    def __call__(self, rows: Rows, key: Key) -> LossValue:
         given = self.photos.tensor(rows, key, np.arange(len(rows)))
         made = self.pupil(given.contiguous(memory_format=torch.channels_last))
-        return Step((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
+        return LossValue((1 - (made * self.wanted[rows]).sum(1)).mean(), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """How far int8 is from float on people kept apart: 1 - the mean cosine.
+    """Measures how far int8 is from float on people set aside: 1 - the mean cosine.
 
-    The EER beside it is of float templates of the photos mirrored against int8 probes.
+    The EER beside it compares float templates of the mirrored photos with int8 probes.
     """
 
     pupil: FakeInt8
@@ -83,18 +84,20 @@ class Judge:
     wanted: Floats
     mirrored: Floats
 
-    def __call__(self) -> Verdict:
+    def __call__(self) -> EpochVerdict:
         rows = embed(self.pupil, self.images)
         scores = self.mirrored @ rows.T
         impostor = self.person[:, None] != self.person
         away = float(1 - np.einsum("ij,ij->i", rows, self.wanted).mean())
-        return Verdict(away, eer(np.diagonal(scores), scores[impostor]))
+        return EpochVerdict(away, eer(np.diagonal(scores), scores[impostor]))
 
 
 def pupils(faces: Faces) -> Crops:
-    """The people to learn from: all who may not judge, and all with a single photo, who are no loss
-    to the genuine pairs of the gate; where they are few also those with the fewest, never more than
-    half of all. Raises PhotoError where they are too few.
+    """Choose the people to train on, whom the gate then leaves out.
+
+    These are the barred people and those with a single photo, who make no genuine pair for the
+    gate anyway. If their photos are too few, people with the fewest photos join, up to half of all
+    people. Raises PhotoError if the photos are still too few.
     """
     crops = faces.crops
     photos = np.bincount(crops.person, minlength=len(faces.names))
@@ -105,18 +108,18 @@ def pupils(faces: Faces) -> Crops:
     chosen = crops.only(np.isin(crops.person, order[:count]))
     if len(chosen) < LEAST_PHOTOS or not LEAST_PEOPLE <= count < len(order):
         raise PhotoError(
-            f"{len(chosen)} photos of {count} of the {len(order)} people would teach,"
-            f" {LEAST_PHOTOS} photos of {LEAST_PEOPLE} people or more, who are at most half of all,"
-            " are needed",
+            f"{len(chosen)} photos of {count} of the {len(order)} people to train on are too few:"
+            f" needed are {LEAST_PHOTOS} photos of at least {LEAST_PEOPLE} people, and others to"
+            " evaluate on",
             "give photos of more people",
         )
     return chosen
 
 
 def begin(model: onnx.ModelProto, table: Table, chosen: Crops, spec: InputSpec, say: Say) -> Table:
-    """The table with every layer in int8, whose gate leaves out who is learned from.
+    """The table with every layer in int8 and the photos to train on, which its gate leaves out.
 
-    Where it had layers in float, biases are corrected anew: for that they were others.
+    If some layers were in float, the bias corrections are computed again: they depend on that.
     """
     photos = sorted({*table.photos, *chosen.photos})
     start = msgspec.structs.replace(table, floats={}, photos=photos)
@@ -132,25 +135,25 @@ def begin(model: onnx.ModelProto, table: Table, chosen: Crops, spec: InputSpec, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lessons:
-    """A teaching before its first step; `before` is how far int8 then was from float."""
+class PreparedTeaching:
+    """A distillation before its first step; `before` is the distance from float at that time."""
 
     settings: Teaching
     pupil: FakeInt8
-    task: Task
+    task: LearningTask
     before: float
     made_with: dict[str, str]
 
     @property
     def steps(self) -> int:
-        """Of all epochs."""
+        """The steps of all epochs."""
         return self.settings.optimiser.epochs * len(self.task.batches(1))
 
 
 def prepare(
     model: onnx.ModelProto, start: Table, chosen: Crops, settings: Teaching, spec: InputSpec
-) -> Lessons:
-    """The float encoder teaches the int8 encoder of a table with photos of some people."""
+) -> PreparedTeaching:
+    """Prepare to train the int8 encoder of the `start` table on the `chosen` photos."""
     pupil = FakeInt8(model, start, spec)
     task = _task(pupil, model, chosen, settings)
     made_with = {
@@ -158,13 +161,18 @@ def prepare(
         "table": checkpoint.digest([tables.to_text(start)]),
         "photos": checkpoint.digest([chosen.images.tobytes()]),
     }
-    return Lessons(settings, pupil, task, task.judge().figure, made_with)
+    return PreparedTeaching(settings, pupil, task, task.judge().figure, made_with)
 
 
-def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Table:
-    """The table with what was learned, and how. Raises BundleError where that is nothing."""
+def end(lessons: PreparedTeaching, outcome: RunOutcome, chosen: Crops, data_set: str) -> Table:
+    """The table with the trained weights and how they were trained.
+
+    Raises BundleError if no epoch was better than the start.
+    """
     if outcome.best_epoch == 0:
-        raise BundleError("no epoch came nearer to float than plain rounding", "lower --rate")
+        raise BundleError(
+            "no epoch came nearer to float than plain rounding", "lower the rate", option="rate"
+        )
     how = lessons.settings
     lesson = Int8Lesson(
         data_set=data_set,
@@ -180,8 +188,10 @@ def end(lessons: Lessons, outcome: Outcome, chosen: Crops, data_set: str) -> Tab
     return msgspec.structs.replace(lessons.pupil.taught(), lesson=lesson)
 
 
-def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teaching) -> Task:
-    # A Conv is three times as fast in this order of values in memory.
+def _task(
+    pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teaching
+) -> LearningTask:
+    # A Conv is three times as fast with channels last in memory.
     pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     file = normal_form.to_bytes(model)
 
@@ -194,8 +204,8 @@ def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teach
     mirrored = by_float(judged[:, :, ::-1])
     judge = Judge(pupil, judged, crops.person[apart], by_float(judged), mirrored)
     shown = views(crops.images[~apart], settings.seed)
-    taught = Taught(pupil, Photos(shown, pupil.spec), torch.from_numpy(by_float(shown)))
-    return Task(
+    taught = Int8Objective(pupil, Photos(shown, pupil.spec), torch.from_numpy(by_float(shown)))
+    return LearningTask(
         pupil,
         lambda epoch: batches(len(shown), settings.images, settings.seed, epoch),
         taught,
@@ -204,7 +214,7 @@ def _task(pupil: FakeInt8, model: onnx.ModelProto, crops: Crops, settings: Teach
 
 
 def views(images: Images, seed: int) -> Images:
-    """Each photo as it is, mirrored, and as a door's camera might show it: (3n, h, w, 3)."""
+    """All photos unchanged, then mirrored, then as a door's camera shows them: (3n, h, w, 3)."""
     seen = [
         augment(image, np.random.default_rng([seed, at]), DOMAINS["door"])
         for at, image in enumerate(images)

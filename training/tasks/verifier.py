@@ -1,4 +1,4 @@
-"""The logistic head over |f(a) - f(b)|: fitted, calibrated and judged on three sets of people."""
+"""The logistic head over |f(a) - f(b)|: fit, calibrate and evaluate on three sets of people."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.det import Counts
 from ostiary.edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
 from ostiary.training.judge import reliability
-from ostiary.training.judge.pairs import Pairs, pairs_of
+from ostiary.training.judge.pairs import PairRows, pairs_of
 from ostiary.training.judge.reliability import Ranking, Rows, Values
 
 GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
-"""Of logits. Beyond 30 a probability in float64 tells no two of them apart any more."""
+"""Logits at which pairs are counted. Above 30, float64 probabilities can no longer differ."""
 STRENGTHS = (1e-4, 3e-4, 1e-3, 1e-2)
-"""Weaker ones fit the few hundred people at hand, and are at times chosen by a few photos."""
+"""Regularisation strengths to try. Weaker ones overfit the few hundred people there are."""
 LEAST_CALIBRATED = 20
 MOST_PAIRS = 100
-"""Of one person's, to fit and to calibrate on: they grow by the square of the photos, and one face
-with many would outweigh everybody else's."""
+"""Genuine pairs of one person to fit and to calibrate on: pairs grow by the square of the photos,
+so one person with many photos would outweigh everybody else."""
 MOST_IMPOSTORS = 10_000_000
-"""To calibrate and to judge on: a pair takes some 150 bytes."""
+"""Impostor pairs to calibrate and to evaluate on: a pair takes some 150 bytes."""
 CHUNK = 1 << 15
 Say = Callable[[str], None]
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How people are split and pairs are drawn; the rest of the people is judged.
+class VerifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shares of people to fit and to calibrate on (the others evaluate), and how pairs are drawn.
 
-    `prior` is the share of honest claims that the probabilities are for: at a door with cards
-    nobody knows it, so honest and false ones count alike.
+    `prior` is the share of honest claims that the probabilities assume. At a door with cards it is
+    unknown, so honest and false claims weigh the same.
     """
 
     fitted: float = 0.5
     calibrated: float = 0.15
     impostors: int = 50_000
-    """Of the impostor pairs, so many that are drawn to be fitted on."""
+    """The number of impostor pairs drawn to fit on."""
     prior: float = 0.5
     strengths: tuple[float, ...] = STRENGTHS
     seed: int = 0
@@ -53,9 +53,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """Embeddings of photos (n, dim) in float as templates are, and the `person` (n,) of each.
+    """Embeddings of photos (n, dim) by the float encoder, and the `person` (n,) of each.
 
-    `probes` are the same photos by the int8 encoder, where a bundle has one.
+    `probes` are the embeddings of the same photos by the int8 encoder, if the bundle has one.
     """
 
     templates: Floats
@@ -63,33 +63,33 @@ class Embedded:
     probes: Floats | None = None
 
     def of(self, kept: NDArray[np.bool_]) -> Embedded:
-        """Some of the photos."""
+        """Only the photos that `kept` (n,) marks."""
         probes = None if self.probes is None else self.probes[kept]
         return Embedded(self.templates[kept], self.person[kept], probes)
 
     @property
     def paired(self) -> NDArray[np.bool_]:
-        """Of each photo, whether there is another of the same person."""
+        """(n,): true if there is another photo of the same person."""
         _, owner, photos = np.unique(self.person, return_inverse=True, return_counts=True)
         return photos[owner] > 1
 
     @property
     def people(self) -> int:
-        """How many are evidence: who has one photo makes no genuine pair."""
+        """The number of people with several photos: one photo makes no genuine pair."""
         return len(np.unique(self.person[self.paired]))
 
 
-def logits(head: Verifier, given: Embedded, pairs: Pairs) -> Values:
-    """The head's z (n,) of some pairs by the device's own code, against int8 probes if given."""
+def logits(head: Verifier, given: Embedded, pairs: PairRows) -> Values:
+    """The head's logits (n,) of pairs, by the device's own code, against int8 probes if given."""
     return _compared(head.logits, given, pairs)
 
 
-def cosines(given: Embedded, pairs: Pairs) -> Values:
-    """The scores (n,) of some pairs, against int8 probes if given."""
+def cosines(given: Embedded, pairs: PairRows) -> Values:
+    """The scores (n,) of pairs, against int8 probes if given."""
     return _compared(lambda a, b: np.einsum("ij,ij->i", a, b, dtype=float), given, pairs)
 
 
-def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: Pairs) -> Values:
+def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: PairRows) -> Values:
     probes = given.templates if given.probes is None else given.probes
     found = np.empty(len(pairs.first))
     for start in range(0, len(found), CHUNK):
@@ -99,11 +99,11 @@ def _compared(how: Callable[[Floats, Floats], Values], given: Embedded, pairs: P
 
 
 def fit(apart: torch.Tensor, same: torch.Tensor, strength: float) -> Verifier:
-    """The head of least cross-entropy on |a - b| (n, dim) float64, both kinds of pairs weighing
-    alike, plus `strength` * sum_k (w_k - mean w)^2, by L-BFGS.
+    """Fit a head by L-BFGS: the least cross-entropy on |a - b| (n, dim) float64, with equal weight
+    for genuine and impostor pairs, plus `strength` * sum_k (w_k - mean w)^2.
 
-    Weights are drawn to each other and not to zero: the more strongly, the nearer the head comes to
-    -||a - b||_1, which needs no fitting, instead of to one that says nothing.
+    The penalty draws the weights to each other, not to zero: a strong one leads to -||a - b||_1,
+    which needs no fitting, and not to a head that ignores its input.
     """
     weight = torch.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
     free = torch.zeros(apart.shape[1], dtype=torch.float64, requires_grad=True)
@@ -122,12 +122,12 @@ def fit(apart: torch.Tensor, same: torch.Tensor, strength: float) -> Verifier:
 
 
 def calibrate(head: Verifier, z: Values, same: NDArray[np.bool_], prior: float) -> Verifier:
-    """The same head with its logits stretched and shifted to be true on other people.
+    """The same head with its logits scaled and shifted, so that its probabilities are true.
 
     Slope and offset are those of Platt (Probabilistic outputs for support vector machines, 1999),
-    with his softened targets, so that people who are told apart without an error do not make it
-    certain. Both are folded into weights and bias. Raises PhotoError where a higher logit does not
-    mean the same person.
+    with his softened targets: pairs told apart without an error do not make the head certain. Both
+    are folded into weights and bias. Raises PhotoError if a higher logit does not mean the same
+    person.
     """
     genuines, impostors = int(same.sum()), int((~same).sum())
     target = np.where(same, (genuines + 1) / (genuines + 2), 1 / (impostors + 2))
@@ -144,7 +144,7 @@ def calibrate(head: Verifier, z: Values, same: NDArray[np.bool_], prior: float) 
     slope, offset = line.detach().tolist()
     if not slope > 0:
         raise PhotoError(
-            "the head says nothing about the people it is calibrated on",
+            "the head cannot tell apart the people it is calibrated on",
             "give photos of more people, or a better encoder",
         )
     return Verifier(head.weights * slope, head.bias * slope + offset)
@@ -165,7 +165,7 @@ def _minimise(parameters: list[torch.Tensor], loss: Callable[[], torch.Tensor]) 
 
 
 def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judged:
-    """What a head is worth on people that it has never seen, beside the plain distance."""
+    """Evaluate a head, beside the plain distance, on people that it has never seen."""
     rng = np.random.default_rng(seed)
     pairs = pairs_of(given.person, rng, impostors=MOST_IMPOSTORS)
     # -d^2 = 2 * cosine - 2 ranks as the cosine does.
@@ -187,20 +187,20 @@ def train(
     encoder_id: str,
     data_set: str,
     int8_sha256: str | None = None,
-    settings: Settings | None = None,
+    settings: VerifierSettings | None = None,
     say: Say = lambda stage: None,
 ) -> VerifierFile:
-    """Fit, calibrate and judge a head; the people of the three are disjoint.
+    """Fit, calibrate and evaluate a head on three disjoint sets of people.
 
-    How strongly the weights are held together is chosen on the people it is calibrated on. Raises
-    PhotoError where a part has no pairs, BundleError where too few were judged for a threshold.
+    The strength of the penalty is chosen on the calibration people. Raises PhotoError if a part
+    has too few people or no pairs, BundleError if too few pairs were evaluated for a threshold.
     """
-    how = settings or Settings()
+    how = settings or VerifierSettings()
     rng = np.random.default_rng(how.seed)
     fitted, calibrated, judged = _parts(given, how, rng)
     say(f"fitting on {_told(fitted)}")
     head, strength = _chosen(fitted, calibrated, how, rng)
-    say(f"judging on {_told(judged)}")
+    say(f"evaluating on {_told(judged)}")
     plain = Embedded(judged.templates, judged.person)
     file = VerifierFile(
         schema=verifier_file.SCHEMA,
@@ -223,8 +223,8 @@ def train(
     return file
 
 
-def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Embedded]:
-    """Who is fitted on, who is calibrated on, and who is judged."""
+def _parts(given: Embedded, how: VerifierSettings, rng: np.random.Generator) -> list[Embedded]:
+    """Split the people into those to fit on, to calibrate on and to evaluate on."""
     shuffled = rng.permutation(np.unique(given.person))
     cuts = np.array([how.fitted, how.fitted + how.calibrated]) * len(shuffled)
     chosen = np.split(shuffled, cuts.round().astype(int))
@@ -232,17 +232,18 @@ def _parts(given: Embedded, how: Settings, rng: np.random.Generator) -> list[Emb
     _, calibrated, judged = (part.people for part in parts)
     if calibrated < LEAST_CALIBRATED or judged < LEAST_PEOPLE:
         raise PhotoError(
-            f"photos of {len(shuffled)} people leave {calibrated} with several to calibrate on and"
-            f" {judged} to judge on; {LEAST_CALIBRATED} and {LEAST_PEOPLE} are the least",
+            f"of {len(shuffled)} people, {calibrated} with several photos are left to calibrate on"
+            f" and {judged} to evaluate on; at least {LEAST_CALIBRATED} and {LEAST_PEOPLE} are"
+            " needed",
             "give several photos each of more people",
         )
     return parts
 
 
 def _chosen(
-    fitted: Embedded, calibrated: Embedded, how: Settings, rng: np.random.Generator
+    fitted: Embedded, calibrated: Embedded, how: VerifierSettings, rng: np.random.Generator
 ) -> tuple[Verifier, float]:
-    """The calibrated head that ranks the calibration people best, and its strength."""
+    """(calibrated head, strength): the head that ranks the calibration pairs best."""
     pairs = pairs_of(fitted.person, rng, genuines=MOST_PAIRS, impostors=how.impostors)
     others = pairs_of(calibrated.person, rng, genuines=MOST_PAIRS, impostors=MOST_IMPOSTORS)
     rows = fitted.templates.astype(np.float64)

@@ -21,7 +21,7 @@ SPEC = InputSpec((SIDE_PX, SIDE_PX), "rgb", 127.5, 128.0)
 
 
 def people(count: int, seed: int, each: int = 1) -> Crops:
-    """Everybody is a coarse pattern of colours; every photo of them adds some noise to it."""
+    """Made-up faces: a coarse pattern of colours per person, with noise on every photo."""
     rng = np.random.default_rng(seed)
     whole = rng.uniform(20, 235, (count, 3, 3, 3)).repeat(4, axis=1).repeat(4, axis=2)
     noisy = whole.repeat(each, axis=0) + rng.normal(0, 14, (count * each, SIDE_PX, SIDE_PX, 3))
@@ -32,7 +32,7 @@ def people(count: int, seed: int, each: int = 1) -> Crops:
 
 
 def folder(*parts: Crops) -> Crops:
-    """The people of all parts, as one folder has them."""
+    """The people of all parts, as if read from one folder."""
     first = np.cumsum([0, *(len(part.names) for part in parts)])
     return Crops(
         np.concatenate([part.images for part in parts]),

@@ -1,4 +1,4 @@
-"""Made-up embeddings, evaluations and a run's folder to draw reports and plots of."""
+"""Made-up embeddings, evaluations and a run's folder, for the tests of reports and plots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import Data, Evaluation, Part
+from ostiary.training.judge.evaluation import Evaluation, Part, RunPhotos
 from ostiary.training.run.log import LOG, EpochLine, Line, StepLine
 
 PERSON = np.repeat(np.array([4, 7, 9, 12, 15, 21, 22, 25, 27, 30]), 3)
@@ -21,7 +21,7 @@ name = "triplet"
 alpha = 0.2
 domains = ["door", "night"]
 """
-DATA = Data(
+DATA = RunPhotos(
     "my <faces>",
     [Part("training", 1_234, 56_789), Part("judging", 10, 30)],
     {"no face": 3, "near-duplicate <i>": 2},
@@ -62,8 +62,8 @@ def write_log(folder: Path, lines: list[Line]) -> None:
     (folder / LOG).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
 
-def write_run(folder: Path, evaluations: list[Evaluation], data: Data | None = DATA) -> Path:
-    """A run's folder, as far as a report reads it."""
+def write_run(folder: Path, evaluations: list[Evaluation], data: RunPhotos | None = DATA) -> Path:
+    """Write the files of a run's folder that a report reads."""
     folder.mkdir(exist_ok=True)
     (folder / "settings.toml").write_text(SETTINGS)
     write_log(folder, [*steps(), *epochs()])

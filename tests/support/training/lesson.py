@@ -22,7 +22,7 @@ NIGHT = Augmentation(infrared=1.0, low_light=1.0, light=(0.05, 0.2), gain=8.0, e
 
 @cache
 def tiny() -> onnx.ModelProto:
-    """A Conv and a full layer that keep most of what is in a small image: it knows people well."""
+    """A Conv and a full layer that keep most of a small image, so they tell people apart well."""
     rng = np.random.default_rng(0)
     shapes = {"w": (8, 3, 3, 3), "b": (8,), "slope": (8, 1, 1), "all": (8 * 25, DIM)}
     weights = [
@@ -43,12 +43,12 @@ def tiny() -> onnx.ModelProto:
 
 
 def encoder() -> OnnxEncoder:
-    """The tiny one, to be taught."""
+    """The tiny encoder, trainable."""
     return OnnxEncoder(tiny(), SPEC)
 
 
 def people(count: int, each: int, seed: int) -> Crops:
-    """Made-up faces: a smooth grey pattern a person, and noise on every photo of it."""
+    """Made-up faces: a smooth grey pattern per person, with noise on every photo."""
     rng = np.random.default_rng(seed)
     person = np.repeat(np.arange(count), each)
     waves = rng.normal(0, 1, (count, 4, 4, 1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ostiary.training.losses.distance import Loss, Step, make
+from ostiary.training.losses.distance import BatchLoss, LossValue, make
 
 PERSON = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3])
 DIM = 5
@@ -23,10 +23,10 @@ def unit(n: int = len(PERSON), dim: int = DIM, seed: int = 0) -> Tensor:
     return functional.normalize(torch.from_numpy(drawn))
 
 
-def made(name: str, **settings: Any) -> Loss:
+def made(name: str, **settings: Any) -> BatchLoss:
     return make(name, DIM, 4, **settings).double()
 
 
-def taken(loss: Loss, embeddings: Tensor, person: Tensor = PERSON) -> Step:
-    step: Step = loss(embeddings, person, np.random.default_rng(7))
+def taken(loss: BatchLoss, embeddings: Tensor, person: Tensor = PERSON) -> LossValue:
+    step: LossValue = loss(embeddings, person, np.random.default_rng(7))
     return step

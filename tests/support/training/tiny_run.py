@@ -17,17 +17,17 @@ from ostiary.training.losses import distance
 from ostiary.training.run.batches import Photos, Supervised
 from ostiary.training.run.distributed import ALONE, Team, joined
 from ostiary.training.run.log import Line, StepLine
-from ostiary.training.run.loop import Outcome, Task, Verdict, Watcher, fit
+from ostiary.training.run.loop import EpochVerdict, LearningTask, RunOutcome, Watcher, fit
 from ostiary.training.run.sampling import PeopleBatches
-from ostiary.training.run.settings import Checkpoint, Optimiser, Plan
+from ostiary.training.run.settings import Checkpoint, Optimiser, RunPlan
 
 PEOPLE, EACH, SIDE_PX = 6, 5, 40
 MADE_WITH = {"settings": "a", "photos": "b"}
 STEPS = 5
-"""Of an epoch."""
+"""Steps in an epoch."""
 HELD_AT = "TINY_RUN_HELD_AT"
-"""In the environment: the step at which a run waits for a word on standard input."""
-PLAN = Plan(
+"""Environment variable: the step at which a run waits for a byte on standard input."""
+PLAN = RunPlan(
     seed=3, optimiser=Optimiser(rate=3e-3, epochs=4, warm_up=0.5), checkpoint=Checkpoint(steps=2)
 )
 PERSON = np.repeat(np.arange(PEOPLE), EACH)
@@ -47,41 +47,41 @@ def made_up_faces() -> np.ndarray:
     return np.stack(images)
 
 
-def task(team: Team = ALONE, loss: str = "triplet") -> Task:
-    """Learning to tell the made-up people apart; whoever is learned is judged too."""
+def task(team: Team = ALONE, loss: str = "triplet") -> LearningTask:
+    """Learning to tell the made-up people apart, evaluated on the people trained on."""
     encoder = architectures.build("small-28", 1)
-    # A rounding that differs chooses no other triplet.
+    # Random mining, so that a difference in rounding cannot choose other triplets.
     made = distance.make(loss, encoder.dim, PEOPLE, mining="random")
     images = made_up_faces()
     photos = Photos(images, encoder.spec, DOMAINS["door"])
     score_of = np.triu_indices(len(PERSON), 1)
     same = (PERSON[:, None] == PERSON)[score_of]
 
-    def judge() -> Verdict:
+    def judge() -> EpochVerdict:
         rows = embed(encoder, images)
         scores = (rows @ rows.T)[score_of]
         found = eer(scores[same], scores[~same])
-        return Verdict(found, found)
+        return EpochVerdict(found, found)
 
     batches = PeopleBatches(PERSON, 3, 2, PLAN.seed)
     objective = Supervised(encoder, made, photos, PERSON, team)
-    return Task(encoder, batches.epoch, objective, judge, made)
+    return LearningTask(encoder, batches.epoch, objective, judge, made)
 
 
 def run(
     folder: Path,
-    doing: Task,
-    plan: Plan = PLAN,
+    doing: LearningTask,
+    plan: RunPlan = PLAN,
     resume: bool = False,
     watchers: Sequence[Watcher] = (),
     team: Team = ALONE,
-) -> Outcome:
+) -> RunOutcome:
     folder.mkdir(parents=True, exist_ok=True)
     return fit(doing, plan, folder, MADE_WITH, resume, watchers, team)
 
 
 def tell(line: Line) -> None:
-    """Each step on standard output, for who waits to kill this process."""
+    """Print each step on standard output, for the test that kills this process."""
     if isinstance(line, StepLine):
         os.write(1, b"%d\n" % line.step)
         if os.environ.get(HELD_AT) == str(line.step):
@@ -89,7 +89,7 @@ def tell(line: Line) -> None:
 
 
 def main() -> None:
-    """`tiny_run.py FOLDER THREADS LOSS...`: a run a loss, begun or resumed, in FOLDER/LOSS."""
+    """`tiny_run.py FOLDER THREADS LOSS...`: begin or resume a run of each loss in FOLDER/LOSS."""
     folder, threads, *names = sys.argv[1:]
     torch.set_num_threads(int(threads))
     with joined() as team:

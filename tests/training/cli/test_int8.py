@@ -150,9 +150,9 @@ def test_too_few_who_would_judge_are_refused_before_anybody_teaches(
     assert not checkpoint.begun(bundle.parent / "run")
 
 
-def test_many_photos_that_can_not_be_read_are_refused(bundle: Path, found: Found) -> None:
+def test_many_photos_that_cannot_be_read_are_refused(bundle: Path, found: Found) -> None:
     found.put(found.crops, unreadable=60)
-    with pytest.raises(PhotoError, match=r"60 of the 584 photos .* can not be read, more than 5%"):
+    with pytest.raises(PhotoError, match=r"60 of the 584 photos .* cannot be read, more than 5%"):
         teach(bundle, found)
 
 
@@ -160,7 +160,7 @@ def test_many_photos_that_can_not_be_read_are_refused(bundle: Path, found: Found
 def test_a_recipe_that_is_no_name_is_refused_before_it_looks_for_faces(
     tmp_path: Path, found: Found, recipe: str
 ) -> None:
-    with pytest.raises(BundleError, match="no recipe's name"):
+    with pytest.raises(BundleError, match="is not a valid recipe name"):
         teach(made(tmp_path / "bundle", recipe), found)
     assert found.looks == 0
     assert not (tmp_path / "run").exists()

@@ -68,7 +68,7 @@ def test_where_the_int8_was_calibrated_on_all_nobody_is_left(
         (faces / person).mkdir(parents=True)
         shutil.copy(photo, faces / person)
     loaded = calibrated_on(bundle_dir, tmp_path / "bundle", chosen)
-    with pytest.raises(PhotoError, match=r"of the 2 photos of .* all calibrated this"):
+    with pytest.raises(PhotoError, match=r"none of the 2 photos .* can be used: they calibrated"):
         command._embedded(loaded, faces)
 
 
@@ -101,18 +101,21 @@ def test_what_is_written_is_json_and_a_page_with_the_diagram(
         assert f"{item.genuines} genuine" in page
     assert f"<dd>{made.float_int8.distance_fnmr:.4f}</dd>" in page
     assert f"<dd>{made.fnmr('float_int8'):.4f}</dd>" in page
-    assert "Insisted on" not in page
+    assert "should not be used" not in page
     command._write(
         msgspec.structs.replace(made, insisted="it is <bad>"), tmp_path / "verifier.json"
     )
-    assert "Insisted on: it is &lt;bad&gt;" in (tmp_path / "verifier.html").read_text()
+    assert (
+        "Written although it should not be used: it is &lt;bad&gt;"
+        in (tmp_path / "verifier.html").read_text()
+    )
 
 
-def test_where_the_page_can_not_be_written_there_is_no_head(
+def test_where_the_page_cannot_be_written_there_is_no_head(
     tmp_path: Path, made: VerifierFile
 ) -> None:
     (tmp_path / "verifier.html").mkdir()
-    with pytest.raises(ConfigError, match="can not write"):
+    with pytest.raises(ConfigError, match="cannot write"):
         command._write(made, tmp_path / "verifier.json")
     assert not (tmp_path / "verifier.json").exists()
 

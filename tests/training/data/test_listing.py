@@ -53,7 +53,7 @@ def test_nothing_in_a_folder_is_passed_over_without_a_word(
     left = faces.left_out
     assert faces.names == ["a", "b"]
     assert list(left.unreadable) == ["c/1.HEIC", "d/2.webp"]
-    assert "of a format that is not read" in left.unreadable["c/1.HEIC"]
+    assert "this format is not read" in left.unreadable["c/1.HEIC"]
     assert left.few == {"d": 1, "c": 0, "empty": 0}
     assert left.elsewhere[:3] == ["stray.jpg", "a/0.pts", "a/1.pts"]
     assert left.elsewhere[-2:] == ["a/old", "b/README"]
@@ -80,7 +80,7 @@ def test_whom_the_encoder_learned_from_is_known_by_any_photo(
     assert "a1" not in faces.crops.photos
     assert faces.barred == {"a", "b", "c", "d"}
     assert [faces.names[i] for i in np.unique(faces.judges().person)] == ["e", "f"]
-    assert said[0] == "2 people whom the encoder learned from choose and judge nothing"
+    assert said[0] == "2 people whom the encoder learned from are left out of every evaluation"
     assert read_faces(NO_BUNDLE, tmp_path, said.append).barred == {"c", "d"}
 
 

@@ -14,7 +14,15 @@ import pytest
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.faces.crops import Crops
-from ostiary.training.data.photos import Faces, LeftOut, Pair, by_names, read_faces, split, told
+from ostiary.training.data.photos import (
+    Faces,
+    LeftOut,
+    SamePhoto,
+    by_names,
+    read_faces,
+    split,
+    told,
+)
 from tests.support.places import DATA, ROOT, ostiary, refused
 
 ORL = DATA / "orl"
@@ -82,7 +90,7 @@ def test_where_few_may_judge_the_shares_shrink_alike() -> None:
     assert [len(part.names) for part in parts] == [28, 4, 8]
     assert set(parts[0].names) == faces.barred
     few = replace(faces, barred=frozenset(people(40)[:37]))
-    with pytest.raises(PhotoError, match="40 people, of whom 37 may judge nothing, are too few"):
+    with pytest.raises(PhotoError, match="40 people, 37 of them barred from evaluation, are"):
         split(few, (0.2, 0.2), 1)
 
 
@@ -104,8 +112,8 @@ def test_people_are_found_by_name() -> None:
 
 
 def test_every_reason_is_told_and_counted() -> None:
-    pairs = [Pair("a/1.jpg", "b/2.jpg", 3), Pair("a/1.jpg", "c/1.jpg", 4)]
-    repeats, few = [Pair("d/1", "d/2", 0)], {"e": 1, "f": 0}
+    pairs = [SamePhoto("a/1.jpg", "b/2.jpg", 3), SamePhoto("a/1.jpg", "c/1.jpg", 4)]
+    repeats, few = [SamePhoto("d/1", "d/2", 0)], {"e": 1, "f": 0}
     left = LeftOut({"a/9.jpg": "cut"}, ["b/1.jpg"] * 7, pairs, repeats, few, ["a/old"])
     assert left.counts() == {
         "unreadable": 1,
@@ -119,7 +127,7 @@ def test_every_reason_is_told_and_counted() -> None:
     assert len(lines) == 7
     assert lines[2].endswith("b/1.jpg and 2 more")
     assert lines[5].endswith("e, f")
-    assert lines[6] == "1 not looked into: a/old"
+    assert lines[6] == "1 files or folders ignored: a/old"
     assert LeftOut().counts() == {}
 
 
@@ -176,7 +184,7 @@ def test_one_image_is_enough_where_it_is_asked_for(bundle: Bundle, folder: Path)
 
 
 @needs_orl
-def test_above_the_limit_what_can_not_be_read_is_refused(bundle: Bundle, folder: Path) -> None:
+def test_above_the_limit_what_cannot_be_read_is_refused(bundle: Bundle, folder: Path) -> None:
     with pytest.raises(PhotoError, match=r"1 of the 18 photos .* more than 5%: b/5.jpg"):
         read_faces(bundle, folder, lambda line: None)
 
@@ -188,7 +196,7 @@ def test_people_of_one_image_each_are_refused_with_what_to_do(
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes((folder / name / "1.png").read_bytes())
-    with pytest.raises(PhotoError, match=r"0 of the 2 people .* too few have a, b") as caught:
+    with pytest.raises(PhotoError, match=r"0 of the 2 people .* too few photos of a, b") as caught:
         read_faces(bundle, tmp_path, lambda line: None)
     assert "2 photos or more of each person" in caught.value.hint
     (tmp_path / "b" / "1.png").unlink()
@@ -203,7 +211,7 @@ def test_the_commands_tell_it_and_draw_it(bundle: Bundle, folder: Path, tmp_path
     command = ("check-data", folder, "--bundle", bundle.path)
     plain = ostiary(*command, program="training")
     assert plain.returncode == 1, "one photo has two names"
-    assert "look at, alike under two names: b/3.png = c/8.jpg" in plain.stdout
+    assert "look at these, alike under two names: b/3.png = c/8.jpg" in plain.stdout
     found = json.loads(ostiary(*command, "--json", program="training").stdout)
     assert (found["people"], found["images"]) == (3, 12)
     assert found["left"]["few"] == {"lone": 1}

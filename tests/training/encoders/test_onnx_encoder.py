@@ -112,9 +112,9 @@ def test_what_enters_a_node_can_be_changed(model: onnx.ModelProto) -> None:
     assert not torch.equal(before[0], before[1])
 
 
-def test_an_operator_that_can_not_be_trained_is_named(model: onnx.ModelProto) -> None:
+def test_an_operator_that_cannot_be_trained_is_named(model: onnx.ModelProto) -> None:
     model.graph.node[1].op_type = "Erf"
-    with pytest.raises(BundleError, match="operators Erf can not be trained"):
+    with pytest.raises(BundleError, match="operators Erf cannot be trained"):
         OnnxEncoder(model, SPEC)
 
 
@@ -158,7 +158,7 @@ def test_what_an_operator_here_would_ignore_is_refused(
 ) -> None:
     kernel = {"kernel_shape": [3, 3], "strides": [2, 2]} if operator.endswith("Pool") else {}
     encoder_with(operator, *inputs, **kernel, **plain)
-    with pytest.raises(BundleError, match=rf"node it: {next(iter(other))} = .* not be trained"):
+    with pytest.raises(BundleError, match=rf"node it: {next(iter(other))} = .* cannot be trained"):
         encoder_with(operator, *inputs, **kernel, **other)
 
 
@@ -188,5 +188,5 @@ def test_what_no_list_foresees_is_found_by_running_it() -> None:
     # A slope a column of the image, which PyTorch takes for a channel's.
     with pytest.raises(BundleError, match=r"would differ from its file by 0\.[1-9]"):
         encoder_with("PRelu", "a column", side=3)
-    with pytest.raises(BundleError, match="can not be run for training"):
+    with pytest.raises(BundleError, match="cannot be run for training"):
         encoder_with("Reshape", "shape")

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ostiary.training.encoders.architectures import Encoder, build
 from ostiary.training.losses.distance import (
+    BatchLoss,
     ContrastiveLoss,
-    Loss,
     TripletLoss,
     contrastive,
     squared_distance,
@@ -49,7 +49,7 @@ def gradients(encoder: Encoder) -> list[Tensor]:
     ids=["two inputs", "three inputs"],
 )
 def test_every_input_of_the_loop_goes_through_one_shared_branch(
-    loss: Loss, person: list[int], formula: Callable[..., Tensor]
+    loss: BatchLoss, person: list[int], formula: Callable[..., Tensor]
 ) -> None:
     looped, branch = build("small-28", 0), build("small-28", 0)
     photos, rows = Photos(CROPS, looped.spec), np.arange(len(person))

@@ -179,7 +179,7 @@ def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none_and_too_many_encoders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="4 encoders were judged on one data set"):
+    with pytest.raises(ConfigError, match="4 encoders were evaluated on one data set"):
         evaluation.write(tmp_path, [judged.best()] * 4)
     (tmp_path / evaluation.EVALUATION).write_text('{"evaluations": [{"name": 3}]}')
     with pytest.raises(ConfigError, match=r"evaluation.json: .*name"):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ostiary.edge.errors import PhotoError
-from ostiary.training.judge.pairs import Pairs, pairs_of
+from ostiary.training.judge.pairs import PairRows, pairs_of
 
 MIXED = np.array([0, 1, 1, 2, 1, 0, 3, 3, 2, 3, 4, 1])
 
 
-def listed(pairs: Pairs) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def listed(pairs: PairRows) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Genuine and impostor pairs."""
     both = [*zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]
     return both[: pairs.genuines], both[pairs.genuines :]

@@ -184,7 +184,7 @@ def test_tar_is_drawn_where_it_is_told() -> None:
     epochs = [EpochLine(at, 0.1, None, False, 0.9 - at / 100) for at in range(4)]
     guard = plots.tar(epochs)
     assert guard is not None
-    assert [text for _, text in guard.legend] == ["TAR of the guard set, which must not be lost"]
+    assert [text for _, text in guard.legend] == ["TAR on unchanged photos, which must not fall"]
     svg = drawn(guard)
     expected = [(at(svg, "x", e.epoch), at(svg, "y", e.guard or 0)) for e in epochs]
     assert np.array(lines(svg)[0]) == pytest.approx(np.array(expected), abs=0.05)

@@ -104,7 +104,7 @@ def test_eer_and_tar_are_told_with_their_intervals(page: str, tmp_path: Path) ->
     fall = evaluation.fall(before, after)
     assert fall is not None
     told = [f"{r.value:.4f} {r.low:.4f} to {r.high:.4f}" for r in (before.eer, after.eer, fall)]
-    assert "people kept apart " + " ".join(told) in words(page)
+    assert "people set aside " + " ".join(told) in words(page)
     row = TarRow(1e-2, 0.4321, Rate(0.5, 0.4, 0.6))
     run = judged.write_run(tmp_path, [msgspec.structs.replace(after, tar=[row])])
     assert "TAR at FMR 1e-2 0.4321 0.5000 0.4000 to 0.6000" in words(run_report.render(run))
@@ -139,7 +139,7 @@ def test_of_few_people_nothing_is_proven_and_the_page_says_why(tmp_path: Path) -
     page = run_report.render(judged.write_run(tmp_path, both))
     assert both[0].eer.value > both[1].eer.value
     assert verdict(page) == "UNPROVEN"
-    assert "Of fewer than 10 people no interval can be told" in words(page)
+    assert "An interval needs at least 10 people" in words(page)
     assert "0.0000 to 1.0000" in words(page)
 
 

@@ -1,8 +1,5 @@
 """Checkpoints: whole, refused where damaged or of another run, and a full disk leaves the last."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +8,19 @@ import torch
 
 from ostiary.edge.errors import ConfigError, StoreError
 from ostiary.training.run import checkpoint, log
-from ostiary.training.run.checkpoint import Place, State
+from ostiary.training.run.checkpoint import RunProgress, RunState
 from ostiary.training.run.log import EpochLine, StepLine
+from tests.support.training.interruptions import nearly_full
 
 
-def state() -> State:
+def state() -> RunState:
     weight = torch.arange(12, dtype=torch.float32).reshape(3, 4)
     layer = torch.nn.Parameter(weight.clone())
     optimiser = torch.optim.AdamW([layer])
     layer.grad = weight * 2
     optimiser.step()
-    place = Place(epoch=3, done=2, steps=14, best=0.125, best_epoch=1, stale=1)
-    return State({"settings": "a"}, place, {"w": weight}, {}, optimiser.state_dict())
+    place = RunProgress(epoch=3, done=2, steps=14, best=0.125, best_epoch=1, stale=1)
+    return RunState({"settings": "a"}, place, {"w": weight}, {}, optimiser.state_dict())
 
 
 def test_it_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -46,12 +44,12 @@ def test_damage_anywhere_is_refused(tmp_path: Path) -> None:
         damaged.append(raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :])
     for data in [*damaged, raw + b"\0", b"", b"\n", raw.partition(b"\n")[2]]:
         path.write_bytes(data)
-        with pytest.raises(StoreError, match=r"last\.pt is damaged, or no checkpoint"):
+        with pytest.raises(StoreError, match=r"last\.pt is damaged, or not a checkpoint"):
             checkpoint.read(path)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"can not read .*last\.pt: No such file"):
+    with pytest.raises(StoreError, match=r"cannot read .*last\.pt: No such file"):
         checkpoint.read(tmp_path / "last.pt")
 
 
@@ -64,27 +62,17 @@ def test_another_run_is_refused_and_says_what_differs() -> None:
         checkpoint.check("last.pt", made, {"settings": "b"})
 
 
-@contextmanager
-def nearly_full(byte_count: int) -> Iterator[None]:
-    """No file may grow beyond some size: the disk of this process is full there."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     checkpoint.write(path, state())
     raw = path.read_bytes()
-    later = replace(state(), place=Place(epoch=9))
+    later = replace(state(), place=RunProgress(epoch=9))
     with nearly_full(len(raw) // 2), pytest.raises(StoreError) as caught:
         checkpoint.write(path, later)
-    assert "can not write" in caught.value.message
+    assert "cannot write" in caught.value.message
     assert str(path) in caught.value.message
-    assert "free some space, then --resume" in caught.value.hint
+    assert "free some space, then resume the run" in caught.value.hint
+    assert caught.value.option == "resume"
     assert path.read_bytes() == raw
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
@@ -130,7 +118,7 @@ def test_a_log_is_cut_at_the_first_line_that_is_none(tmp_path: Path, rubbish: by
 
 
 def test_a_log_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"can not read .*log\.jsonl"):
+    with pytest.raises(StoreError, match=r"cannot read .*log\.jsonl"):
         log.read(tmp_path)
     (tmp_path / log.LOG).write_text('{"kind":"step","epoch":1}\n')
     with pytest.raises(StoreError, match=r"log.jsonl: Object missing required field"):
@@ -140,5 +128,5 @@ def test_a_log_that_is_none_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_at_the_log_is_named(tmp_path: Path) -> None:
     path = write_log(tmp_path)
     size = path.stat().st_size
-    with nearly_full(size), pytest.raises(StoreError, match=r"can not write .*jsonl"):
+    with nearly_full(size), pytest.raises(StoreError, match=r"cannot write .*jsonl"):
         log.append(tmp_path, LINES[0])

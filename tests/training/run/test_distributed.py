@@ -15,7 +15,7 @@ from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.log import StepLine
 from tests.support.places import ROOT
 from tests.support.training import tiny_run
-from tests.training.run.test_resume import stopped_at
+from tests.support.training.interruptions import stopped_at
 
 
 def torchrun(*program: str) -> subprocess.CompletedProcess[str]:

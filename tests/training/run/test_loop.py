@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from ostiary.edge.errors import ConfigError
-from ostiary.training.losses.distance import Step
+from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint, log
 from ostiary.training.run.log import EpochLine, StepLine
-from ostiary.training.run.loop import Key, Task, Verdict, fit
-from ostiary.training.run.settings import Checkpoint, Optimiser, Plan, Stop
+from ostiary.training.run.loop import EpochVerdict, Key, LearningTask, fit
+from ostiary.training.run.settings import Checkpoint, Optimiser, RunPlan, Stop
 from tests.support.training import lesson
 
 POINTS = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
 WANTED = torch.tensor([[1.0], [3.0], [4.0], [7.0]])
 ROWS = [np.array([0, 1]), np.array([2, 3]), np.array([1, 2])]
-PLAN = Plan(optimiser=Optimiser(rate=0.3, epochs=15, warm_up=1, weight_decay=0))
+PLAN = RunPlan(optimiser=Optimiser(rate=0.3, epochs=15, warm_up=1, weight_decay=0))
 
 
 @pytest.fixture(autouse=True)
@@ -31,31 +31,31 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(was)
 
 
-def line_fit(judge: Callable[[], Verdict] | None = None) -> Task:
+def line_fit(judge: Callable[[], EpochVerdict] | None = None) -> LearningTask:
     """Learning 3 x + y, judged by the error over all points."""
     encoder = nn.Linear(2, 1)
     with torch.no_grad():
         encoder.weight.fill_(0.1)
         encoder.bias.fill_(0.1)
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         chosen = torch.from_numpy(rows)
-        return Step((encoder(POINTS[chosen]) - WANTED[chosen]).square().mean(), 0.5)
+        return LossValue((encoder(POINTS[chosen]) - WANTED[chosen]).square().mean(), 0.5)
 
-    def error() -> Verdict:
+    def error() -> EpochVerdict:
         with torch.no_grad():
             found = float((encoder(POINTS) - WANTED).square().mean())
-        return Verdict(found, found, 0.25, 0.75)
+        return EpochVerdict(found, found, 0.25, 0.75)
 
-    return Task(encoder, lambda epoch: ROWS, objective, judge or error)
+    return LearningTask(encoder, lambda epoch: ROWS, objective, judge or error)
 
 
-def scripted(figures: list[float]) -> Callable[[], Verdict]:
+def scripted(figures: list[float]) -> Callable[[], EpochVerdict]:
     left = iter(figures)
-    return lambda: Verdict(next(left), 0.5)
+    return lambda: EpochVerdict(next(left), 0.5)
 
 
-def learn(task: Task, folder: Path, plan: Plan = PLAN, **more: object) -> object:
+def learn(task: LearningTask, folder: Path, plan: RunPlan = PLAN, **more: object) -> object:
     return fit(task, plan, folder, {"settings": "a"}, **more)
 
 
@@ -87,9 +87,9 @@ def test_the_encoder_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> 
     task = line_fit()
     figures = iter([3.0, 2.0, 1.0, 2.5, 2.5, 2.5])
 
-    def judge() -> Verdict:
+    def judge() -> EpochVerdict:
         weights.append(task.encoder.weight.detach().clone())
-        return Verdict(next(figures), 0.5)
+        return EpochVerdict(next(figures), 0.5)
 
     task = replace(task, judge=judge)
     outcome = learn(task, tmp_path, plan_of(patience=3))
@@ -102,8 +102,8 @@ def test_the_encoder_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
-def plan_of(patience: int = 8, steps: int = 100, epochs: int = 40) -> Plan:
-    return Plan(
+def plan_of(patience: int = 8, steps: int = 100, epochs: int = 40) -> RunPlan:
+    return RunPlan(
         optimiser=Optimiser(rate=0.05, epochs=epochs),
         stop=Stop(patience=patience),
         checkpoint=Checkpoint(steps=steps),
@@ -129,9 +129,9 @@ def test_a_figure_that_is_never_finite_leaves_the_start(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_and_says_what_to_do(tmp_path: Path, bad: float) -> None:
     task = line_fit()
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         step = task.objective(rows, key)
-        return Step(step.value * bad, None) if key[1:] == (3, 1) else step
+        return LossValue(step.value * bad, None) if key[1:] == (3, 1) else step
 
     with pytest.raises(ConfigError) as caught:
         learn(replace(task, objective=objective), tmp_path)
@@ -147,9 +147,9 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     """The loss is finite, its gradient is not: as of a root at zero."""
     task = line_fit()
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         root = (task.encoder(POINTS) * 0).sum().sqrt()
-        return Step(root, None) if key[1:] == (2, 2) else task.objective(rows, key)
+        return LossValue(root, None) if key[1:] == (2, 2) else task.objective(rows, key)
 
     with pytest.raises(ConfigError, match="a weight is not finite in epoch 2, after step 6"):
         learn(replace(task, objective=objective), tmp_path)
@@ -164,7 +164,7 @@ def test_chance_is_of_the_step_alone_and_torchs_own_is_left(tmp_path: Path) -> N
     drawn: dict[Key, torch.Tensor] = {}
     task = line_fit()
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         drawn[key] = torch.rand(3)
         return task.objective(rows, key)
 
@@ -187,13 +187,13 @@ def test_the_encoder_trains_in_its_mode_and_is_judged_in_the_other(tmp_path: Pat
     task = line_fit()
     modes: list[tuple[str, bool]] = []
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         modes.append(("step", task.encoder.training))
         return task.objective(rows, key)
 
-    def judge() -> Verdict:
+    def judge() -> EpochVerdict:
         modes.append(("judge", task.encoder.training))
-        return Verdict(1.0, 0.5)
+        return EpochVerdict(1.0, 0.5)
 
     learn(replace(task, objective=objective, judge=judge), tmp_path, plan_of(epochs=2))
     assert set(modes) == {("step", True), ("judge", False)}
@@ -205,11 +205,11 @@ def test_only_matrices_decay(tmp_path: Path) -> None:
     given = torch.ones(1, 3, lesson.SIDE_PX, lesson.SIDE_PX)
     before = {name: held.detach().clone() for name, held in encoder.named_parameters()}
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
-        return Step((encoder(given) * 0).sum(), None)
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
+        return LossValue((encoder(given) * 0).sum(), None)
 
-    plan = Plan(optimiser=Optimiser(rate=0.1, weight_decay=0.5, epochs=2))
-    learn(Task(encoder, lambda epoch: ROWS, objective, scripted([3, 2, 1])), tmp_path, plan)
+    plan = RunPlan(optimiser=Optimiser(rate=0.1, weight_decay=0.5, epochs=2))
+    learn(LearningTask(encoder, lambda epoch: ROWS, objective, scripted([3, 2, 1])), tmp_path, plan)
     shorter = {
         tuple(held.shape) for name, held in encoder.named_parameters()
         if not torch.equal(held, before[name])
@@ -223,10 +223,10 @@ def test_the_losss_own_parameters_are_learned_and_kept(tmp_path: Path) -> None:
     task = line_fit()
     start = head.weight.detach().clone()
 
-    def objective(rows: np.ndarray, key: Key) -> Step:
+    def objective(rows: np.ndarray, key: Key) -> LossValue:
         chosen = torch.from_numpy(rows)
         made = head(task.encoder(POINTS[chosen]))
-        return Step((made - WANTED[chosen]).square().mean(), None)
+        return LossValue((made - WANTED[chosen]).square().mean(), None)
 
     learn(replace(task, objective=objective, head=head), tmp_path, plan_of(epochs=2))
     kept = checkpoint.read(tmp_path / "checkpoints" / "last.pt")
@@ -246,13 +246,13 @@ def test_two_threads_give_the_same_bits_each_time(tmp_path: Path) -> None:
         with torch.no_grad():
             encoder.weight.fill_(0.01)
 
-        def objective(rows: np.ndarray, key: Key) -> Step:
-            return Step((encoder(given)[uses] * weight).mean(), None)
+        def objective(rows: np.ndarray, key: Key) -> LossValue:
+            return LossValue((encoder(given)[uses] * weight).mean(), None)
 
         (tmp_path / name).mkdir()
         judge = scripted([5, 4, 3, 2])
-        task = Task(encoder, lambda epoch: ROWS, objective, judge)
-        learn(task, tmp_path / name, Plan(optimiser=Optimiser(epochs=3)))
+        task = LearningTask(encoder, lambda epoch: ROWS, objective, judge)
+        learn(task, tmp_path / name, RunPlan(optimiser=Optimiser(epochs=3)))
         return encoder.weight
 
     first = weights("0")

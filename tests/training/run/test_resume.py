@@ -16,7 +16,7 @@ from ostiary.training.run import checkpoint, log
 from ostiary.training.run.log import Line, StepLine
 from tests.support.places import ROOT
 from tests.support.training import tiny_run
-from tests.training.run.test_checkpoint import nearly_full
+from tests.support.training.interruptions import nearly_full, stopped_at
 
 
 @pytest.fixture(autouse=True)
@@ -95,17 +95,6 @@ def test_kill_9_and_resume_is_the_uninterrupted_run_bit_for_bit(
     assert said(broken) == said(whole)
 
 
-def stopped_at(step: int, folder: Path) -> None:
-    """A run that its user interrupts."""
-
-    def stopping(line: Line) -> None:
-        if isinstance(line, StepLine) and line.step == step:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        tiny_run.run(folder, tiny_run.task(), watchers=[stopping])
-
-
 def test_wherever_it_stops_it_goes_on_the_same(tmp_path: Path) -> None:
     """Before the first checkpoint of an epoch, right at one, after it, at an epoch's last step."""
     whole = tmp_path / "whole"
@@ -173,7 +162,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing_that_was_kept(tmp_path: Path)
 
     full_disk = nearly_full(20_000)
     try:
-        with pytest.raises(StoreError, match=r"can not write .*last\.pt.*free some space"):
+        with pytest.raises(StoreError, match=r"cannot write .*last\.pt.*free some space"):
             tiny_run.run(full, tiny_run.task(), watchers=[no_room])
     finally:
         full_disk.__exit__(None, None, None)

@@ -70,12 +70,12 @@ def test_with_enough_epochs_every_image_is_seen() -> None:
 @pytest.mark.parametrize(
     ("person", "reason"),
     [
-        ([], "faces of 0 people: nobody to tell apart"),
-        ([4, 4, 4], "faces of 1 people: nobody to tell apart"),
-        ([1, 2, 3], "3 people with one image each: no two images to bring together"),
+        ([], "faces of 0 people: two are needed"),
+        ([4, 4, 4], "faces of 1 people: two are needed"),
+        ([1, 2, 3], "3 people with one image each: training needs two of a person"),
     ],
 )
-def test_people_who_can_not_be_learnt_from_are_refused_with_the_reason(
+def test_people_who_cannot_be_learnt_from_are_refused_with_the_reason(
     person: list[int], reason: str
 ) -> None:
     with pytest.raises(PhotoError, match=reason) as refused:

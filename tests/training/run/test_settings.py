@@ -7,10 +7,10 @@ import pytest
 from ostiary.edge.errors import ConfigError
 from ostiary.training.losses import distance
 from ostiary.training.run.settings import (
+    FitSettings,
     LossChoice,
     Optimiser,
-    Plan,
-    Settings,
+    RunPlan,
     parse,
     parse_settings,
     raw,
@@ -19,7 +19,7 @@ from ostiary.training.run.settings import (
 SHORT = '[encoder]\narchitecture = "small-28"\n'
 
 
-def settings(text: str, folder: Path = Path()) -> Settings:
+def settings(text: str, folder: Path = Path()) -> FitSettings:
     return parse_settings(text.encode(), folder / "settings.toml")
 
 
@@ -69,9 +69,11 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
     assert found.optimiser == Optimiser(
         rate=0.01, weight_decay=0, schedule="constant", warm_up=0.25, epochs=3
     )
-    defaults = Settings(encoder=found.encoder)
-    changed = [n for n in Settings.__struct_fields__ if getattr(found, n) != getattr(defaults, n)]
-    assert set(changed) == set(Settings.__struct_fields__) - {"encoder"}
+    defaults = FitSettings(encoder=found.encoder)
+    changed = [
+        n for n in FitSettings.__struct_fields__ if getattr(found, n) != getattr(defaults, n)
+    ]
+    assert set(changed) == set(FitSettings.__struct_fields__) - {"encoder"}
 
 
 @pytest.mark.parametrize(
@@ -86,9 +88,9 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         (SHORT + "[optimiser]\nepochs = 2\nwarm_up = 3\n", "warm_up"),
         (SHORT + '[loss]\nmining = "hard"\n', "at `$.loss.mining`"),
         (SHORT + "[batches]\nimages = 1\n", "`int` >= 2 - at `$.batches.images`"),
-        (SHORT + "[batches]\npeople = 683\nimages = 6\n", "4098 photos, more than 4096"),
+        (SHORT + "[batches]\npeople = 683\nimages = 6\n", "4098 photos is more than 4096"),
         (SHORT + "[data]\njudging = 1.0\n", "at `$.data.judging`"),
-        (SHORT + "[data]\njudging = 0.9\n", "leave nobody to learn from - at `$.data`"),
+        (SHORT + "[data]\njudging = 0.9\n", "leave nobody to train on - at `$.data`"),
         ("seed = -1\n" + SHORT, "at `$.seed`"),
         ("[encoder]\n", "needs either architecture"),
         (SHORT + 'bundle = "b"\n', "needs either architecture"),
@@ -97,7 +99,7 @@ def test_every_field_can_be_said(tmp_path: Path) -> None:
         ("[encoder]\nbundle = 5\n", "not a path - at `$.encoder.bundle`"),
         ('[encoder]\nbundle = "a\\u0000b"\n', "not a path - at `$.encoder.bundle`"),
         (SHORT + "[stop]\npatience = 99999999999999999999999\n", "at `$.stop.patience`"),
-        ("seed = " + "[" * 5000, "brackets within brackets"),
+        ("seed = " + "[" * 5000, "too many nested brackets"),
     ],
 )
 def test_a_refusal_names_the_field(text: str, problem: str) -> None:
@@ -108,12 +110,12 @@ def test_a_refusal_names_the_field(text: str, problem: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can not read .*none\.toml"):
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.toml"):
         raw(tmp_path / "none.toml")
 
 
 def test_other_kinds_of_run_read_theirs_the_same_way() -> None:
-    class Own(Plan, frozen=True, kw_only=True):
+    class Own(RunPlan, frozen=True, kw_only=True):
         strength: float
 
     found = parse(b"strength = 0.5\n[stop]\npatience = 1\n", Path("settings.toml"), Own)

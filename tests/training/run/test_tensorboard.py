@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ostiary.edge.errors import StoreError
 from ostiary.training.run.log import EpochLine, StepLine
 from ostiary.training.run.tensorboard import BOARD, Board
-from tests.training.run.test_checkpoint import nearly_full
+from tests.support.training.interruptions import nearly_full
 
 
 def step(at: int, loss: float, active: float | None = 0.5) -> StepLine:
@@ -92,7 +92,7 @@ def fill(board: Board) -> None:
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with (
         nearly_full(500),
-        pytest.raises(StoreError, match=r"can not write .*steps: ") as caught,
+        pytest.raises(StoreError, match=r"cannot write .*steps: ") as caught,
         Board(tmp_path) as board,
     ):
         fill(board)
@@ -112,5 +112,5 @@ def test_a_full_disk_does_not_hide_what_ended_the_run(tmp_path: Path) -> None:
 
 def test_a_folder_that_takes_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / BOARD).write_bytes(b"")
-    with Board(tmp_path) as board, pytest.raises(StoreError, match=r"can not write .*epochs: "):
+    with Board(tmp_path) as board, pytest.raises(StoreError, match=r"cannot write .*epochs: "):
         board.line(EpochLine(0, 0.4, None, True))

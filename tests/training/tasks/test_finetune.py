@@ -26,10 +26,15 @@ from ostiary.training.judge.embed import embed
 from ostiary.training.judge.guard import FMR
 from ostiary.training.run import loop, sampling
 from ostiary.training.run.log import EpochLine, Line
-from ostiary.training.run.loop import Outcome
+from ostiary.training.run.loop import RunOutcome
 from ostiary.training.run.settings import Optimiser, Stop
 from ostiary.training.tasks import finetune
-from ostiary.training.tasks.finetune import Finetuned, Finetuning, Lesson, Taught
+from ostiary.training.tasks.finetune import (
+    DomainObjective,
+    Finetuned,
+    Finetuning,
+    PreparedFinetuning,
+)
 from ostiary.training.tasks.fit import Parts
 from tests.support.places import ostiary, refused
 from tests.support.training.lesson import DIM, NIGHT, PHOTOS, SIDE_PX, SPEC, encoder, people, tiny
@@ -65,17 +70,19 @@ class Recorder(OnnxEncoder):
         return super().forward(given)
 
 
-def begin(settings: Finetuning = SETTINGS, photos: Parts = PHOTOS) -> Lesson:
+def begin(settings: Finetuning = SETTINGS, photos: Parts = PHOTOS) -> PreparedFinetuning:
     return finetune.begin(settings, encoder(), "0" * 64, photos, NIGHT)
 
 
-def taught(lesson: Lesson, folder: Path, resume: bool = False, **more: object) -> Outcome:
+def taught(
+    lesson: PreparedFinetuning, folder: Path, resume: bool = False, **more: object
+) -> RunOutcome:
     folder.mkdir(exist_ok=True)
     made = lesson.made_with
     return loop.fit(lesson.task, lesson.settings, folder, made, resume=resume, **more)
 
 
-def weights(lesson: Lesson) -> bytes:
+def weights(lesson: PreparedFinetuning) -> bytes:
     return b"".join(held.numpy().tobytes() for held in lesson.encoder.state_dict().values())
 
 
@@ -85,7 +92,7 @@ def test_the_loss_is_what_a_loop_over_the_photos_gives() -> None:
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.mul_(0.9).add_(0.01)
-    objective = Taught(student, images, NIGHT, torch.from_numpy(teacher), 0.25)
+    objective = DomainObjective(student, images, NIGHT, torch.from_numpy(teacher), 0.25)
     found = objective(LESSONS, (4, 2, 7))
     total = 0.0
     for place, row in enumerate(LESSONS):
@@ -100,7 +107,7 @@ def test_the_loss_is_what_a_loop_over_the_photos_gives() -> None:
 
 def test_only_the_share_shown_as_it_is_escapes_the_domain() -> None:
     recorder, images = Recorder(), PHOTOS.training.images
-    Taught(recorder, images, NIGHT, torch.zeros(len(images), DIM), 0.5)(LESSONS, (1, 1, 1))
+    DomainObjective(recorder, images, NIGHT, torch.zeros(len(images), DIM), 0.5)(LESSONS, (1, 1, 1))
     plain = [
         np.array_equal(seen, to_tensor(images[row], SPEC)[0])
         for row, seen in zip(LESSONS, recorder.shown[0].numpy(), strict=True)
@@ -133,13 +140,13 @@ def test_the_people_are_in_one_part_each_and_one_photo_is_enough_to_teach() -> N
 def test_few_who_judge_are_refused_before_anything_is_learned() -> None:
     """However many photos they have: an interval over nine people is none."""
     few = replace(PHOTOS, judging=people(9, 20, 3))
-    with pytest.raises(PhotoError, match="9 people judge: of fewer than 10 no interval"):
+    with pytest.raises(PhotoError, match="9 people to evaluate on: an interval needs at least 10"):
         begin(photos=few)
 
 
 @pytest.mark.parametrize("name", ["none", "dusk"])
 def test_a_domain_that_changes_nothing_is_refused_like_one_that_is_not_there(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"no domain '{name}' to teach.*night"):
+    with pytest.raises(ConfigError, match=f"no domain '{name}' to fine-tune for.*night"):
         finetune.domain_of(name)
 
 
@@ -196,7 +203,7 @@ def test_a_state_that_lost_too_much_is_never_the_best(tmp_path: Path) -> None:
     assert weights(lesson) == weights(begin())
     made, _ = finetune.end(lesson, outcome.best_epoch, tmp_path, "", ["a"])
     assert made.encoder_id is None
-    assert made.objections == ["no epoch was better without losing too much on photos as they are"]
+    assert made.objections == ["no epoch improved without losing too much on unchanged photos"]
     assert not (tmp_path / "encoder.onnx").exists()
 
 
@@ -220,7 +227,9 @@ def test_it_resumes_to_the_same_weights_and_refuses_another_lesson(tmp_path: Pat
 
 def test_the_command_refuses_before_it_looks_for_faces(tmp_path: Path) -> None:
     asked = ["finetune", "--bundle", tmp_path / "b", "--faces", tmp_path, "--out", tmp_path / "run"]
-    assert "no domain 'dusk' to teach" in refused(*asked, "--domain", "dusk", program="training")
+    assert "no domain 'dusk' to fine-tune for" in refused(
+        *asked, "--domain", "dusk", program="training"
+    )
     assert "there is no run" in refused(*asked, "--resume", program="training")
     assert not (tmp_path / "run").exists()
 
@@ -243,7 +252,7 @@ def test_the_shipped_encoder_learns_the_night_and_holds_the_day(
     run, faces = tmp_path / "night", some_of(faces_data, tmp_path / "faces")
     given = ("--bundle", bundle_dir, "--faces", faces, "--out", run)
     # One epoch of the usual four, and a third of the photos: the figures of all are in
-    # docs/training.md. So few who judge can not rule out a loss of the usual .005.
+    # docs/training.md. So few people cannot rule out a loss of the usual .005.
     given += ("--epochs", "1", "--threads", "2", "--max-loss", "0.02")
     done = ostiary("finetune", *given, "--json", program="training")
     assert done.returncode == 0, done.stderr

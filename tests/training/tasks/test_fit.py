@@ -20,7 +20,7 @@ from ostiary.training.judge import evaluation
 from ostiary.training.run import log, loop
 from ostiary.training.run.distributed import ALONE, Team
 from ostiary.training.run.log import EpochLine, StepLine
-from ostiary.training.run.settings import Settings, Start
+from ostiary.training.run.settings import EncoderStart, FitSettings
 from ostiary.training.tasks import fit as learn
 from tests.support.places import ostiary, refused
 from tests.support.training import lesson
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_told_before_any_face_is_looked_for(tmp_path: Path) -> 
         ("[loss]\nname = 'nope'\n", "no loss 'nope'"),
         ("[loss]\nalpha = 9\n", "loss triplet: alpha 9"),
         ("[augment]\ndomain = 'fog'\n", "no domain 'fog'"),
-        ("", "nothing can be written in .*file"),
+        ("", "cannot write to .*file"),
     ],
 )
 def test_so_is_what_only_a_run_would_ask_for(tmp_path: Path, more: str, problem: str) -> None:
@@ -96,9 +96,9 @@ def test_a_folder_with_no_more_than_its_settings_is_no_run(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="there is no run"):
         runs.refuse(tmp_path / "nowhere", resume=True, settings=b"seed = 1\n")
     (run / "log.jsonl").touch()
-    with pytest.raises(ConfigError, match="is there already") as caught:
+    with pytest.raises(ConfigError, match="already exists") as caught:
         runs.refuse(run, resume=False, settings=b"seed = 1\n")
-    assert caught.value.hint.startswith("--resume goes on")
+    assert caught.value.hint.startswith("--resume continues")
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -140,7 +140,7 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tmp_path: Path) -> Non
         assert (tmp_path / "settings.toml").read_bytes() == b"seed = 1\n"
 
 
-def test_a_folder_that_tensorboard_can_not_write_in_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_tensorboard_cannot_write_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not UTF-8"):
         runs.refuse(tmp_path / os.fsdecode(b"caf\xe9"), resume=False, settings=b"")
     runs.refuse(tmp_path / "café", resume=False, settings=b"")
@@ -154,7 +154,7 @@ def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
     path, run = tmp_path / "settings.toml", tmp_path / "run"
     path.write_text(SETTINGS.replace("epochs = 2", "epochs = 1"))
     fit.fit(path, tmp_path / "faces", tmp_path / "bundle", run)
-    plain = learn.encoder_of(Start(architecture="small-28"), 0)
+    plain = learn.encoder_of(EncoderStart(architecture="small-28"), 0)
     as_built = learn.worth("untrained", plain, parts.judging)
     architectures.centre(plain, learn.shown_to(plain, parts.training.images))
     centred = learn.worth("untrained", plain, parts.judging)
@@ -176,7 +176,7 @@ def test_what_a_bundle_learned_from_is_asked_ahead_of_training(
     monkeypatch.setattr(learn, "begun_with", lambda start: says[0])
     learning = loop.fit
 
-    def hours(*given: object) -> loop.Outcome:
+    def hours(*given: object) -> loop.RunOutcome:
         says.pop(0)
         return learning(*given)  # type: ignore[arg-type]
 
@@ -202,15 +202,15 @@ def test_whom_the_encoder_learned_from_chooses_and_judges_nothing(
     monkeypatch.setattr(fit, "found_in", found_in)
     monkeypatch.setattr(bundles, "read", lambda path: None)
     for seed in range(8):
-        chosen = Settings(encoder=Start(architecture="small-28"), seed=seed)
+        chosen = FitSettings(encoder=EncoderStart(architecture="small-28"), seed=seed)
         _, parts = fit._photos(Path("faces"), Path("bundle"), chosen, ["3-0", "5-0"])
         assert {"3", "5"} <= set(parts.training.names)
     assert asked == [["3-0", "5-0"]] * 8
 
 
 def test_who_goes_on_with_a_bundle_learned_from_its_people_too(bundle_dir: Path) -> None:
-    assert learn.begun_with(Start(architecture="small-28")) == ("not stated", [])
-    licence, known = learn.begun_with(Start(bundle=bundle_dir))
+    assert learn.begun_with(EncoderStart(architecture="small-28")) == ("not stated", [])
+    licence, known = learn.begun_with(EncoderStart(bundle=bundle_dir))
     assert licence.startswith("learned from encoder ")
     assert known == []
     parts = learn.Parts(*(lesson.people(2, 1, seed) for seed in (1, 2, 3)))
@@ -219,7 +219,7 @@ def test_who_goes_on_with_a_bundle_learned_from_its_people_too(bundle_dir: Path)
 
 
 def test_settings_are_read_once() -> None:
-    """A pipe can not be read again, and a file may be another by then."""
+    """Settings are read once: a pipe has no second reading, and a file may change in between."""
     reading, writing = os.pipe()
     os.write(writing, SHORT.encode())
     os.close(writing)
@@ -231,10 +231,10 @@ def test_settings_are_read_once() -> None:
 def test_batch_norm_goes_on_with_as_many_processes_only() -> None:
     faces = lesson.people(4, 2, 1)
     for name, held in (("small-28", False), ("facenet-128", True)):
-        start = Start(architecture=name)
+        start = EncoderStart(architecture=name)
         made = [
             learn.made_with(
-                Settings(encoder=start),
+                FitSettings(encoder=start),
                 learn.encoder_of(start, 0),
                 learn.Parts(faces, faces, faces),
                 [],

@@ -28,7 +28,7 @@ from ostiary.training.judge.embed import eer, embed
 from ostiary.training.run import loop
 from ostiary.training.run.settings import Optimiser
 from ostiary.training.tasks import int8 as distil
-from ostiary.training.tasks.int8 import Lessons, Teaching
+from ostiary.training.tasks.int8 import PreparedTeaching, Teaching
 from tests.support import tiny_bundle
 from tests.support.places import ostiary_export, refused
 from tests.support.training.int8_parts import SPEC, by_file, folder, people, table, tiny
@@ -45,7 +45,7 @@ def start() -> Table:
     return distil.begin(tiny(), plain, ALONE, SPEC, QUIET)
 
 
-def lessons(how: Teaching = HOW) -> Lessons:
+def lessons(how: Teaching = HOW) -> PreparedTeaching:
     return distil.prepare(tiny(), start(), ALONE, how, SPEC)
 
 
@@ -106,7 +106,7 @@ def test_who_judges_an_epoch_is_in_no_batch() -> None:
     assert isinstance(course.task.judge, distil.Judge)
     judged = {image.tobytes() for image in course.task.judge.images}
     objective = course.task.objective
-    assert isinstance(objective, distil.Taught)
+    assert isinstance(objective, distil.Int8Objective)
     assert len(judged) == 38
     assert not judged & {image.tobytes() for image in objective.photos.images}
     assert len(objective.photos.images) == 3 * (300 - 38)
@@ -146,7 +146,7 @@ def test_where_few_have_one_photo_those_with_the_fewest_teach() -> None:
     [people(120, seed=8), people(300, seed=9), people(60, 9, each=4), people(5, 9, each=300)],
 )
 def test_too_few_people_are_refused(crops: Crops) -> None:
-    with pytest.raises(PhotoError, match="would teach"):
+    with pytest.raises(PhotoError, match="to train on are too few"):
         pupils(crops)
 
 
@@ -210,7 +210,7 @@ def test_a_bundle_without_int8_is_refused(tmp_path: Path) -> None:
         "int8", "--bundle", bundle, "--faces", tmp_path, "--out", tmp_path / "run",
         program="training",
     )  # fmt: skip
-    assert "has no calibration table (build it with int8)" in said
+    assert "has no calibration table (build the bundle with an int8 encoder)" in said
     assert not (tmp_path / "run").exists()
 
 

@@ -151,7 +151,7 @@ def test_calibration_makes_a_boastful_head_true_and_keeps_the_order() -> None:
     head = training.calibrate(Verifier(np.full(DIM, -10.0), 5.0), 10 * honest + 5, same, 0.5)
     assert head.weights[0] == pytest.approx(-1.0, rel=0.1)
     assert head.bias == pytest.approx(0.0, abs=0.15)
-    with pytest.raises(PhotoError, match="says nothing"):
+    with pytest.raises(PhotoError, match="cannot tell apart"):
         training.calibrate(head, -honest, same, 0.5)
 
 
@@ -224,9 +224,13 @@ def test_a_worse_or_untrue_head_is_objected_to() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (crowd(people=2), PhotoError, "photos of 2 people"),
-        (crowd(people=141), PhotoError, "leave 22 with several to calibrate on and 49 to judge on"),
-        (crowd(people=143, photos=1), PhotoError, "leave 0 with several to calibrate on and 0 to"),
+        (crowd(people=2), PhotoError, "of 2 people, 0 with"),
+        (crowd(people=141), PhotoError, "22 with several photos are left to calibrate on and 49"),
+        (
+            crowd(people=143, photos=1),
+            PhotoError,
+            "0 with several photos are left",
+        ),
         (crowd(people=143, photos=2), BundleError, "impostor pairs"),
     ],
 )
