@@ -25,21 +25,21 @@ _LIMITS = Limits()
 LIVE = ("v4l2:", "rtsp:", "rtsps:", "gst:")
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ProfileSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the profile."""
 
 
-Part = TypeVar("Part", bound=Section)
+Part = TypeVar("Part", bound=ProfileSection)
 
 
-class Device(Section, frozen=True):
+class DeviceSection(ProfileSection, frozen=True):
     """Who this door is on the wire."""
 
     site: Name
     id: Name
 
 
-class BundleChoice(Section, frozen=True):
+class BundleSection(ProfileSection, frozen=True):
     """The bundle's directory, the folder of keys that may sign it, and what runs its models.
 
     `precision` is what probes are embedded in: "float" leaves a bundle's int8 encoder alone. `next`
@@ -55,7 +55,7 @@ class BundleChoice(Section, frozen=True):
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
-class Camera(Section, frozen=True):
+class CameraSection(ProfileSection, frozen=True):
     """Where frames come from.
 
     `width` and `height` are asked of a camera, and required of a `gst:` pipeline. A folder's
@@ -76,7 +76,7 @@ class Camera(Section, frozen=True):
     frozen_s: Annotated[float, Meta(ge=0, le=3600)] = 4.0
 
 
-class Recognition(Section, frozen=True):
+class RecognitionSection(ProfileSection, frozen=True):
     """How sure the door must be.
 
     `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
@@ -96,7 +96,7 @@ class Recognition(Section, frozen=True):
     claim_s: Seconds = 10.0
 
 
-class Pad(Section, frozen=True):
+class PadSection(ProfileSection, frozen=True):
     """Presentation attack detection; where it is not `required` it is not run."""
 
     required: bool = False
@@ -104,7 +104,7 @@ class Pad(Section, frozen=True):
     min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
-class Quality(Section, frozen=True):
+class QualitySection(ProfileSection, frozen=True):
     """What is still usable; see `ostiary.edge.core.faces.quality.Limits`."""
 
     min_eye_distance_px: Positive = _LIMITS.min_eye_distance_px
@@ -116,14 +116,14 @@ class Quality(Section, frozen=True):
     min_contrast: Annotated[float, Meta(ge=0, le=255)] = _LIMITS.min_contrast
 
 
-class Claims(Section, frozen=True):
+class ClaimsSection(ProfileSection, frozen=True):
     """Where a claimed subject's id comes from; `cards` turns card numbers into subjects."""
 
     source: str
     cards: dict[str, Name] = {}
 
 
-class State(Section, frozen=True):
+class StateSection(ProfileSection, frozen=True):
     """The directory of the store, the journal and the backend's cache.
 
     Acknowledged decisions are kept for `keep_days`, at most `keep_rows` of them. With a journal
@@ -136,7 +136,7 @@ class State(Section, frozen=True):
     without_journal: Literal["stay-shut", "open-unrecorded"] = "stay-shut"
 
 
-class Mqtt(Section, frozen=True):
+class MqttSection(ProfileSection, frozen=True):
     """The broker. With `ca` the connection is TLS; a password is read from a file."""
 
     host: Host
@@ -150,7 +150,7 @@ class Mqtt(Section, frozen=True):
     telemetry_s: Seconds = 30.0
 
 
-class Roster(Section, frozen=True):
+class RosterSection(ProfileSection, frozen=True):
     """The fleet's roster over MQTT, in place of people enrolled at this door.
 
     `operators` is a folder of the public keys that may enroll and command, `site_key` the file of
@@ -163,7 +163,7 @@ class Roster(Section, frozen=True):
     stale_after_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class Access(Section, frozen=True):
+class AccessSection(ProfileSection, frozen=True):
     """Who may pass here: members of `groups`, or everybody enrolled where none is named.
 
     Schedules are in `timezone`, an IANA name; the system's own where it is empty.
@@ -173,28 +173,28 @@ class Access(Section, frozen=True):
     timezone: str = ""
 
 
-class Door(Section, frozen=True):
+class DoorSection(ProfileSection, frozen=True):
     """What opens the door: `log:`, or `exec:PROGRAM ARG...` that is given `timeout_s`."""
 
     action: str = "log:"
     timeout_s: Seconds = 5.0
 
 
-class Config(Section, frozen=True):
+class Config(ProfileSection, frozen=True):
     """The whole profile."""
 
-    device: Device
-    bundle: BundleChoice
-    camera: Camera
-    state: State
-    recognition: Recognition = Recognition()
-    pad: Pad = Pad()
-    quality: Quality = Quality()
-    door: Door = Door()
-    claims: Claims | None = None
-    mqtt: Mqtt | None = None
-    roster: Roster | None = None
-    access: Access = Access()
+    device: DeviceSection
+    bundle: BundleSection
+    camera: CameraSection
+    state: StateSection
+    recognition: RecognitionSection = RecognitionSection()
+    pad: PadSection = PadSection()
+    quality: QualitySection = QualitySection()
+    door: DoorSection = DoorSection()
+    claims: ClaimsSection | None = None
+    mqtt: MqttSection | None = None
+    roster: RosterSection | None = None
+    access: AccessSection = AccessSection()
 
     def rules(self) -> Rules:
         """What policy needs."""
@@ -271,7 +271,7 @@ def _anchored(section: Part, folder: Path) -> Part:
     """The same with every path in it, at any depth, starting at a folder."""
     changed: dict[str, object] = {}
     for name, value in msgspec.structs.asdict(section).items():
-        if isinstance(value, Section):
+        if isinstance(value, ProfileSection):
             changed[name] = _anchored(value, folder)
         elif isinstance(value, Path):
             changed[name] = folder / value

@@ -13,7 +13,7 @@ from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import COMMANDS, ROSTER
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.clock import WallClock
-from ostiary.edge.config import Config, Roster
+from ostiary.edge.config import Config, RosterSection
 from ostiary.edge.core.types import Frame
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
@@ -49,7 +49,7 @@ class Remote:
     def __init__(
         self,
         config: Config,
-        roster: Roster,
+        roster: RosterSection,
         pipeline: Pipeline,
         observer: Observer,
         moment: WallClock,
@@ -212,7 +212,7 @@ def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
     return head, records
 
 
-def open_keys(roster: Roster) -> tuple[Site, Opener]:
+def open_keys(roster: RosterSection) -> tuple[Site, Opener]:
     """The site, and what opens its operators' messages.
 
     Raises ConfigError where a key is missing, BundleError where an operator's is none.

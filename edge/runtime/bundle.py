@@ -59,7 +59,7 @@ class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: model for name, model in found.items() if model is not None}
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WeightsSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where weights came from, and the licence as found there."""
 
     package: str
@@ -77,7 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dim: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     models: Models
     files: dict[str, Sha256]
-    sources: list[Source]
+    sources: list[WeightsSource]
     notes: list[str] = []
     """What a reader must know of how it came to be: a projection, an insisted-on calibration."""
     proven_on: list[str] = []

@@ -23,7 +23,7 @@ Work = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
     """The GPU and its driver; `driver` is the newest CUDA that the driver speaks, as 12.6."""
 
     name: str
@@ -71,7 +71,7 @@ class Cuda(Protocol):
     """One device's primary context."""
 
     binding: str
-    device: Device
+    device: GpuDevice
 
     def use(self) -> None:
         """Make the context the calling thread's own: before anything here, or of TensorRT."""
@@ -115,7 +115,7 @@ class CudaPython:
         except RuntimeError as error:  # its loader finds no libcuda, or an older one
             raise BackendError(f"no CUDA driver: {error}", DRIVER) from None
 
-    def _describe(self, number: Any) -> Device:
+    def _describe(self, number: Any) -> GpuDevice:
         driver = self._driver
         attribute = driver.CUdevice_attribute
         major, minor = (
@@ -127,7 +127,9 @@ class CudaPython:
         )
         name = _value(driver.cuDeviceGetName(_NAME_BYTES, number)).split(b"\0")[0].decode()
         version = _version(_value(driver.cuDriverGetVersion()))
-        return Device(name, f"sm_{major}{minor}", version, _value(driver.cuDeviceTotalMem(number)))
+        return GpuDevice(
+            name, f"sm_{major}{minor}", version, _value(driver.cuDeviceTotalMem(number))
+        )
 
     def use(self) -> None:
         _value(self._driver.cuCtxSetCurrent(self._context))
@@ -220,7 +222,7 @@ class PyCuda:
             raise BackendError(f"no CUDA device: {error}", DRIVER) from None
         major, minor = own.compute_capability()
         version = _version(driver.get_driver_version())
-        self.device = Device(own.name(), f"sm_{major}{minor}", version, own.total_memory())
+        self.device = GpuDevice(own.name(), f"sm_{major}{minor}", version, own.total_memory())
         self.use()
 
     def use(self) -> None:

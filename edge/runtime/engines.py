@@ -27,7 +27,7 @@ Precision = Literal["int8", "fp16", "fp32"]
 """Fastest first. The int8 file has the first only, a float file one of the others."""
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EnginePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an engine runs: TensorRT promises nothing as soon as one of these differs."""
 
     tensorrt: str
@@ -41,7 +41,7 @@ class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that decides what an engine is."""
 
     onnx: Sha256
-    place: Place
+    place: EnginePlace
     precision: Precision
     flags: list[str]
     shapes: dict[str, list[int]]
@@ -52,7 +52,7 @@ class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
-class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EngineLayers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What TensorRT's inspector says: how many layers compute in which type, and each by name."""
 
     counts: dict[str, int]
@@ -74,7 +74,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan_sha256: Sha256
     build_s: float
     proof: Proof | None
-    layers: Layers | None
+    layers: EngineLayers | None
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return not self.passing or self.tries >= MOST_TRIES
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What became of one model: `file` is None where no engine counts.
 
     `failed` is by the fingerprint's key.
@@ -104,11 +104,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: dict[str, Failure] = {}
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EngineReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last build's outcome, beside the engines."""
 
     schema: int
-    entries: list[Entry]
+    entries: list[EngineEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _flat(fingerprint: Fingerprint) -> dict[str, object]:
     return {**parts, **place} if isinstance(place, dict) else parts
 
 
-def usable(path: Path, onnx: str, place: Place) -> Engine:
+def usable(path: Path, onnx: str, place: EnginePlace) -> Engine:
     """The engine in a file, for this ONNX file, this device, and proven.
 
     Raises BackendError with what is wrong.
@@ -188,7 +188,7 @@ def usable(path: Path, onnx: str, place: Place) -> Engine:
     return engine
 
 
-def find(folder: Path, onnx: str, place: Place) -> Engine:
+def find(folder: Path, onnx: str, place: EnginePlace) -> Engine:
     """The engine that a device runs for an ONNX file, the fastest precision first.
 
     Raises BackendError with why there is none, as the last build reported it where it did.
@@ -251,11 +251,11 @@ def _was_ended(mark: Path) -> bool:
     return False
 
 
-def read_report(folder: Path) -> Report:
+def read_report(folder: Path) -> EngineReport:
     """What the last build said. Raises BackendError where there was none, or it is unreadable."""
     path = folder / REPORT
     try:
-        report = msgspec.json.decode(path.read_bytes(), type=Report)
+        report = msgspec.json.decode(path.read_bytes(), type=EngineReport)
     except OSError as error:
         raise BackendError(f"can not read {path}: {error.strerror}", REBUILD) from error
     except msgspec.DecodeError as error:

@@ -20,7 +20,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class ProvenRunners:
     """Runners of every model on the backend that reproduced the golden vectors.
 
     `refused` holds why each backend before it was not used.
@@ -50,7 +50,7 @@ def prove(
     threads: int,
     cache: Path | None = None,
     engines: Path | None = None,
-) -> Proven:
+) -> ProvenRunners:
     """Load every model on the first backend of `choice` that reproduces the golden vectors.
 
     Where all but the int8 encoder do, probes are embedded in float there, and `refused` says why.
@@ -65,7 +65,7 @@ def prove(
         except BackendError as error:
             refused.append(f"{backend.name}: {error.message}")
             continue
-        return Proven(backend.name, runners, (*refused, *lacks))
+        return ProvenRunners(backend.name, runners, (*refused, *lacks))
     if cache is not None and cache.is_dir():
         # A compiled model that was damaged on the disk must not stop the door for good.
         shutil.rmtree(cache, ignore_errors=True)

@@ -15,7 +15,7 @@ from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.cuda import Cuda, open_cuda
-from ostiary.edge.runtime.engines import Place
+from ostiary.edge.runtime.engines import EnginePlace
 from ostiary.edge.runtime.runner import Tensors
 
 if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by name
@@ -59,10 +59,10 @@ def make_logger(trt: Any) -> Any:
     return Logger()
 
 
-def place_of(trt: Any, cuda: Cuda) -> Place:
+def place_of(trt: Any, cuda: Cuda) -> EnginePlace:
     """What an engine of this TensorRT and this device is good for."""
     device = cuda.device
-    return Place(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
+    return EnginePlace(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
 
 
 class TensorRtBackend:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ostiary.edge.adapters import photos
-from ostiary.edge.config import Quality
+from ostiary.edge.config import QualitySection
 from ostiary.edge.core.rules.policy import Mode
 from ostiary.edge.core.types import Floats, Frame
 from ostiary.edge.errors import BackendError, BundleError
@@ -100,7 +100,7 @@ def check_golden(door: Door, backend: str) -> Check:
     return ok(name, finding, **details)
 
 
-def _off(bundle: Bundle, proven: golden.Proven, name: str) -> dict[str, float]:
+def _off(bundle: Bundle, proven: golden.ProvenRunners, name: str) -> dict[str, float]:
     """How far a model is off its golden vectors, and how far it may be."""
     model, runner = bundle.model(name), proven.runners[name]
     worst, tolerance = golden.check(name, model, runner, bundle.golden())
@@ -114,7 +114,7 @@ def check_latency(door: Door, root: Path = Path("/")) -> Check:
     try:
         pipeline = pipeline_of(door, bundle)
         # The portrait is fit for any camera's limits but a profile's own, which are not the matter.
-        config = msgspec.structs.replace(door.config(), quality=Quality())
+        config = msgspec.structs.replace(door.config(), quality=QualitySection())
         observer = Observer(pipeline, config)
     except (BackendError, BundleError) as error:
         return fail(LATENCY, error.message, error.hint)

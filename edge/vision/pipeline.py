@@ -22,7 +22,7 @@ MAX_FACES = 4
 class Pipeline:
     """The models of a bundle as the steps between a frame and a probe."""
 
-    def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
+    def __init__(self, bundle: Bundle, proven: golden.ProvenRunners) -> None:
         self.bundle = bundle
         self.backend = proven.backend
         self.refused = proven.refused

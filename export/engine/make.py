@@ -15,7 +15,14 @@ from ostiary.edge.errors import BackendError, OstiaryError
 from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
-from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
+from ostiary.edge.runtime.engines import (
+    EngineEntry,
+    EngineReport,
+    Failure,
+    Fingerprint,
+    Header,
+    Precision,
+)
 from ostiary.export.engine.order import Build, Here, Probe, Prove, Proven, Step
 from ostiary.export.engine.workshop import PassingError, Workshop
 
@@ -40,7 +47,7 @@ class Made:
     """The report, and what this run did: `hit`, `built` or `failed` by model."""
 
     here: Here
-    report: Report
+    report: EngineReport
     did: dict[str, str] = field(default_factory=dict)
 
 
@@ -110,10 +117,10 @@ class _Shop:
     workshop: Workshop
     wish: Wish
     say: Say
-    entries: dict[str, Entry]
+    entries: dict[str, EngineEntry]
     """By model, as the last run left them and this one goes on to write them."""
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: EngineEntry) -> None:
         """Onto the disk at once: who is ended in mid-build must not begin it at every start."""
         self.entries[entry.model] = entry
         _report(self.folder, list(self.entries.values()))
@@ -161,7 +168,7 @@ class _Model:
     def _done(
         self, what: str, file: str | None, precision: Precision | None, failed: dict[str, Failure]
     ) -> str:
-        self._shop.note(Entry(self._name, self._onnx, file, precision, failed))
+        self._shop.note(EngineEntry(self._name, self._onnx, file, precision, failed))
         return what
 
     def _build(self, wanted: Fingerprint, file: Path) -> None:
@@ -210,15 +217,15 @@ class _Model:
         self._shop.say(f"{self._name}: {text}", None)
 
 
-def _before(folder: Path) -> dict[str, Entry]:
+def _before(folder: Path) -> dict[str, EngineEntry]:
     try:
         return {entry.model: entry for entry in engines.read_report(folder).entries}
     except BackendError:
         return {}
 
 
-def _report(folder: Path, entries: list[Entry]) -> Report:
-    report = Report(engines.SCHEMA, entries)
+def _report(folder: Path, entries: list[EngineEntry]) -> EngineReport:
+    report = EngineReport(engines.SCHEMA, entries)
     write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
     return report
 
@@ -230,7 +237,7 @@ def _clear(folder: Path) -> None:
             left.unlink()
 
 
-def _prune(folder: Path, report: Report) -> None:
+def _prune(folder: Path, report: EngineReport) -> None:
     """Engines of other models or precisions only fill the device's disk."""
     kept = {entry.file for entry in report.entries}
     for precision in get_args(Precision):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ostiary.edge.runtime.bundle import ModelEntry
-from ostiary.edge.runtime.engines import Layers, Place, Precision, Proof
+from ostiary.edge.runtime.engines import EngineLayers, EnginePlace, Precision, Proof
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 
@@ -48,7 +48,7 @@ class Prove(msgspec.Struct, frozen=True, tag=True):
 class Here(msgspec.Struct, frozen=True, tag=True):
     """What an engine can be built for: builder flags by precision, and whether it can be run."""
 
-    place: Place
+    place: EnginePlace
     flags: dict[Precision, list[str]]
     """A precision that is not in it can not be built here."""
     runs: bool
@@ -72,7 +72,7 @@ class Proven(msgspec.Struct, frozen=True, tag=True):
     """The plan ran; how far it is off, and in which types its layers compute."""
 
     proof: Proof
-    layers: Layers
+    layers: EngineLayers
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.authority import has_ended
 
@@ -14,7 +14,7 @@ class BrokerError(FleetError):
     """The broker can not be reached, is gone, or refuses."""
 
 
-def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
+def unreachable(settings: MqttSection, error: OSError | ValueError) -> BrokerError:
     """There is no connection."""
     where = f"{settings.host}:{settings.port}"
     if isinstance(error, socket.gaierror):
@@ -32,7 +32,7 @@ def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
     return BrokerError(f"can not reach the broker at {where}: {why}", "does it run?")
 
 
-def explained(settings: Mqtt, problem: BrokerError) -> BrokerError:
+def explained(settings: MqttSection, problem: BrokerError) -> BrokerError:
     """The same, or what the broker does not say: our own certificate ran out."""
     out = has_ended(settings.cert) if settings.cert is not None else ""
     if not out:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ostiary.edge.adapters.camera.health import Watchfulness, checked
-from ostiary.edge.adapters.camera.sources import Source
-from ostiary.edge.config import Camera
+from ostiary.edge.adapters.camera.sources import CameraSource
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
 
@@ -23,7 +23,7 @@ own limit. Then another attempt begins beside the one that hangs."""
 MOST_THREADS = 4
 """Attempts that hang at once. One more for each that hangs would grow for ever."""
 
-Open = Callable[[Camera], Source]
+Open = Callable[[CameraSection], CameraSource]
 Clock = Callable[[], float]
 Wait = Callable[[threading.Event, float], None]
 
@@ -45,7 +45,7 @@ class CameraReader:
 
     def __init__(
         self,
-        camera: Camera,
+        camera: CameraSection,
         open_source: Open,
         clock: Clock = time.monotonic,
         wait: Wait = _wait,
@@ -177,7 +177,7 @@ class _Turn:
         self._reader = reader
         self._camera = reader._camera
         self._left = threading.Event()
-        self._source: Source | None = None
+        self._source: CameraSource | None = None
         self._starting_s = max(STARTING_S, reader._camera.stall_s + SLACK_S)
         self._allowed_s = self._starting_s
         self.since = reader._clock()
@@ -214,7 +214,7 @@ class _Turn:
             self._pause(began + self._reader._wait_s - self._reader._clock())
         return None
 
-    def _read(self, source: Source) -> bool:
+    def _read(self, source: CameraSource) -> bool:
         """Read until the source ends (True) or the turn does (False)."""
         self._reader._watchful.opened()
         self._does(self._starting_s)
@@ -232,7 +232,7 @@ class _Turn:
             self._does(self._camera.stall_s)
         return False
 
-    def _pass_on(self, image: Image, source: Source) -> bool:
+    def _pass_on(self, image: Image, source: CameraSource) -> bool:
         """Hand over what is new evidence; False where this turn is over."""
         if self._left.is_set():
             return False

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ostiary.edge.adapters.photos import is_photo, read_photo
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 
@@ -34,7 +34,7 @@ _CAPS = re.compile(
 FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
 
 
-class Source(Protocol):
+class CameraSource(Protocol):
     """Frames, one after another. `live` ones can not be asked to wait and never end."""
 
     live: bool
@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
 
-def check_url(camera: Camera) -> None:
+def check_url(camera: CameraSection) -> None:
     """Refuse a URL of no known form, and a file or folder that is not there.
 
     Raises CameraError. A camera or stream may come later; a path that is wrong stays so.
@@ -68,7 +68,7 @@ def check_url(camera: Camera) -> None:
         raise CameraError(f"no file or folder {path}", FORMS)
 
 
-def open_source(camera: Camera) -> Source:
+def open_source(camera: CameraSection) -> CameraSource:
     """The source of a URL. Raises CameraError where there is none or it can not be opened."""
     kind, _, rest = camera.url.partition(":")
     if kind == "v4l2":
@@ -93,7 +93,7 @@ class CaptureSource:
 
     size_px: tuple[int, int] | None = None
 
-    def __init__(self, name: str, api: int, camera: Camera, file: bool = False) -> None:
+    def __init__(self, name: str, api: int, camera: CameraSection, file: bool = False) -> None:
         self.live = not file
         self._name, self._loop = name, camera.loop and file
         settings = []
@@ -139,7 +139,7 @@ class FolderSource:
     live = False
     size_px: tuple[int, int] | None = None
 
-    def __init__(self, folder: Path, camera: Camera) -> None:
+    def __init__(self, folder: Path, camera: CameraSection) -> None:
         self._photos = sorted(p for p in folder.iterdir() if is_photo(p))
         if not self._photos:
             raise CameraError(f"{folder} holds no photos", "JPEG, PNG, BMP, PGM or PPM")
@@ -174,7 +174,7 @@ class PipelineSource:
 
     live = True
 
-    def __init__(self, pipeline: str, camera: Camera) -> None:
+    def __init__(self, pipeline: str, camera: CameraSection) -> None:
         if camera.width % 4:
             raise CameraError(
                 "a gst: camera needs a width that divides by 4", "its rows are padded"

@@ -19,8 +19,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ostiary.edge.adapters.mqtt.outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
 from ostiary.edge.adapters.mqtt.properties import SESSION_S, answering, asked, connecting, options
-from ostiary.edge.adapters.storage.journal import Entry, Journal
-from ostiary.edge.config import Mqtt
+from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
+from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Link:
 
     def __init__(
         self,
-        settings: Mqtt,
+        settings: MqttSection,
         client_id: str,
         state_topic: str,
         will: Will,
@@ -174,7 +174,7 @@ class Link:
         self._send(self._outbox.due(journal), topic)
         return fresh
 
-    def _send(self, entries: list[Entry], topic: str) -> None:
+    def _send(self, entries: list[JournalEntry], topic: str) -> None:
         with self._connecting:
             # A connection newer than the one that was looked at starts over first.
             if not self.connected or self._pumped != self.connection:
@@ -257,7 +257,7 @@ def without_delay(client: Any, data: Any, connection: Any) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def secure(client: paho.Client, settings: Mqtt) -> None:
+def secure(client: paho.Client, settings: MqttSection) -> None:
     """Give a client the profile's authority, certificate and password.
 
     Raises OSError or ValueError where they can not be used.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from ostiary.edge.adapters.storage.journal import Entry, Journal
+from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
 
 WINDOW = 10
 """Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
@@ -59,7 +59,7 @@ class Outbox:
             journal.acknowledge(self._done)
             self._done = []
 
-    def due(self, journal: Journal) -> list[Entry]:
+    def due(self, journal: Journal) -> list[JournalEntry]:
         """What there is room for now. Raises StoreError where the journal can not be read."""
         if self._pause_until and not self._under_way and self._clock() >= self._pause_until:
             self.start_over()
@@ -68,6 +68,6 @@ class Outbox:
             return []
         return journal.pending(self._last, room)
 
-    def sent(self, mid: int, entry: Entry) -> None:
+    def sent(self, mid: int, entry: JournalEntry) -> None:
         """An entry has left under this message id."""
         self._under_way[mid] = self._last = entry.seq

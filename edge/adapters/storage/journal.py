@@ -28,7 +28,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A journaled payload and its place in the sequence."""
 
     seq: int
@@ -45,7 +45,7 @@ class Journal:
         self.path = path
         self._database = connect(path, MIGRATIONS)
 
-    def append(self, at: float, payload: Callable[[int], bytes]) -> Entry:
+    def append(self, at: float, payload: Callable[[int], bytes]) -> JournalEntry:
         """Write what `payload` makes of the next sequence number; it is on the disk on return.
 
         Raises StoreError, and nothing is recorded then.
@@ -53,7 +53,7 @@ class Journal:
         try:
             with atomic(self._database):
                 seq, chain = self._last()
-                entry = Entry(seq + 1, payload(seq + 1))
+                entry = JournalEntry(seq + 1, payload(seq + 1))
                 self._database.execute(
                     "INSERT INTO decision (seq, at, payload, hash) VALUES (?, ?, ?, ?)",
                     (entry.seq, at, entry.payload, link(chain, entry.payload)),
@@ -62,7 +62,7 @@ class Journal:
             raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
         return entry
 
-    def pending(self, after: int, limit: int) -> list[Entry]:
+    def pending(self, after: int, limit: int) -> list[JournalEntry]:
         """The oldest entries after a sequence number that nobody has acknowledged."""
         rows = self._all(
             "SELECT seq, payload FROM decision WHERE acknowledged = 0 AND seq > ?"
@@ -70,7 +70,7 @@ class Journal:
             after,
             limit,
         )
-        return [Entry(seq, payload) for seq, payload in rows]
+        return [JournalEntry(seq, payload) for seq, payload in rows]
 
     def pending_count(self) -> int:
         """How many entries nobody has acknowledged."""
@@ -128,9 +128,12 @@ class Journal:
             seq, chain = row, written
         return None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Everything still kept, in order."""
-        return [Entry(s, p) for s, p in self._all("SELECT seq, payload FROM decision ORDER BY seq")]
+        return [
+            JournalEntry(s, p)
+            for s, p in self._all("SELECT seq, payload FROM decision ORDER BY seq")
+        ]
 
     def close(self) -> None:
         self._database.close()

@@ -24,7 +24,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RosterRow:
     """A subject's record as it is stored."""
 
     subject: str
@@ -66,7 +66,7 @@ class RosterStore:
             raise StoreError(f"can not remove {self.path}: {error.strerror}") from error
 
     def apply(
-        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+        self, rows: Sequence[RosterRow], dropped: Sequence[str], head: bytes | None, digest: str
     ) -> None:
         """Put rows in place of older ones, forget subjects, keep a head where one is given.
 
@@ -119,11 +119,11 @@ class RosterStore:
         rows = self._all("SELECT digest FROM held")
         return str(rows[0][0]) if rows else ""
 
-    def rows(self) -> Iterable[Row]:
+    def rows(self) -> Iterable[RosterRow]:
         """Every record, one after another: a hundred thousand are not all held at once."""
         try:
             for row in self._database.execute("SELECT subject, revision, payload FROM record"):
-                yield Row(*row)
+                yield RosterRow(*row)
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

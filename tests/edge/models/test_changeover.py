@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    StateSection,
+    load_config,
+)
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
 from ostiary.edge.models.changeover import Succession
@@ -51,12 +58,12 @@ class Two:
         keys = folder / "keys"
         keys.mkdir()
         (keys / "factory.pub").write_text(next(iter(tiny_bundle.KEYS.trusted)))
-        choice = BundleChoice(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
+        choice = BundleSection(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
         self.config = Config(
-            device=Device(site="hq", id="door"),
+            device=DeviceSection(site="hq", id="door"),
             bundle=choice,
-            camera=Camera(url="v4l2:"),
-            state=State(path=folder / "state"),
+            camera=CameraSection(url="v4l2:"),
+            state=StateSection(path=folder / "state"),
         )
         self.config.state.path.mkdir()
         self.old, self.new = (bundles.read(p).encoder_id for p in (self.now, self.after))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostiary.edge.config import Recognition
+from ostiary.edge.config import RecognitionSection
 from ostiary.edge.core.rules.policy import Mode
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models.changeover import Succession
@@ -35,7 +35,7 @@ def with_head(folder: Path) -> None:
 
 def asking(site: Two) -> None:
     """A profile that asks for a logistic head."""
-    asked = Recognition(mode=Mode.VERIFY, verifier=True)
+    asked = RecognitionSection(mode=Mode.VERIFY, verifier=True)
     site.config = msgspec.structs.replace(site.config, recognition=asked)
 
 

@@ -10,9 +10,17 @@ import pytest
 
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines
-from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Place, Proof, Report
+from ostiary.edge.runtime.engines import (
+    EngineEntry,
+    EnginePlace,
+    EngineReport,
+    Failure,
+    Fingerprint,
+    Header,
+    Proof,
+)
 
-ORIN = Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
+ORIN = EnginePlace("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
 ONNX = "a" * 64
 PLAN = b"a plan\n with lines"
 PRINT = Fingerprint(ONNX, ORIN, "int8", ["INT8", "FP16"], {"input": [1, 3, 112, 112]})
@@ -105,10 +113,10 @@ def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
 def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"there is no engine in"):
         engines.find(tmp_path, ONNX, ORIN)
-    entry = Entry(
+    entry = EngineEntry(
         "encoder_int8", ONNX, failed={PRINT.key: Failure("int8: 0.3 off its golden vectors")}
     )
-    (tmp_path / engines.REPORT).write_bytes(msgspec.json.encode(Report(1, [entry])))
+    (tmp_path / engines.REPORT).write_bytes(msgspec.json.encode(EngineReport(1, [entry])))
     with pytest.raises(BackendError, match=r"int8: 0.3 off its golden vectors"):
         engines.find(tmp_path, ONNX, ORIN)
     (tmp_path / engines.REPORT).write_bytes(b"{")
@@ -131,7 +139,9 @@ def test_the_key_is_another_one_when_any_part_changes() -> None:
         for name, value in OTHERS.items()
     ]
     keys = {fingerprint.key for fingerprint in (PRINT, *changed)}
-    assert len(keys) == 1 + len(Fingerprint.__struct_fields__) - 1 + len(Place.__struct_fields__)
+    assert len(keys) == 1 + len(Fingerprint.__struct_fields__) - 1 + len(
+        EnginePlace.__struct_fields__
+    )
 
 
 def test_an_engine_that_others_could_have_written_is_refused(tmp_path: Path) -> None:

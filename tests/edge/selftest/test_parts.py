@@ -14,7 +14,15 @@ from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    MqttSection,
+    RosterSection,
+    StateSection,
+)
 from ostiary.edge.core.types import Frame, Template
 from ostiary.edge.errors import CameraError, ConfigError
 from ostiary.edge.selftest import camera, clock, disk, report, roster, state
@@ -29,8 +37,8 @@ NOW_S = 1_795_000_000.0
 
 def door_on(folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/video0") -> Door:
     profile = Config(
-        device=Device(site="test", id="door"), bundle=BundleChoice(path=bundle),
-        camera=Camera(url=url), state=State(path=folder),
+        device=DeviceSection(site="test", id="door"), bundle=BundleSection(path=bundle),
+        camera=CameraSection(url=url), state=StateSection(path=folder),
     )  # fmt: skip
     return Door(profile, profile.bundle, 0.2)
 
@@ -70,7 +78,7 @@ SEEN = {"fps": 15.0, "width": 64, "height": 64, "stall_s": 5.0}
 
 def seen_by(script: list, seconds: float = 30.0, live: bool = True, **settings) -> report.Check:
     """What is said of a camera that gives this script and then fails; time goes by its frames."""
-    given = Camera(url="v4l2:x", **(SEEN | settings))
+    given = CameraSection(url="v4l2:x", **(SEEN | settings))
     ticks = itertools.count(0.0, 0.1)
     source = FakeSource([*script, *([] if not live else [CameraError("it is gone")] * 3)], live)
     reader = CameraReader(given, lambda _: source)
@@ -130,7 +138,7 @@ def test_the_brokers_host_stays_here_unless_it_is_this_machine() -> None:
     given = door_on(Path()).profile
     assert given is not None
     for host, hidden in (("broker.example", True), ("127.0.0.1", False)):
-        profile = msgspec.structs.replace(given, mqtt=Mqtt(host=host))
+        profile = msgspec.structs.replace(given, mqtt=MqttSection(host=host))
         assert (host in secrets(Door(profile, profile.bundle, 1.0))) is hidden
 
 
@@ -267,7 +275,7 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     assert alone.profile is not None
     key, operators = tmp_path / "site-key", tmp_path / "operators"
     profile = msgspec.structs.replace(
-        alone.profile, roster=Roster(operators=operators, site_key=key)
+        alone.profile, roster=RosterSection(operators=operators, site_key=key)
     )
     door = Door(profile, profile.bundle, 0.2)
     key.write_text("")

@@ -7,7 +7,7 @@ import pytest
 
 from ostiary.edge.adapters.camera import reader as cameras
 from ostiary.edge.adapters.camera.reader import CameraReader
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import FakeSource
@@ -34,7 +34,7 @@ def reader(sources: list, **settings) -> CameraReader:
     """A reader that opens these sources one after another."""
     left = list(sources)
 
-    def open_next(_camera: Camera):
+    def open_next(_camera: CameraSection):
         if not left:
             raise CameraError("no camera any more")
         source = left.pop(0)
@@ -42,7 +42,7 @@ def reader(sources: list, **settings) -> CameraReader:
             raise source
         return source
 
-    made = CameraReader(Camera(url="fake:", **({"fps": 200.0} | settings)), open_next)
+    made = CameraReader(CameraSection(url="fake:", **({"fps": 200.0} | settings)), open_next)
     made.start()
     return made
 
@@ -114,14 +114,14 @@ def test_a_source_that_hangs_while_opening_is_given_up_too() -> None:
     hung = threading.Event()
     calls = []
 
-    def open_hanging(_camera: Camera):
+    def open_hanging(_camera: CameraSection):
         calls.append(1)
         if len(calls) == 1:
             hung.wait(30)
             raise CameraError("too late")
         return FakeSource([picture(3)] * 5 + [threading.Event()])
 
-    made = CameraReader(Camera(url="fake:", stall_s=0.1), open_hanging)
+    made = CameraReader(CameraSection(url="fake:", stall_s=0.1), open_hanging)
     made.start()
     assert "camera-lost" in events_until(made, "camera-back")
     hung.set()
@@ -147,7 +147,7 @@ def test_a_recording_may_stand_still() -> None:
 
 
 def test_before_the_first_frame_the_status_is_opening() -> None:
-    made = CameraReader(Camera(url="fake:"), lambda camera: FakeSource([]))
+    made = CameraReader(CameraSection(url="fake:"), lambda camera: FakeSource([]))
     assert made.status == "opening"
 
 

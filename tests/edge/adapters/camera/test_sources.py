@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.sources import open_source
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import image
 from tests.support.places import write_png
@@ -20,8 +20,8 @@ needs_gstreamer = pytest.mark.skipif(
 )
 
 
-def camera(url: str, **settings) -> Camera:
-    return Camera(url=url, **settings)
+def camera(url: str, **settings) -> CameraSection:
+    return CameraSection(url=url, **settings)
 
 
 def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:

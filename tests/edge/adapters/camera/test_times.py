@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.reader import MOST_THREADS, CameraReader
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import FakeClock
@@ -55,7 +55,7 @@ class World:
         self._fault, self._opens = fault, opens
         self._count = self._given = 0
         self._over = threading.Event()
-        camera = Camera(url="fake:", frozen_s=frozen_s)
+        camera = CameraSection(url="fake:", frozen_s=frozen_s)
         self.reader = CameraReader(camera, self._open, self.clock, self._wait)
         self.live, self.size_px = True, None
 
@@ -84,7 +84,7 @@ class World:
     def _wait(self, _left: threading.Event, seconds: float) -> None:
         self._passes(seconds)
 
-    def _open(self, _camera: Camera) -> World:
+    def _open(self, _camera: CameraSection) -> World:
         if self._bad and not self._opens:
             self._passes(LIMIT_S)
             raise CameraError("can not open")
@@ -142,7 +142,7 @@ class Hanging:
         self._hung: list[tuple[float, threading.Event]] = []
         self._settled = threading.Semaphore(0)
         self._end = threading.Event()
-        self.reader = CameraReader(Camera(url="fake:"), self._open, self.clock)
+        self.reader = CameraReader(CameraSection(url="fake:"), self._open, self.clock)
 
     def run(self, limit_s: float) -> list[tuple[str, float]]:
         """What happens and when, looked for ten times a second as the daemon's loop does."""
@@ -175,7 +175,7 @@ class Hanging:
     def _alive(self) -> int:
         return sum(thread.is_alive() for thread in self.reader._threads)
 
-    def _open(self, _camera: Camera) -> Hanging:
+    def _open(self, _camera: CameraSection) -> Hanging:
         return self._in_time() if not self._opens else self
 
     def read(self) -> Image | None:

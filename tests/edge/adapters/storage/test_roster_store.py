@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.adapters.storage.roster_store import RosterRow, RosterStore
 from ostiary.edge.errors import StoreError
 
-ALICE, BOB = Row("alice", 1, b"sealed alice" * 30), Row("bob", 2, b"sealed bob" * 30)
+ALICE, BOB = RosterRow("alice", 1, b"sealed alice" * 30), RosterRow("bob", 2, b"sealed bob" * 30)
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "roster.db"
 
 
-def rows(store: RosterStore) -> list[Row]:
+def rows(store: RosterStore) -> list[RosterRow]:
     return sorted(store.rows(), key=lambda row: row.subject)
 
 
@@ -42,7 +42,7 @@ def test_what_was_applied_is_there_after_a_crash(path: Path) -> None:
 def test_rows_replace_and_subjects_leave(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE, BOB], [], b"head", "1")
-    newer = Row("alice", 3, b"newer")
+    newer = RosterRow("alice", 3, b"newer")
     store.apply([newer], ["bob", "nobody"], None, "2")
     assert (rows(store), store.head(), store.digest()) == ([newer], b"head", "2")
     store.apply([], [], b"newer head", "2")
@@ -53,7 +53,7 @@ def test_rows_replace_and_subjects_leave(path: Path) -> None:
 def test_all_of_it_or_nothing(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE], [], b"head", "1")
-    broken = Row("carol", 4, "text is no payload")  # type: ignore[arg-type]
+    broken = RosterRow("carol", 4, "text is no payload")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=r"roster\.db"):
         store.apply([BOB, broken], ["alice"], b"newer", "2")
     assert (rows(store), store.head(), store.digest()) == ([ALICE], b"head", "1")
@@ -73,7 +73,7 @@ def test_what_was_forgotten_is_gone_from_the_disk(path: Path) -> None:
     store.scrub()
     assert ALICE.payload not in on_the_disk(path)
     assert BOB.payload in on_the_disk(path)
-    store.apply([Row("bob", 5, b"tombstone")], [], None, "3")
+    store.apply([RosterRow("bob", 5, b"tombstone")], [], None, "3")
     store.scrub()
     assert BOB.payload not in on_the_disk(path)
     store.close()
