@@ -83,5 +83,5 @@ def test_a_broker_that_refuses_the_credentials_is_named(tmp_path: Path, journal:
 def test_credentials_that_can_not_be_read_are_a_clear_error(tmp_path: Path) -> None:
     for settings in ({"ca": tmp_path / "no.pem"},
                      {"username": "x", "password_file": tmp_path / "none"}):  # fmt: skip
-        with pytest.raises(ConfigError, match="credentials can not be used"):
+        with pytest.raises(ConfigError, match="credentials cannot be used"):
             made_link(1, FakeClock(), **settings)

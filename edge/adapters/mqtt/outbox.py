@@ -1,4 +1,4 @@
-"""The journal's entries on their way to the broker: in order, a window at once, until taken."""
+"""Sends the journal's entries to the broker: in order, a window at a time, until acknowledged."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
 
 WINDOW = 10
-"""Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
+"""Entries under way at once: half of what Mosquitto takes, which leaves room for other messages."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
 
 
 class Outbox:
-    """`answer` is for the client's thread and only fills a queue; the rest is for the loop's."""
+    """Which entries are under way. The client's thread calls `answer`, which only fills a queue;
+    all other methods are for the loop's thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,16 +30,16 @@ class Outbox:
         return len(self._under_way)
 
     def answer(self, mid: int, refusal: str) -> None:
-        """The broker has taken a message, or says why not."""
+        """Note that the broker took message `mid`, or why it refused; an empty `refusal`: taken."""
         self._answers.put((mid, refusal))
 
     def start_over(self) -> None:
-        """Send again from the oldest that nobody took: the journal decides, not paho's memory."""
+        """Send again from the oldest unacknowledged entry, as the journal (not paho) has it."""
         self._under_way.clear()
         self._last, self._pause_until = 0, 0.0
 
     def take_answers(self) -> str:
-        """Empty the queue; why the broker refused an entry, or nothing."""
+        """Empty the queue; returns why the broker refused an entry, or an empty text."""
         problem = ""
         while not self._answers.empty():
             mid, refusal = self._answers.get()
@@ -46,7 +47,7 @@ class Outbox:
             if seq is None:
                 continue
             if refusal:
-                # The broker said no: nothing is marked, and all is sent again after a while.
+                # A refused entry is not marked; after a pause all are sent again.
                 problem = f"the broker refused a decision: {refusal}"
                 self._pause_until = self._clock() + LONGEST_WAIT_S
             else:
@@ -54,13 +55,13 @@ class Outbox:
         return problem
 
     def mark(self, journal: Journal) -> None:
-        """Write down what was taken. Raises StoreError; it is tried again then."""
+        """Mark acknowledged entries in the journal. Raises StoreError; a later call tries again."""
         if self._done:
             journal.acknowledge(self._done)
             self._done = []
 
     def due(self, journal: Journal) -> list[JournalEntry]:
-        """What there is room for now. Raises StoreError where the journal can not be read."""
+        """The next entries that the window has room for. Raises StoreError if the journal fails."""
         if self._pause_until and not self._under_way and self._clock() >= self._pause_until:
             self.start_over()
         room = self.window - len(self._under_way)
@@ -69,5 +70,5 @@ class Outbox:
         return journal.pending(self._last, room)
 
     def sent(self, mid: int, entry: JournalEntry) -> None:
-        """An entry has left under this message id."""
+        """Note that an entry was sent with this message id."""
         self._under_way[mid] = self._last = entry.seq

@@ -1,4 +1,4 @@
-"""Engines on the disk: only a whole one, of this file and this device, and proven, is run."""
+"""Engine files: only an undamaged, proven engine of this ONNX file and this device is run."""
 
 import hashlib
 import os
@@ -54,7 +54,7 @@ def test_an_engine_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 5, 20, 200, -1])
 def test_an_engine_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
     path = put(tmp_path, engines.pack(header(), PLAN)[:cut])
-    with pytest.raises(BackendError, match=r"no engine of|damaged"):
+    with pytest.raises(BackendError, match=r"not an engine of|damaged"):
         engines.read(path)
 
 
@@ -67,7 +67,7 @@ def test_an_engine_with_a_wrong_byte_is_refused(tmp_path: Path, at: int) -> None
         found = engines.read(path)
     except BackendError:
         return
-    # Not every byte of the header is checked by itself: then it tells of another place or file.
+    # Not every byte of the header is checked by itself; it then names another place or file.
     assert found.header != header()
     assert found.plan == PLAN
 
@@ -94,11 +94,11 @@ def test_an_engine_of_another_onnx_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_engine_that_never_met_its_golden_vectors_is_refused(tmp_path: Path) -> None:
     put(tmp_path, engines.pack(header(proof=None), PLAN))
-    with pytest.raises(BackendError, match=r"never met its golden vectors"):
+    with pytest.raises(BackendError, match=r"never tested on golden vectors"):
         engines.find(tmp_path, ONNX, ORIN)
 
 
-def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
+def test_the_fastest_usable_precision_is_run(tmp_path: Path) -> None:
     slow = msgspec.structs.replace(PRINT, precision="fp32")
     half = msgspec.structs.replace(PRINT, precision="fp16")
     for fingerprint in (slow, half):
@@ -110,7 +110,7 @@ def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
     assert engines.find(tmp_path, ONNX, ORIN).header.fingerprint.precision == "fp32"
 
 
-def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
+def test_without_an_engine_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"there is no engine in"):
         engines.find(tmp_path, ONNX, ORIN)
     entry = EngineEntry(
@@ -124,7 +124,7 @@ def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Pat
         engines.find(tmp_path, ONNX, ORIN)
 
 
-def test_the_key_is_another_one_when_any_part_changes() -> None:
+def test_the_key_changes_with_any_part_of_the_fingerprint() -> None:
     changed = [
         msgspec.structs.replace(PRINT, **{name: value})
         for name, value in {

@@ -280,7 +280,7 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     door = Door(profile, profile.bundle, 0.2)
     key.write_text("")
     key.chmod(0o600)
-    with pytest.raises(ConfigError, match="is no secret key"):
+    with pytest.raises(ConfigError, match="holds no secret key"):
         roster.check(door)
     key.write_text("ab" * 32)
     with pytest.raises(ConfigError, match="no operator's key"):
@@ -289,5 +289,5 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     (operators / "one.pub").write_text("cd" * 32)
     assert roster.check(door).details == {"operators": ["cd" * 8]}
     key.chmod(0o644)
-    with pytest.raises(ConfigError, match="others than its owner"):
+    with pytest.raises(ConfigError, match="users other than its owner"):
         roster.check(door)

@@ -164,7 +164,7 @@ def test_a_frozen_face_collects_no_votes() -> None:
     made.close()
 
 
-def test_closing_tells_of_a_thread_that_hangs() -> None:
+def test_closing_reports_a_thread_that_hangs() -> None:
     hung = threading.Event()
     made = reader([FakeSource([picture(1), hung])])
     collect(made, 1)
@@ -213,15 +213,17 @@ def test_a_picture_of_another_size_is_an_event_with_both_sizes() -> None:
 @pytest.mark.parametrize(
     ("garbage", "why"),
     [
-        (None, "gave no picture but NoneType"),
-        (b"\xff\xd8", "gave no picture but bytes"),
+        (None, "got a NoneType"),
+        (b"\xff\xd8", "got a bytes"),
         (np.zeros((64, 64), np.uint8), r"got (64, 64) uint8"),
         (np.zeros((64, 64, 3), np.float32), r"got (64, 64, 3) float32"),
         (np.zeros((0, 64, 3), np.uint8), r"got (0, 64, 3) uint8"),
         (np.zeros((64, 64, 4), np.uint8), r"got (64, 64, 4) uint8"),
     ],
 )
-def test_what_is_no_picture_loses_the_camera_and_not_the_thread(garbage, why: str) -> None:
+def test_a_source_that_gives_no_picture_loses_the_camera_and_not_the_thread(
+    garbage, why: str
+) -> None:
     gate = threading.Event()
     made = reader([FakeSource([picture(1), garbage]), FakeSource([picture(2), gate])])
     while not (found := made.events()):
