@@ -102,7 +102,7 @@ class ClaimSource:
             return self._lose(str(error.args[-1]))
         else:
             if not data and not self._is_file:
-                return self._lose("hung up")
+                return self._lose("the device hung up")
         self.problem = ""
         return [line for line in self._parser.feed(data) if line]
 

@@ -81,9 +81,10 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
 
 
 def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
-    """The bundle at `next`, signed and undamaged; or None, with the reason if something is there.
+    """The bundle at `next`, if it is signed and undamaged; else None, and why it is refused.
 
-    None without a reason if there is nothing."""
+    There is no reason if nothing is at `next`.
+    """
     path = config.bundle.next
     if path is None or not path.exists():
         return None, ()

@@ -60,7 +60,7 @@ def make_logger(trt: Any) -> Any:
 
 
 def place_of(trt: Any, cuda: Cuda) -> EnginePlace:
-    """The place that this TensorRT and this device make up."""
+    """The place (library, driver and GPU) for which engines are built and checked here."""
     device = cuda.device
     return EnginePlace(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
 

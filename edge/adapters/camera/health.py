@@ -29,7 +29,7 @@ def checked(image: object) -> Image:
 
 
 class Watchfulness:
-    """Finds pictures of a live camera that show nothing new, and for how long they have come.
+    """Finds pictures of a live camera that show nothing new, and raises if that lasts too long.
 
     Real pictures have noise, so two pictures with equal pixels mean a frozen camera. Noise in place
     of a scene is not detected here; it shows no face.

@@ -15,8 +15,8 @@ from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
-"""Seconds from the start of one attempt to the next. An event within 5 s of a fault and a picture
-within 5 s of the camera's return are promised: one hanging attempt and the next must fit in."""
+"""Seconds from the start of one attempt to the next. An event must come within 5 s of a fault, and
+a picture within 5 s of the camera's return: a hanging attempt and the next must fit in 5 s."""
 STARTING_S, SLACK_S = 3.5, 0.5
 """Seconds to open a source, and again to its first picture: at least STARTING_S, and SLACK_S more
 than the source's own limit. After that another attempt starts beside the hanging one."""

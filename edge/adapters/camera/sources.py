@@ -192,7 +192,7 @@ class PipelineSource:
         self._frames = os.fdopen(reading, "rb")
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
         self._told = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
-        # Line by line: with a full buffer the news of another size would come too late.
+        # Line-buffered: otherwise another picture size would be noticed too late.
         launch = ["stdbuf", "-oL", "gst-launch-1.0", "-v"]
         try:
             if shutil.which(launch[2]) is None:

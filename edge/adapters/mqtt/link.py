@@ -178,7 +178,7 @@ class Link:
 
     def _send(self, entries: list[JournalEntry], topic: str) -> None:
         with self._connecting:
-            # On a connection that came after `pump` looked, the next `pump` starts over first.
+            # If a newer connection has come since `pump` looked, the next `pump` starts over.
             if not self.connected or self._pumped != self.connection:
                 return
             for entry in entries:

@@ -13,8 +13,10 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
 
 
 class Outbox:
-    """Which entries are under way. The client's thread calls `answer`, which only fills a queue;
-    all other methods are for the loop's thread."""
+    """The entries that were sent and not yet acknowledged.
+
+    The client's thread calls `answer` alone, which only fills a queue; the loop calls the rest.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
