@@ -21,7 +21,7 @@ from bench.roster.operator import DIM, ENCODER, HERE, ROOT, name_of, probe, temp
 from bench.roster.table import Figure, shown
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
 from ostiary.edge.remote.syncer import Syncer
@@ -81,7 +81,7 @@ class ConnectedDoor:
         cert, key = folder / "device.crt", folder / "device.key"
         authority.client(fleet.folder, name, cert, key)
         mqtt = fleet.mqtt()
-        settings = Mqtt(host=mqtt.host, port=mqtt.port, ca=mqtt.ca, cert=cert, key=key)
+        settings = MqttSection(host=mqtt.host, port=mqtt.port, ca=mqtt.ca, cert=cert, key=key)
         topics, roster = Topics(SITE, name), RosterTopics(SITE)
         mailbox = Mailbox(roster, Opener(fleet.site(), [fleet.sealer().public]))
         self.door, self.said = RosterDoor(DIM), list[tuple[str, ...]]()

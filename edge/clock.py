@@ -1,4 +1,4 @@
-"""What time it is at the door: seconds since 1970, and the clock on its wall."""
+"""The time at the door: seconds since 1970, and the weekday and minute in its timezone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ostiary.edge.core.rules.access import Moment
 class WallClock:
     """The current moment, in the profile's timezone or the system's own.
 
-    A board without a battery starts in 1970 and would find nobody expired, so it is never earlier
-    than a moment that is known to have been, and what has passed since: the floor. While the
-    system's clock is behind it, the hours of a schedule are those of the floor too.
+    A board without a battery starts in 1970 and would find nobody expired. So the time never falls
+    below the floor: a moment known to be past, plus the time that has passed since. While the
+    system's clock is behind the floor, schedules use the floor's hours too.
     """
 
     def __init__(
@@ -24,19 +24,19 @@ class WallClock:
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timezone` is an IANA name that the profile's check has found, or empty."""
+        """`timezone` is an IANA name that the profile's check has found; empty: the system's."""
         self._zone = ZoneInfo(timezone) if timezone else None
         self._now, self._clock = now, clock
         self._known_s = self._since_s = 0.0
 
     def known(self, at_s: float) -> None:
-        """It was `at_s` when the head that counts was signed; the next head may correct it."""
+        """Start the floor at `at_s`, when the head in use was signed; a later head may lower it."""
         if at_s != self._known_s:
             self._known_s, self._since_s = at_s, self._clock()
 
     @property
     def behind_s(self) -> float:
-        """How far the system's clock is behind the floor; not above 0 where it is right."""
+        """Seconds that the system's clock is behind the floor; 0 or less if the clock is right."""
         return self._floor_s - self._now()
 
     @property

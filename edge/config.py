@@ -26,26 +26,26 @@ _LIMITS = Limits()
 LIVE = ("v4l2:", "rtsp:", "rtsps:", "gst:")
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ProfileSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the profile."""
 
 
-Part = TypeVar("Part", bound=Section)
+Part = TypeVar("Part", bound=ProfileSection)
 
 
-class Device(Section, frozen=True):
-    """Who this door is on the wire."""
+class DeviceSection(ProfileSection, frozen=True):
+    """The site and this device's id, which are part of its MQTT topics."""
 
     site: Name
     id: Name
 
 
-class BundleChoice(Section, frozen=True):
+class BundleSection(ProfileSection, frozen=True):
     """The bundle's directory, the folder of keys that may sign it, and what runs its models.
 
-    `precision` is what probes are embedded in: "float" leaves a bundle's int8 encoder alone. `next`
-    is the directory of a bundle to come: used in place of `path` once everybody has a template of
-    its encoder; nothing need be there yet.
+    `precision` is that of the probes: "float" leaves the bundle's int8 encoder unused. `next` is
+    the directory of the next bundle, which need not exist yet: the door changes over from `path` to
+    `next` once everybody has a template of the next encoder.
     """
 
     path: Path
@@ -56,14 +56,14 @@ class BundleChoice(Section, frozen=True):
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
-class Camera(Section, frozen=True):
+class CameraSection(ProfileSection, frozen=True):
     """Where frames come from.
 
-    `width` and `height` are asked of a camera, and required of a `gst:` pipeline. A folder's
-    images are each held for `hold_frames`; `loop` starts files and folders over. Without `drop`
-    every frame of a file or folder is read, however long that takes. A source without a frame
-    for `stall_s`, or a live one that repeats the same frame for `frozen_s` (0: never), is
-    opened again.
+    `width` and `height` are requested from a camera, and forced on a `gst:` pipeline. Each image of
+    a folder is repeated for `hold_frames` frames; `loop` restarts files and folders at their end.
+    Without `drop` every frame of a file or folder is read, however long that takes. A source that
+    gives no frame for `stall_s`, or a live source that repeats the same frame for `frozen_s`
+    (0: never), is opened again.
     """
 
     url: str
@@ -77,12 +77,13 @@ class Camera(Section, frozen=True):
     frozen_s: Annotated[float, Meta(ge=0, le=3600)] = 4.0
 
 
-class Recognition(Section, frozen=True):
+class RecognitionSection(ProfileSection, frozen=True):
     """How sure the door must be.
 
     `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
-    size; `fmr` that of one verification against a claim, in which the bundle's `verifier` is asked
-    too where that is true. The rest: `ostiary.edge.core.rules.policy.Rules`.
+    size; `fmr` is the wanted rate of false claims accepted by one verification. With `verifier` the
+    bundle's logistic head must accept a claim too. For the other fields see
+    `ostiary.edge.core.rules.policy.Rules`.
     """
 
     mode: Mode = Mode.IDENTIFY
@@ -97,16 +98,16 @@ class Recognition(Section, frozen=True):
     claim_s: Seconds = 10.0
 
 
-class Pad(Section, frozen=True):
-    """Presentation attack detection; where it is not `required` it is not run."""
+class PadSection(ProfileSection, frozen=True):
+    """Presentation attack detection (PAD), which runs only if `required`."""
 
     required: bool = False
     frames: Annotated[int, Meta(ge=1, le=8)] = 5
     min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
-class Quality(Section, frozen=True):
-    """What is still usable; see `ostiary.edge.core.faces.quality.Limits`."""
+class QualitySection(ProfileSection, frozen=True):
+    """Limits that a face must meet to be used: `ostiary.edge.core.faces.quality.Limits`."""
 
     min_eye_distance_px: Positive = _LIMITS.min_eye_distance_px
     max_turn: Positive = _LIMITS.max_turn
@@ -117,18 +118,18 @@ class Quality(Section, frozen=True):
     min_contrast: Annotated[float, Meta(ge=0, le=255)] = _LIMITS.min_contrast
 
 
-class Claims(Section, frozen=True):
-    """Where a claimed subject's id comes from; `cards` turns card numbers into subjects."""
+class ClaimsSection(ProfileSection, frozen=True):
+    """Where a claimed subject's id comes from; `cards` maps card numbers to subjects."""
 
     source: str
     cards: dict[str, Name] = {}
 
 
-class State(Section, frozen=True):
+class StateSection(ProfileSection, frozen=True):
     """The directory of the store, the journal and the backend's cache.
 
-    Acknowledged decisions are kept for `keep_days`, at most `keep_rows` of them. With a journal
-    that can not be written the door stays shut, unless `without_journal` says otherwise.
+    Acknowledged decisions are kept for `keep_days`, at most `keep_rows` of them. If the journal
+    cannot be written, the door stays shut, unless `without_journal` says otherwise.
     """
 
     path: Path
@@ -137,8 +138,8 @@ class State(Section, frozen=True):
     without_journal: Literal["stay-shut", "open-unrecorded"] = "stay-shut"
 
 
-class Mqtt(Section, frozen=True):
-    """The broker. With `ca` the connection is TLS; a password is read from a file."""
+class MqttSection(ProfileSection, frozen=True):
+    """The MQTT broker. With `ca` the connection uses TLS; the password is read from a file."""
 
     host: Host
     port: Annotated[int, Meta(ge=1, le=65535)] = 1883
@@ -151,12 +152,12 @@ class Mqtt(Section, frozen=True):
     telemetry_s: Seconds = 30.0
 
 
-class Roster(Section, frozen=True):
+class RosterSection(ProfileSection, frozen=True):
     """The fleet's roster over MQTT, in place of people enrolled at this door.
 
-    `operators` is a folder of the public keys that may enroll and command, `site_key` the file of
-    the key that opens what they say (64 hex digits). A head that was signed longer than
-    `stale_after_s` ago opens nothing; 0: however old it is.
+    `operators` is a folder with the public keys of the operators, who may enroll and command.
+    `site_key` is the file of the key that decrypts their messages (64 hex digits). If the newest
+    head was signed more than `stale_after_s` ago, the door opens to nobody; 0 allows any age.
     """
 
     operators: Path
@@ -164,41 +165,41 @@ class Roster(Section, frozen=True):
     stale_after_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
-class Access(Section, frozen=True):
-    """Who may pass here: members of `groups`, or everybody enrolled where none is named.
+class AccessSection(ProfileSection, frozen=True):
+    """Who may pass here: members of `groups`, or everybody enrolled if `groups` is empty.
 
-    Schedules are in `timezone`, an IANA name; the system's own where it is empty.
+    Schedules are in `timezone`, an IANA name; empty means the system's timezone.
     """
 
     groups: tuple[Name, ...] = ()
     timezone: str = ""
 
 
-class Door(Section, frozen=True):
-    """What opens the door: `log:`, or `exec:PROGRAM ARG...` that is given `timeout_s`."""
+class DoorSection(ProfileSection, frozen=True):
+    """What opens the door: `log:`, or `exec:PROGRAM ARG...`, which may run for `timeout_s`."""
 
     action: str = "log:"
     timeout_s: Seconds = 5.0
 
 
-class Config(Section, frozen=True):
+class Config(ProfileSection, frozen=True):
     """The whole profile."""
 
-    device: Device
-    bundle: BundleChoice
-    camera: Camera
-    state: State
-    recognition: Recognition = Recognition()
-    pad: Pad = Pad()
-    quality: Quality = Quality()
-    door: Door = Door()
-    claims: Claims | None = None
-    mqtt: Mqtt | None = None
-    roster: Roster | None = None
-    access: Access = Access()
+    device: DeviceSection
+    bundle: BundleSection
+    camera: CameraSection
+    state: StateSection
+    recognition: RecognitionSection = RecognitionSection()
+    pad: PadSection = PadSection()
+    quality: QualitySection = QualitySection()
+    door: DoorSection = DoorSection()
+    claims: ClaimsSection | None = None
+    mqtt: MqttSection | None = None
+    roster: RosterSection | None = None
+    access: AccessSection = AccessSection()
 
     def rules(self) -> Rules:
-        """What policy needs."""
+        """The profile's rules for policy."""
         chosen = msgspec.structs.asdict(self.recognition)
         del chosen["fpir"], chosen["fmr"], chosen["verifier"]
         return Rules(**chosen, require_pad=self.pad.required)
@@ -211,18 +212,18 @@ class Config(Section, frozen=True):
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a profile; relative paths in it start at its own folder.
+    """Read and check a profile; relative paths in it start at the profile's folder.
 
-    Raises ConfigError with the file, the key's path and what is legal there.
+    Raises ConfigError with the file, the key's path and what is allowed there.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"can not read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     try:
         config = msgspec.toml.decode(raw, type=Config, dec_hook=_path_of)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", "`ostiary run --help` shows a profile") from error
+        raise ConfigError(f"{path}: {error}", "docs/profile.md describes every key") from error
     _check(path, config)
     return _anchored(config, path.resolve().parent)
 
@@ -234,25 +235,25 @@ def _path_of(kind: type, value: object) -> object:
 
 
 def _check(path: Path, config: Config) -> None:
-    """What no single field can say."""
+    """Check what concerns several fields. Raises ConfigError."""
     if config.recognition.mode is Mode.VERIFY and config.claims is None:
         raise ConfigError(
-            f'{path}: mode "verify" needs [claims]', 'source = "line:/dev/ttyUSB0", say'
+            f'{path}: mode "verify" needs [claims]', 'such as source = "line:/dev/ttyUSB0"'
         )
     if config.recognition.verifier and config.recognition.mode is not Mode.VERIFY:
-        problem = f"{path}: the verifier judges claims only - at `$.recognition.verifier`"
-        raise ConfigError(problem, 'mode = "verify"')
+        problem = f"{path}: the verifier is for claims only - at `$.recognition.verifier`"
+        raise ConfigError(problem, 'set mode = "verify"')
     if not config.camera.drop and config.camera.url.startswith(LIVE):
         raise ConfigError(f"{path}: drop = false is for files and folders - at `$.camera.drop`")
     if config.roster is not None and config.mqtt is None:
-        raise ConfigError(f"{path}: [roster] needs [mqtt]", "it comes from the broker")
+        raise ConfigError(f"{path}: [roster] needs [mqtt]", "the roster comes from the broker")
     if config.access.groups and config.roster is None:
-        # It would open to everybody, and nobody would see it.
-        hint = "who is enrolled at this door is in no group"
+        # Otherwise the door would open to everybody enrolled, and nobody would notice.
+        hint = "people enrolled at this door are in no group"
         raise ConfigError(f"{path}: groups need [roster] - at `$.access.groups`", hint)
     _check_timezone(path, config.access.timezone)
     if config.mqtt is not None and ".." in config.mqtt.host:
-        raise ConfigError(f"{path}: {config.mqtt.host!r} is no host - at `$.mqtt.host`")
+        raise ConfigError(f"{path}: {config.mqtt.host!r} is not a host - at `$.mqtt.host`")
     if config.mqtt is not None and (config.mqtt.cert is None) != (config.mqtt.key is None):
         raise ConfigError(f"{path}: cert and key go together - at `$.mqtt`")
 
@@ -261,18 +262,18 @@ def _check_timezone(path: Path, name: str) -> None:
     try:
         if name:
             ZoneInfo(name)
-    # A name that is a folder, too long or no text file is none either, and says so differently.
+    # ZoneInfo raises the other two if the name is a folder, too long or not a timezone file.
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = 'as "Europe/Berlin", from the system\'s package tzdata; "" is the system\'s own'
-        problem = f"{path}: {name!r} is no timezone that is known here - at `$.access.timezone`"
+        hint = 'such as "Europe/Berlin" (from the package tzdata); "" is the system\'s timezone'
+        problem = f"{path}: {name!r} is not a timezone known here - at `$.access.timezone`"
         raise ConfigError(problem, hint) from error
 
 
 def _anchored(section: Part, folder: Path) -> Part:
-    """The same with every path in it, at any depth, starting at a folder."""
+    """The section with every relative path in it, at any depth, joined to a folder."""
     changed: dict[str, object] = {}
     for name, value in msgspec.structs.asdict(section).items():
-        if isinstance(value, Section):
+        if isinstance(value, ProfileSection):
             changed[name] = _anchored(value, folder)
         elif isinstance(value, Path):
             changed[name] = folder / value
@@ -282,7 +283,7 @@ def _anchored(section: Part, folder: Path) -> Part:
 
 
 def _anchored_url(url: str, folder: Path) -> str:
-    """A URL whose path, where it has one, starts at the profile's folder."""
+    """The URL with its path, if it has a relative one, joined to the profile's folder."""
     kind, colon, rest = url.partition(":")
     if kind in ("folder", "file", "line", "evdev", "v4l2") and rest:
         return f"{kind}:{folder / rest}"

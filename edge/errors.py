@@ -1,4 +1,4 @@
-"""What can go wrong, named by who must act; each error carries a hint they can act on."""
+"""The errors of Ostiary: a class for each person who must act, and a hint for that person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 class OstiaryError(Exception):
     """A failure somebody can mend: what is wrong and where, and what to do about it.
 
-    `option` names the argument of the caller that would allow it or decide otherwise, in the words
-    of the function that was called (`take_over`); a command line shows it as a flag.
+    `option` names the argument of the called function that would allow or change this, such as
+    `take_over`; the command line shows it as a flag.
     """
 
     def __init__(self, message: str, hint: str = "", *, option: str = "") -> None:
@@ -29,7 +29,7 @@ class PhotoError(OstiaryError):
 
 
 class EnrollmentRefused(OstiaryError):
-    """The photos are readable but nobody can be enrolled from them; `reason` names why."""
+    """The photos can be read, but nobody can be enrolled from them; `reason` names why."""
 
     def __init__(self, reason: str, message: str, hint: str = "", *, option: str = "") -> None:
         super().__init__(message, hint, option=option)
@@ -45,7 +45,7 @@ class BackendError(OstiaryError):
 
 
 class StoreError(OstiaryError):
-    """The integrator must look at the disk: the store or the journal can not be used."""
+    """The integrator must look at the disk: the store or the journal cannot be used."""
 
 
 class CameraError(OstiaryError):
@@ -57,7 +57,7 @@ class DoorError(OstiaryError):
 
 
 class SealError(OstiaryError):
-    """A message that the roster refuses; `reason` names why, in a word for events."""
+    """A roster message that is refused; `reason` is a word for events, such as `not-sealed`."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temp, fsync, rename; and their names as text."""
+"""Atomic writes of files and folders (temp, fsync, rename), and file names as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def as_text(name: str) -> str:
-    """A file's name as it can be written: bytes of it that are no UTF-8 as `\\udcff`."""
+    """A file's name as printable text: a byte that is not UTF-8 appears as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -21,7 +21,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises OSError; the old file is then untouched and no temporary file is left.
     """
-    # Not mkstemp: its files are for their owner only, and what is written here is for others too.
+    # Not mkstemp: only the owner may read its files, and others must read what is written here.
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with staged.open("xb") as file:
@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)
-        # The file that was asked for, not the one that stood in for it.
+        # The error names the file that was asked for, not the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -40,9 +40,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def replace_dir(staged: Path, target: Path) -> None:
-    """Put a finished directory in the place of another, or of none.
+    """Move a finished directory to `target`, replacing a directory that is there.
 
-    For a moment neither stands under the name, never a mixture of both.
+    Between two renames nothing is at `target` for a moment, but never a mixture of both.
     """
     for file in staged.rglob("*"):
         if file.is_file():
@@ -67,7 +67,7 @@ def replace_dir(staged: Path, target: Path) -> None:
 
 @contextmanager
 def alone(folder: Path, busy: Exception) -> Iterator[None]:
-    """Hold a folder against others that work in it; raises `busy` where one does already."""
+    """Lock a folder during the block. Raises `busy` if another process has locked the folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Keys in files: 64 hex digits that nobody but their owner may read."""
+"""Keys in files of 64 hex digits; a secret key's file is readable by its owner alone."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from ostiary.edge.files import sync_dir
 
 SECRET, PUBLIC = 0o600, 0o644
 CREDENTIALS = Path("/run/credentials")
-"""Where systemd puts what `LoadCredential=` names."""
+"""Where systemd puts the files that `LoadCredential=` names."""
 _FORM = re.compile(rb"([0-9a-f]{64})\s*")
 
 
 def read_key(path: Path, refusal: type[OstiaryError], lost: str, exposed: str) -> bytes:
-    """The 32 bytes of a key.
+    """Read the 32 bytes of a secret key.
 
-    Raises `refusal` where it can not be read (with the hint `lost`), where, as ssh asks, others may
-    read it too (`exposed`), and where it is none.
+    Raises `refusal` if the file cannot be read (with the hint `lost`), if others may read it too
+    (as ssh does; `exposed` ends the hint), or if it holds no key.
     """
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             form = _FORM.fullmatch(file.read(80))
     except OSError as error:
-        raise refusal(f"can not read the key {path}: {error.strerror}", lost) from error
+        raise refusal(f"cannot read the key {path}: {error.strerror}", lost) from error
     mode = stat.S_IMODE(found.st_mode)
     if mode & (0o037 if _is_credential(path) else 0o077):
         raise refusal(
-            f"others than its owner may read the secret key {path} (mode {mode:04o})",
+            f"users other than its owner may read the secret key {path} (mode {mode:04o})",
             f"{_closing(path, found.st_uid)}{exposed}",
         )
     if form is None:
-        raise refusal(f"{path} is no secret key", "64 hex digits in a line")
+        raise refusal(f"{path} holds no secret key", "a key is one line of 64 hex digits")
     return bytes.fromhex(form[1].decode("ascii"))
 
 
 def _is_credential(path: Path) -> bool:
-    """Whether systemd gave this file to a service.
+    """Whether systemd gave this file to a service as a credential.
 
-    It then belongs to root, and an access list lets the service's user read it. The list's mask
-    shows as the group's bits (0440), though no group may read it.
+    Such a file belongs to root, and an access list lets the service's user read it. The list's mask
+    shows as the group's bits (0440), though no group may read the file.
     """
     folders = (CREDENTIALS, os.environ.get("CREDENTIALS_DIRECTORY"))
     real = path.resolve()
@@ -52,23 +52,23 @@ def _is_credential(path: Path) -> bool:
 
 
 def _closing(path: Path, owner: int) -> str:
-    """The command that leaves the file to who runs this, and to nobody else."""
+    """The command after which only the current user may read the file."""
     user = os.geteuid()
     if user in (0, owner):
         return f"chmod 600 {path}"
-    # Only its owner and root may change its mode, and we could not read it after that.
+    # Only the owner and root may change the mode, and then this user could not read the file.
     return f"as root: chown {user} {path} && chmod 600 {path}"
 
 
 def create(files: Sequence[tuple[Path, str, int]]) -> None:
-    """Write new files, each a line of text with a mode, durable on return; all of them or none.
+    """Create files, each as (path, line of text, mode): all of them or none, durable on return.
 
-    Raises OSError; FileExistsError where one is there already, which is then left alone.
+    Raises OSError; FileExistsError if one exists already, which is left as it is.
     """
     made: list[Path] = []
     try:
         for path, text, mode in files:
-            # Created with its mode: a file closed to others only later was open until then.
+            # Created with its mode: until a later chmod, others could read the file.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             made.append(path)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""Topics and messages, both ways; pure. Times are UTC, ids `[a-z0-9-]{1,64}`."""
+"""MQTT topics and messages, to write and to read; pure. Times are UTC, ids `[a-z0-9-]{1,64}`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ PREFIX = "ostiary/1"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON message. Fields that a reader does not know are ignored, so that it may be older."""
+    """A JSON message. A reader ignores fields that it does not know, so an older reader works."""
 
 
 class DecisionMessage(Message, frozen=True):
     """One decision, published at QoS 1 from the journal; drop duplicates by `id`.
 
-    `seq` grows by one a decision on this device; `score` and `tau` are cosines, absent where
-    nothing was compared; `latency_ms` is from the frame's arrival, by stage and in total.
-    `probability` and the least that was wanted are there where a logistic head judged too.
+    `seq` grows by one with each decision of this device. `score` and `tau` are cosines, None if
+    nothing was compared. `latency_ms` counts from the frame's arrival, by stage and in total.
+    `probability` and `least_probability`, the least that passes, are set if a logistic head was
+    used.
     """
 
     id: str
@@ -42,7 +43,7 @@ class DecisionMessage(Message, frozen=True):
 
 
 class StateMessage(Message, frozen=True):
-    """Retained: `online`, `offline` after a clean stop, `lost` by the will.
+    """Retained: `online`, `offline` after a clean stop, `lost` if the broker sent the will.
 
     `session` grows with each connection: a will of an older session is stale.
     """
@@ -73,9 +74,9 @@ class EventMessage(Message, frozen=True):
 
 
 class TelemetryMessage(Message, frozen=True):
-    """Retained at QoS 0: how the device is doing, its frames' times over the last 300 of them.
+    """Retained at QoS 0: how the device is doing; frame times are over the last 300 frames.
 
-    `frame_ms_p99` is absent from devices older than it.
+    Older devices do not send `frame_ms_p99`.
     """
 
     at: str
@@ -91,12 +92,12 @@ class TelemetryMessage(Message, frozen=True):
 
 
 class RosterMessage(Message, frozen=True):
-    """Retained: what the device holds of the roster; the operator's acknowledgement.
+    """Retained: what the device holds of the roster, which tells the operator what has arrived.
 
-    `sequence` and `digest` are of what is held and stored: equal to the head's where `complete`.
-    `subjects` counts those who are not revoked, `usable` those with a template of `encoder`, which
-    is the one in use; `coverage` counts templates by encoder id, also those of a bundle to come.
-    `at` is when this was last so; `issued_at` when the operator signed the head that counts.
+    `sequence` and `digest` describe the stored records; they equal the head's if `complete`.
+    `subjects` counts subjects who are not revoked, `usable` those with a template of `encoder`, the
+    encoder in use. `coverage` counts templates by encoder id, also those for the next bundle.
+    `at` is when this was last true; `issued_at` is when the operator signed the head in use.
     """
 
     sequence: int
@@ -112,9 +113,9 @@ class RosterMessage(Message, frozen=True):
 
 
 class Response(Message, frozen=True):
-    """The answer to a command, closed with the site's key; `nonce` is the command's, as hex.
+    """The answer to a command, encrypted with the site's key; `nonce` is the command's, as hex.
 
-    `reason` says why not, or is empty; `template` is what `capture` gathered.
+    `reason` says why the command failed, or is empty; `template` is the one that `capture` made.
     """
 
     nonce: str
@@ -140,7 +141,7 @@ class RosterTopics:
 
     def parse(self, topic: str) -> tuple[str, ...] | None:
         """("head",), ("index", shard) or ("subject", shard, subject); None for any other topic."""
-        # By the whole beginning: a site may itself be called `roster`.
+        # Compare the whole prefix: a site may itself be called `roster`.
         base = f"{self.base}/"
         parts = tuple(topic.removeprefix(base).split("/"))
         lengths = {"head": 1, "index": 2, "subject": 3}
@@ -169,18 +170,18 @@ class Topics:
         self.telemetry = f"{base}/telemetry"
 
     def command(self, name: str) -> str:
-        """Where the operator asks something of the device; never retained."""
+        """The topic of a command from the operator to the device; never retained."""
         return f"{self._base}/command/{name}"
 
     def is_command(self, topic: str) -> bool:
-        """Whether a device of this site is asked something there; not only this one, so that a
-        command for another is refused aloud."""
-        # By the whole beginning: a site may itself be called `command`.
+        """Whether a topic is that of a command to any device of this site: a command for another
+        device must be refused and reported, not ignored."""
+        # Compare the whole prefix: a site may itself be called `command`.
         _device, _, rest = topic.removeprefix(self._devices).partition("/")
         return topic.startswith(self._devices) and rest.startswith("command/")
 
     def response(self, name: str) -> str:
-        """Where the device answers, and nowhere else."""
+        """The topic of the answer to a command; the device answers nowhere else."""
         return f"{self._base}/response/{name}"
 
 
@@ -197,7 +198,7 @@ def decode(payload: bytes, kind: type[M]) -> M:
     try:
         return msgspec.json.decode(payload, type=kind)
     except (UnicodeDecodeError, RecursionError) as error:
-        # Not DecodeErrors by themselves, and anybody who may publish can bring them about.
+        # msgspec raises these too, and anybody who may publish can cause them.
         raise msgspec.DecodeError(str(error)) from error
 
 

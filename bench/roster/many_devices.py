@@ -15,7 +15,7 @@ from bench.roster.client import Client
 from bench.roster.device import RosterDoor, opener
 from bench.roster.operator import DIM, ENCODER, SITE
 from ostiary.edge.adapters.mqtt.link import Received
-from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.adapters.storage.roster_store import RosterRow, RosterStore
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
 from ostiary.edge.remote.syncer import Syncer
@@ -59,11 +59,11 @@ class Memory(RosterStore):
 
     def __init__(self, start: SimulatedStart) -> None:
         self.path = Path("memory")
-        self._rows = {row[0]: Row(*row) for row in start.rows}
+        self._rows = {row[0]: RosterRow(*row) for row in start.rows}
         self._kept: tuple[bytes | None, str] = (start.head, start.digest)
 
     def apply(
-        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+        self, rows: Sequence[RosterRow], dropped: Sequence[str], head: bytes | None, digest: str
     ) -> None:
         for subject in dropped:
             self._rows.pop(subject, None)
@@ -83,7 +83,7 @@ class Memory(RosterStore):
     def digest(self) -> str:
         return self._kept[1]
 
-    def rows(self) -> Iterable[Row]:
+    def rows(self) -> Iterable[RosterRow]:
         return list(self._rows.values())
 
 

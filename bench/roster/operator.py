@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import (
     SHARDS,
@@ -75,9 +75,9 @@ def memory_mb(process: int | str) -> dict[str, float]:
     return {name: int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")}
 
 
-def connection(port: int) -> Mqtt:
+def connection(port: int) -> MqttSection:
     """Settings of a client that connects to the broker without TLS."""
-    return Mqtt(host=HERE, port=port)
+    return MqttSection(host=HERE, port=port)
 
 
 def name_of(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Claimed subjects from a card reader or keypad: a line is a claim."""
+"""Claimed subjects from a card reader or keypad: each line is a claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS = "line:PATH for a serial port, FIFO or file, or evdev:/dev/input/eventN"
 
 
 class LineParser(Protocol):
-    """Bytes as a device gives them into whole lines; what is incomplete is kept."""
+    """Splits a device's bytes into whole lines; an incomplete line is kept for the next call."""
 
     def feed(self, data: bytes) -> list[str]: ...
 
@@ -31,7 +31,7 @@ class TextLines:
 
     def feed(self, data: bytes) -> list[str]:
         parts = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        # A reader that sends no line ends must not grow this for ever.
+        # A reader that sends no line ends must not fill the memory.
         self._rest = parts.pop()[-MAX_LINE:]
         return [part[:MAX_LINE].decode("ascii", "replace").strip() for part in parts if part]
 
@@ -41,17 +41,17 @@ EVENT = struct.Struct("@llHHi")
 KEY_EVENT, KEY_DOWN = 1, 1
 KEY_ENTER, KEY_KEYPAD_ENTER = 28, 96
 MODIFIERS = {29, 42, 54, 56, 58, 97, 100, 125, 126}
-"""Control, Shift, Alt, Caps Lock, Meta: subjects are lower-case whatever the reader holds down."""
+"""Control, Shift, Alt, Caps Lock and Meta are ignored: subjects are always lower-case."""
 GRAB = 0x40044590
 """EVIOCGRAB: card numbers must not also be typed into a console."""
 ROWS = {2: "1234567890-", 16: "qwertyuiop", 30: "asdfghjkl", 44: "zxcvbnm"}
 KEYPAD = {82: "0", 79: "1", 80: "2", 81: "3", 75: "4", 76: "5", 77: "6", 71: "7", 72: "8", 73: "9"}
 KEYS = KEYPAD | {first + i: key for first, row in ROWS.items() for i, key in enumerate(row)}
-"""Key codes of <linux/input-event-codes.h> for what a subject's id may hold."""
+"""Key codes of <linux/input-event-codes.h> for the characters of a subject's id."""
 
 
 class KeyEvents:
-    """What a keyboard-wedge reader types, ended by Enter."""
+    """Lines from a card reader that types like a keyboard, each ended by Enter."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -74,13 +74,13 @@ class KeyEvents:
 
 
 class ClaimSource:
-    """Reads a device without waiting for it; one that is unplugged is tried again."""
+    """Reads a device without blocking; an unplugged device is opened again at the next poll."""
 
     def __init__(self, url: str) -> None:
-        """Raises ConfigError for a URL of another form. The device itself may come later."""
+        """Raises ConfigError for a URL of an unknown form. The device may be connected later."""
         kind, _, path = url.partition(":")
         if kind not in ("line", "evdev") or not path:
-            raise ConfigError(f"no claim source {url!r}", FORMS)
+            raise ConfigError(f"{url!r} is not a claim source", f"use {FORMS}")
         self._path, self._keys = Path(path), kind == "evdev"
         self._descriptor: int | None = None
         self._parser: LineParser = TextLines()
@@ -90,7 +90,7 @@ class ClaimSource:
     def poll(self) -> list[str]:
         """The lines that came since the last call, without empty ones.
 
-        `problem` says why there is no device, and is empty where there is one.
+        `problem` says why the device cannot be read; it is empty if the device can be read.
         """
         try:
             if self._descriptor is None:
@@ -102,7 +102,7 @@ class ClaimSource:
             return self._lose(str(error.args[-1]))
         else:
             if not data and not self._is_file:
-                return self._lose("hung up")
+                return self._lose("the device hung up")
         self.problem = ""
         return [line for line in self._parser.feed(data) if line]
 
@@ -112,14 +112,14 @@ class ClaimSource:
         return []
 
     def close(self) -> None:
-        """Let the device go."""
+        """Close the device."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _open(self) -> int:
         mode = self._path.stat().st_mode
-        # A FIFO opened for both never reports an end when its last writer leaves.
+        # A FIFO opened to read and write reports no end when its last writer leaves.
         access = os.O_RDWR if stat.S_ISFIFO(mode) else os.O_RDONLY
         descriptor = os.open(self._path, access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         self._parser = KeyEvents() if self._keys else TextLines()
@@ -133,7 +133,7 @@ class ClaimSource:
 
     def _prepare(self, descriptor: int) -> None:
         if self._is_file:
-            # What stands in a file from before was claimed before: nobody is at the door for it.
+            # Lines that are in the file already are old claims: those people have left the door.
             os.lseek(descriptor, 0, os.SEEK_END)
         elif self._keys:
             fcntl.ioctl(descriptor, GRAB, 1)

@@ -1,4 +1,4 @@
-"""The log: with its fields to systemd's journal where stderr is connected to it, else as text."""
+"""The log: with its fields to systemd's journal if stderr is connected to it, else as text."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "ostiary"
 OWN = "OSTIARY_"
-"""What a log call passes by `extra` under this prefix becomes a field of the journal."""
+"""An `extra` of a log call whose name starts with this becomes a field of the journal."""
 SAY_S = 1.0
 SHORT = 16_000
-"""Characters that are left of a message too long for one datagram."""
+"""A message too long for one datagram is cut to this many characters."""
 PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 DEBUG_PRIORITY = 7
 
 
 def set_up(level: int, path: str = SOCKET) -> None:
-    """Log from now on, by the way that suits what stderr is."""
+    """Log to systemd's journal if stderr is connected to it, else as text to stderr."""
     plain = logging.StreamHandler()
     plain.setFormatter(logging.Formatter(FORMAT))
     handler: logging.Handler = plain
@@ -32,17 +32,20 @@ def set_up(level: int, path: str = SOCKET) -> None:
 
 
 def is_journal(stream: str, descriptor: int) -> bool:
-    """Whether a descriptor is the one that systemd connected: JOURNAL_STREAM is inherited too."""
+    """Whether a descriptor is the one that JOURNAL_STREAM (`stream`) names.
+
+    That the variable is set proves nothing: a child whose stderr goes elsewhere inherits it.
+    """
     status = os.fstat(descriptor)
     return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 class JournalHandler(logging.Handler):
-    """One datagram a record; what the journal does not take goes to the other handler."""
+    """Sends one datagram per record; a record that the journal refuses goes to `plain`."""
 
     def __init__(self, path: str, plain: logging.Handler) -> None:
         super().__init__()
-        # Time and level are fields of their own.
+        # Time and level have their own fields.
         self.setFormatter(logging.Formatter("%(message)s"))
         self._path, self._plain = path, plain
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -52,7 +55,7 @@ class JournalHandler(logging.Handler):
         try:
             self._send(record, self.format(record))
         except (OSError, LookupError, TypeError, ValueError):
-            # Also a message that does not fit its arguments: a log line never stops the door.
+            # Also for a message that does not fit its arguments: no log line may stop the door.
             self._plain.handle(record)
 
     def _send(self, record: logging.LogRecord, message: str) -> None:
@@ -88,5 +91,5 @@ def _field(name: str, value: str) -> bytes:
     data = value.encode("utf-8", "replace")
     if b"\n" not in data:
         return b"%s=%s\n" % (name.encode(), data)
-    # Its length in front: a line feed in a value would otherwise begin the next field.
+    # The length comes first: otherwise a line feed in the value would begin the next field.
     return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)

@@ -1,4 +1,4 @@
-"""Photographs from disk: whole, of a known format and size, upright, as BGR."""
+"""Reads photos from disk: checks their format, size and completeness, turns them upright."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ END_OF_IMAGE, PNG_END = b"\xff\xd9", b"IEND"
 def read_photo(path: Path) -> Image:
     """One photo as (height, width, 3) uint8 BGR, turned upright by its EXIF orientation.
 
-    Grey, alpha and 16-bit pictures become 8-bit BGR. Raises PhotoError where it can not be
-    read, is cut short, is of another format, or is too small or too large.
+    Grey, alpha and 16-bit pictures become 8-bit BGR. Raises PhotoError if the file cannot be
+    read, is cut short, has another format, or is too small or too large.
     """
     return decode(read_bytes(path), str(path))
 
 
 def read_bytes(path: Path) -> bytes:
-    """A photo's file as it is, where it is a file and not too large. Raises PhotoError."""
+    """The bytes of a photo's file. Raises PhotoError if it is not a file or is too large."""
     try:
         found = path.stat()
-        # A pipe waits for somebody to write, and some devices never end.
+        # Reading a pipe would wait for a writer, and some devices never end.
         if not stat.S_ISREG(found.st_mode):
-            raise PhotoError(f"{path} is no file")
+            raise PhotoError(f"{path} is not a file")
         if found.st_size > MAX_BYTES:
             raise PhotoError(f"{path} has more than {MAX_BYTES // 10**6} MB")
         return path.read_bytes()
     except OSError as error:
-        raise PhotoError(f"can not read {path}: {error.strerror}") from error
+        raise PhotoError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise PhotoError(f"{str(path)!r} is no name of a file: {error}") from error
+        raise PhotoError(f"{str(path)!r} is not a file name: {error}") from error
 
 
 def decode(data: bytes, name: str) -> Image:
-    """The same for bytes; `name` says in errors where they came from."""
+    """Like `read_photo`, for bytes; errors call the photo `name`."""
     if len(data) > MAX_BYTES:
         raise PhotoError(f"{name} has more than {MAX_BYTES // 10**6} MB")
     size = _declared_size(data, name)
@@ -60,19 +60,19 @@ def decode(data: bytes, name: str) -> Image:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise PhotoError(f"{name} can not be decoded: {error.err}") from error
+        raise PhotoError(f"{name} cannot be decoded: {error.err}") from error
     if image is None:
-        raise PhotoError(f"{name} can not be decoded", "is it a whole picture?")
+        raise PhotoError(f"{name} cannot be decoded", "check that the picture is complete")
     if min(image.shape[:2]) < MIN_SIDE_PX:
         raise PhotoError(
             f"{name} is {image.shape[1]}x{image.shape[0]} pixels",
-            f"no face can be read below {MIN_SIDE_PX} pixels a side",
+            f"each side must have at least {MIN_SIDE_PX} pixels",
         )
     return np.asarray(image, np.uint8)
 
 
 def _declared_size(data: bytes, name: str) -> tuple[int, int]:
-    """(width, height) as the header says, before any memory is taken for the pixels."""
+    """(width, height) from the header, read before memory is allocated for the pixels."""
     if not data:
         raise PhotoError(f"{name} is empty (0 bytes)")
     if data.startswith(PNG):
@@ -86,13 +86,13 @@ def _declared_size(data: bytes, name: str) -> tuple[int, int]:
         return abs(width), abs(height)
     if found := PNM.match(data):
         return int(found[1]), int(found[2])
-    raise PhotoError(f"{name} is not a picture this reads", "JPEG, PNG, BMP, PGM or PPM")
+    raise PhotoError(f"{name} is not a picture of a known format", "use JPEG, PNG, BMP, PGM or PPM")
 
 
 def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
     """(width, height) of a JPEG that has its end marker.
 
-    OpenCV decodes a truncated JPEG into a half grey picture without a word.
+    Raises PhotoError without one: OpenCV would decode a cut JPEG into a half grey picture.
     """
     at, size = 2, None
     while at + 9 <= len(data) and data[at] == 0xFF:
@@ -115,5 +115,5 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a file's name is that of a picture."""
+    """Whether a file's name ends as a picture's does."""
     return path.suffix.lower() in SUFFIXES

@@ -15,7 +15,7 @@ from ostiary.edge.models.install import install
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.edge.runtime.golden import Proven
+from ostiary.edge.runtime.golden import ProvenRunners
 from ostiary.edge.runtime.signature import read_keys
 
 Folder = Annotated[Path | None, typer.Option("--keys", help="Folder of trusted keys (*.pub).")]
@@ -66,7 +66,7 @@ def install_command(
     Example: `ostiary bundle install hq-3.zip /var/lib/ostiary/bundle --keys /etc/ostiary/keys`
     """
     before = _replaced(target)
-    proven: list[Proven] = []
+    proven: list[ProvenRunners] = []
     bundle = install(
         archive,
         target,
@@ -91,14 +91,14 @@ def _replaced(target: Path) -> Bundle | None:
         return None
 
 
-def _prove(bundle: Bundle, backend: str) -> Proven:
+def _prove(bundle: Bundle, backend: str) -> ProvenRunners:
     proven = golden.prove(bundle, backend, threads=1)
     for runner in proven.runners.values():
         runner.close()
     return proven
 
 
-def _show(bundle: Bundle, proven: Proven, json: bool) -> None:
+def _show(bundle: Bundle, proven: ProvenRunners, json: bool) -> None:
     models = {name: model.file for name, model in bundle.manifest.models.items().items()}
     if json:
         return print_json(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from ostiary.edge import wire
 from ostiary.edge.adapters.door.base import Door
-from ostiary.edge.adapters.storage.journal import Entry, Journal
+from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
 from ostiary.edge.core.types import Decision, Outcome, Reason
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import DoorError, StoreError
@@ -33,7 +33,7 @@ class Recorder:
 
     def carry_out(
         self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
-    ) -> Entry | None:
+    ) -> JournalEntry | None:
         """Journal a decision and act on it; None if it could not be journaled."""
         entry = self._journaled(decision, mode, encoder, spent_ms)
         if decision.granted and (entry is not None or self._opens_unrecorded):
@@ -50,7 +50,7 @@ class Recorder:
 
     def _journaled(
         self, decision: Decision, mode: str, encoder: str, spent_ms: Mapping[str, float]
-    ) -> Entry | None:
+    ) -> JournalEntry | None:
         now, identity = self._wall(), uuid.uuid4().hex
 
         def payload(seq: int) -> bytes:

@@ -1,1 +1,1 @@
-"""Which bundle and which backend answer, and how one takes the place of another."""
+"""Which bundle and which backend run, and how one bundle replaces another."""

@@ -1,4 +1,4 @@
-"""When a bundle to come takes the place of the one in use: once everybody has its templates."""
+"""When the next bundle replaces the one in use: once everybody has templates for it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """The encoder in use, and the one that a bundle beside it would bring; None where none would.
+    """The encoder in use (`active`), and that of the next bundle (`successor`), if one is awaited.
 
-    A door that has changed over, or was refused the bundle to come, has none: it waits for nothing.
+    A door that has changed over, or has refused the next bundle, has no successor.
     """
 
     active: str = ""
     successor: str | None = None
 
     def due(self, coverage: Mapping[str, int], needed: int) -> bool:
-        """Whether the door should begin anew, with the bundle to come.
+        """Whether the door should restart with the next bundle.
 
-        `coverage` is how many subjects have a template, by encoder; `needed` how many have one of
-        the encoder in use or of the one to come (`needed` below counts them). Who has neither
-        passes with neither. Where nobody is enrolled nothing is known: a new device that changed
-        over before its roster came would find half of it without templates.
+        `coverage` counts the subjects with a template, by encoder; `needed` is what the method
+        `needed` counts. People with a template of neither encoder pass with neither bundle. False
+        if nobody is enrolled: a new device that changed over before its roster came could then find
+        people without templates.
         """
         if self.successor is None:
             return False
         return coverage.get(self.successor, 0) >= needed > 0
 
     def needed(self, encoders: Iterable[Collection[str]]) -> int:
-        """How many subjects must have a template of the encoder to come.
+        """How many subjects must have a template of the next encoder before the change-over.
 
-        `encoders` are those of each subject's templates, for every subject that counts.
+        `encoders` holds, for every subject that counts, the encoders of the subject's templates.
         """
         return sum(1 for own in encoders if self.active in own or self.successor in own)
 
     def complete(self, encoders: Iterable[Collection[str]]) -> bool:
-        """`due`, counted here subject by subject."""
+        """Like `due`, but counts coverage and need itself, from `encoders` as in `needed`."""
         each = list(encoders)
         covered = sum(1 for own in each if self.successor in own)
         return self.due({self.successor or "": covered}, self.needed(each))

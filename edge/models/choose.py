@@ -1,4 +1,4 @@
-"""The models that a profile names: the bundle vouched for, the backend proven."""
+"""Chooses the models of a profile: from a signed bundle, on a backend that was proven."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ostiary.edge.runtime.signature import read_keys
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 CACHE = "cache"
-"""Under the state directory: what a backend compiled."""
+"""Folder in the state directory with what a backend compiled."""
 NEXT = "-next"
-"""Ends the names of cache and engines of the bundle to come: what is done for one bundle removes
-what was done for another."""
+"""Ends the names of the next bundle's folders of cache and engines: in a shared folder, one bundle
+would remove the other's files."""
 TRYING = "next.trying"
 MOST_TRIES = 2
-"""Starts with the bundle to come that may end the process, before the door leaves it alone."""
+"""How often a start with the next bundle may crash before the door no longer tries it."""
 
 Encoders = Callable[[], Iterable[Collection[str]]]
-"""Gives the encoders of each subject's templates, for every subject that counts."""
+"""Gives, for every subject that counts, the encoders of the subject's templates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the door runs, what it waits for, and each bundle that it refused, with the reason."""
+    """What the door runs, which bundle it waits for, and each refused bundle with the reason."""
 
     pipeline: Pipeline
     succession: Succession
@@ -45,11 +45,11 @@ def open_models(config: Config) -> Pipeline:
 
 
 def choose_models(config: Config, encoders: Encoders) -> Chosen:
-    """The pipeline of `next` where that is sound and everybody has its templates, else of `path`.
+    """The pipeline of `next` if it works and everybody has its templates, else that of `path`.
 
-    A broken `next` is refused and the door runs on; a broken `path` is refused where `next` can
-    stand in. So is one that lacks what the profile asks for: a curve, or a logistic head. Raises
-    BundleError or BackendError where neither runs.
+    A broken `next` is refused and the door runs `path`. A broken `path` is refused if `next` can
+    stand in. A bundle without the curve or logistic head that the profile needs is broken too.
+    Raises BundleError or BackendError if neither works.
     """
     after, refused = _to_come(config)
     if after is None:
@@ -65,7 +65,7 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
         try:
             return Chosen(_try(config, after), Succession())
         except (BundleError, BackendError) as error:
-            # Not awaited from now on: the door would begin anew again and again.
+            # Wait for it no longer: the door would restart for it again and again.
             refused, succession = (_said(after.path, error),), Succession()
     try:
         return Chosen(_ready(config, _open(config, now)), succession, refused)
@@ -74,21 +74,24 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
             raise
         return _instead(config, after, error)
     except BundleError as error:
-        # The same encoder may stand there with the curve, or the head, that is wanting here.
+        # `next` may hold the same encoder, with the curve or head that is missing here.
         if refused:
             raise
         return _instead(config, after, error)
 
 
 def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
-    """The bundle of `next`, signed and whole; or why it is not used, where anything is there."""
+    """The bundle at `next`, if it is signed and undamaged; else None, and why it is refused.
+
+    There is no reason if nothing is at `next`.
+    """
     path = config.bundle.next
     if path is None or not path.exists():
         return None, ()
     try:
         found = bundles.load(path, read_keys(config.bundle.keys))
         if config.recognition.verifier:
-            # Now and not at the change: the door would begin anew only to refuse it.
+            # Checked now and not at the change-over: the door would restart only to refuse it.
             found.head()
     except BundleError as error:
         return None, (_said(path, error),)
@@ -96,7 +99,7 @@ def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
 
 
 def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
-    """The bundle to come before its time: some pass with it, and nobody with a broken one."""
+    """Run the next bundle early: with it some people pass already, with the broken one nobody."""
     try:
         pipeline = _try(config, after)
     except (BundleError, BackendError):
@@ -105,13 +108,13 @@ def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
 
 
 def _try(config: Config, after: Bundle) -> Pipeline:
-    """The pipeline of the bundle to come, with all that the door will ask of it."""
+    """The pipeline of the next bundle, checked to hold all that the profile asks for."""
     with _trial(config.state.path, after.path):
         return _ready(config, _open(config, after, NEXT))
 
 
 def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
-    """The same, where its bundle holds all that the profile asks of it. Raises BundleError."""
+    """The pipeline, if its bundle holds all that the profile asks for; else raises BundleError."""
     try:
         pipeline.curve()
         if config.recognition.verifier:
@@ -124,18 +127,18 @@ def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
 
 @contextlib.contextmanager
 def _trial(state: Path, path: Path) -> Iterator[None]:
-    """Count the starts that the bundle to come has ended, as for want of memory.
+    """Count the starts that the next bundle crashed, for lack of memory for example.
 
-    Such a one would otherwise end each start, and the door with it. Installed again it is another
-    file, and is tried anew.
+    Such a bundle would otherwise crash every start. Raises BackendError after MOST_TRIES. A bundle
+    that is installed again counts as another one.
     """
     mark, which = state / TRYING, _which(path / MANIFEST)
     tries = _tries(mark, which)
     if tries >= MOST_TRIES:
         raise BackendError(
-            f"{tries} starts with it did not come to their end", "install it again to try it again"
+            f"{tries} starts with this bundle crashed", "install the bundle again to try it again"
         )
-    # A full disk does not keep the door from its models.
+    # A full disk must not keep the door from its models.
     with contextlib.suppress(OSError):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark.write_text(f"{which} {tries + 1}")
@@ -150,7 +153,7 @@ def _which(manifest: Path) -> str:
     try:
         found = manifest.stat()
     except OSError as error:
-        raise BundleError(f"can not read {manifest}: {error.strerror}") from error
+        raise BundleError(f"cannot read {manifest}: {error.strerror}") from error
     return f"{found.st_ino}-{found.st_mtime_ns}"
 
 

@@ -1,4 +1,4 @@
-"""Puts a bundle in the place of another: whole, verified and proven, or not at all."""
+"""Installs a bundle in place of another: complete, verified and proven, or not at all."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ostiary.edge.runtime.signature import SIGNATURE, Keys
 
 MAX_FILES = 64
 MAX_BYTES = 512 << 20
-"""What a bundle may unpack to: a hostile archive must not fill the device's disk."""
+"""The most that a bundle may unpack to: a hostile archive must not fill the device's disk."""
 Prove = Callable[[Bundle], object]
-"""Raises an OstiaryError where a bundle does not compute what it should."""
+"""Raises an OstiaryError if a bundle does not compute what it should."""
 
-_AGAIN = "copy it again, or pack it again with ostiary-export"
+_AGAIN = "copy the file again, or pack the bundle again with ostiary-export"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a limit
 _ENCRYPTED = 0x41
@@ -54,31 +54,31 @@ def install(
     backend: str = "auto",
     prove: Prove | None = None,
 ) -> Bundle:
-    """Verify a packed bundle, or a bundle directory, and put it in the place of `target`.
+    """Verify a packed bundle, or a bundle directory, and replace `target` by it.
 
-    `prove` is by default the golden vectors on `backend`. Raises OstiaryError; whatever was at
-    `target` is then as it was, and nothing is left beside it.
+    `prove` by default checks the golden vectors on `backend`. Raises OstiaryError; `target` is then
+    unchanged, and no other files are left behind.
     """
     target = target.resolve()
     _check_target(archive.resolve(), target)
     try:
-        busy = BundleError(f"something else is being installed in {target.parent}", "wait")
+        busy = BundleError(f"another bundle is being installed in {target.parent}", "try later")
         with alone(target.parent, busy), _staging(archive, target) as staged:
             bundle = stage(archive, staged, keys)
             (prove or _golden(backend))(bundle)
             replace_dir(staged, target)
     except OSError as error:
         raise BundleError(
-            f"can not install {archive} as {target}: {error.strerror or error}",
-            "the folder above it must be there, be writable and have room for a second bundle",
+            f"cannot install {archive} as {target}: {error.strerror or error}",
+            f"{target.parent} must exist, be writable and have room for a second bundle",
         ) from error
     return replace(bundle, path=target)
 
 
 def stage(archive: Path, folder: Path, keys: Keys | None = None) -> Bundle:
-    """Copy a bundle into an empty folder and verify the copy, which nobody else then changes.
+    """Copy a bundle into an empty folder and verify the copy, which nobody else can change.
 
-    Of a directory, only what its manifest names; an archive must hold nothing else.
+    Of a directory, only files that its manifest names are copied; an archive must hold no others.
     """
     if archive.is_dir():
         copy_dir(bundles.load(archive, keys), folder)
@@ -89,26 +89,26 @@ def stage(archive: Path, folder: Path, keys: Keys | None = None) -> Bundle:
     if unsigned:
         raise BundleError(
             f"{archive} holds {', '.join(sorted(unsigned))}, which its manifest does not name",
-            "nobody signed that; pack the bundle with ostiary-export",
+            "these files are not signed; pack the bundle with ostiary-export",
         )
     return bundle
 
 
 def contents(bundle: Bundle) -> set[str]:
-    """The files that make up a bundle: the manifest, its signature and all that it names."""
+    """The files of a bundle: the manifest, its signature and all files that it names."""
     return {MANIFEST, SIGNATURE, *bundle.manifest.files}
 
 
 def check_names(where: Path, names: Collection[str]) -> None:
-    """Raise BundleError where there are too many, not plain, or twice the same."""
+    """Raise BundleError if there are too many names, one is not plain, or one is there twice."""
     if len(names) > MAX_FILES:
-        raise BundleError(f"{where} has {len(names)} files, {MAX_FILES} are the most of a bundle")
+        raise BundleError(f"{where} has {len(names)} files, a bundle at most {MAX_FILES}")
     seen: set[str] = set()
     for name in names:
         if not _PLAIN.fullmatch(name):
             raise BundleError(
-                f"{where} names {name!r}, which is no plain file name",
-                "letters, digits, dot, - and _; no folders",
+                f"{where} names {name!r}, which is not a plain file name",
+                "use letters, digits, dot, - and _, and no folders",
             )
         # A memory card's file system may not tell upper from lower case.
         if name.casefold() in seen:
@@ -127,7 +127,7 @@ def copy_dir(bundle: Bundle, folder: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip file into an empty folder, believing nothing that it says of itself."""
+    """Unpack a zip file into an empty folder, without trusting the sizes and names in it."""
     if not archive.is_file():
         raise BundleError(f"there is no file {archive}", "give a packed bundle, or its directory")
     with archive.open("rb") as file:
@@ -143,41 +143,41 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _check_end(archive: Path, file: IO[bytes]) -> None:
-    """Refuse a long directory before zipfile reads all of it into memory."""
+    """Refuse a long list of files before zipfile reads all of the list into memory."""
     end, locator = 22, 20
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - end - locator))
     tail = file.read()
     record = tail[-end:]
-    # A comment or the 64-bit form would let another record say how long the directory is.
+    # A comment or the 64-bit form would let another record give the length of the list.
     if not (record[:4] == b"PK\5\6" and record[-2:] == b"\0\0") or tail[:4] == b"PK\6\7":
-        raise BundleError(f"{archive} is cut short or no zip file of a bundle", _AGAIN)
+        raise BundleError(f"{archive} is cut short, or not the zip file of a bundle", _AGAIN)
     (length,) = struct.unpack("<L", record[12:16])
     if length > _MAX_DIRECTORY:
-        raise BundleError(f"{archive} lists {length} bytes of files, no bundle has so many", _AGAIN)
+        raise BundleError(f"{archive} has a list of files of {length} bytes, too long", _AGAIN)
 
 
 def _check_entry(archive: Path, entry: zipfile.ZipInfo) -> None:
     problem = ""
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-        problem = "is a link or another thing that is no file"
+        problem = "is not a regular file"
     elif entry.flag_bits & _ENCRYPTED:
         problem = "is encrypted"
     elif entry.compress_type not in _METHODS:
-        problem = f"is compressed by method {entry.compress_type}, which is neither 0 nor 8"
+        problem = f"is compressed by method {entry.compress_type}, only 0 and 8 are allowed"
     if problem:
         raise BundleError(f"{entry.filename} in {archive} {problem}", _AGAIN)
 
 
 def _copy(source: IO[bytes], path: Path, room: int) -> int:
-    """Copy what is really there, not what a header says is; returns the bytes still allowed."""
+    """Copy to the real end, whatever size a header gives; returns the bytes still allowed."""
     with path.open("xb") as file:
         while chunk := source.read(_CHUNK):
             room -= len(chunk)
             if room < 0:
                 raise BundleError(
                     f"with {path.name} the bundle has more than the {MAX_BYTES} bytes allowed",
-                    "no bundle of ostiary-export is so large",
+                    "bundles that ostiary-export makes are smaller",
                 )
             file.write(chunk)
     return room
@@ -192,22 +192,22 @@ def _damage(what: str) -> Iterator[None]:
 
 
 def _check_target(archive: Path, target: Path) -> None:
-    """What is replaced is deleted, so it must be a bundle, or nothing."""
+    """Raise BundleError unless `target` is a bundle or nothing: what is there gets deleted."""
     if target.is_dir():
         there = {path.name for path in target.iterdir()}
         replaceable = not there or {MANIFEST, GOLDEN} <= there
     else:
         replaceable = not target.exists()
     if not replaceable:
-        raise BundleError(f"{target} is there and is no bundle", "give the bundle's own folder")
+        raise BundleError(f"{target} exists and is not a bundle", "give the bundle's own folder")
     if target in archive.parents:
-        raise BundleError(f"{archive} lies in {target}, which it would replace", "move it")
+        raise BundleError(f"{archive} lies in {target}, which it would replace", "move it away")
 
 
 @contextmanager
 def _staging(archive: Path, target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, gone at the end; errors name the archive in its place."""
-    # One name, so that what a power cut left behind is removed by the next install.
+    """An empty folder beside `target`, removed at the end; errors name the archive instead."""
+    # Always the same name, so that the next install removes what a power cut left behind.
     staged = target.with_name(f".{target.name}.new")
     if staged.exists():
         shutil.rmtree(staged)

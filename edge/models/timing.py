@@ -1,4 +1,4 @@
-"""How long the encoders of a bundle take, float beside int8, on every backend that is here."""
+"""How long the encoders of a bundle take, float and int8, on every installed backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHOICES = ("openvino-f32", "openvino", "onnxruntime")
 
 
 class Speed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One encoder on one backend: median milliseconds a face, and its file's size."""
+    """One encoder on one backend: median milliseconds per face, and its file's size."""
 
     name: str
     p50_ms: float
@@ -28,9 +28,9 @@ class Speed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def compare(bundle: Bundle, threads: int = 1, turns: int = TURNS, faces: int = TURN) -> list[Speed]:
-    """Every encoder of a bundle on every backend here, float first.
+    """Measure every encoder of a bundle on every installed backend, float first.
 
-    They take turns of so many faces, so that a machine that slows down slows all.
+    They take `turns` turns of `faces` faces, so that a machine that slows down slows them all.
     """
     images = np.asarray(bundle.golden()[f"{FLOAT}.images"], np.uint8)
     tensor = to_tensor(images[0], bundle.model(FLOAT).spec)
@@ -56,7 +56,7 @@ def _runners(bundle: Bundle, threads: int) -> dict[str, tuple[Runner, str]]:
             continue
         model = bundle.model(kind)
         for choice in CHOICES:
-            # What is not int8 in the int8 file is too little for its float type to matter.
+            # Too little of the int8 file computes in float for the float type to matter.
             if kind == INT8 and choice == "openvino-f32":
                 continue
             try:
@@ -72,7 +72,7 @@ def _runners(bundle: Bundle, threads: int) -> dict[str, tuple[Runner, str]]:
 def _turn(
     infer: Callable[[dict[str, Floats]], object], port: str, tensor: Floats, faces: int
 ) -> list[float]:
-    """Seconds a face, after a quarter as many to warm up."""
+    """Seconds for each of `faces` faces, after a quarter as many to warm up."""
     spent, warm_up = [], faces // 4
     for _ in range(warm_up + faces):
         began = time.perf_counter()

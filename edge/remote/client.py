@@ -12,7 +12,7 @@ from ostiary.edge.adapters.storage.nonces import Nonces
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import COMMANDS, ROSTER
 from ostiary.edge.clock import WallClock
-from ostiary.edge.config import Config, Roster
+from ostiary.edge.config import Config, RosterSection
 from ostiary.edge.core.types import Frame
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
@@ -39,7 +39,7 @@ class Remote:
     def __init__(
         self,
         config: Config,
-        roster: Roster,
+        roster: RosterSection,
         pipeline: Pipeline,
         enrolled: Enrolled,
         moment: WallClock,

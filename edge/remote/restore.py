@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.adapters.storage.roster_store import RosterRow, RosterStore
 from ostiary.edge.errors import SealError, StoreError
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
@@ -47,7 +47,7 @@ def open_head(topics: RosterTopics, mailbox: Mailbox, payload: bytes) -> Head:
     return opened.head
 
 
-def open_row(topics: RosterTopics, mailbox: Mailbox, row: Row) -> Sealed:
+def open_row(topics: RosterTopics, mailbox: Mailbox, row: RosterRow) -> Sealed:
     """Open a stored record. Raises SealError, also if the row's subject is not a valid id."""
     try:
         topic = topics.subject(shard_of(row.subject), row.subject)
@@ -125,7 +125,7 @@ class _Restoring:
         self._members.follow(steps)
         return refused
 
-    def _opened(self, row: Row) -> Sealed | None:
+    def _opened(self, row: RosterRow) -> Sealed | None:
         try:
             return open_row(self._topics, self._mailbox, row)
         except SealError as error:

@@ -9,7 +9,7 @@ from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import ROSTER
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import Config, Roster
+from ostiary.edge.config import Config, RosterSection
 from ostiary.edge.errors import ConfigError, SealError, StoreError
 from ostiary.edge.keyfile import read_key
 from ostiary.edge.remote.mailbox import Mailbox
@@ -79,7 +79,7 @@ def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
     return head, records
 
 
-def open_keys(roster: Roster) -> tuple[Site, Opener]:
+def open_keys(roster: RosterSection) -> tuple[Site, Opener]:
     """The site's key, and the opener of its operators' messages.
 
     Raises ConfigError if a key is missing, BundleError if an operator's key is malformed.

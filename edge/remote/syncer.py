@@ -10,7 +10,7 @@ import msgspec
 
 from ostiary.edge import wire
 from ostiary.edge.adapters.mqtt.link import Filter
-from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.adapters.storage.roster_store import RosterRow, RosterStore
 from ostiary.edge.errors import SealError, StoreError
 from ostiary.edge.remote.excuses import LATE, NOTHING, Suspicion
 from ostiary.edge.remote.mailbox import Mailbox
@@ -290,5 +290,5 @@ def _takes(step: Put | Drop) -> bool:
     return isinstance(step, Drop) or step.sealed.record.gone or step.sealed.record.suspended
 
 
-def _row(sealed: Sealed) -> Row:
-    return Row(sealed.record.subject, sealed.record.revision, sealed.payload)
+def _row(sealed: Sealed) -> RosterRow:
+    return RosterRow(sealed.record.subject, sealed.record.revision, sealed.payload)

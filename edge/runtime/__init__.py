@@ -1,7 +1,7 @@
-"""Models on backends: the bundle, the runners, and their proof."""
+"""Models on backends: the bundle, the runners, and the golden vectors that prove them."""
 
 import sys
 
-# OpenVINO reports its import to a statistics service where it finds this package. A door does not
-# call home; without it OpenVINO stays silent. Here, because it must stand before that import.
+# OpenVINO reports its import to a statistics service if it finds this package, and a door must not
+# call home. It is hidden here because that must happen before OpenVINO's import.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

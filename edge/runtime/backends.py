@@ -1,4 +1,4 @@
-"""Which backend runs the models: by name, or whichever is here."""
+"""Which backend runs the models: by name, or the first that is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUTO = ("tensorrt", *CPU)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The backends to try, in order, and why others that are installed are not among them."""
+    """The backends to try, in order, and why other installed ones are not among them."""
 
     found: list[Backend]
     refused: list[str]
@@ -25,10 +25,10 @@ def backends(
 ) -> Choice:
     """The backends of a choice. `auto` is TensorRT, then OpenVINO, then ONNX Runtime.
 
-    `openvino-f32` keeps OpenVINO from computing in bfloat16 where the processor has units for it.
-    TensorRT runs the engines of the folder `engines`, and is not tried without one.
+    `openvino-f32` keeps OpenVINO from computing in bfloat16 on processors that can. TensorRT runs
+    the engines of the folder `engines`, and is not tried without one.
 
-    Raises BackendError where none that was asked for can be used.
+    Raises BackendError if none of the backends can be used.
     """
     names = list(AUTO) if choice == "auto" else [choice]
     if engines is None and choice == "auto":
@@ -61,7 +61,7 @@ def _make(name: str, threads: int, cache: Path | None, engines: Path | None) -> 
         from ostiary.edge.runtime.trt import TensorRtBackend
 
         if engines is None:
-            raise BackendError("no folder of engines was given", "run it with a profile")
+            raise BackendError("no folder of engines was given", "run the command with a profile")
         return TensorRtBackend(engines)
     if name in ("openvino", "openvino-f32"):
         from ostiary.edge.runtime.ovino import OpenVinoBackend
@@ -71,4 +71,4 @@ def _make(name: str, threads: int, cache: Path | None, engines: Path | None) -> 
         from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(threads)
-    raise BackendError(f"unknown backend {name!r}", f"one of auto, {', '.join(AUTO)}")
+    raise BackendError(f"unknown backend {name!r}", f"use one of auto, {', '.join(AUTO)}")

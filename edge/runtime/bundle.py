@@ -28,7 +28,7 @@ Parsed = TypeVar("Parsed")
 
 
 class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model: its file, what it takes (pixels as (value - mean) / scale) and what it gives."""
+    """One model: its file, its input (pixels as (value - mean) / scale) and its outputs."""
 
     file: str
     input: str
@@ -46,7 +46,7 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The models of a bundle; `encoder_int8` embeds probes where it is there."""
+    """The models of a bundle; `encoder_int8`, if there is one, embeds probes."""
 
     detector: ModelEntry
     landmarks: ModelEntry
@@ -59,8 +59,8 @@ class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: model for name, model in found.items() if model is not None}
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where weights came from, and the licence as found there."""
+class WeightsSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where weights came from, and the licence found there."""
 
     package: str
     version: str
@@ -69,7 +69,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle is. `encoder_id` is the sha256 of the float ONNX; `files` has every file's."""
+    """What a bundle is. `encoder_id` is the SHA-256 of the float ONNX, `files` has each file's."""
 
     schema: int
     recipe: str
@@ -77,24 +77,24 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dim: Annotated[int, msgspec.Meta(ge=1, le=4096)]
     models: Models
     files: dict[str, Sha256]
-    sources: list[Source]
+    sources: list[WeightsSource]
     notes: list[str] = []
-    """What a reader must know of how it came to be: a projection, an insisted-on calibration."""
+    """What a reader must know of how it was made, such as a projection or a forced calibration."""
     proven_on: list[str] = []
     """The backends whose int8 embeddings agree with each other, or the only one that passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose every file has the hash its manifest names."""
+    """A bundle in which every file has the hash that the manifest names."""
 
     path: Path
     manifest: Manifest
     measured: DetFile | None
     signer: str | None = None
-    """The trusted key that signed it, as hex; None where nobody was asked to vouch for it."""
+    """The trusted key that signed it, as hex; None if the signature was not checked."""
     verifier: VerifierFile | None = None
-    """The logistic head, where it has one."""
+    """The logistic head, if the bundle has one."""
 
     @property
     def encoder_id(self) -> str:
@@ -105,19 +105,19 @@ class Bundle:
         return self.manifest.dim
 
     def curve(self, comparison: Comparison = "float_float") -> DetCurve:
-        """The DET curve of a comparison. Raises BundleError where none was measured: no tau."""
+        """The DET curve of a comparison. Raises BundleError if none was measured: no tau then."""
         if self.measured is None:
             raise BundleError(
                 f"{self.path} has no {DET_CURVE}, so no threshold can be derived",
-                "ostiary-export verify BUNDLE --faces DIR measures it",
+                "ostiary-export verify measures it",
             )
         return self.measured.curve(comparison)
 
     def head(self) -> VerifierFile:
-        """The logistic head and its evidence. Raises BundleError where the bundle has none."""
+        """The logistic head and its evidence. Raises BundleError if the bundle has none."""
         if self.verifier is None:
             raise BundleError(
-                f"{self.path} has no {VERIFIER}, and `verifier` asks for one",
+                f"{self.path} has no {VERIFIER}, which the profile's `verifier` asks for",
                 "ostiary-train verifier makes one, ostiary-export attach puts it into the bundle",
             )
         return self.verifier
@@ -140,7 +140,7 @@ class Bundle:
 
 
 def load(path: Path, keys: Keys | None = None) -> Bundle:
-    """Read a bundle directory as a device does: signed by a trusted key, and every hash right.
+    """Read a bundle directory as a device does, checking its signature and every file's hash.
 
     `keys` are those of `signature.keys_folder()` by default. Raises BundleError, naming the file.
     """
@@ -148,14 +148,14 @@ def load(path: Path, keys: Keys | None = None) -> Bundle:
     if not (path / SIGNATURE).is_file():
         raise BundleError(
             f"the bundle {path} is not signed",
-            "ostiary-export verify and sign it; the device runs nothing else",
+            "verify and sign it with ostiary-export; a device runs signed bundles only",
         )
     signer = signature.check(raw, _read(path, SIGNATURE), keys or signature.read_keys())
     return replace(_checked(path, raw), signer=signer)
 
 
 def read(path: Path) -> Bundle:
-    """Read a bundle directory that nobody has vouched for yet: hashes only, as `export` does."""
+    """Read a bundle directory that need not be signed yet: checks the hashes only."""
     return _checked(path, _read(path, MANIFEST))
 
 
@@ -189,7 +189,9 @@ def _measured(path: Path, manifest: Manifest) -> DetFile | None:
         and measured.int8_sha256 is not None
         and measured.int8_sha256 != manifest.files[int8.file]
     ):
-        raise BundleError(f"{path / DET_CURVE} was measured on another encoder", "export again")
+        raise BundleError(
+            f"{path / DET_CURVE} was measured on another encoder", "export the bundle again"
+        )
     measured.check()
     return measured
 
@@ -204,7 +206,7 @@ def _verifier(path: Path, manifest: Manifest) -> VerifierFile | None:
 
 
 def sha256(data: bytes) -> str:
-    """The hex digest of some bytes."""
+    """The SHA-256 of some bytes, as hex."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -213,7 +215,7 @@ def _read(path: Path, name: str) -> bytes:
         return (path / name).read_bytes()
     except OSError as error:
         raise BundleError(
-            f"no readable {name} in the bundle {path}: {error.strerror}",
+            f"cannot read {name} in the bundle {path}: {error.strerror}",
             "give the directory that `ostiary-export build` wrote",
         ) from error
 

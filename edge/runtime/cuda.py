@@ -17,14 +17,14 @@ from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 
 BINDINGS = "pip install 'ostiary[jetson]' (pycuda) or 'ostiary[jetson-wheels]' (cuda-python)"
-DRIVER = "install the driver, or JetPack"
+DRIVER = "install NVIDIA's driver, or JetPack"
 _NAME_BYTES = 256
 Work = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """The GPU and its driver; `driver` is the newest CUDA that the driver speaks, as 12.6."""
+class GpuDevice:
+    """The GPU and its driver; `driver` is the newest CUDA that the driver supports, as 12.6."""
 
     name: str
     sm: str
@@ -33,17 +33,17 @@ class Device:
 
 
 class Lane(Protocol):
-    """A stream with its memory: one model's. Raises BackendError where the driver refuses."""
+    """A stream and the memory of one model. Every call raises BackendError if it fails."""
 
     handle: int
-    """The stream as TensorRT takes it; not the default one, which can not be captured."""
+    """The stream's handle for TensorRT; never the default stream, which cannot be captured."""
 
     def pinned(self, shape: tuple[int, ...]) -> Floats:
-        """Page-locked float32 memory of the host: the GPU copies it without the processor."""
+        """Page-locked float32 memory of the host, which the GPU copies without the processor."""
         ...
 
     def allocate(self, size: int) -> int:
-        """The address of so many bytes on the device."""
+        """Allocate `size` bytes on the device and return their address."""
         ...
 
     def to_device(self, address: int, host: Floats) -> None:
@@ -51,19 +51,19 @@ class Lane(Protocol):
         ...
 
     def to_host(self, host: Floats, address: int) -> None:
-        """Queue a copy to pinned memory; it is there after `wait`."""
+        """Queue a copy to pinned memory, where the data is after `wait`."""
         ...
 
     def wait(self) -> None:
-        """Block until all that was queued is done."""
+        """Block until all queued work is done."""
         ...
 
     def capture(self, work: Work) -> Work | None:
-        """What queues all of `work` at once, or None where the binding can not capture."""
+        """A function that queues all of `work` at once; None if the binding cannot capture."""
         ...
 
     def close(self) -> None:
-        """Give the memory back; arrays from `pinned` must not be touched any more."""
+        """Free the memory; arrays from `pinned` must not be used afterwards."""
         ...
 
 
@@ -71,10 +71,10 @@ class Cuda(Protocol):
     """One device's primary context."""
 
     binding: str
-    device: Device
+    device: GpuDevice
 
     def use(self) -> None:
-        """Make the context the calling thread's own: before anything here, or of TensorRT."""
+        """Make the context current in this thread, before any call here or of TensorRT."""
         ...
 
     def lane(self) -> Lane:
@@ -85,8 +85,8 @@ class Cuda(Protocol):
 def open_cuda() -> Cuda:
     """The first device, through whichever binding is installed.
 
-    Raises BackendError where there is no binding, no driver or no device. Nothing of TensorRT
-    may be touched before: its runtime ends the process where there is no driver.
+    Raises BackendError if there is no binding, no driver or no device. Call this before anything
+    of TensorRT, whose runtime ends the process if there is no driver.
     """
     missing = []
     for module, binding in (("cuda.bindings.driver", CudaPython), ("pycuda.driver", PyCuda)):
@@ -115,7 +115,7 @@ class CudaPython:
         except RuntimeError as error:  # its loader finds no libcuda, or an older one
             raise BackendError(f"no CUDA driver: {error}", DRIVER) from None
 
-    def _describe(self, number: Any) -> Device:
+    def _describe(self, number: Any) -> GpuDevice:
         driver = self._driver
         attribute = driver.CUdevice_attribute
         major, minor = (
@@ -127,7 +127,9 @@ class CudaPython:
         )
         name = _value(driver.cuDeviceGetName(_NAME_BYTES, number)).split(b"\0")[0].decode()
         version = _version(_value(driver.cuDriverGetVersion()))
-        return Device(name, f"sm_{major}{minor}", version, _value(driver.cuDeviceTotalMem(number)))
+        return GpuDevice(
+            name, f"sm_{major}{minor}", version, _value(driver.cuDeviceTotalMem(number))
+        )
 
     def use(self) -> None:
         _value(self._driver.cuCtxSetCurrent(self._context))
@@ -177,7 +179,7 @@ class _CudaPythonLane:
         try:
             work()
         finally:
-            # Also where the work failed: a stream left capturing can not be used again.
+            # Also if the work failed: a stream left capturing cannot be used again.
             ended = driver.cuStreamEndCapture(self._stream)
         graph = _value(ended)
         ready = _value(driver.cuGraphInstantiate(graph, 0))
@@ -220,15 +222,15 @@ class PyCuda:
             raise BackendError(f"no CUDA device: {error}", DRIVER) from None
         major, minor = own.compute_capability()
         version = _version(driver.get_driver_version())
-        self.device = Device(own.name(), f"sm_{major}{minor}", version, own.total_memory())
+        self.device = GpuDevice(own.name(), f"sm_{major}{minor}", version, own.total_memory())
         self.use()
 
     def use(self) -> None:
         if self._driver.Context.get_current() == self._context:
             return
-        # pycuda ends the process where a thread ends with a context left on its stack.
+        # pycuda ends the process if a thread ends with a context left on its stack.
         if threading.current_thread() is not threading.main_thread():
-            raise BackendError("pycuda serves the main thread only", BINDINGS)
+            raise BackendError("pycuda works in the main thread only", BINDINGS)
         self._context.push()
         atexit.register(self._driver.Context.pop)
 
@@ -268,7 +270,7 @@ class _PyCudaLane:
         for own in self._memory:
             self._call(own.free)
         self._memory = []
-        # pycuda frees a stream with its object, in the context of that moment.
+        # pycuda frees a stream with its object, in the context that is current then.
         self._stream = None
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -279,5 +281,5 @@ class _PyCudaLane:
 
 
 def _version(number: int) -> str:
-    """CUDA writes 12060 for 12.6."""
+    """A CUDA version as text: 12060 is 12.6."""
     return f"{number // 1000}.{number % 1000 // 10}"

@@ -13,7 +13,7 @@ from ostiary.edge.errors import BundleError
 
 DET_CURVE = "det_curve.json"
 MIN_IMPOSTORS = 30_000
-"""Thirty errors at an FMR of 1e-3 (the rule of 30): some 250 images of as many people."""
+"""Enough for thirty errors at an FMR of 1e-3 (the rule of 30): about 250 people's images."""
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Comparison = Literal["float_float", "int8_int8", "float_int8"]
 """The precision of the template, then that of the probe."""
@@ -44,31 +44,31 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     float_int8: Counts | None = None
 
     def curve(self, comparison: Comparison = "float_float") -> DetCurve:
-        """The counts as arrays. Raises BundleError where they do not describe a curve."""
+        """The counts as arrays. Raises BundleError if they do not describe a curve."""
         counts: Counts | None = getattr(self, comparison)
         if counts is None:
             raise BundleError(
                 f"{DET_CURVE} has no {comparison} comparison, so no threshold can be derived",
-                "ostiary-export verify BUNDLE --faces DIR measures it",
+                "ostiary-export verify measures it",
             )
         return curve_of(DET_CURVE, self.scores, counts, self.data_set)
 
     def check(self) -> None:
-        """Raises BundleError where any of the comparisons it holds is not a curve."""
+        """Raise BundleError if a comparison that the file holds is not a curve."""
         for comparison in COMPARISONS:
             if getattr(self, comparison) is not None:
                 self.curve(comparison)
 
 
 def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> DetCurve:
-    """The counts over a grid in a file as arrays. Raises BundleError where no tau can rest on them.
+    """A file's counts over a grid as a curve. Raises BundleError if no tau can be derived from it.
 
-    The grid is of scores, or of whatever else is higher for who is nearer.
+    The grid is of scores, or of another number that is higher for faces more alike.
     """
     if counts.impostors < MIN_IMPOSTORS:
         raise BundleError(
             f"{file} was measured on {counts.impostors} impostor pairs,"
-            f" {MIN_IMPOSTORS} are the least that a threshold can rest on",
+            f" a threshold needs at least {MIN_IMPOSTORS}",
             "measure on more people",
         )
     try:
@@ -76,7 +76,7 @@ def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> Det
         above = np.array(counts.impostor_at_or_above, np.int64)
         below = np.array(counts.genuine_below, np.int64)
     except OverflowError as error:
-        raise BundleError(f"{file} holds counts that are no counts") from error
+        raise BundleError(f"{file}: a count is out of range") from error
     same = len(scores) == len(above) == len(below) > 1
     if not same or not (
         (np.diff(scores) > 0).all()
@@ -88,7 +88,7 @@ def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> Det
 
 
 def _falls(counts: NDArray[np.int64], most: int) -> bool:
-    """Whether counts over a rising grid begin with nearly all, never rise, and end at none."""
+    """Whether counts begin with at least half of `most`, never rise, and do not go below 0."""
     return bool((np.diff(counts) <= 0).all() and most >= counts[0] >= 0.5 * most) and (
         int(counts[-1]) >= 0
     )

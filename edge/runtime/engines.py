@@ -1,4 +1,4 @@
-"""TensorRT engines on the disk: what each was built from and for, and whether it holds here."""
+"""TensorRT engine files: what each was built from and for, and whether it may be used here."""
 
 from __future__ import annotations
 
@@ -24,61 +24,61 @@ _HEADER_MOST = 1 << 20
 _OTHERS_WRITE = 0o002
 REBUILD = "ostiary-export engine builds it on this device"
 Precision = Literal["int8", "fp16", "fp32"]
-"""Fastest first. The int8 file has the first only, a float file one of the others."""
+"""Fastest first. An int8 ONNX file is built as int8, a float file as one of the others."""
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an engine runs: TensorRT promises nothing as soon as one of these differs."""
+class EnginePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an engine runs: if one of these differs, TensorRT does not promise that it works."""
 
     tensorrt: str
-    """The library and its version in full, as `tensorrt 10.3.0.26`."""
+    """The library and its full version, as `tensorrt 10.3.0.26`."""
     driver: str
     sm: str
     device: str
 
 
 class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that decides what an engine is."""
+    """Everything that an engine depends on."""
 
     onnx: Sha256
-    place: Place
+    place: EnginePlace
     precision: Precision
     flags: list[str]
     shapes: dict[str, list[int]]
 
     @property
     def key(self) -> str:
-        """A short name for all of it."""
+        """A short hash of all fields."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
-class Layers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What TensorRT's inspector says: how many layers compute in which type, and each by name."""
+class EngineLayers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What TensorRT's inspector says: how many layers compute in each type, and each one's type."""
 
     counts: dict[str, int]
     names: dict[str, str]
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far an engine was off the golden vectors, and how far it may be."""
+    """An engine's worst difference from the golden vectors, and the largest allowed."""
 
     worst: Annotated[float, msgspec.Meta(ge=0)]
     tolerance: float
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands before the plan in an engine's file; without a `proof` no device runs it."""
+    """The part of an engine's file before the plan; without a `proof` no device runs the engine."""
 
     schema: int
     fingerprint: Fingerprint
     plan_sha256: Sha256
     build_s: float
     proof: Proof | None
-    layers: Layers | None
+    layers: EngineLayers | None
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why there is no engine of a fingerprint, and how often it was tried."""
+    """Why an engine with some fingerprint could not be built, and how often that was tried."""
 
     reason: str
     tries: int = 1
@@ -87,12 +87,12 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def final(self) -> bool:
-        """Whether it is not tried again: a door must not spend minutes at each start."""
+        """Whether to give up: a door must not spend minutes on building at each start."""
         return not self.passing or self.tries >= MOST_TRIES
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What became of one model: `file` is None where no engine counts.
+class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the build made of one model: `file` is None if there is no usable engine.
 
     `failed` is by the fingerprint's key.
     """
@@ -104,52 +104,52 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: dict[str, Failure] = {}
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The last build's outcome, beside the engines."""
+class EngineReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The results of the last build, stored beside the engines."""
 
     schema: int
-    entries: list[Entry]
+    entries: list[EngineEntry]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine's file as read: whole, but not yet known to be for this device."""
+    """An engine's file as read: undamaged, but not yet checked to be for this device."""
 
     header: Header
     plan: bytes
 
 
 def engine_file(folder: Path, onnx: str, precision: Precision) -> Path:
-    """Where the engine of an ONNX file (by its sha256) lies."""
+    """The path of the engine of an ONNX file, which is given by its SHA-256."""
     return folder / f"{onnx[:16]}.{precision}.engine"
 
 
 def pack(header: Header, plan: bytes) -> bytes:
-    """An engine's file: magic, a line of JSON, the plan."""
+    """The bytes of an engine's file: magic, a line of JSON, the plan."""
     return MAGIC + msgspec.json.encode(header) + b"\n" + plan
 
 
 def read(path: Path) -> Engine:
-    """Read an engine. Raises BackendError where it is missing, cut short or not one of ours."""
+    """Read an engine. Raises BackendError if it is missing, cut short or not Ostiary's."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             data = file.read()
     except OSError as error:
-        raise BackendError(f"can not read the engine {path}: {error.strerror}", REBUILD) from error
-    # A plan is code: nobody runs what another account could have put there, least of all root.
+        raise BackendError(f"cannot read the engine {path}: {error.strerror}", REBUILD) from error
+    # A plan is code: no account, least of all root, may run one that another could have written.
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_WRITE:
         raise BackendError(
             f"the engine {path} could have been written by somebody else",
-            "run it as the account that owns it, such as: sudo -u ostiary ...",
+            "run the command as the account that owns the file, such as: sudo -u ostiary ...",
         )
     end = data.find(b"\n", len(MAGIC), len(MAGIC) + _HEADER_MOST)
     if not data.startswith(MAGIC) or end < 0:
-        raise BackendError(f"{path} is no engine of Ostiary", REBUILD)
+        raise BackendError(f"{path} is not an engine of Ostiary", REBUILD)
     try:
         header = msgspec.json.decode(data[len(MAGIC) : end], type=Header)
     except msgspec.DecodeError as error:
-        raise BackendError(f"{path} is no engine of this version: {error}", REBUILD) from error
+        raise BackendError(f"{path} is not an engine of this version: {error}", REBUILD) from error
     plan = data[end + 1 :]
     if header.schema != SCHEMA or hashlib.sha256(plan).hexdigest() != header.plan_sha256:
         raise BackendError(f"{path} is damaged or of another version", REBUILD)
@@ -157,7 +157,7 @@ def read(path: Path) -> Engine:
 
 
 def differences(found: Fingerprint, wanted: Fingerprint) -> list[str]:
-    """What an engine was built from or for, where that is not what is wanted here."""
+    """Each difference between an engine's fingerprint and the one wanted here, as text."""
     before, after = _flat(found), _flat(wanted)
     return [
         f"{name} {before[name]} there, {after[name]} here"
@@ -172,8 +172,8 @@ def _flat(fingerprint: Fingerprint) -> dict[str, object]:
     return {**parts, **place} if isinstance(place, dict) else parts
 
 
-def usable(path: Path, onnx: str, place: Place) -> Engine:
-    """The engine in a file, for this ONNX file, this device, and proven.
+def usable(path: Path, onnx: str, place: EnginePlace) -> Engine:
+    """Read an engine that is for this ONNX file and this device, and proven.
 
     Raises BackendError with what is wrong.
     """
@@ -182,16 +182,16 @@ def usable(path: Path, onnx: str, place: Place) -> Engine:
     wanted = msgspec.structs.replace(found, onnx=onnx, place=place)
     wrong = differences(found, wanted)
     if wrong:
-        raise BackendError(f"the engine {path} is of elsewhere: {'; '.join(wrong)}", REBUILD)
+        raise BackendError(f"the engine {path} does not fit here: {'; '.join(wrong)}", REBUILD)
     if engine.header.proof is None:
-        raise BackendError(f"the engine {path} never met its golden vectors", REBUILD)
+        raise BackendError(f"the engine {path} was never tested on golden vectors", REBUILD)
     return engine
 
 
-def find(folder: Path, onnx: str, place: Place) -> Engine:
-    """The engine that a device runs for an ONNX file, the fastest precision first.
+def find(folder: Path, onnx: str, place: EnginePlace) -> Engine:
+    """The engine that a device runs for an ONNX file: the fastest precision that is usable.
 
-    Raises BackendError with why there is none, as the last build reported it where it did.
+    Raises BackendError with the reasons if there is none, those of the last build included.
     """
     problems = []
     for precision in get_args(Precision):
@@ -207,7 +207,7 @@ def find(folder: Path, onnx: str, place: Place) -> Engine:
 
 
 def _reported(folder: Path, onnx: str) -> list[str]:
-    """Why the last build made none of an ONNX file."""
+    """Why the last build made no engine of an ONNX file."""
     try:
         report = read_report(folder)
     except BackendError:
@@ -218,10 +218,10 @@ def _reported(folder: Path, onnx: str) -> list[str]:
 
 @contextmanager
 def trial(folder: Path) -> Iterator[Path]:
-    """Around the first use of engines: what ends the process here must not do so at each start.
+    """Guard the first use of engines: if it crashes the process, it must not crash each start.
 
-    Gives the folder; or one beside it that holds no engines, where the last trial never ended.
-    The trial after that is a real one again.
+    Gives the folder; or a path without engines if the last trial crashed. The trial after that one
+    gets the folder again.
     """
     mark = folder / TRYING
     if not folder.is_dir():
@@ -238,10 +238,10 @@ def trial(folder: Path) -> Iterator[Path]:
 
 
 def _was_ended(mark: Path) -> bool:
-    """Whether a trial began whose process is no longer there."""
+    """Whether the process of an earlier trial ended before the trial did."""
     try:
         number = int(mark.read_text())
-        if number == os.getpid():  # of an earlier life: in a container each is number 1
+        if number == os.getpid():  # an earlier process: in a container each one has number 1
             return True
         os.kill(number, 0)
     except (FileNotFoundError, PermissionError):
@@ -251,13 +251,13 @@ def _was_ended(mark: Path) -> bool:
     return False
 
 
-def read_report(folder: Path) -> Report:
-    """What the last build said. Raises BackendError where there was none, or it is unreadable."""
+def read_report(folder: Path) -> EngineReport:
+    """The report of the last build. Raises BackendError if there is none or it is unreadable."""
     path = folder / REPORT
     try:
-        report = msgspec.json.decode(path.read_bytes(), type=Report)
+        report = msgspec.json.decode(path.read_bytes(), type=EngineReport)
     except OSError as error:
-        raise BackendError(f"can not read {path}: {error.strerror}", REBUILD) from error
+        raise BackendError(f"cannot read {path}: {error.strerror}", REBUILD) from error
     except msgspec.DecodeError as error:
-        raise BackendError(f"{path} is no report of this version: {error}", REBUILD) from error
+        raise BackendError(f"{path} is not a report of this version: {error}", REBUILD) from error
     return report

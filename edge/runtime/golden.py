@@ -20,10 +20,10 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class ProvenRunners:
     """Runners of every model on the backend that reproduced the golden vectors.
 
-    `refused` holds why each backend before it was not used.
+    `refused` holds why the backends before it, or its int8 encoder, were not used.
     """
 
     backend: str
@@ -32,9 +32,9 @@ class Proven:
 
 
 def outputs(runner: Runner, name: str, model: ModelEntry, images: NDArray[np.uint8]) -> Floats:
-    """A model's first to last outputs on some BGR images (n, h, w, 3), flat: (n, values).
+    """A model's outputs on BGR images (n, h, w, 3), one after another: (n, values) float32.
 
-    An encoder's are normalised, since only its direction is ever used.
+    An encoder's are normalised, since only the direction of an embedding is ever used.
     """
     rows = []
     for image in images:
@@ -50,11 +50,11 @@ def prove(
     threads: int,
     cache: Path | None = None,
     engines: Path | None = None,
-) -> Proven:
+) -> ProvenRunners:
     """Load every model on the first backend of `choice` that reproduces the golden vectors.
 
-    Where all but the int8 encoder do, probes are embedded in float there, and `refused` says why.
-    Raises BackendError, with each backend's reason, where none does.
+    If only the int8 encoder fails, probes are embedded in float there, and `refused` says why.
+    Raises BackendError, with each backend's reason, if every backend fails.
     """
     golden = bundle.golden()
     chosen = backends(choice, threads, cache, engines)
@@ -65,9 +65,9 @@ def prove(
         except BackendError as error:
             refused.append(f"{backend.name}: {error.message}")
             continue
-        return Proven(backend.name, runners, (*refused, *lacks))
+        return ProvenRunners(backend.name, runners, (*refused, *lacks))
     if cache is not None and cache.is_dir():
-        # A compiled model that was damaged on the disk must not stop the door for good.
+        # A compiled model damaged on the disk must not stop the door for good.
         shutil.rmtree(cache, ignore_errors=True)
         return prove(bundle, choice, threads, None, engines)
     raise BackendError("; ".join(refused), "try another backend, or export the bundle again")
@@ -76,7 +76,7 @@ def prove(
 def _proven(
     bundle: Bundle, backend: Backend, golden: Arrays
 ) -> tuple[dict[str, Runner], tuple[str, ...]]:
-    """The runners, and why there is no int8 where a backend that runs it should have it."""
+    """The runners, and why the int8 encoder is missing on a backend that runs int8."""
     runners: dict[str, Runner] = {}
     lacks: list[str] = []
     for name, model in bundle.manifest.models.items().items():
@@ -101,14 +101,14 @@ def _load(backend: Backend, file: Path, model: ModelEntry) -> Runner:
     try:
         return backend.load(file, model)
     except (RuntimeError, TypeError) as error:
-        # A library's own way to fail must leave the door to the next backend, not end it.
-        raise BackendError(f"{model.file} can not be loaded: {error}") from error
+        # An error of the library must lead to the next backend, not end the door.
+        raise BackendError(f"{model.file} cannot be loaded: {error}") from error
 
 
 def check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> tuple[float, float]:
-    """How far a runner is off a model's golden vectors, and how far it may be.
+    """A runner's worst difference from a model's golden vectors, and the largest allowed.
 
-    Raises BackendError where that is too far, or it can not be run.
+    Raises BackendError if the difference is too large or the model cannot be run.
     """
     try:
         images = np.asarray(golden[f"{name}.images"], np.uint8)
@@ -121,7 +121,7 @@ def check(name: str, model: ModelEntry, runner: Runner, golden: Arrays) -> tuple
     try:
         got = outputs(runner, name, model, images)
     except (ValueError, KeyError, RuntimeError) as error:
-        raise BackendError(f"the {name} can not be run: {error}") from error
+        raise BackendError(f"the {name} cannot be run: {error}") from error
     if got.shape != expected.shape:
         raise BackendError(f"the {name} gave {got.shape}, its golden vectors are {expected.shape}")
     worst = float(np.abs(got - expected).max())

@@ -1,4 +1,4 @@
-"""Models on ONNX Runtime: slower than OpenVINO on a CPU, and everywhere."""
+"""Models on ONNX Runtime: slower than OpenVINO on a CPU, but available everywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ostiary.edge.runtime.runner import Tensors
 
 onnxruntime.disable_telemetry_events()
 
-# Its exceptions share no base of their own.
+# ONNX Runtime's exceptions have no common base class.
 FAILURES = (
     state.Fail,
     state.InvalidArgument,
@@ -28,11 +28,11 @@ FAILURES = (
 
 
 class OnnxRuntimeBackend:
-    """Opens a CPU session a model."""
+    """Opens a CPU session for each model."""
 
     name = "onnxruntime"
     runs_int8 = False
-    """It can, at two thirds of the speed of float: Q/DQ placed for TensorRT does not suit it."""
+    """False though it can: int8 has 2/3 of float's speed here, as its Q/DQ are for TensorRT."""
 
     def __init__(self, threads: int) -> None:
         self._options = onnxruntime.SessionOptions()
@@ -45,12 +45,12 @@ class OnnxRuntimeBackend:
                 str(file), self._options, providers=["CPUExecutionProvider"]
             )
         except FAILURES as error:
-            raise BackendError(f"ONNX Runtime can not load {file}: {error}") from error
+            raise BackendError(f"ONNX Runtime cannot load {file}: {error}") from error
         return OnnxRuntimeRunner(session)
 
 
 class OnnxRuntimeRunner:
-    """One session."""
+    """One model's session."""
 
     def __init__(self, session: Any) -> None:
         self._session: Any = session

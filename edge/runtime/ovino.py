@@ -20,13 +20,13 @@ class OpenVinoBackend:
     runs_int8 = True
 
     def __init__(self, threads: int, cache: Path | None, precision: str | None = None) -> None:
-        """`precision` is the float to compute in; by default what the processor is best at."""
+        """`precision` is the float type to compute in; by default the processor's fastest."""
         self._core = openvino.Core()
         self._settings: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            # Pinned, every pipeline of a process would share the first core.
+            # With pinning, every pipeline of a process would share the first core.
             "ENABLE_CPU_PINNING": False,
         }
         if precision is not None:
@@ -41,7 +41,7 @@ class OpenVinoBackend:
             compiled = self._core.compile_model(network, "CPU", self._settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise BackendError(f"OpenVINO can not load {file}: {reason}") from error
+            raise BackendError(f"OpenVINO cannot load {file}: {reason}") from error
         return OpenVinoRunner(compiled)
 
 

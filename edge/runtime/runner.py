@@ -1,4 +1,4 @@
-"""One model on one backend: what every runner does."""
+"""The interface of every runner (one model on one backend) and of every backend."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ Tensors = dict[str, Floats]
 
 
 class Runner(Protocol):
-    """A loaded model. The arrays it returns are the caller's to keep.
+    """A loaded model. The caller may keep the arrays that it returns.
 
-    `precision` is the float it computes in: f32, or bf16 or f16 where the processor has such units.
+    `precision` is the type it computes in: f32, bf16 or f16; on TensorRT int8, fp16 or fp32.
     """
 
     precision: str
 
     def infer(self, inputs: Tensors) -> Tensors:
-        """Run once. `inputs` and the answer are float32 arrays by tensor name."""
+        """Run once. `inputs` and the result are float32 arrays by tensor name."""
         ...
 
     def close(self) -> None:
-        """Give the model's memory back."""
+        """Free the model's memory."""
         ...
 
 
 class Backend(Protocol):
-    """A way to run models; without `runs_int8` probes are embedded in float there."""
+    """A library that runs models; without `runs_int8` it embeds probes in float."""
 
     name: str
     runs_int8: bool
 
     def load(self, file: Path, model: ModelEntry) -> Runner:
-        """A runner for one model file. Raises BackendError where it can not be loaded."""
+        """A runner for one model file. Raises BackendError if the file cannot be loaded."""
         ...

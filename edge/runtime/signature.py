@@ -1,4 +1,4 @@
-"""Who may give this device models: Ed25519 signatures, and the keys that are trusted."""
+"""Signatures of bundles (Ed25519), and the keys that this device trusts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ostiary.edge.errors import BundleError
 SIGNATURE = "SIGNATURE"
 SUFFIX = ".pub"
 PURPOSE = b"ostiary bundle manifest 1\n"
-"""Signed in front of the manifest, so that no signature made for another purpose fits here."""
+"""Signed in front of the manifest, so that a signature for another purpose does not fit here."""
 SYSTEM_KEYS = Path("/etc/ostiary/keys")
 _FORM = re.compile(r"key ([0-9a-f]{64})\nsignature ([0-9a-f]{128})\n?")
 
@@ -43,9 +43,9 @@ def keys_folder() -> Path:
 
 
 def read_keys(folder: Path | None = None) -> Keys:
-    """Every `.pub` file of a folder. Raises BundleError for one that holds no key.
+    """The keys in a folder's `.pub` files. Raises BundleError if one of them holds no key.
 
-    A folder that is not there holds no keys, and no bundle is then accepted.
+    A missing folder counts as empty: no bundle is then accepted.
     """
     chosen = folder or keys_folder()
     found = set()
@@ -53,25 +53,25 @@ def read_keys(folder: Path | None = None) -> Keys:
         try:
             text = path.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"can not read the key {path}: {error}") from error
+            raise BundleError(f"cannot read the key {path}: {error}") from error
         if not re.fullmatch("[0-9a-f]{64}", text):
-            raise BundleError(f"{path} is no public key", "64 hex digits, as keygen writes them")
+            raise BundleError(f"{path} holds no public key", "a key is 64 hex digits on a line")
         found.add(text)
     return Keys(frozenset(found), chosen)
 
 
 def sign(manifest: bytes, seed: bytes) -> str:
-    """The text of a SIGNATURE file over the bytes of a manifest; `seed` is 32 bytes."""
+    """The text of a SIGNATURE file for a manifest's bytes; `seed` is the secret key, 32 bytes."""
     key = SigningKey(seed)
     signature = key.sign(PURPOSE + manifest).signature
     return f"key {key.verify_key.encode().hex()}\nsignature {signature.hex()}\n"
 
 
 def check(manifest: bytes, signature: bytes, keys: Keys) -> str:
-    """The trusted key that signed a manifest, as hex. Raises BundleError where none did."""
+    """The trusted key that signed a manifest, as hex. Raises BundleError if none did."""
     form = _FORM.fullmatch(signature.decode("ascii", "replace"))
     if form is None:
-        raise BundleError(f"{SIGNATURE} is no signature", "sign the bundle again")
+        raise BundleError(f"{SIGNATURE} holds no signature", "sign the bundle again")
     signer = form[1]
     if signer not in keys.trusted:
         raise BundleError(

@@ -15,7 +15,7 @@ from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.cuda import Cuda, open_cuda
-from ostiary.edge.runtime.engines import Place
+from ostiary.edge.runtime.engines import EnginePlace
 from ostiary.edge.runtime.runner import Tensors
 
 if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by name
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 def load_tensorrt(name: str = "tensorrt") -> Any:
-    """TensorRT's module. Raises ImportError where it is not installed, whole and loadable."""
+    """TensorRT's module. Raises ImportError if it is not installed or cannot be loaded."""
     try:
         trt = importlib.import_module(name)
     except OSError as error:  # one of its libraries is missing
-        raise ImportError(f"{name} can not be loaded: {error}") from error
+        raise ImportError(f"{name} cannot be loaded: {error}") from error
     if not hasattr(trt, "Builder"):
         raise ImportError(f"{name} is a folder of type stubs, not the library")
     return trt
@@ -54,15 +54,15 @@ def make_logger(trt: Any) -> Any:
             return [text for severity, text in self.heard if severity != "WARNING"]
 
         def last(self) -> str:
-            return (self.errors() or ["it does not say why"])[-1]
+            return (self.errors() or ["no reason given"])[-1]
 
     return Logger()
 
 
-def place_of(trt: Any, cuda: Cuda) -> Place:
-    """What an engine of this TensorRT and this device is good for."""
+def place_of(trt: Any, cuda: Cuda) -> EnginePlace:
+    """The place (library, driver and GPU) for which engines are built and checked here."""
     device = cuda.device
-    return Place(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
+    return EnginePlace(f"{trt.__name__} {trt.__version__}", device.driver, device.sm, device.name)
 
 
 class TensorRtBackend:
@@ -77,13 +77,13 @@ class TensorRtBackend:
             raise BackendError("TensorRT ended the process when it was last tried")
         self._folder = folder
         self.library = load_tensorrt()
-        # Without a driver the runtime below ends the process: this raises instead.
+        # Without a driver the runtime below would end the process; this call raises instead.
         self._cuda = open_cuda()
         self.place = place_of(self.library, self._cuda)
         self._logger = make_logger(self.library)
         try:
             self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
-        except (RuntimeError, TypeError) as error:  # what pybind11 makes of a failed start
+        except (RuntimeError, TypeError) as error:  # what pybind11 raises if the start fails
             raise BackendError(
                 f"TensorRT does not start: {self._logger.last()} ({error})"
             ) from error
@@ -94,16 +94,16 @@ class TensorRtBackend:
         return self.open(engine.plan, model, engine.header.fingerprint.precision)
 
     def open(self, plan: bytes, model: ModelEntry, precision: str) -> TensorRtRunner:
-        """A runner of a plan. Raises BackendError where TensorRT does not take it."""
+        """A runner of a plan. Raises BackendError if TensorRT refuses the plan."""
         self._cuda.use()
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BackendError(
-                f"TensorRT does not take the engine: {self._logger.last()}", engines.REBUILD
+                f"TensorRT refuses the engine: {self._logger.last()}", engines.REBUILD
             )
         context = engine.create_execution_context()
         if context is None:
-            raise BackendError(f"TensorRT has no room for the engine: {self._logger.last()}")
+            raise BackendError(f"TensorRT has no memory for the engine: {self._logger.last()}")
         return TensorRtRunner(self.library, self._cuda, context, model, precision)
 
 
@@ -127,7 +127,7 @@ class TensorRtRunner:
         self._address: dict[str, int] = {}
         self._check_names(trt)
         if not self._context.set_input_shape(model.input, model.spec.shape):
-            raise BackendError(f"the engine does not take the shape {model.spec.shape}")
+            raise BackendError(f"the engine refuses the input shape {model.spec.shape}")
         for name in (model.input, *model.outputs):
             self._place(trt, name)
         self._launch = self._queue
@@ -146,7 +146,7 @@ class TensorRtRunner:
             )
 
     def _place(self, trt: Any, name: str) -> None:
-        """Memory on both sides for a tensor, whose shape no longer changes."""
+        """Allocate a tensor on host and device; its shape is fixed from now on."""
         kind = self.engine.get_tensor_dtype(name)
         if kind != trt.DataType.FLOAT:
             raise BackendError(f"the engine's tensor {name} is {kind}, not float32")
@@ -158,7 +158,7 @@ class TensorRtRunner:
         self._context.set_tensor_address(name, self._address[name])
 
     def _warm_up(self) -> None:
-        """Run once, as TensorRT allocates at its first run; then hold the run as one graph."""
+        """Run once, since TensorRT allocates at its first run; then capture the run as a graph."""
         self._queue()
         self._lane.wait()
         try:
@@ -173,12 +173,12 @@ class TensorRtRunner:
         taken = self._model.input
         self._lane.to_device(self._address[taken], self._host[taken])
         if not self._context.execute_async_v3(self._lane.handle):
-            raise BackendError(f"TensorRT can not run {self._model.file}")
+            raise BackendError(f"TensorRT cannot run {self._model.file}")
         for name in self._model.outputs:
             self._lane.to_host(self._host[name], self._address[name])
 
     def infer(self, inputs: Tensors) -> Tensors:
-        # Whoever asks may be another thread than the one that loaded: golden vectors, then a loop.
+        # The caller's thread may be another than the one that loaded the model.
         self._cuda.use()
         taken = self._model.input
         given = inputs[taken]
@@ -191,7 +191,7 @@ class TensorRtRunner:
 
     def close(self) -> None:
         self._cuda.use()
-        # In this order: a context outlives neither its engine nor the memory it was given.
+        # In this order: a context must not outlive its engine or the memory it was given.
         self._launch = self._queue
         del self._context, self.engine
         self._host = {}

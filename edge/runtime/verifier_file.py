@@ -1,4 +1,4 @@
-"""`verifier.json`: a bundle's logistic head, and what it was worth on people it had never seen."""
+"""`verifier.json`: a bundle's logistic head, and how well it did on people held out."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ostiary.edge.runtime.det import Comparison, Counts, Sha256, curve_of
 VERIFIER = "verifier.json"
 SCHEMA = 1
 FMR = 1e-3
-"""Where head and plain distance are compared."""
+"""The FMR at which the head is compared with the plain distance."""
 LEAST_PEOPLE = 50
-"""Fewer with two photos that were judged are no evidence, however many pairs they make."""
-AGAIN = "ostiary-train verifier --bundle BUNDLE --faces DIR makes one for this bundle"
+"""Fewer evaluated people with two photos are no evidence, however many pairs they make."""
+AGAIN = "ostiary-train verifier makes one for this bundle"
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One point of the reliability diagram: the pairs of a tenth, say, of all probabilities.
+    """One point of the reliability diagram: the pairs in one range of probabilities.
 
-    `said` is their mean probability and `met` the share that is of one person, both at the file's
-    prior; `weight` is the bin's part of all. A bin without pairs is left out.
+    `said` is their mean probability and `met` the share of them that show one person, both at the
+    file's prior; `weight` is the bin's share of all pairs. A bin without pairs is left out.
     """
 
     said: Share
@@ -39,10 +39,10 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one comparison showed on the judged people: counts over the file's `logits`, and rates.
+    """One comparison on the evaluated people: counts over the file's `logits`, and rates.
 
-    `gain` is the AUC of the head less that of the plain distance, on the same pairs, and
-    `distance_fnmr` the latter's FNMR where its FMR is 1e-3 on them.
+    `gain` is the AUC of the head minus that of the plain distance, on the same pairs.
+    `distance_fnmr` is the FNMR of the plain distance at an FMR of 1e-3 on these pairs.
     """
 
     counts: Counts
@@ -55,11 +55,11 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The head of one encoder: see `edge.core.scores.verifier`.
+    """The logistic head of one encoder: see `ostiary.edge.core.scores.verifier`.
 
-    `prior` is the share of honest claims that its probabilities are for; `people` were judged,
-    after others had been fitted on. All numbers of people are of those with two photos or more, and
-    `images` are theirs: others make no genuine pair, and are impostors alone.
+    `prior` is the share of honest claims that its probabilities assume. It was evaluated on
+    `people`, none of whom it was fitted on. All these numbers, and `images`, count only people with
+    two photos or more: the others make no genuine pair and serve as impostors.
     """
 
     schema: int
@@ -73,50 +73,50 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     people: int
     images: int
     shrinkage: float
-    """How strongly the weights were held together; chosen on people who are not judged."""
+    """How strongly the weights were regularised; chosen on people who are not evaluated."""
     logits: list[float]
     float_float: Judged
     int8_sha256: Sha256 | None = None
     """The int8 encoder of the probes of `float_int8`."""
     float_int8: Judged | None = None
     insisted: str = ""
-    """What was wrong with it where the user insisted on it."""
+    """What was wrong with the head, if the user insisted on it."""
 
     def head(self) -> Verifier:
         return Verifier(np.array(self.weights, np.float64), self.bias)
 
     def curve(self, comparison: Comparison = "float_float") -> DetCurve:
-        """The DET curve over the logit. Raises BundleError where it was not measured."""
+        """The DET curve over the logit. Raises BundleError if it was not measured."""
         judged: Judged | None = getattr(self, comparison, None)
         if judged is None:
             raise BundleError(f"{VERIFIER} has no {comparison} comparison", AGAIN)
         return curve_of(VERIFIER, self.logits, judged.counts, self.data_set)
 
     def fnmr(self, comparison: Comparison = "float_float") -> float:
-        """The FNMR of the head alone with the threshold that a door takes for an FMR of 1e-3."""
+        """The FNMR of the head alone at the threshold that a door uses for an FMR of 1e-3."""
         curve = self.curve(comparison)
         return curve.fnmr(threshold(curve, FMR, 1).tau)
 
     def check(self, encoder_id: str, dim: int, int8_sha256: str | None) -> None:
-        """Raises BundleError where it is not of this bundle's encoders or no number is one."""
+        """Raise BundleError if the file is for other encoders or its numbers are unusable."""
         if self.schema != SCHEMA:
             raise BundleError(f"{VERIFIER} has schema {self.schema}, this version reads {SCHEMA}")
         if self.encoder_id != encoder_id:
-            raise BundleError(f"{VERIFIER} is of another encoder than the bundle's", AGAIN)
+            raise BundleError(f"{VERIFIER} is for another encoder than the bundle's", AGAIN)
         if len(self.weights) != dim:
             raise BundleError(f"{VERIFIER} has {len(self.weights)} weights, expected {dim}", AGAIN)
         if not np.isfinite([*self.weights, self.bias]).all():
-            raise BundleError(f"{VERIFIER} has a weight that is no number", AGAIN)
+            raise BundleError(f"{VERIFIER} has a weight that is not a number", AGAIN)
         if int8_sha256 is not None and self.int8_sha256 not in (None, int8_sha256):
-            raise BundleError(f"{VERIFIER} was judged with another int8 encoder", AGAIN)
+            raise BundleError(f"{VERIFIER} was evaluated with another int8 encoder", AGAIN)
         if (self.float_int8 is None) != (self.int8_sha256 is None):
             raise BundleError(
-                f"{VERIFIER} does not say which int8 encoder it was judged with", AGAIN
+                f"{VERIFIER} does not say which int8 encoder it was evaluated with", AGAIN
             )
         if self.people < LEAST_PEOPLE:
             raise BundleError(
-                f"{VERIFIER} was judged on {self.people} people with several photos,"
-                f" {LEAST_PEOPLE} are the least",
+                f"{VERIFIER} was evaluated on {self.people} people with several photos,"
+                f" at least {LEAST_PEOPLE} are needed",
                 AGAIN,
             )
         for comparison in ("float_float", "float_int8"):
@@ -133,5 +133,5 @@ def parse(raw: bytes, where: str) -> VerifierFile:
 
 
 def to_text(file: VerifierFile) -> bytes:
-    """Its JSON; the same for the same figures."""
+    """The file as JSON; equal files give equal bytes."""
     return msgspec.json.encode(file) + b"\n"

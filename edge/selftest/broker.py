@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
-from ostiary.edge.config import Config, Mqtt
+from ostiary.edge.config import Config, MqttSection
 from ostiary.edge.selftest.door import LOOPBACK, DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
@@ -97,7 +97,7 @@ def check(door: DoorUnderTest) -> Check:
     return _judged(mqtt, measured, details)
 
 
-def _judged(mqtt: Mqtt, measured: BrokerTiming, details: dict[str, Any]) -> Check:
+def _judged(mqtt: MqttSection, measured: BrokerTiming, details: dict[str, Any]) -> Check:
     trips = quantiles(measured.trips_ms)
     details |= {
         "tls": measured.tls,
@@ -122,7 +122,7 @@ def _judged(mqtt: Mqtt, measured: BrokerTiming, details: dict[str, Any]) -> Chec
     return judged(NAME, finding, problems, details)
 
 
-def _client(profile: Config, mqtt: Mqtt) -> paho.Client:
+def _client(profile: Config, mqtt: MqttSection) -> paho.Client:
     """A client with the device's credentials. Raises OSError or ValueError if they are unusable."""
     device = profile.device
     name = f"ostiary-{device.site}-{device.id}-selftest-{secrets.token_hex(4)}"
@@ -140,7 +140,7 @@ def _readable(path: Path | None) -> Path | None:
     return KEPT_CREDENTIALS / path.name
 
 
-def _measure(client: paho.Client, mqtt: Mqtt, topics: Topics) -> BrokerTiming:
+def _measure(client: paho.Client, mqtt: MqttSection, topics: Topics) -> BrokerTiming:
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
     client.on_connect = lambda c, d, flags, reason, props: answers.put(_refusal(reason))
     client.on_unsubscribe = lambda c, d, mid, reasons, props: answers.put("")

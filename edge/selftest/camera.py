@@ -14,7 +14,7 @@ import numpy as np
 
 from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.camera.sources import check_url, open_source
-from ostiary.edge.config import LIVE, Camera
+from ostiary.edge.config import LIVE, CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import BackendError, BundleError, CameraError
 from ostiary.edge.selftest import models, state
@@ -123,7 +123,7 @@ def watch(
     return seen
 
 
-def judge(camera: Camera, seen: CameraReading, live: bool, why_not: str) -> Check:
+def judge(camera: CameraSection, seen: CameraReading, live: bool, why_not: str) -> Check:
     """The check's verdict on a reading; `why_not` is why no faces were looked for."""
     details: dict[str, Any] = {
         "source": source_of(camera.url),

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    StateSection,
+    load_config,
+)
 from ostiary.edge.runtime import engines
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -20,16 +27,19 @@ class DoorUnderTest:
     """`profile` is None if only a bundle was given; `seconds` is how long the camera is read."""
 
     profile: Config | None
-    choice: BundleChoice
+    choice: BundleSection
     seconds: float
 
     def config(self) -> Config:
         """The profile, or a placeholder if only a bundle was given, so that the models can run."""
         if self.profile is not None:
             return self.profile
-        nobody = Device(site="none", id="none")
+        nobody = DeviceSection(site="none", id="none")
         return Config(
-            device=nobody, bundle=self.choice, camera=Camera(url=""), state=State(path=Path())
+            device=nobody,
+            bundle=self.choice,
+            camera=CameraSection(url=""),
+            state=StateSection(path=Path()),
         )
 
     def engines(self) -> Path | None:
@@ -42,7 +52,7 @@ def open_door(config: Path | None, bundle: Path | None, seconds: float) -> DoorU
     if config is not None:
         profile = load_config(config)
         return DoorUnderTest(profile, profile.bundle, seconds)
-    return DoorUnderTest(None, BundleChoice(path=bundle or Path()), seconds)
+    return DoorUnderTest(None, BundleSection(path=bundle or Path()), seconds)
 
 
 def secrets(door: DoorUnderTest) -> Iterator[str]:

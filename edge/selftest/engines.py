@@ -14,7 +14,7 @@ from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.backends import CPU
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.cuda import open_cuda
-from ostiary.edge.runtime.engines import Place, Precision
+from ostiary.edge.runtime.engines import EnginePlace, Precision
 from ostiary.edge.runtime.trt import load_tensorrt, place_of
 from ostiary.edge.selftest import models, versions
 from ostiary.edge.selftest.door import DoorUnderTest
@@ -60,7 +60,7 @@ def survey(bundle: Bundle, folder: Path, needless: bool) -> list[EngineState]:
     return surveyed(bundle, folder, place)
 
 
-def surveyed(bundle: Bundle, folder: Path, place: Place) -> list[EngineState]:
+def surveyed(bundle: Bundle, folder: Path, place: EnginePlace) -> list[EngineState]:
     """State of every model's engine in a folder, for the device that `place` describes."""
     states = []
     for name, model in bundle.manifest.models.items().items():

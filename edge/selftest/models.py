@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ostiary.edge.adapters import photos
-from ostiary.edge.config import Quality
+from ostiary.edge.config import QualitySection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.types import Floats, Frame
 from ostiary.edge.errors import BackendError, BundleError
@@ -100,7 +100,7 @@ def check_golden(door: DoorUnderTest, backend: str) -> Check:
     return ok(name, finding, **details)
 
 
-def _off(bundle: Bundle, proven: golden.Proven, name: str) -> dict[str, float]:
+def _off(bundle: Bundle, proven: golden.ProvenRunners, name: str) -> dict[str, float]:
     """The largest error of a model on its golden vectors, and the error that is allowed."""
     model, runner = bundle.model(name), proven.runners[name]
     worst, tolerance = golden.check(name, model, runner, bundle.golden())
@@ -114,7 +114,7 @@ def check_latency(door: DoorUnderTest, root: Path = Path("/")) -> Check:
     try:
         pipeline = pipeline_of(door, bundle)
         # The default limits: a profile may have limits that the portrait does not pass.
-        config = msgspec.structs.replace(door.config(), quality=Quality())
+        config = msgspec.structs.replace(door.config(), quality=QualitySection())
         enrolled = open_enrolled(pipeline, config)
     except (BackendError, BundleError) as error:
         return fail(LATENCY, error.message, error.hint)

@@ -22,7 +22,7 @@ MAX_FACES = 4
 class Pipeline:
     """A bundle's models, as the steps from a frame to a probe."""
 
-    def __init__(self, bundle: Bundle, proven: golden.Proven) -> None:
+    def __init__(self, bundle: Bundle, proven: golden.ProvenRunners) -> None:
         self.bundle = bundle
         self.backend = proven.backend
         self.refused = proven.refused

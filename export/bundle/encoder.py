@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from ostiary.edge.errors import BundleError
-from ostiary.edge.runtime.bundle import ModelEntry, Source, sha256
+from ostiary.edge.runtime.bundle import ModelEntry, WeightsSource, sha256
 from ostiary.export.graphs import normal_form
 from ostiary.export.plan import fetch
 from ostiary.export.plan.recipe import BuildPlan
@@ -52,10 +52,10 @@ def entry(plan: BuildPlan, file: str) -> ModelEntry:
     )
 
 
-def sources(plan: BuildPlan) -> list[Source]:
+def sources(plan: BuildPlan) -> list[WeightsSource]:
     """The packages and the file that the models come from."""
     found = [
-        Source(
+        WeightsSource(
             package=f"{p.registry}:{p.name}", version=p.version, sha256=p.sha256, licence=p.licence
         )
         for p in plan.packages.values()
@@ -64,7 +64,9 @@ def sources(plan: BuildPlan) -> list[Source]:
         path = plan.folder / (plan.own.state or plan.own.source)
         digest = sha256(path.read_bytes()) if path.is_file() else sha256(plan.own.source.encode())
         found.append(
-            Source(package=f"file:{path.name}", version="", sha256=digest, licence=plan.own.licence)
+            WeightsSource(
+                package=f"file:{path.name}", version="", sha256=digest, licence=plan.own.licence
+            )
         )
     return found
 

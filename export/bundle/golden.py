@@ -45,7 +45,7 @@ def make(bundle: Bundle) -> bytes:
     }
     encoded = (resources.files("ostiary.export") / "assets" / "portrait.jpg").read_bytes()
     portrait = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))
-    pipeline = Pipeline(bundle, golden.Proven(backend.name, dict(runners), ()))
+    pipeline = Pipeline(bundle, golden.ProvenRunners(backend.name, dict(runners), ()))
     faces = pipeline.find(portrait)
     if not faces:
         raise BundleError(

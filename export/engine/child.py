@@ -17,7 +17,7 @@ import numpy as np
 from ostiary.edge.errors import BackendError, OstiaryError
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.cuda import open_cuda
-from ostiary.edge.runtime.engines import Place, Proof
+from ostiary.edge.runtime.engines import EnginePlace, Proof
 from ostiary.edge.runtime.trt import TensorRtBackend, load_tensorrt, make_logger, place_of
 from ostiary.export.engine import builder, dialect, inspect
 from ostiary.export.engine.order import (
@@ -71,7 +71,7 @@ def _library(name: str) -> Any:
 
 def _probe(trt: Any, compute: str | None) -> Here:
     if trt.__name__ == RTX:
-        place = Place(f"{RTX} {trt.__version__}", "none", compute or "none", "none")
+        place = EnginePlace(f"{RTX} {trt.__version__}", "none", compute or "none", "none")
         runs = False
     else:
         place, runs = place_of(trt, open_cuda()), True

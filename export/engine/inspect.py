@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ostiary.edge.runtime.engines import Layers
+from ostiary.edge.runtime.engines import EngineLayers
 
 COPIES = ("Reformat", "Constant", "NoOp", "Shape")
 """Layers that compute nothing."""
@@ -24,13 +24,13 @@ LONGEST = 160
 """Characters kept of a layer's name: a fused layer's name lists all its parts."""
 
 
-def layers_of(trt: Any, engine: Any) -> Layers:
+def layers_of(trt: Any, engine: Any) -> EngineLayers:
     """The layers of an engine, which must have been built with detailed verbosity."""
     inspector = engine.create_engine_inspector()
     return parse(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def parse(text: str) -> Layers:
+def parse(text: str) -> EngineLayers:
     """Parse the inspector's JSON. A layer computes in the type of its first input."""
     try:
         found = msgspec.json.decode(text, type=dict[str, Any]).get("Layers", [])
@@ -43,7 +43,7 @@ def parse(text: str) -> Layers:
             names[str(layer)[:LONGEST]] = UNKNOWN
         elif layer.get("LayerType") not in COPIES:
             names[str(layer.get("Name", len(names)))[:LONGEST]] = _type(layer)
-    return Layers(dict(Counter(names.values())), names)
+    return EngineLayers(dict(Counter(names.values())), names)
 
 
 def _type(layer: dict[str, Any]) -> str:

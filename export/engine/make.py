@@ -15,7 +15,14 @@ from ostiary.edge.errors import BackendError, OstiaryError
 from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
-from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Precision, Report
+from ostiary.edge.runtime.engines import (
+    EngineEntry,
+    EngineReport,
+    Failure,
+    Fingerprint,
+    Header,
+    Precision,
+)
 from ostiary.export.engine.order import Build, BuildStep, Here, PlaceQuery, Prove, ProvenPlan
 from ostiary.export.engine.workshop import PassingError, Workshop
 
@@ -40,7 +47,7 @@ class Made:
     """The report, and what this run did by model: `hit` (kept), `built` or `failed`."""
 
     here: Here
-    report: Report
+    report: EngineReport
     did: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,10 +119,10 @@ class _Shop:
     workshop: Workshop
     options: EngineOptions
     say: Say
-    entries: dict[str, Entry]
+    entries: dict[str, EngineEntry]
     """Report entries by model: those of the last run, replaced as this run proceeds."""
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: EngineEntry) -> None:
         """Write the entry to disk at once, so that a killed build is not repeated at every boot."""
         self.entries[entry.model] = entry
         _report(self.folder, list(self.entries.values()))
@@ -163,7 +170,7 @@ class _Model:
     def _done(
         self, what: str, file: str | None, precision: Precision | None, failed: dict[str, Failure]
     ) -> str:
-        self._shop.note(Entry(self._name, self._onnx, file, precision, failed))
+        self._shop.note(EngineEntry(self._name, self._onnx, file, precision, failed))
         return what
 
     def _build(self, wanted: Fingerprint, file: Path) -> None:
@@ -212,15 +219,15 @@ class _Model:
         self._shop.say(f"{self._name}: {text}", None)
 
 
-def _before(folder: Path) -> dict[str, Entry]:
+def _before(folder: Path) -> dict[str, EngineEntry]:
     try:
         return {entry.model: entry for entry in engines.read_report(folder).entries}
     except BackendError:
         return {}
 
 
-def _report(folder: Path, entries: list[Entry]) -> Report:
-    report = Report(engines.SCHEMA, entries)
+def _report(folder: Path, entries: list[EngineEntry]) -> EngineReport:
+    report = EngineReport(engines.SCHEMA, entries)
     write_atomically(folder / engines.REPORT, msgspec.json.encode(report))
     return report
 
@@ -232,7 +239,7 @@ def _clear(folder: Path) -> None:
             left.unlink()
 
 
-def _prune(folder: Path, report: Report) -> None:
+def _prune(folder: Path, report: EngineReport) -> None:
     """Delete engines of other models or precisions: they only fill the device's disk."""
     kept = {entry.file for entry in report.entries}
     for precision in get_args(Precision):

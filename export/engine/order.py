@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ostiary.edge.runtime.bundle import ModelEntry
-from ostiary.edge.runtime.engines import Layers, Place, Precision, Proof
+from ostiary.edge.runtime.engines import EngineLayers, EnginePlace, Precision, Proof
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 
@@ -48,7 +48,7 @@ class Prove(msgspec.Struct, frozen=True, tag=True):
 class Here(msgspec.Struct, frozen=True, tag=True):
     """What can be built here: builder flags by precision, and whether engines can be run."""
 
-    place: Place
+    place: EnginePlace
     flags: dict[Precision, list[str]]
     """A precision without an entry cannot be built here."""
     runs: bool
@@ -72,7 +72,7 @@ class ProvenPlan(msgspec.Struct, frozen=True, tag=True):
     """The plan ran: its distance from the golden vectors, and the type of each layer."""
 
     proof: Proof
-    layers: Layers
+    layers: EngineLayers
 
 
 class BuildStep(msgspec.Struct, frozen=True, tag=True):

@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ostiary.edge.adapters.mqtt.link import Received, secure, without_delay
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.fleet.broker.problems import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500
@@ -66,7 +66,7 @@ C = TypeVar("C", bound="Connection")
 class Connection:
     """A connection as a `with` block, for one thread. Once it is lost, calls raise BrokerError."""
 
-    def __init__(self, settings: Mqtt) -> None:
+    def __init__(self, settings: MqttSection) -> None:
         self._settings = settings
         self.where = f"{settings.host}:{settings.port}"
         # paho calls back while it holds its own locks, so callbacks only fill these queues.

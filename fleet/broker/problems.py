@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.authority import has_ended
 
@@ -14,7 +14,7 @@ class BrokerError(FleetError):
     """The broker cannot be reached, was lost, or refuses."""
 
 
-def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
+def unreachable(settings: MqttSection, error: OSError | ValueError) -> BrokerError:
     """The error for a connection that could not be made."""
     where = f"{settings.host}:{settings.port}"
     if isinstance(error, socket.gaierror):
@@ -32,7 +32,7 @@ def unreachable(settings: Mqtt, error: OSError | ValueError) -> BrokerError:
     return BrokerError(f"cannot reach the broker at {where}: {why}", "check that it runs")
 
 
-def explained(settings: Mqtt, problem: BrokerError) -> BrokerError:
+def explained(settings: MqttSection, problem: BrokerError) -> BrokerError:
     """The same error, or the cause that the broker does not name: our certificate expired."""
     out = has_ended(settings.cert) if settings.cert is not None else ""
     if not out:

@@ -11,7 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import Received
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.fleet.broker.connection import ANSWER_S, Connection, Granted
 from ostiary.fleet.broker.problems import BrokerError
 
@@ -39,7 +39,7 @@ class Broker(Connection):
     repeated.
     """
 
-    def __init__(self, settings: Mqtt, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: MqttSection, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(settings)
         self._clock = clock
         self._early: deque[Received] = deque()

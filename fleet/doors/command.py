@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import SealError
 from ostiary.edge.roster.record import Command, encode
@@ -52,7 +52,7 @@ def ask(
     subject: str | None = None,
     timeout_s: float = OPEN_S,
     wall: Callable[[], float] = time.time,
-    connect: Callable[[Mqtt], Broker] = Broker,
+    connect: Callable[[MqttSection], Broker] = Broker,
 ) -> Response:
     """Send a command and return the device's answer, which may be a refusal.
 

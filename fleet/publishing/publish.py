@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import SealError
 from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.roster.record import Head, Record, decode, encode
@@ -92,7 +92,7 @@ def untold(stage: str, done: int, total: int) -> None:
     """Ignore progress."""
 
 
-Connect = Callable[[Mqtt], contextlib.AbstractContextManager[RosterBroker]]
+Connect = Callable[[MqttSection], contextlib.AbstractContextManager[RosterBroker]]
 
 
 def publish(

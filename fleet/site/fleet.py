@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ostiary.edge.config import Host, Mqtt, Name, Rate
+from ostiary.edge.config import Host, MqttSection, Name, Rate
 from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import Bundle
@@ -77,10 +77,10 @@ class Fleet:
     def sealer(self) -> Sealer:
         return Sealer(self.site(), read_secret(self.folder / OPERATOR_KEY))
 
-    def mqtt(self) -> Mqtt:
+    def mqtt(self) -> MqttSection:
         """How the operator connects to the broker."""
         s = self.settings
-        return Mqtt(
+        return MqttSection(
             host=s.host,
             port=s.port,
             username=s.username,

@@ -1,4 +1,4 @@
-"""What time it is at the door: its own timezone, summer time, and a clock that starts in 1970."""
+"""The time at the door: its own timezone, summer time, and a clock that starts in 1970."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def system_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]
         (utc(2026, 11, 22, 23, 30), "Europe/Berlin", 0, 0, 30),
         (utc(2026, 11, 22, 23, 30), "America/New_York", 6, 18, 30),
         (utc(2026, 11, 22, 23, 30), "Asia/Kolkata", 0, 5, 0),
-        # Summer time begins and ends: the wall's clock jumps, and the schedule with it.
+        # Summer time begins and ends: local time jumps, and schedules with it.
         (utc(2026, 3, 29, 0, 59), "Europe/Berlin", 6, 1, 59),
         (utc(2026, 3, 29, 1, 0), "Europe/Berlin", 6, 3, 0),
         (utc(2026, 10, 25, 0, 59), "Europe/Berlin", 6, 2, 59),
@@ -43,7 +43,7 @@ def system_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]
     ],
 )
 @pytest.mark.parametrize("whose", ["the profile's", "the system's"])
-def test_the_wall_shows_the_doors_own_time(
+def test_schedules_use_the_doors_own_timezone(
     at_s: float, zone: str, weekday: int, hour: int, minute: int, whose: str,
     system_in: Callable[[str], None],
 ) -> None:  # fmt: skip
@@ -52,7 +52,7 @@ def test_the_wall_shows_the_doors_own_time(
     assert wall() == Moment(at_s + 0.25, weekday, 60 * hour + minute)
 
 
-def test_it_is_never_before_a_moment_that_has_been_and_runs_on_from_there() -> None:
+def test_the_time_never_falls_below_the_floor_which_runs_on() -> None:
     system, running = FakeClock(), FakeClock()
     wall = WallClock("UTC", system, running)
     assert wall().at_s == system.now, "1970, and nothing is known yet"
@@ -72,7 +72,7 @@ def test_it_is_never_before_a_moment_that_has_been_and_runs_on_from_there() -> N
     assert wall().at_s == signed + 120, "a clock that jumps back brings nobody's days back"
 
 
-def test_the_next_head_corrects_one_of_a_wrong_clock() -> None:
+def test_the_next_head_corrects_a_floor_that_was_set_too_late() -> None:
     system = FakeClock()
     system.now = utc(2026, 11, 23, 9, 15)
     wall = WallClock("UTC", system, FakeClock())

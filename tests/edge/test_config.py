@@ -1,4 +1,4 @@
-"""Profiles: what is refused names the key; what is legal arrives where it is used."""
+"""Profiles: an error names the key; a valid setting reaches the code that uses it."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def test_the_smallest_profile_is_enough(tmp_path: Path) -> None:
     assert config.mqtt is None
 
 
-def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
+def test_every_setting_reaches_its_user(tmp_path: Path) -> None:
     config = load(
         tmp_path,
         GOOD + '[recognition]\nmode = "verify"\nverifier = true\nmargin = 0.1\n'
@@ -87,7 +87,7 @@ def test_every_setting_reaches_what_uses_it(tmp_path: Path) -> None:
         ("\x00\x01", "door.toml"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     assert message in str(caught.value)
@@ -133,6 +133,6 @@ def test_the_roster_and_the_door_of_a_fleet(tmp_path: Path) -> None:
     "name", ["Europe/Atlantis", "Europe", "/etc/passwd", "../zoneinfo/UTC", "zone.tab", "x" * 300,
              "\\u0000", "Ünter", " ", "UTC ", "."],
 )  # fmt: skip
-def test_a_timezone_that_nobody_knows_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"is no timezone .* at `\$\.access\.timezone`"):
+def test_an_unknown_timezone_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not a timezone .* at `\$\.access\.timezone`"):
         load(tmp_path, GOOD + f'[access]\ntimezone = "{name}"\n')

@@ -1,4 +1,4 @@
-"""Key files: who may read them, what is a key, and that new ones are whole, closed and new."""
+"""Key files: who may read them, what counts as a key, and how new ones are created."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOST, EXPOSED = "put it back", ", or make another"
 
 @pytest.fixture(autouse=True)
 def no_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests may run in a service."""
+    """Forget the credentials of a service in which these tests may run."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
 
@@ -55,7 +55,7 @@ def mode_of(path: Path) -> int:
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "  \n\n"])
-def test_a_key_of_its_owners_is_read(tmp_path: Path, mode: int, end: str) -> None:
+def test_a_key_that_only_its_owner_may_read_is_read(tmp_path: Path, mode: int, end: str) -> None:
     assert read(key_file(tmp_path / "key", mode, HEX + end)) == KEY
 
 
@@ -64,14 +64,14 @@ def test_a_key_that_others_may_use_is_refused_and_how_to_close_it(tmp_path: Path
     path = key_file(tmp_path / "key", SECRET | bit)
     error = refusal(path)
     assert error.message == (
-        f"others than its owner may read the secret key {path} (mode {SECRET | bit:04o})"
+        f"users other than its owner may read the secret key {path} (mode {SECRET | bit:04o})"
     )
     assert error.hint == f"chmod 600 {path}, or make another"
     path.chmod(0o600)
     assert read(path) == KEY
 
 
-def test_the_hint_for_a_file_of_somebody_else_leaves_it_to_who_needs_it(
+def test_the_hint_for_somebody_elses_file_changes_its_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = key_file(tmp_path / "key", 0o640)
@@ -81,7 +81,7 @@ def test_the_hint_for_a_file_of_somebody_else_leaves_it_to_who_needs_it(
     assert refusal(path).hint == hint
 
 
-def test_root_needs_no_more_than_the_mode_of_somebody_elses_file(
+def test_root_is_told_to_change_only_the_mode_of_somebody_elses_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, fstat = key_file(tmp_path / "key", 0o640), os.fstat
@@ -100,20 +100,20 @@ def test_root_needs_no_more_than_the_mode_of_somebody_elses_file(
     "text",
     ["", "\n", HEX[:-1], HEX + "0", HEX.upper(), f" {HEX}", f"{HEX} x", "g" * 64, f"{HEX}\n{HEX}"],
 )
-def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_text_that_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path = key_file(tmp_path / "key", text=text)
-    assert refusal(path).message == f"{path} is no secret key"
+    assert refusal(path).message == f"{path} holds no secret key"
 
 
-def test_bytes_that_are_no_text_are_no_key(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_no_key(tmp_path: Path) -> None:
     path = key_file(tmp_path / "key")
     path.write_bytes(bytes(range(128, 192)))
-    assert refusal(path).message == f"{path} is no secret key"
+    assert refusal(path).message == f"{path} holds no secret key"
 
 
-def test_a_key_that_can_not_be_read_is_refused_with_the_callers_hint(tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_read_is_refused_with_the_callers_hint(tmp_path: Path) -> None:
     error = refusal(tmp_path / "key")
-    assert error.message == f"can not read the key {tmp_path / 'key'}: No such file or directory"
+    assert error.message == f"cannot read the key {tmp_path / 'key'}: No such file or directory"
     assert error.hint == LOST
     assert refusal(tmp_path).message.endswith("Is a directory")
 
@@ -123,7 +123,7 @@ def test_a_key_that_can_not_be_read_is_refused_with_the_callers_hint(tmp_path: P
 def credentials(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The folder of a service's credentials, however it is found."""
+    """The folder of a service's credentials, found in each of the two ways."""
     folder = tmp_path / "run" / "ostiary.service"
     folder.mkdir(parents=True)
     named = tmp_path / "link"
@@ -142,41 +142,37 @@ def test_a_credential_of_systemd_is_read(credentials: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("bit", [0o020, 0o010, 0o004, 0o002, 0o001])
-def test_a_credential_that_more_than_its_list_may_use_is_refused(
-    credentials: Path, bit: int
-) -> None:
+def test_a_credential_that_more_users_may_read_is_refused(credentials: Path, bit: int) -> None:
     path = key_file(credentials / "site-key", 0o440 | bit)
     assert f"(mode {0o440 | bit:04o})" in refusal(path).message
 
 
-def test_beside_the_credentials_nothing_is_allowed(credentials: Path) -> None:
-    """Neither a neighbour, nor one whose name begins alike, nor what a link there leads to."""
+def test_files_beside_the_credentials_are_not_credentials(credentials: Path) -> None:
+    """Neither a neighbour, nor a folder with the same prefix, nor the target of a link there."""
     outside = credentials.parent.parent
     elsewhere = key_file(outside / "key", 0o440)
     alike = key_file(outside / "run-more" / "ostiary.service2" / "key", 0o440)
     link = credentials / "site-key"
     link.symlink_to(elsewhere)
     for path in (elsewhere, alike, link, credentials / ".." / ".." / "key"):
-        assert "others than its owner" in refusal(path).message
+        assert "users other than its owner" in refusal(path).message
 
 
 @pytest.mark.parametrize("folder", ["", None])
-def test_without_credentials_the_working_folder_is_none_of_them(
+def test_without_credentials_the_working_folder_holds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if folder is not None:
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", folder)
-    assert "others than its owner" in refusal(key_file(tmp_path / "key", 0o440)).message
+    assert "users other than its owner" in refusal(key_file(tmp_path / "key", 0o440)).message
 
 
 def test_the_place_of_systemds_credentials() -> None:
     assert Path("/run/credentials") == keyfile.CREDENTIALS
 
 
-def test_new_files_are_lines_with_their_modes_whatever_the_umask(
-    tmp_path: Path, umask: int
-) -> None:
+def test_new_files_have_their_text_and_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     secret, public = tmp_path / "key", tmp_path / "key.pub"
     create([(secret, HEX, SECRET), (public, "ab" * 32, PUBLIC)])
     assert (secret.read_bytes(), public.read_bytes()) == (f"{HEX}\n".encode(), b"ab" * 32 + b"\n")
@@ -217,7 +213,7 @@ def test_files_and_their_folder_are_synced(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("kind", ["file", "dangling-link", "link-to-a-file", "folder"])
-def test_nothing_is_overwritten_and_none_is_left_behind(
+def test_no_file_is_overwritten_and_none_is_left_behind(
     tmp_path: Path, which: int, kind: str
 ) -> None:
     folder = tmp_path / "keys"
@@ -244,7 +240,7 @@ def test_nothing_is_overwritten_and_none_is_left_behind(
 @pytest.mark.parametrize("kind", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("call", ["fsync", "fchmod"])
 @pytest.mark.parametrize("after", [0, 1])
-def test_a_failure_leaves_none_behind(
+def test_a_failure_leaves_no_file_behind(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: BaseException,
@@ -255,7 +251,7 @@ def test_a_failure_leaves_none_behind(
     done: list[int] = []
 
     def failing(descriptor: int, *more: int) -> None:
-        # A folder that is synced is not counted: each file is made before it.
+        # Syncing a folder is not counted: each file is made before that.
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             if len(done) == after:
                 raise kind
@@ -268,7 +264,7 @@ def test_a_failure_leaves_none_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_can_not_be_synced_leaves_none_behind(
+def test_a_folder_that_cannot_be_synced_leaves_no_file_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_folder: Path) -> None:
@@ -280,13 +276,13 @@ def test_a_folder_that_can_not_be_synced_leaves_none_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_folder_that_is_not_there_leaves_none_behind(tmp_path: Path) -> None:
+def test_a_missing_second_folder_leaves_no_file_behind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         create([(tmp_path / "key", HEX, SECRET), (tmp_path / "none" / "key.pub", HEX, PUBLIC)])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_ascii_leaves_none_behind(tmp_path: Path) -> None:
+def test_a_text_that_is_not_ascii_leaves_no_file_behind(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         create([(tmp_path / "key", HEX, SECRET), (tmp_path / "key.pub", "schlüssel", PUBLIC)])
     assert list(tmp_path.iterdir()) == []

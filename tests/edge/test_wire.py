@@ -1,4 +1,4 @@
-"""Messages there and back, and the topics they go to."""
+"""Messages are read back as they were written; topics are built and parsed."""
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from ostiary.edge.wire import (
 )
 
 SITES = ("hq", "roster", "command", "device", "head", "ostiary")
-"""Any id may be a site's, also a word of the topics."""
+"""A site's id may be any id, even a word that the topics use."""
 
 MESSAGES = [
     DecisionMessage(
@@ -39,7 +39,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
-def test_every_message_comes_back(message: wire.Message) -> None:
+def test_every_message_is_read_back(message: wire.Message) -> None:
     assert wire.decode(wire.encode(message), type(message)) == message
 
 
@@ -50,7 +50,7 @@ def test_a_field_of_a_newer_version_is_ignored_and_a_wrong_one_named() -> None:
         wire.decode(b'{"event":"x","at":1}', EventMessage)
 
 
-def test_a_decision_of_a_device_that_asks_no_head_is_still_read() -> None:
+def test_a_decision_without_a_probability_is_read() -> None:
     older = wire.encode(MESSAGES[0]).replace(b',"probability":null,"least_probability":null', b"")
     assert b"probability" not in older
     assert wire.decode(older, DecisionMessage) == MESSAGES[0]
@@ -61,7 +61,7 @@ def test_times_are_utc_to_the_millisecond() -> None:
     assert wire.utc(1795248000.0009) == "2026-11-21T08:00:00.000Z"
 
 
-def test_topics_are_of_one_device() -> None:
+def test_topics_name_one_device() -> None:
     topics = Topics("hq", "north")
     assert topics.decision == "ostiary/1/hq/device/north/decision"
     assert topics.state == "ostiary/1/hq/device/north/state"
@@ -76,7 +76,7 @@ def test_the_rosters_topics_are_read_back_whatever_the_site_is_called(site: str)
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_what_is_no_topic_of_this_sites_roster_is_none(site: str) -> None:
+def test_topics_outside_this_sites_roster_are_not_parsed(site: str) -> None:
     topics, base = RosterTopics(site), f"ostiary/1/{site}/roster"
     for wrong in (
         "", base, f"{base}/", f"{base}/other", f"{base}/head/x", f"{base}/index",
@@ -90,7 +90,7 @@ def test_what_is_no_topic_of_this_sites_roster_is_none(site: str) -> None:
 
 @pytest.mark.parametrize("device", ["north", "command", "device"])
 @pytest.mark.parametrize("site", SITES)
-def test_a_command_is_told_from_all_else_whatever_site_and_device_are_called(
+def test_commands_are_recognised_whatever_site_and_device_are_called(
     site: str, device: str
 ) -> None:
     topics, roster = Topics(site, device), RosterTopics(site)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.sources import check_url, open_source
-from ostiary.edge.config import Camera, Config, load_config
+from ostiary.edge.config import CameraSection, Config, load_config
 from tests.support.places import ROOT, ostiary, write_png
 
 CONFIGS = ROOT / "firmware_configs"
@@ -83,10 +83,10 @@ def in_a_fleet(text: str) -> str:
     return re.sub(r"^#(?=next|\[roster|operators|site_key|stale_after_s)", "", members, flags=re.M)
 
 
-def cameras(path: Path) -> list[Camera]:
+def cameras(path: Path) -> list[CameraSection]:
     """The profile's camera, once with each URL that it offers."""
     text = path.read_text()
-    camera = msgspec.convert(msgspec.toml.decode(text)["camera"], Camera)
+    camera = msgspec.convert(msgspec.toml.decode(text)["camera"], CameraSection)
     urls = [line for name, _, line in lines_of(text) if name == "camera.url"]
     found = [re.search(r'url = "([^"]+)"', line) for line in urls]
     return [msgspec.structs.replace(camera, url=match[1]) for match in found if match]
@@ -238,7 +238,7 @@ PIPELINES = [
     ("path", "camera"), PIPELINES, ids=[f"{p.stem}-{c.url[4:20]}" for p, c in PIPELINES]
 )
 def test_every_pipeline_runs_and_gives_the_frame_that_the_profile_names(
-    path: Path, camera: Camera, tmp_path: Path
+    path: Path, camera: CameraSection, tmp_path: Path
 ) -> None:
     blue = np.zeros((camera.height, camera.width, 3), np.uint8)
     blue[:, :, 0] = 255

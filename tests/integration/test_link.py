@@ -11,7 +11,7 @@ import pytest
 
 from ostiary.edge.adapters.mqtt.link import Filter, Link, Received
 from ostiary.edge.adapters.storage.journal import Journal
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from scripts import trial
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.plain_peer import PATIENCE_S, PlainPeer
@@ -26,7 +26,7 @@ class Listener:
     def __init__(self, port: int, name: str = "door", deaf: bool = False) -> None:
         self.received: queue.Queue[Received] = queue.Queue()
         self.failing = False
-        mqtt = Mqtt(host="127.0.0.1", port=port)
+        mqtt = MqttSection(host="127.0.0.1", port=port)
         inbox = None if deaf else self._take
         self.link = Link(mqtt, name, f"{BASE}/state", lambda session: b"lost", inbox=inbox)
 

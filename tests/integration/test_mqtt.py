@@ -8,7 +8,7 @@ import pytest
 
 from ostiary.edge.adapters.mqtt.link import LONGEST_WAIT_S, Link
 from ostiary.edge.adapters.storage.journal import Journal
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
 from scripts import trial
 from tests.support.fakes import FakeClock
@@ -37,7 +37,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def made_link(port: int, clock: FakeClock, **settings) -> Link:
-    mqtt = Mqtt(host="127.0.0.1", port=port, **settings)
+    mqtt = MqttSection(host="127.0.0.1", port=port, **settings)
     link = Link(mqtt, "door", "ostiary/1/test/device/door/state", lambda session: b"lost", clock)
     link.start(1)
     return link
@@ -83,5 +83,5 @@ def test_a_broker_that_refuses_the_credentials_is_named(tmp_path: Path, journal:
 def test_credentials_that_can_not_be_read_are_a_clear_error(tmp_path: Path) -> None:
     for settings in ({"ca": tmp_path / "no.pem"},
                      {"username": "x", "password_file": tmp_path / "none"}):  # fmt: skip
-        with pytest.raises(ConfigError, match="credentials can not be used"):
+        with pytest.raises(ConfigError, match="credentials cannot be used"):
             made_link(1, FakeClock(), **settings)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, State
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    MqttSection,
+    StateSection,
+)
 from ostiary.edge.selftest import broker as brokers
 from ostiary.edge.selftest import state
 from ostiary.edge.selftest.door import DoorUnderTest
@@ -23,8 +30,9 @@ OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 def door_with(site: str = "test", device: str = "door", **mqtt) -> DoorUnderTest:
     profile = Config(
-        device=Device(site=site, id=device), bundle=BundleChoice(path=Path("none")),
-        camera=Camera(url="folder:x"), state=State(path=Path("none")), mqtt=Mqtt(**mqtt),
+        device=DeviceSection(site=site, id=device), bundle=BundleSection(path=Path("none")),
+        camera=CameraSection(url="folder:x"), state=StateSection(path=Path("none")),
+        mqtt=MqttSection(**mqtt),
     )  # fmt: skip
     return DoorUnderTest(profile, profile.bundle, 1.0)
 

@@ -23,7 +23,7 @@ from ostiary.edge.runtime.bundle import (
     Manifest,
     ModelEntry,
     Models,
-    Source,
+    WeightsSource,
     sha256,
 )
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
@@ -71,7 +71,7 @@ def write_manifest(folder: Path, files: dict[str, bytes], sign: bool = True) -> 
         dim=3,
         models=Models(**{name: entry(name) for name in MODELS}),
         files={file: sha256(data) for file, data in files.items()},
-        sources=[Source("none", "1", "0" * 64, "CC0-1.0")],
+        sources=[WeightsSource("none", "1", "0" * 64, "CC0-1.0")],
     )
     raw = msgspec.json.encode(manifest)
     (folder / MANIFEST).write_bytes(raw)

@@ -1,1 +1,1 @@
-"""The camera: where frames come from, the thread that reads them, and the picture's health."""
+"""The camera: its sources, the thread that reads them, and checks of the pictures."""

@@ -1,4 +1,4 @@
-"""What pictures tell of the camera's health: no picture at all, one flat colour, or frozen."""
+"""Faults that a camera's pictures show: not a picture, one flat colour, or frozen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from ostiary.edge.errors import CameraError
 SAMPLE_STEP = 8
 FLAT_S = 2.0
 FLAT_RANGE = 2
-"""A picture whose every channel varies by no more than this shows nothing: a broken sensor's black
-or green, or a covered lens. Compressed, one colour still varies by a step or two."""
+"""A picture in which no channel varies by more than this shows nothing: a broken sensor's black or
+green, or a covered lens. After compression a single colour still varies by a step or two."""
 
 
 def checked(image: object) -> Image:
-    """A picture as the models take it. Raises CameraError for anything else a source may give."""
+    """The image, if it is (height, width, 3) uint8 and not empty; else raises CameraError."""
     if not isinstance(image, np.ndarray):
-        raise CameraError(f"the source gave no picture but {type(image).__name__}")
+        raise CameraError(
+            f"the source gave no picture: expected an array, got a {type(image).__name__}"
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise CameraError(
             f"the source gave no picture: expected (height, width, 3) uint8, got"
@@ -27,28 +29,28 @@ def checked(image: object) -> Image:
 
 
 class Watchfulness:
-    """Tells a live camera's pictures that are no new evidence, and how long that has gone on.
+    """Finds pictures of a live camera that show nothing new, and raises if that lasts too long.
 
-    Real pictures have noise: every pixel the same twice is a frozen picture. Noise in place of a
-    scene can not be told from one here; it shows no face.
+    Real pictures have noise, so two pictures with equal pixels mean a frozen camera. Noise in place
+    of a scene is not detected here; it shows no face.
     """
 
     def __init__(self, frozen_s: float) -> None:
-        """`frozen_s` 0: a frozen picture is no evidence, but no fault either."""
+        """`frozen_s` 0: a frozen picture counts as useless, but never as a fault."""
         self._frozen_s = frozen_s
         self._sample = b""
         self._changed_s: float | None = None
         self._shown_s: float | None = None
 
     def opened(self) -> None:
-        """A source begins: how long it is useless counts from its first picture.
+        """Start timing anew, from the first picture of a source that was just opened.
 
-        What the last one showed stays known: a camera that still shows it is not back.
+        The last picture is remembered: a camera that still shows it has not recovered.
         """
         self._changed_s = self._shown_s = None
 
     def useless(self, image: Image, now: float) -> bool:
-        """Whether a picture shows nothing new; CameraError once that was so for too long."""
+        """Whether a picture shows nothing new. Raises CameraError if this lasts too long."""
         seen = image[::SAMPLE_STEP, ::SAMPLE_STEP]
         still, flat = self._is_still(seen), _is_flat(seen)
         if not still or self._changed_s is None:

@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ostiary.edge.adapters.camera.health import Watchfulness, checked
-from ostiary.edge.adapters.camera.sources import Source
-from ostiary.edge.config import Camera
+from ostiary.edge.adapters.camera.sources import CameraSource
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
-"""From the start of one attempt to the next. An event within 5 s of a fault and a picture within
-5 s of the camera's return are promised: an attempt that hangs and the next must fit together."""
+"""Seconds from the start of one attempt to the next. An event must come within 5 s of a fault, and
+a picture within 5 s of the camera's return: a hanging attempt and the next must fit in 5 s."""
 STARTING_S, SLACK_S = 3.5, 0.5
-"""To open, and then to the first picture: at least so long, and longer by the slack than a source's
-own limit. Then another attempt begins beside the one that hangs."""
+"""Seconds to open a source, and again to its first picture: at least STARTING_S, and SLACK_S more
+than the source's own limit. After that another attempt starts beside the hanging one."""
 MOST_THREADS = 4
-"""Attempts that hang at once. One more for each that hangs would grow for ever."""
+"""Attempts that may hang at once: without a limit their threads would pile up."""
 
-Open = Callable[[Camera], Source]
+Open = Callable[[CameraSection], CameraSource]
 Clock = Callable[[], float]
 Wait = Callable[[threading.Event, float], None]
 
@@ -45,7 +45,7 @@ class CameraReader:
 
     def __init__(
         self,
-        camera: Camera,
+        camera: CameraSection,
         open_source: Open,
         clock: Clock = time.monotonic,
         wait: Wait = _wait,
@@ -56,7 +56,7 @@ class CameraReader:
         self._events: deque[CameraEvent] = deque(maxlen=64)
         self._turn: _Turn | None = None
         self._threads: list[threading.Thread] = []
-        # Kept over attempts: a camera that still shows its frozen picture is not back.
+        # Kept across attempts: a camera that still shows its frozen picture has not recovered.
         self._watchful = Watchfulness(camera.frozen_s)
         self._size: tuple[int, int] | None = None
         self._count = 0
@@ -66,16 +66,16 @@ class CameraReader:
         self.ended = False
 
     def start(self) -> None:
-        """Begin to read; sources are opened in the thread, so that a hanging one hangs nobody."""
+        """Start a thread that opens the source and reads it, so that a hang blocks nobody else."""
         self._turn = _Turn(self)
         thread = threading.Thread(target=self._turn.run, name="camera", daemon=True)
         self._threads = [t for t in self._threads if t.is_alive()] + [thread]
         thread.start()
 
     def next(self, timeout_s: float) -> Frame | None:
-        """The newest frame not yet taken; None where none came in time or the source ended.
+        """The newest frame not yet taken; None if none came in time or the source ended.
 
-        A reader that has been silent for `stall_s` is given up here and a new one started.
+        If the thread has been silent for `stall_s`, it is given up here and a new one started.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout_s)
@@ -100,9 +100,9 @@ class CameraReader:
         return "ok" if self._count else "opening"
 
     def close(self, timeout_s: float = 1.0) -> bool:
-        """Stop reading; False where a thread still hangs in a source after `timeout_s`.
+        """Stop reading; False if a thread still hangs in a source after `timeout_s`.
 
-        The interpreter must not be taken down around such a thread: it aborts in OpenCV.
+        The interpreter must not be shut down around such a thread: OpenCV would abort.
         """
         with self._changed:
             turn, self._turn = self._turn, None
@@ -115,7 +115,7 @@ class CameraReader:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _watch(self) -> None:
-        """Give up a turn whose source hangs; the next one begins beside it."""
+        """Give up a turn whose source hangs, and start the next turn beside it."""
         turn = self._turn
         if turn is None or not turn.hangs(self._clock()):
             return
@@ -128,7 +128,7 @@ class CameraReader:
     # Called by the turn's thread.
 
     def _give(self, turn: _Turn, image: Image, size_px: tuple[int, int]) -> bool:
-        """Hand a frame over; False where this turn is over."""
+        """Hand a frame over; False if this turn is over."""
         with self._changed:
             if not self._camera.drop:
                 self._changed.wait_for(lambda: self._frame is None or self._turn is not turn)
@@ -136,7 +136,7 @@ class CameraReader:
                 return False
             self._count += 1
             now = self._clock()
-            # Read without dropping, a recording keeps its own time, however fast it is read.
+            # Without dropping, times follow the recording's frame rate, however fast it is read.
             at_s = now if self._camera.drop else self._started_s + self._count / self._camera.fps
             self._frame = Frame(image, at_s, self._count)
             self._wait_s = FIRST_WAIT_S
@@ -148,14 +148,14 @@ class CameraReader:
         return True
 
     def _measure(self, size_px: tuple[int, int]) -> None:
-        """Say where a camera's picture has another size than before."""
+        """Report a camera's picture that has another size than before."""
         before, self._size = self._size, size_px
         if before is not None and before != size_px:
             was, now = (f"{width}x{height}" for width, height in (before, size_px))
             self._events.append(CameraEvent("camera-changed", f"{was} before, {now} now"))
 
     def _fail(self, reason: str) -> None:
-        """Report the first failure of a row, not every attempt."""
+        """Report the first failure in a row, not every attempt."""
         with self._changed:
             if not self._lost:
                 self._events.append(CameraEvent("camera-lost", reason))
@@ -171,19 +171,19 @@ class CameraReader:
 
 
 class _Turn:
-    """One thread's time with the source; after a stall the next turn begins beside it."""
+    """One thread's attempts to read the source; after a stall the next turn starts beside it."""
 
     def __init__(self, reader: CameraReader) -> None:
         self._reader = reader
         self._camera = reader._camera
         self._left = threading.Event()
-        self._source: Source | None = None
+        self._source: CameraSource | None = None
         self._starting_s = max(STARTING_S, reader._camera.stall_s + SLACK_S)
         self._allowed_s = self._starting_s
         self.since = reader._clock()
 
     def hangs(self, now: float) -> bool:
-        """Whether what the turn does now has taken longer than it may."""
+        """Whether the turn's current step has taken longer than it may."""
         return now - self.since >= self._allowed_s
 
     def _does(self, allowed_s: float) -> None:
@@ -214,7 +214,7 @@ class _Turn:
             self._pause(began + self._reader._wait_s - self._reader._clock())
         return None
 
-    def _read(self, source: Source) -> bool:
+    def _read(self, source: CameraSource) -> bool:
         """Read until the source ends (True) or the turn does (False)."""
         self._reader._watchful.opened()
         self._does(self._starting_s)
@@ -232,8 +232,8 @@ class _Turn:
             self._does(self._camera.stall_s)
         return False
 
-    def _pass_on(self, image: Image, source: Source) -> bool:
-        """Hand over what is new evidence; False where this turn is over."""
+    def _pass_on(self, image: Image, source: CameraSource) -> bool:
+        """Hand over a picture that shows something new; False if this turn is over."""
         if self._left.is_set():
             return False
         if source.live and self._reader._watchful.useless(image, self._reader._clock()):
@@ -243,7 +243,7 @@ class _Turn:
         return self._reader._give(self, image, source.size_px or (width, height))
 
     def _pause(self, seconds: float) -> None:
-        """Wait, which is no hanging; not at all where the time is over already."""
+        """Wait without counting as a hang; do not wait if `seconds` is 0 or less."""
         if seconds > 0:
             self._does(seconds + self._camera.stall_s)
             self._reader._wait(self._left, seconds)

@@ -15,49 +15,49 @@ import cv2
 import numpy as np
 
 from ostiary.edge.adapters.photos import is_photo, read_photo
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 
-# What fails here is reported as an event; OpenCV would add a line at every attempt.
+# Failures are reported as events; OpenCV would print a line at every attempt as well.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 OPENING_S = 3.0
-"""To open a stream and for each of its frames, where `stall_s` is not longer: an attempt that
-hangs must be over soon after the camera has returned."""
+"""Seconds that OpenCV may take to open a stream and to read a frame, unless `stall_s` is longer:
+an attempt that hangs must be over soon after the camera has returned."""
 LAST_WORDS = 64_000
 CONVERT = "ostiary"
-"""The first element of ours in a pipeline: what goes into it has the camera's own size."""
+"""Name of the first element that is added to a pipeline: its input has the camera's own size."""
 _CAPS = re.compile(
     rb":%b\.GstPad:sink: caps = .*?width=\(int\)(\d+), height=\(int\)(\d+)" % CONVERT.encode()
 )
-FORMS = "v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
+FORMS = "use v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
 
 
-class Source(Protocol):
-    """Frames, one after another. `live` ones can not be asked to wait and never end."""
+class CameraSource(Protocol):
+    """Gives frames one after another. A `live` source cannot wait for its reader and never ends."""
 
     live: bool
     size_px: tuple[int, int] | None
-    """Width and height before this source scaled the frame; None where it does not scale."""
+    """Width and height before this source scaled the frame; None if it does not scale."""
 
     def read(self) -> Image | None:
-        """The next frame, or None at the end. Raises CameraError where the source failed."""
+        """The next frame, or None at the end. Raises CameraError if the source failed."""
         ...
 
     def interrupt(self) -> None:
-        """Called by another thread: end a `read` that hangs, where that can be done."""
+        """End a `read` that hangs, if possible; called by another thread."""
         ...
 
     def close(self) -> None:
-        """Let the device go."""
+        """Close the device or file."""
         ...
 
 
-def check_url(camera: Camera) -> None:
-    """Refuse a URL of no known form, and a file or folder that is not there.
+def check_url(camera: CameraSection) -> None:
+    """Raise CameraError for a URL of an unknown form, and for a file or folder that is missing.
 
-    Raises CameraError. A camera or stream may come later; a path that is wrong stays so.
+    Cameras and streams are not tried: they may appear later, while a wrong path stays wrong.
     """
     kind, colon, rest = camera.url.partition(":")
     known = ("v4l2", "rtsp", "rtsps", "gst", "file", "folder")
@@ -65,11 +65,11 @@ def check_url(camera: Camera) -> None:
         raise CameraError(f"no camera at {camera.url!r}", FORMS)
     path = Path(rest if kind in known else camera.url)
     if kind not in known[:4] and not path.exists():
-        raise CameraError(f"no file or folder {path}", FORMS)
+        raise CameraError(f"there is no file or folder {path}", FORMS)
 
 
-def open_source(camera: Camera) -> Source:
-    """The source of a URL. Raises CameraError where there is none or it can not be opened."""
+def open_source(camera: CameraSection) -> CameraSource:
+    """Open the source of a camera's URL. Raises CameraError if that is not possible."""
     kind, _, rest = camera.url.partition(":")
     if kind == "v4l2":
         return CaptureSource(rest, cv2.CAP_V4L2, camera)
@@ -86,14 +86,14 @@ def open_source(camera: Camera) -> Source:
 
 
 class CaptureSource:
-    """Whatever OpenCV can open by itself.
+    """A device, stream or video file that OpenCV opens.
 
-    A stream or file that changes its size on the way is scaled to its first by OpenCV.
+    If the size of a stream or file changes, OpenCV scales the frames to the first size.
     """
 
     size_px: tuple[int, int] | None = None
 
-    def __init__(self, name: str, api: int, camera: Camera, file: bool = False) -> None:
+    def __init__(self, name: str, api: int, camera: CameraSection, file: bool = False) -> None:
         self.live = not file
         self._name, self._loop = name, camera.loop and file
         settings = []
@@ -104,7 +104,7 @@ class CaptureSource:
         self._capture = cv2.VideoCapture(name, api, settings)
         if not self._capture.isOpened():
             raise CameraError(
-                f"can not open {name}", "is it plugged in, and may this user read it?"
+                f"cannot open {name}", "check that it is plugged in and that this user may read it"
             )
         if api == cv2.CAP_V4L2:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, camera.width)
@@ -127,22 +127,22 @@ class CaptureSource:
         return None
 
     def interrupt(self) -> None:
-        """Nothing: releasing a capture that another thread reads crashes in OpenCV."""
+        """Does nothing: OpenCV crashes if a capture is released while another thread reads it."""
 
     def close(self) -> None:
         self._capture.release()
 
 
 class FolderSource:
-    """The photos of a folder by name, each held for some frames."""
+    """The photos of a folder in order of name, each repeated for `hold_frames` frames."""
 
     live = False
     size_px: tuple[int, int] | None = None
 
-    def __init__(self, folder: Path, camera: Camera) -> None:
+    def __init__(self, folder: Path, camera: CameraSection) -> None:
         self._photos = sorted(p for p in folder.iterdir() if is_photo(p))
         if not self._photos:
-            raise CameraError(f"{folder} holds no photos", "JPEG, PNG, BMP, PGM or PPM")
+            raise CameraError(f"{folder} holds no photos", "put JPEG, PNG, BMP, PGM or PPM there")
         self._hold, self._loop = camera.hold_frames, camera.loop
         self._next = 0
         self._image: Image | None = None
@@ -159,7 +159,7 @@ class FolderSource:
         return self._image
 
     def interrupt(self) -> None:
-        """Nothing: a folder does not hang."""
+        """Does nothing: a folder does not hang."""
 
     def close(self) -> None:
         self._image = None
@@ -168,21 +168,22 @@ class FolderSource:
 class PipelineSource:
     """A GStreamer pipeline in a process of its own that writes raw BGR to a pipe.
 
-    OpenCV from PyPI has no GStreamer, and a camera driver that hangs takes a process that can
-    be killed, not the daemon.
+    OpenCV from PyPI has no GStreamer. And a camera driver that hangs then blocks a process that
+    can be killed, not the daemon.
     """
 
     live = True
 
-    def __init__(self, pipeline: str, camera: Camera) -> None:
+    def __init__(self, pipeline: str, camera: CameraSection) -> None:
         if camera.width % 4:
             raise CameraError(
-                "a gst: camera needs a width that divides by 4", "its rows are padded"
+                "the width of a gst: camera must be a multiple of 4",
+                "GStreamer pads the rows of other widths",
             )
         self._shape = (camera.height, camera.width, 3)
         self.size_px: tuple[int, int] | None = None
         self._heard = 0
-        # A pipe of their own: elements print to stdout, and one line would shift every later frame.
+        # Not stdout: elements print there, and one printed line would shift every later frame.
         reading, writing = os.pipe()
         sink = (
             f"! videoconvert name={CONVERT} ! videoscale ! video/x-raw,format=BGR,"
@@ -191,7 +192,7 @@ class PipelineSource:
         self._frames = os.fdopen(reading, "rb")
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
         self._told = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
-        # By lines: kept in a buffer, a new size would be told too late.
+        # Line-buffered: otherwise another picture size would be noticed too late.
         launch = ["stdbuf", "-oL", "gst-launch-1.0", "-v"]
         try:
             if shutil.which(launch[2]) is None:
@@ -206,7 +207,7 @@ class PipelineSource:
         except (OSError, ValueError) as error:
             self._close_files()
             raise CameraError(
-                f"can not start gst-launch-1.0: {error}",
+                f"cannot start gst-launch-1.0: {error}",
                 "install GStreamer (Debian: gstreamer1.0-tools, -plugins-base and -plugins-good)",
             ) from error
         finally:
@@ -221,14 +222,14 @@ class PipelineSource:
         raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
 
     def _hear(self) -> None:
-        """What the pipeline tells of the camera's own size, and at once when that changes."""
+        """Read the camera's own size from what the pipeline prints, also when the size changes."""
         file = self._told.fileno()
         told = os.pread(file, LAST_WORDS, self._heard)
         whole = told[: told.rfind(b"\n") + 1]
         self._heard += len(whole)
         for width, height in _CAPS.findall(whole):
             self.size_px = (int(width), int(height))
-        # A pipeline that says something at every frame must not fill the disk in a month.
+        # A pipeline that prints something at every frame must not fill the disk in a month.
         if self._heard > LAST_WORDS:
             self._told.truncate(0)
             self._heard = 0

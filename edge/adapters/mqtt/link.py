@@ -1,4 +1,4 @@
-"""The broker: a will, what is published and subscribed, and the journal's entries in order."""
+"""The connection to the broker: the will, publishing, subscribing, and sending the journal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ostiary.edge.adapters.mqtt.outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
 from ostiary.edge.adapters.mqtt.properties import SESSION_S, answering, asked, connecting, options
-from ostiary.edge.adapters.storage.journal import Entry, Journal
-from ostiary.edge.config import Mqtt
+from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
+from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,10 @@ Will = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message; nobody has opened the payload. `retained`: the broker had kept it, or with
-    `as_published` was asked to. `again`: the broker sent it on an earlier connection already, and
-    did not hear that it arrived. `connection`: the one it came on, or 0 where they are not counted.
+    """A message, its payload still sealed. `retained`: the broker had kept it, or with
+    `as_published` was asked to keep it. `again`: the broker has sent it before, on an earlier
+    connection, and received no acknowledgement. `connection`: the number of the connection that it
+    came on, 0 if they are not counted.
     """
 
     topic: str
@@ -48,9 +49,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to subscribe to. Without `replay` only what is published from now on comes, and nothing
-    that the broker keeps; with `as_published` also a message that comes live shows whether it was
-    published to be retained."""
+    """What to subscribe to. Without `replay` no retained messages come, only those published from
+    now on. With `as_published` a message that comes live also shows whether its publisher asked
+    to retain it."""
 
     topic: str
     qos: int = 1
@@ -62,26 +63,26 @@ Inbox = Callable[[Received], None]
 
 
 class Link:
-    """The client runs in a thread of its own and only fills queues; `pump` empties them.
+    """An MQTT client in a thread of its own, which only fills queues; `pump` empties them.
 
     `session` grows with every connection, so that a late will is known to be stale. `connection`
-    counts those that the broker accepted, so that who subscribes knows when to do it again; `kept`
-    says whether the broker still knew what we were subscribed to.
+    counts the connections that the broker accepted: when it grows, subscribe again. `kept` says
+    whether the broker still had the session's subscriptions.
     """
 
     def __init__(
         self,
-        settings: Mqtt,
+        settings: MqttSection,
         client_id: str,
         state_topic: str,
         will: Will,
         clock: Callable[[], float] = time.monotonic,
         inbox: Inbox | None = None,
     ) -> None:
-        """`will(session)` is what the broker says for us when we vanish. `inbox` is called with
-        what comes, in the client's thread: it must do no more than fill a queue.
+        """`will(session)` is the message that the broker publishes if this client vanishes. `inbox`
+        is called with each message, in the client's thread: it must only fill a queue.
 
-        Raises ConfigError where certificates or the password can not be read.
+        Raises ConfigError if the certificates or the password cannot be read.
         """
         self._settings, self._topic, self._will = settings, state_topic, will
         self._inbox = inbox
@@ -100,7 +101,7 @@ class Link:
         try:
             secure(self._client, settings)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"the broker's credentials can not be used: {error}") from error
+            raise ConfigError(f"the broker's credentials cannot be used: {error}") from error
 
     def _listen(self) -> None:
         client = self._client
@@ -109,15 +110,15 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        # Before there is a connection: in a kept session messages come right behind the CONNACK.
+        # Set before connecting: in a kept session messages come right behind the CONNACK.
         client.on_message = self._on_message
         client.on_socket_open = without_delay
-        # What a callback lets through would end paho's thread, and with it the connection for ever.
+        # An exception from a callback would end paho's thread, and so the connection for good.
         client.suppress_exceptions = True
         client.enable_logger(_errors_only())
 
     def start(self, session: int) -> None:
-        """Begin to connect, and go on for ever; the broker may be away."""
+        """Start connecting in the background; attempts go on while the broker is away."""
         self.session = session
         self._client.will_set(self._topic, self._will(session), qos=1, retain=True)
         settings = self._settings
@@ -125,8 +126,9 @@ class Link:
             settings.host,
             settings.port,
             settings.keepalive_s,
-            # Who receives nothing leaves nothing at the broker. Who starts does not know what the
-            # process before had asked for, so could not leave it; what it missed is asked for.
+            # Without an inbox, keep no session at the broker. With one, begin a new session at each
+            # start: this process does not know the subscriptions of the process before it, so it
+            # could not end them; it asks again for what was missed.
             clean_start=self._inbox is None or paho.MQTT_CLEAN_START_FIRST_ONLY,
             properties=connecting(SESSION_S if self._inbox is not None else 0),
         )
@@ -140,14 +142,14 @@ class Link:
         retain: bool = False,
         correlation: bytes | None = None,
     ) -> bool:
-        """Send what need not outlive the connection; False where there is none."""
+        """Publish a message that may be lost with the connection; False if not connected."""
         with self._connecting:
             if self.connected:
                 self._client.publish(topic, payload, qos, retain, answering(correlation))
             return self.connected
 
     def subscribe(self, filters: Sequence[Filter]) -> bool:
-        """Ask for topics, all in one packet; False where there is no connection."""
+        """Subscribe to topics, all in one packet; False if not connected."""
         wanted = [(f.topic, options(f.qos, f.replay, f.as_published)) for f in filters]
         with self._connecting:
             if self.connected and wanted:
@@ -155,16 +157,16 @@ class Link:
             return self.connected
 
     def unsubscribe(self, topics: Sequence[str]) -> bool:
-        """Ask for topics no longer; False where there is no connection."""
+        """Unsubscribe from topics; False if not connected."""
         with self._connecting:
             if self.connected and topics:
                 self._client.unsubscribe(list(topics))
             return self.connected
 
     def pump(self, journal: Journal, topic: str) -> bool:
-        """Mark what the broker took, send what is next; whether a connection is new.
+        """Mark entries that the broker took and send the next; True if the connection is new.
 
-        Raises StoreError where the journal can not be read or marked; it is tried again then.
+        Raises StoreError if the journal cannot be read or marked; the next call tries again.
         """
         fresh, self._pumped = self._pumped != self.connection, self.connection
         self.problem = self._outbox.take_answers() or self.problem
@@ -174,9 +176,9 @@ class Link:
         self._send(self._outbox.due(journal), topic)
         return fresh
 
-    def _send(self, entries: list[Entry], topic: str) -> None:
+    def _send(self, entries: list[JournalEntry], topic: str) -> None:
         with self._connecting:
-            # A connection newer than the one that was looked at starts over first.
+            # If a newer connection has come since `pump` looked, the next `pump` starts over.
             if not self.connected or self._pumped != self.connection:
                 return
             for entry in entries:
@@ -185,20 +187,21 @@ class Link:
 
     @property
     def under_way(self) -> int:
-        """Entries that were sent and not yet acknowledged."""
+        """The number of entries that were sent and not yet acknowledged."""
         return len(self._outbox)
 
     def stop(self, payload: bytes, wait_s: float) -> None:
-        """Say a clean goodbye in place of the will, and disconnect."""
+        """Publish a last state in place of the will, for up to `wait_s`, and disconnect."""
         said = False
         if self.connected:
             info = self._client.publish(self._topic, payload, qos=1, retain=True)
             with contextlib.suppress(RuntimeError, ValueError):
                 info.wait_for_publish(wait_s)
             said = info.is_published()
-        # Unsaid, the will must speak: a plain goodbye would discard it and leave `online` behind.
+        # If that failed, the will must be sent: a plain disconnect would discard the will and leave
+        # `online` at the broker.
         reason = None if said else ReasonCode(PacketTypes.DISCONNECT, WITH_WILL)
-        # Whatever it says of a connection that it is told to leave is no error.
+        # What paho logs of a connection that it is told to close is no error.
         self._client.disable_logger()
         self._client.disconnect(reason)
         self._client.loop_stop()
@@ -207,23 +210,23 @@ class Link:
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         if reason.is_failure:
-            self.problem = f"the broker refused: {reason}"
+            self.problem = f"the broker refused the connection: {reason}"
             return
         limit = getattr(props, "ReceiveMaximum", None)
         with self._connecting:
-            # What paho kept of the last connection would be sent before and beside ours.
+            # Messages that paho kept from the last connection would be sent beside the outbox's.
             client.drop_out_messages()
             self._outbox.window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
-            # Before the count, by which others learn of it.
+            # Set before the count, which tells others of the connection.
             self.kept = bool(flags.session_present)
             self.connection += 1
             self.connected, self.problem = True, ""
 
     def _on_connect_fail(self, client: Any, data: Any) -> None:
-        self.problem = f"can not reach {self._settings.host}:{self._settings.port}"
+        self.problem = f"cannot reach {self._settings.host}:{self._settings.port}"
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
-        if self.connected:  # else the refusal that is said already is the better reason
+        if self.connected:  # else `problem` already holds the refusal, which is the better reason
             self.problem = f"disconnected: {reason}"
         self.connected = False
         self.session += 1
@@ -246,21 +249,21 @@ class Link:
 
 
 def _errors_only() -> logging.Logger:
-    """Where paho says what a callback let through; not each packet."""
+    """A logger for paho that passes exceptions from callbacks, but not every packet."""
     quiet = log.getChild("client")
     quiet.setLevel(logging.ERROR)
     return quiet
 
 
 def without_delay(client: Any, data: Any, connection: Any) -> None:
-    """Nagle against delayed acknowledgements costs 40 ms a message."""
+    """Turn Nagle's algorithm off: with delayed acknowledgements it costs 40 ms a message."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def secure(client: paho.Client, settings: Mqtt) -> None:
+def secure(client: paho.Client, settings: MqttSection) -> None:
     """Give a client the profile's authority, certificate and password.
 
-    Raises OSError or ValueError where they can not be used.
+    Raises OSError or ValueError if they cannot be used.
     """
     if settings.ca is not None:
         client.tls_set(str(settings.ca), _text(settings.cert), _text(settings.key))

@@ -1,19 +1,22 @@
-"""The journal's entries on their way to the broker: in order, a window at once, until taken."""
+"""Sends the journal's entries to the broker: in order, a window at a time, until acknowledged."""
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Callable
 
-from ostiary.edge.adapters.storage.journal import Entry, Journal
+from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
 
 WINDOW = 10
-"""Entries under way at once: half of what Mosquitto takes, so that state and events find room."""
+"""Entries under way at once: half of what Mosquitto takes, which leaves room for other messages."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
 
 
 class Outbox:
-    """`answer` is for the client's thread and only fills a queue; the rest is for the loop's."""
+    """The entries that were sent and not yet acknowledged.
+
+    The client's thread calls `answer` alone, which only fills a queue; the loop calls the rest.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,16 +32,16 @@ class Outbox:
         return len(self._under_way)
 
     def answer(self, mid: int, refusal: str) -> None:
-        """The broker has taken a message, or says why not."""
+        """Note that the broker took message `mid`, or why it refused; an empty `refusal`: taken."""
         self._answers.put((mid, refusal))
 
     def start_over(self) -> None:
-        """Send again from the oldest that nobody took: the journal decides, not paho's memory."""
+        """Send again from the oldest unacknowledged entry, as the journal (not paho) has it."""
         self._under_way.clear()
         self._last, self._pause_until = 0, 0.0
 
     def take_answers(self) -> str:
-        """Empty the queue; why the broker refused an entry, or nothing."""
+        """Empty the queue; returns why the broker refused an entry, or an empty text."""
         problem = ""
         while not self._answers.empty():
             mid, refusal = self._answers.get()
@@ -46,7 +49,7 @@ class Outbox:
             if seq is None:
                 continue
             if refusal:
-                # The broker said no: nothing is marked, and all is sent again after a while.
+                # A refused entry is not marked; after a pause all are sent again.
                 problem = f"the broker refused a decision: {refusal}"
                 self._pause_until = self._clock() + LONGEST_WAIT_S
             else:
@@ -54,13 +57,13 @@ class Outbox:
         return problem
 
     def mark(self, journal: Journal) -> None:
-        """Write down what was taken. Raises StoreError; it is tried again then."""
+        """Mark acknowledged entries in the journal. Raises StoreError; a later call tries again."""
         if self._done:
             journal.acknowledge(self._done)
             self._done = []
 
-    def due(self, journal: Journal) -> list[Entry]:
-        """What there is room for now. Raises StoreError where the journal can not be read."""
+    def due(self, journal: Journal) -> list[JournalEntry]:
+        """The next entries that the window has room for. Raises StoreError if the journal fails."""
         if self._pause_until and not self._under_way and self._clock() >= self._pause_until:
             self.start_over()
         room = self.window - len(self._under_way)
@@ -68,6 +71,6 @@ class Outbox:
             return []
         return journal.pending(self._last, room)
 
-    def sent(self, mid: int, entry: Entry) -> None:
-        """An entry has left under this message id."""
+    def sent(self, mid: int, entry: JournalEntry) -> None:
+        """Note that an entry was sent with this message id."""
         self._under_way[mid] = self._last = entry.seq

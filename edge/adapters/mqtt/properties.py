@@ -1,4 +1,4 @@
-"""What MQTT 5 adds to packets: how long a session lasts, how much may come, what is an answer."""
+"""MQTT 5 properties: how long a session lasts, how much may come, what a message answers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 SESSION_S = 7 * 24 * 3600
-"""How long the broker keeps what we are subscribed to and missed, where only the network was away.
-Who comes back later, or starts, reads of the roster what has changed, for it is retained."""
+"""How long the broker keeps our subscriptions and missed messages while only the network is away.
+A device that comes back later, or starts, reads what has changed from the retained roster."""
 RECEIVE_MAXIMUM = 20
-"""Messages that may come ahead of our acknowledgement: with the size below, 20 MiB."""
+"""Messages that may come before we acknowledge one: with the size below, 20 MiB."""
 MAX_PACKET_BYTES = 1 << 20
-"""Nothing of ours is larger. The broker drops what is, before it is in this device's memory."""
+"""No message of ours is larger. The broker drops larger ones before they fill our memory."""
 
 
 def connecting(session_s: int) -> Properties:
-    """What we ask for when we connect."""
+    """The properties of our CONNECT packet."""
     said = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     said.SessionExpiryInterval = session_s
     said.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -26,7 +26,7 @@ def connecting(session_s: int) -> Properties:
 
 
 def answering(correlation: bytes | None) -> Properties | None:
-    """What says which question a message answers."""
+    """Properties that say which request a message answers; None without a correlation."""
     if correlation is None:
         return None
     said = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -35,13 +35,13 @@ def answering(correlation: bytes | None) -> Properties | None:
 
 
 def asked(message: MQTTMessage) -> tuple[str | None, bytes | None]:
-    """Where a message wants its answer, and by what it will know it."""
+    """A message's response topic and correlation data; None for each that it lacks."""
     said = message.properties
     return getattr(said, "ResponseTopic", None), getattr(said, "CorrelationData", None)
 
 
 def options(qos: int, replay: bool, as_published: bool) -> SubscribeOptions:
-    """How to subscribe; without `replay` the broker sends nothing that it keeps."""
+    """Options of a subscription; without `replay` the broker sends no retained messages."""
     kept = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
     handling = kept if replay else SubscribeOptions.RETAIN_DO_NOT_SEND
     return SubscribeOptions(qos, retainAsPublished=as_published, retainHandling=handling)

@@ -1,1 +1,1 @@
-"""The device's disk: SQLite, the journal, the stores, and the folder that they lie in."""
+"""The device's disk: SQLite, the journal, the stores, and the state directory."""

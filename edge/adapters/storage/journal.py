@@ -1,4 +1,4 @@
-"""The journal: every decision, durable before the door moves, and the outbox to the broker."""
+"""The journal of decisions: on the disk before the door moves, kept until the broker has them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A journaled payload and its place in the sequence."""
 
     seq: int
@@ -38,22 +38,22 @@ class Entry:
 class Journal:
     """Hash-chained rows: hash = SHA-256(hash of the row before, payload).
 
-    `anchor` holds the last row that was trimmed, so that the chain of the rest still ties in.
+    `anchor` holds the last trimmed row, so that the chain of the remaining rows can be checked.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = connect(path, MIGRATIONS)
 
-    def append(self, at: float, payload: Callable[[int], bytes]) -> Entry:
-        """Write what `payload` makes of the next sequence number; it is on the disk on return.
+    def append(self, at: float, payload: Callable[[int], bytes]) -> JournalEntry:
+        """Write `payload(next sequence number)`; the entry is on the disk on return.
 
-        Raises StoreError, and nothing is recorded then.
+        Raises StoreError; nothing is recorded then.
         """
         try:
             with atomic(self._database):
                 seq, chain = self._last()
-                entry = Entry(seq + 1, payload(seq + 1))
+                entry = JournalEntry(seq + 1, payload(seq + 1))
                 self._database.execute(
                     "INSERT INTO decision (seq, at, payload, hash) VALUES (?, ?, ?, ?)",
                     (entry.seq, at, entry.payload, link(chain, entry.payload)),
@@ -62,18 +62,18 @@ class Journal:
             raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
         return entry
 
-    def pending(self, after: int, limit: int) -> list[Entry]:
-        """The oldest entries after a sequence number that nobody has acknowledged."""
+    def pending(self, after: int, limit: int) -> list[JournalEntry]:
+        """The oldest `limit` unacknowledged entries after a sequence number."""
         rows = self._all(
             "SELECT seq, payload FROM decision WHERE acknowledged = 0 AND seq > ?"
             " ORDER BY seq LIMIT ?",
             after,
             limit,
         )
-        return [Entry(seq, payload) for seq, payload in rows]
+        return [JournalEntry(seq, payload) for seq, payload in rows]
 
     def pending_count(self) -> int:
-        """How many entries nobody has acknowledged."""
+        """The number of unacknowledged entries."""
         return int(self._all("SELECT count(*) FROM decision WHERE acknowledged = 0")[0][0])
 
     def acknowledge(self, seqs: list[int]) -> None:
@@ -87,7 +87,7 @@ class Journal:
             raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
 
     def trim(self, older_than: float, most_rows: int) -> int:
-        """Drop acknowledged entries from the front that are too old or too many; how many."""
+        """Drop acknowledged entries that are too old or too many from the front; the number."""
         try:
             with atomic(self._database):
                 last = self._trim_to(older_than, most_rows)
@@ -103,10 +103,11 @@ class Journal:
         return gone.rowcount
 
     def _trim_to(self, older_than: float, most_rows: int) -> int | None:
-        """The last entry that may go: never one behind an entry still to be sent."""
+        """The last entry that may be dropped: always before the first one still to be sent."""
         seq, _ = self._last()
         found = self._all(
-            # Age counts from the front only: a row of a wrong clock takes no younger ones along.
+            # Only rows before the first young one: a row that a wrong clock dated too early must
+            # not take younger rows along.
             "SELECT max(seq) FROM decision WHERE (seq <= ? OR seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE at >= ?)) AND seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE acknowledged = 0)",
@@ -118,7 +119,7 @@ class Journal:
         return None if found[0][0] is None else int(found[0][0])
 
     def broken_at(self) -> int | None:
-        """The first entry whose hash does not follow from the one before; None where all do."""
+        """The first entry whose hash does not follow from the one before; None if all do."""
         seq, chain = self._all("SELECT seq, hash FROM anchor")[0]
         for row, payload, written in self._database.execute(
             "SELECT seq, payload, hash FROM decision ORDER BY seq"
@@ -128,9 +129,12 @@ class Journal:
             seq, chain = row, written
         return None
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Everything still kept, in order."""
-        return [Entry(s, p) for s, p in self._all("SELECT seq, payload FROM decision ORDER BY seq")]
+        return [
+            JournalEntry(s, p)
+            for s, p in self._all("SELECT seq, payload FROM decision ORDER BY seq")
+        ]
 
     def close(self) -> None:
         self._database.close()
@@ -148,5 +152,5 @@ class Journal:
 
 
 def link(chain: bytes, payload: bytes) -> bytes:
-    """The hash of an entry, from that of the one before it."""
+    """The hash of an entry, from the hash of the entry before it and its own payload."""
     return hashlib.sha256(chain + payload).digest()

@@ -1,4 +1,4 @@
-"""The nonces of commands that were taken, on the disk before anything is done for them."""
+"""The nonces of accepted commands, on the disk before a command is carried out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = 10_000
 
 
 class Nonces:
-    """Keeps the last `kept`, and beyond them whatever has not expired."""
+    """Keeps the last `kept` nonces, and older ones until they expire."""
 
     def __init__(self, path: Path, kept: int = KEPT) -> None:
         self.path = path
@@ -29,9 +29,9 @@ class Nonces:
         self._database = connect(path, MIGRATIONS)
 
     def take(self, nonce: bytes, expires_at_s: float, now_s: float) -> bool:
-        """Remember a nonce, for good on return; False where it was known already.
+        """Store a nonce, durable on return; False if it was known already.
 
-        Raises StoreError, and nothing is remembered then.
+        Raises StoreError; nothing is stored then.
         """
         try:
             with atomic(self._database):
@@ -41,7 +41,7 @@ class Nonces:
                 self._database.execute(
                     "INSERT INTO nonce (value, expires_at) VALUES (?, ?)", (nonce, expires_at_s)
                 )
-                # By number and not by age alone: a clock that was wrong makes no nonce new again.
+                # By number and not by age alone: a wrong clock must not make a nonce new again.
                 self._database.execute(
                     "DELETE FROM nonce WHERE number <= (SELECT max(number) FROM nonce) - ?"
                     " AND expires_at < ?",

@@ -1,4 +1,4 @@
-"""The roster on the disk: records sealed as they came, which is their encryption at rest."""
+"""The roster on the disk: records stay sealed as they came, so they are encrypted at rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RosterRow:
     """A subject's record as it is stored."""
 
     subject: str
@@ -33,10 +33,10 @@ class Row:
 
 
 class RosterStore:
-    """Raises StoreError from every call that the disk fails."""
+    """The roster's database. Every call raises StoreError if the disk fails."""
 
     def __init__(self, path: Path, mends: bool = False) -> None:
-        """With `mends` a file that is no database is removed: what it held is at the broker."""
+        """With `mends` a file that is no database is replaced: the broker has its content."""
         self.path = path
         try:
             self._database = connect(path, MIGRATIONS)
@@ -48,12 +48,12 @@ class RosterStore:
 
     @staticmethod
     def damaged(error: StoreError) -> bool:
-        """Whether SQLite found the file itself wrong, and not the disk full or somebody else on it:
-        those are kinds of DatabaseError with names of their own."""
+        """Whether SQLite found the file itself damaged, and not the disk full or the file locked:
+        for those it raises subclasses of DatabaseError."""
         return type(error.__cause__) is sqlite3.DatabaseError
 
     def begin_anew(self) -> None:
-        """An empty file in place of a damaged one. A copy of that would keep who was erased."""
+        """Replace a damaged file by an empty one. No copy is kept: it could hold erased people."""
         self._database.close()
         self._remove()
         self._database = connect(self.path, MIGRATIONS)
@@ -63,14 +63,14 @@ class RosterStore:
             for ending in ("", "-wal", "-shm"):
                 self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"can not remove {self.path}: {error.strerror}") from error
+            raise StoreError(f"cannot remove {self.path}: {error.strerror}") from error
 
     def apply(
-        self, rows: Sequence[Row], dropped: Sequence[str], head: bytes | None, digest: str
+        self, rows: Sequence[RosterRow], dropped: Sequence[str], head: bytes | None, digest: str
     ) -> None:
-        """Put rows in place of older ones, forget subjects, keep a head where one is given.
+        """Insert or replace rows, delete the `dropped` subjects, replace the head if one is given.
 
-        All of it or nothing; `digest` is of everything that is held afterwards.
+        All of it or nothing; `digest` is that of all records stored afterwards.
         """
         try:
             with atomic(self._database):
@@ -87,7 +87,7 @@ class RosterStore:
             raise self._failed(error) from error
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         try:
             with atomic(self._database):
                 for table in ("record", "head", "held"):
@@ -97,9 +97,9 @@ class RosterStore:
         self.scrub()
 
     def scrub(self) -> bool:
-        """What was forgotten is gone from the disk too, not only from the answers.
+        """Empty the write-ahead log, so that deleted records are gone from the disk too.
 
-        False where somebody reads there, so that it must be tried again; nobody is waited for.
+        False if another process is reading; try again later then. This does not wait for it.
         """
         try:
             self._database.execute("PRAGMA busy_timeout = 0")
@@ -115,15 +115,15 @@ class RosterStore:
         return bytes(rows[0][0]) if rows else None
 
     def digest(self) -> str:
-        """The digest that was given with the last change; empty where there was none."""
+        """The digest that was given with the last change; empty if there was none."""
         rows = self._all("SELECT digest FROM held")
         return str(rows[0][0]) if rows else ""
 
-    def rows(self) -> Iterable[Row]:
-        """Every record, one after another: a hundred thousand are not all held at once."""
+    def rows(self) -> Iterable[RosterRow]:
+        """Every record, one by one: a hundred thousand are never in memory at once."""
         try:
             for row in self._database.execute("SELECT subject, revision, payload FROM record"):
-                yield Row(*row)
+                yield RosterRow(*row)
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

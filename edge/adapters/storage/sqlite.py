@@ -1,4 +1,4 @@
-"""SQLite with care: durable commits, one `atomic`, migrations recorded with what they did."""
+"""Opens SQLite databases: durable commits, transactions (`atomic`), and migrations."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from ostiary.edge.errors import StoreError
 
 BUSY_S = 10.0
-"""How long another process that holds a database is waited for."""
+"""How long to wait for another process that has locked a database."""
 
 
 def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
-    """Open or make a database and bring it to the newest schema.
+    """Open or create a database and bring it to the newest schema.
 
-    Raises StoreError where it can not be opened or is of a newer version.
+    Raises StoreError if the database cannot be opened or was written by a newer version.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         _write_ahead(database)
-        # FULL: a commit is on the disk when it returns; a power cut loses nothing that was said.
+        # FULL: a commit is on the disk when it returns, so a power cut loses nothing committed.
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")
@@ -31,7 +31,7 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         _migrate(database, path, migrations)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
-            f"can not open {path}: {error}", "check the disk's free space and rights"
+            f"cannot open {path}: {error}", "check the disk's free space and rights"
         ) from error
     return database
 
@@ -39,15 +39,15 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 def _write_ahead(database: sqlite3.Connection) -> None:
     """Keep a write-ahead log, so that readers and a writer do not wait for each other.
 
-    Two that do so first on a new database both read it and then want to write: SQLite tells one
-    of them at once that it is locked, since waiting with its read lock would hold up the other.
+    If two processes do this first on a new database, both read it and then want to write. SQLite
+    refuses one of them at once ("locked"), whose read lock holds up the other; it tries again here.
     """
     until = time.monotonic() + BUSY_S
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # By its words: the error's code is there from Python 3.11 on.
+            # By its text: Python before 3.11 does not give the error's code.
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.01)
@@ -57,12 +57,12 @@ def _write_ahead(database: sqlite3.Connection) -> None:
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
     if _version(database) == len(migrations):
-        # No lock: who only reads must not wait for somebody who writes for long.
+        # No lock: a process that only reads must not wait for one that writes for long.
         return
     with atomic(database):
         version = _version(database)
         if version > len(migrations):
-            raise StoreError(f"{path} was written by a newer version of Ostiary", "upgrade it")
+            raise StoreError(f"{path} was written by a newer version of Ostiary", "upgrade")
         for number, script in enumerate(migrations[version:], version + 1):
             for statement in script.split(";"):
                 database.execute(statement)
@@ -75,7 +75,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 @contextlib.contextmanager
 def atomic(database: sqlite3.Connection) -> Iterator[None]:
-    """All of the block's statements, or none of them."""
+    """A transaction: all of the block's statements take effect, or none of them."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield

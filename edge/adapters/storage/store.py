@@ -38,14 +38,14 @@ class SubjectRow:
 
 
 class Store:
-    """Raises StoreError from every call that the disk fails."""
+    """The store's database. Every call raises StoreError if the disk fails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = connect(path, MIGRATIONS)
 
     def put(self, template: Template, now: float) -> None:
-        """Set a subject's template for its encoder, enrolling the subject where it is new."""
+        """Set a subject's template for its encoder; enrolls the subject if it is new."""
         blob = np.ascontiguousarray(template.embedding, "<f4").tobytes()
         try:
             with atomic(self._database):
@@ -61,11 +61,11 @@ class Store:
             raise self._failed(error) from error
 
     def remove(self, subject: str) -> bool:
-        """Forget a subject and all of its templates; False where there was none."""
+        """Delete a subject and all of its templates; False if there was no such subject."""
         try:
             with atomic(self._database):
                 gone = self._database.execute("DELETE FROM subject WHERE id = ?", (subject,))
-            # Forgotten means gone from the disk, not only from the answers.
+            # Empties the write-ahead log, so that the deleted rows are gone from the disk too.
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise self._failed(error) from error
@@ -80,8 +80,8 @@ class Store:
         return [SubjectRow(s, at, tuple((e or "").split(",")) if e else ()) for s, at, e in rows]
 
     def templates(self, encoder: str, dim: int) -> tuple[list[tuple[str, Floats]], list[str]]:
-        """(subject, (1, dim) float32) of every template of one encoder, and whose are damaged:
-        not of `dim` values or not of unit length."""
+        """Every template of one encoder as (subject, (1, dim) float32), and the subjects whose
+        template is damaged: not `dim` values, or not of unit length."""
         found, damaged = [], []
         for subject, blob in self._all(
             "SELECT subject, embedding FROM template WHERE encoder = ?", encoder
@@ -103,7 +103,7 @@ class Store:
         return [row[0] for row in rows]
 
     def count(self, name: str) -> int:
-        """Add one to a counter that outlives the process, and give its new value."""
+        """Add one to a counter that outlives the process, and return its new value."""
         try:
             with atomic(self._database):
                 self._database.execute(

@@ -114,7 +114,7 @@ def test_a_reader_that_is_unplugged_is_tried_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["usb:/dev/x", "line:", "/dev/ttyUSB0"])
 def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="no claim source"):
+    with pytest.raises(ConfigError, match="is not a claim source"):
         ClaimSource(url)
 
 
@@ -138,7 +138,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_a_device_that_can_not_be_set_up_leaks_no_descriptor(tmp_path: Path) -> None:
+def test_a_device_that_cannot_be_set_up_leaks_no_descriptor(tmp_path: Path) -> None:
     path = tmp_path / "event0"
     os.mkfifo(path)
     source = ClaimSource(f"evdev:{path}")

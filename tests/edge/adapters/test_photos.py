@@ -82,18 +82,18 @@ def test_a_large_jpeg_is_refused_by_its_header(tmp_path: Path, portrait_file: Pa
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "none.jpg")
-    assert f"{tmp_path} is no file" in refused(tmp_path)
+    assert f"{tmp_path} is not a file" in refused(tmp_path)
 
 
 def test_a_name_with_a_nul_is_no_name(tmp_path: Path) -> None:
-    assert "is no name of a file" in refused(tmp_path / "a\0.jpg")
+    assert "is not a file name" in refused(tmp_path / "a\0.jpg")
 
 
 def test_a_pipe_and_a_device_are_no_files(tmp_path: Path) -> None:
-    """A read of the one would wait for ever, a read of the other never end."""
+    """Reading the pipe would wait for ever, reading the device would never end."""
     os.mkfifo(tmp_path / "a.jpg")
     for path in (tmp_path / "a.jpg", Path("/dev/zero")):
-        assert f"{path} is no file" in refused(path)
+        assert f"{path} is not a file" in refused(path)
 
 
 @pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen", "bmp", "pgm"])

@@ -1,4 +1,4 @@
-"""What systemd hears of the service, and what its journal is given."""
+"""Messages to systemd about the service, and records for its journal."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ WAIT_S = 5.0
 
 
 class Ear:
-    """A datagram socket that stands for systemd's."""
+    """A datagram socket in place of systemd's."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -32,7 +32,7 @@ class Ear:
         return self._socket.recv(1_000_000)
 
     def silent(self) -> bool:
-        """Whether nothing lies there unread."""
+        """Whether no datagram is left to read."""
         self._socket.setblocking(False)
         try:
             self._socket.recv(1_000_000)
@@ -52,7 +52,7 @@ def ear(tmp_path: Path) -> Iterator[Ear]:
     made.close()
 
 
-def test_what_is_said_to_a_path(ear: Ear, tmp_path: Path) -> None:
+def test_messages_to_a_path(ear: Ear, tmp_path: Path) -> None:
     notifier = Notifier(str(tmp_path / "notify"))
     notifier.ready("identify on openvino, K 3")
     assert ear.next() == b"READY=1\nSTATUS=identify on openvino, K 3"
@@ -60,7 +60,7 @@ def test_what_is_said_to_a_path(ear: Ear, tmp_path: Path) -> None:
     assert ear.next() == b"STOPPING=1"
 
 
-def test_what_is_said_to_an_abstract_address() -> None:
+def test_messages_to_an_abstract_address() -> None:
     name = f"ostiary-test-{os.getpid()}"
     ear = Ear(f"\0{name}")
     Notifier(f"@{name}").stopping()
@@ -68,7 +68,7 @@ def test_what_is_said_to_an_abstract_address() -> None:
     ear.close()
 
 
-def test_a_status_is_said_when_it_changes_and_in_one_line(ear: Ear, tmp_path: Path) -> None:
+def test_a_status_is_sent_on_one_line_when_it_changes(ear: Ear, tmp_path: Path) -> None:
     notifier = Notifier(str(tmp_path / "notify"))
     notifier.ready("camera opening")
     ear.next()
@@ -93,7 +93,7 @@ def test_the_watchdog_is_fed_at_half_of_its_time_by_turns(ear: Ear, tmp_path: Pa
 
 
 @pytest.mark.parametrize("address", ["", "/no/such/socket", "@ostiary-nobody-listens"])
-def test_nobody_there_is_no_error(address: str) -> None:
+def test_a_missing_manager_is_no_error(address: str) -> None:
     notifier = Notifier(address, 1.0)
     notifier.ready("x")
     notifier.status("y")
@@ -117,7 +117,7 @@ def test_a_manager_that_does_not_listen_holds_nothing_up(
 
 
 @pytest.mark.parametrize(("pid", "fed"), [("", True), ("ours", True), ("1", False), ("one", False)])
-def test_the_variables_are_taken_out_and_the_watchdog_is_ours(
+def test_the_variables_are_removed_and_the_watchdog_is_for_this_process(
     ear: Ear, tmp_path: Path, pid: str, fed: bool
 ) -> None:
     variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000", "A": "b"}
@@ -130,7 +130,7 @@ def test_the_variables_are_taken_out_and_the_watchdog_is_ours(
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative/path"])
-def test_an_address_that_is_none_is_not_spoken_to(address: str) -> None:
+def test_nothing_is_sent_to_an_unknown_kind_of_address(address: str) -> None:
     notifier = from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "soon"})
     assert notifier._address == ""
     notifier.turned()
@@ -221,7 +221,7 @@ def test_without_the_journal_the_line_goes_to_stderr(
     ear.close()
 
 
-def test_a_record_that_can_not_be_formatted_stops_nothing(
+def test_a_record_that_cannot_be_formatted_stops_nothing(
     ear: Ear, journal: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal.info("%d of %s", "one")
@@ -260,6 +260,6 @@ def test_the_log_goes_where_stderr_goes(ear: Ear, tmp_path: Path, connected: boo
         assert ear.silent()
 
 
-def test_a_datagram_is_what_the_protocol_says() -> None:
+def test_a_datagram_follows_the_protocol() -> None:
     record = logging.LogRecord("n", logging.INFO, "/f.py", 3, "m", (), None, "g")
     assert datagram(record, "a\nb").startswith(b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\n")

@@ -56,7 +56,7 @@ def test_an_error_is_a_line_for_people_and_a_document_for_machines(tmp_path: Pat
     assert done.returncode == 2
     assert done.stderr == plain.stderr
     told = json.loads(done.stdout)
-    assert told["error"].startswith("no readable manifest.json in the bundle ")
+    assert told["error"].startswith("cannot read manifest.json in the bundle ")
     assert told["hint"].startswith("give the directory")
     assert plain.stderr == f"error: {told['error']} ({told['hint']})\n"
 

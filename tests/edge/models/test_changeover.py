@@ -1,4 +1,4 @@
-"""Two bundles side by side: the door changes over when nobody loses by it, and never half-way."""
+"""Two bundles side by side: the door changes over once nobody is shut out by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, State, load_config
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    StateSection,
+    load_config,
+)
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
 from ostiary.edge.models.changeover import Succession
@@ -27,7 +34,9 @@ AWAITED = Succession(OLD, NEW)
 
 
 @given(st.lists(st.sets(st.sampled_from([OLD, NEW, THIRD])), max_size=6))
-def test_it_is_due_when_nobody_who_passes_would_be_shut_out(people: list[set[str]]) -> None:
+def test_a_change_over_is_due_when_nobody_who_passes_would_be_shut_out(
+    people: list[set[str]],
+) -> None:
     passing = {n for n, own in enumerate(people) if OLD in own}
     will_pass = {n for n, own in enumerate(people) if NEW in own}
     wanted = bool(will_pass) and passing <= will_pass
@@ -36,7 +45,7 @@ def test_it_is_due_when_nobody_who_passes_would_be_shut_out(people: list[set[str
     assert AWAITED.due(coverage, AWAITED.needed(people)) == wanted
 
 
-def test_it_is_never_due_without_a_bundle_to_come_or_anybody_enrolled() -> None:
+def test_a_change_over_is_never_due_without_a_next_bundle_or_anybody_enrolled() -> None:
     assert not Succession().due({NEW: 3, "": 3}, 3)
     assert not Succession(OLD).complete([{OLD, NEW}])
     assert not AWAITED.due({}, 0)
@@ -44,26 +53,26 @@ def test_it_is_never_due_without_a_bundle_to_come_or_anybody_enrolled() -> None:
 
 
 class Two:
-    """A profile with two tiny bundles, and whose templates the door holds."""
+    """A profile with two tiny bundles, and the encoders of each subject's templates."""
 
     def __init__(self, folder: Path) -> None:
         self.now, self.after = (with_curve(folder / name, n) for n, name in enumerate(("a", "b")))
         keys = folder / "keys"
         keys.mkdir()
         (keys / "factory.pub").write_text(next(iter(tiny_bundle.KEYS.trusted)))
-        choice = BundleChoice(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
+        choice = BundleSection(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
         self.config = Config(
-            device=Device(site="hq", id="door"),
+            device=DeviceSection(site="hq", id="door"),
             bundle=choice,
-            camera=Camera(url="v4l2:"),
-            state=State(path=folder / "state"),
+            camera=CameraSection(url="v4l2:"),
+            state=StateSection(path=folder / "state"),
         )
         self.config.state.path.mkdir()
         self.old, self.new = (bundles.read(p).encoder_id for p in (self.now, self.after))
         self.people: list[set[str]] = [{self.old, self.new}, {self.old, self.new}]
 
     def start(self, following: Path | None = None) -> Chosen:
-        """What the door runs from a start on."""
+        """The models that the door chooses when it starts."""
         choice = msgspec.structs.replace(self.config.bundle, next=following or self.after)
         return self._chosen(msgspec.structs.replace(self.config, bundle=choice))
 
@@ -121,7 +130,7 @@ def test_a_door_that_knows_nobody_yet_stays(site: Two) -> None:
     site.stays(site.start())
 
 
-def test_it_goes_back_when_next_is_taken_away(site: Two) -> None:
+def test_the_door_goes_back_when_next_is_removed(site: Two) -> None:
     site.has_changed(site.start())
     site.stays(site.start_without_next())
     shutil.rmtree(site.after)
@@ -135,7 +144,7 @@ def test_old_templates_that_are_retired_do_not_bring_the_old_bundle_back(site: T
     site.has_changed(site.start())
 
 
-def test_the_same_encoder_twice_is_nothing_to_wait_for(site: Two) -> None:
+def test_a_next_bundle_with_the_same_encoder_is_not_awaited(site: Two) -> None:
     chosen = site.start(shutil.copytree(site.now, site.now.with_name("copy")))
     assert chosen.pipeline.bundle.path == site.now
     assert (chosen.succession, chosen.refused) == (Succession(), ())
@@ -172,7 +181,7 @@ BROKEN = {
     changed: "not the file",
     wrong_golden: "golden vectors",
     without_curve: "no threshold",
-    empty: "no readable manifest",
+    empty: "cannot read manifest",
 }
 
 
@@ -186,7 +195,7 @@ def test_a_broken_next_is_refused_by_name_and_not_awaited(
     (refused,) = chosen.refused
     assert BROKEN[harm] in refused
     assert str(site.after) in refused
-    # Or the daemon would begin anew for it, and again, and again.
+    # Otherwise the daemon would restart for it again and again.
     assert not chosen.succession.complete(site.people)
 
 
@@ -199,7 +208,7 @@ def test_a_next_that_is_not_due_is_not_run(site: Two) -> None:
 
 
 @pytest.mark.parametrize("harm", [unsigned, changed, wrong_golden, without_curve])
-def test_where_the_old_bundle_is_broken_the_next_stands_in(
+def test_if_the_old_bundle_is_broken_the_next_stands_in(
     site: Two, harm: Callable[[Path], None]
 ) -> None:
     site.people.append({site.old})
@@ -209,7 +218,7 @@ def test_where_the_old_bundle_is_broken_the_next_stands_in(
     assert str(site.now) in chosen.refused[0] or "golden" in chosen.refused[0]
 
 
-def test_where_both_are_broken_it_says_what_is_wrong_with_the_first(site: Two) -> None:
+def test_if_both_are_broken_the_error_is_that_of_the_first(site: Two) -> None:
     unsigned(site.now)
     wrong_golden(site.after)
     with pytest.raises(BundleError, match="not signed"):
@@ -220,7 +229,7 @@ def test_a_next_that_ended_the_process_twice_is_left_alone_until_installed_again
     site: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
-        raise SystemExit  # and nothing after it is done, as after a kill
+        raise SystemExit  # nothing after it runs, as after a kill
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)
@@ -230,14 +239,14 @@ def test_a_next_that_ended_the_process_twice_is_left_alone_until_installed_again
                 site.start()
     chosen = site.start()
     site.stays(chosen)
-    assert "did not come to their end" in chosen.refused[0]
+    assert "starts with this bundle crashed" in chosen.refused[0]
     (site.after / MANIFEST).rename(site.after / "old")
     shutil.copy(site.after / "old", site.after / MANIFEST)
     site.has_changed(site.start())
     assert not (site.config.state.path / choose.TRYING).exists()
 
 
-def test_one_start_that_was_cut_short_is_no_reason(site: Two) -> None:
+def test_one_start_that_crashed_is_no_reason_to_refuse_next(site: Two) -> None:
     mark = site.config.state.path / choose.TRYING
     mark.write_text("damaged")
     site.has_changed(site.start())

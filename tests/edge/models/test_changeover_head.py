@@ -1,4 +1,4 @@
-"""Two bundles side by side where the profile asks for a logistic head: without, one is broken."""
+"""Two bundles side by side, if the profile needs a logistic head: one without it is broken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostiary.edge.config import Recognition
+from ostiary.edge.config import RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models.changeover import Succession
@@ -35,7 +35,7 @@ def with_head(folder: Path) -> None:
 
 def asking(site: Two) -> None:
     """A profile that asks for a logistic head."""
-    asked = Recognition(mode=Mode.VERIFY, verifier=True)
+    asked = RecognitionSection(mode=Mode.VERIFY, verifier=True)
     site.config = msgspec.structs.replace(site.config, recognition=asked)
 
 
@@ -57,10 +57,10 @@ def test_a_next_without_the_head_that_the_profile_asks_for_is_refused(site: Two,
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_an_old_bundle_without_the_head_that_is_asked_for_is_a_broken_one(
+def test_an_old_bundle_without_the_head_that_the_profile_asks_for_is_broken(
     site: Two, same: bool
 ) -> None:
-    """Also of the same encoder: a bundle was installed in its place and the head left out."""
+    """Also with the same encoder, if a bundle was installed in its place without the head."""
     after = shutil.copytree(site.now, site.now.with_name("copy")) if same else site.after
     with_head(after)
     if not same:
@@ -75,7 +75,7 @@ def test_an_old_bundle_without_the_head_that_is_asked_for_is_a_broken_one(
     assert str(site.now) in refused
 
 
-def test_where_neither_has_the_head_the_door_does_not_start(site: Two) -> None:
+def test_if_neither_has_the_head_the_door_does_not_start(site: Two) -> None:
     with_head(site.after)
     wrong_golden(site.after)
     asking(site)
@@ -83,10 +83,10 @@ def test_where_neither_has_the_head_the_door_does_not_start(site: Two) -> None:
         site.start()
 
 
-def test_a_head_that_was_not_judged_with_the_doors_probes_is_none(
+def test_a_head_that_was_not_evaluated_with_the_doors_probes_does_not_count(
     site: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with int8 probes; the tiny bundle has no int8 encoder, so its probes are called so."""
+    """As with int8 probes: the tiny bundle has no int8 encoder, so the test names its probes so."""
     for folder in (site.now, site.after):
         with_head(folder)
     asking(site)

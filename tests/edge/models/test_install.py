@@ -1,4 +1,4 @@
-"""A bundle takes the place of another only when all of it is right; else nothing is touched."""
+"""A bundle replaces another only if all of it is right; otherwise nothing changes."""
 
 import fcntl
 import io
@@ -41,7 +41,7 @@ def test_a_bundle_takes_the_place_of_another(place: Place, source: str) -> None:
     assert install(place.new, place.folder / "first", KEYS, prove=trusting).encoder_id
 
 
-def test_what_a_power_cut_left_is_removed(place: Place) -> None:
+def test_leftovers_of_a_power_cut_are_removed(place: Place) -> None:
     staged = place.target.with_name(".bundle.new")
     staged.mkdir()
     (staged / "encoder.onnx").write_bytes(b"half")
@@ -71,9 +71,9 @@ def test_a_failed_proof_and_a_full_disk_change_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(bundle: Bundle) -> None:
-        raise BackendError(f"can not load {bundle.path / 'pad.onnx'}")
+        raise BackendError(f"cannot load {bundle.path / 'pad.onnx'}")
 
-    place.refused(r"can not load .*new\.zip/pad\.onnx", prove=fails)
+    place.refused(r"cannot load .*new\.zip/pad\.onnx", prove=fails)
 
     def full(_staged: Path, _target: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -82,7 +82,7 @@ def test_a_failed_proof_and_a_full_disk_change_nothing(
     place.refused("No space left")
 
 
-def test_what_is_not_signed_by_a_trusted_key_is_refused(place: Place) -> None:
+def test_a_bundle_not_signed_by_a_trusted_key_is_refused(place: Place) -> None:
     place.refused("none of the 1 keys", keys=tiny_bundle.keys(bytes(32)))
     entries = [(e, d) for e, d in place.entries() if e.filename != SIGNATURE]
     place.rewrite(entries)
@@ -94,7 +94,7 @@ def test_a_changed_or_missing_file_is_named(place: Place) -> None:
     place.rewrite([(e, b"x" if e.filename == "pad.onnx" else d) for e, d in whole])
     place.refused(r"new\.zip/pad\.onnx is not the file")
     place.rewrite([(e, d) for e, d in whole if e.filename != "pad.onnx"])
-    place.refused(r"no readable pad\.onnx in the bundle .*new\.zip")
+    place.refused(r"cannot read pad\.onnx in the bundle .*new\.zip")
     place.rewrite([*whole, (zipfile.ZipInfo("extra.so"), b"nobody signed this")])
     place.refused(r"holds extra\.so, which its manifest does not name")
 
@@ -108,13 +108,13 @@ def test_a_name_that_is_not_plain_is_refused(place: Place, name: str) -> None:
     entry = zipfile.ZipInfo("placeholder")
     entry.filename = name
     place.rewrite([*place.entries(), (entry, b"evil")])
-    place.refused("is no plain file name")
+    place.refused("is not a plain file name")
 
 
 def test_a_name_with_a_nul_is_refused(place: Place) -> None:
     place.rewrite([*place.entries(), (zipfile.ZipInfo("padXonnx"), b"evil")])
     place.archive.write_bytes(place.archive.read_bytes().replace(b"padXonnx", b"pad\0onnx"))
-    place.refused("is no plain file name")
+    place.refused("is not a plain file name")
 
 
 @pytest.mark.parametrize("name", ["pad.onnx", "PAD.onnx"])
@@ -129,7 +129,7 @@ def test_a_link_or_device_is_refused(place: Place, kind: int) -> None:
     entry = zipfile.ZipInfo("link")
     entry.external_attr = (kind | 0o777) << 16
     place.rewrite([*place.entries(), (entry, b"/etc/passwd")])
-    place.refused("link in .* no file")
+    place.refused("link in .* is not a regular file")
 
 
 def directory(place: Place) -> int:
@@ -158,7 +158,7 @@ def test_a_method_that_is_not_deflate_is_refused(place: Place, method: int) -> N
     place.refused(f"compressed by method {method}")
 
 
-def test_what_another_tool_deflated_is_accepted(place: Place) -> None:
+def test_an_archive_deflated_by_another_tool_is_accepted(place: Place) -> None:
     place.rewrite(place.entries(), zipfile.ZIP_DEFLATED)
     install(place.archive, place.target, KEYS, prove=trusting)
     assert state(place.target) == state(place.new)
@@ -170,7 +170,7 @@ def test_a_bomb_is_stopped_while_it_unpacks(place: Place, monkeypatch: pytest.Mo
     place.rewrite(bombs, zipfile.ZIP_DEFLATED)
     assert place.archive.stat().st_size < 10_000
     place.refused("with bomb1 the bundle has more than")
-    # A header that claims less than there is does not get more past the count.
+    # A header that claims a smaller size does not get more bytes past the limit.
     data = place.archive.read_bytes().replace(struct.pack("<L", 2 << 20), struct.pack("<L", 10))
     place.archive.write_bytes(data)
     place.refused(r"bomb0 in .*new\.zip is damaged")
@@ -184,16 +184,16 @@ def test_a_large_directory_bundle_is_stopped(place: Place, monkeypatch: pytest.M
 
 def test_too_many_files_are_refused(place: Place) -> None:
     place.rewrite([(zipfile.ZipInfo(f"f{n}"), b"") for n in range(65)])
-    place.refused("has 65 files, 64 are the most")
+    place.refused("has 65 files, a bundle at most 64")
     place.rewrite([(zipfile.ZipInfo(f"{n:040d}"), b"") for n in range(2000)])
-    place.refused("no bundle has so many")
+    place.refused("list of files of .* too long")
 
 
 def test_an_archive_cut_anywhere_is_refused(place: Place) -> None:
     whole = place.archive.read_bytes()
     for end in range(0, len(whole), 97):
         place.archive.write_bytes(whole[:end])
-        place.refused("cut short or no zip file")
+        place.refused("cut short, or not the zip file")
 
 
 @pytest.mark.parametrize("data", [b"garbage" * 100, b"PK\5\6" + bytes(18), b"", b"PK\3\4" * 20])
@@ -202,14 +202,14 @@ def test_garbage_is_refused(place: Place, data: bytes) -> None:
     place.refused("new.zip")
 
 
-def test_another_list_of_files_can_not_be_slipped_in(place: Place) -> None:
-    """By a comment, or by the 64-bit form: zipfile would believe the second record."""
+def test_another_list_of_files_cannot_be_slipped_in(place: Place) -> None:
+    """Neither by a comment nor by the 64-bit form: zipfile would trust the second record."""
     whole = place.archive.read_bytes()
     for comment in (b"\1\0c", b"\1\0"):
         place.archive.write_bytes(whole[:-2] + comment)
-        place.refused("cut short or no zip file")
+        place.refused("cut short, or not the zip file")
     place.archive.write_bytes(whole[:-22] + b"PK\6\7" + bytes(16) + whole[-22:])
-    place.refused("cut short or no zip file")
+    place.refused("cut short, or not the zip file")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -240,13 +240,13 @@ def test_damage_anywhere_is_an_error_of_ours_or_harmless(place: Place, method: i
     assert 0 < installed < 150
 
 
-def test_what_is_no_bundle_is_not_replaced(place: Place) -> None:
+def test_a_folder_that_is_no_bundle_is_not_replaced(place: Place) -> None:
     home = place.folder / "home"
     home.mkdir()
     (home / "thesis.tex").write_text("years of work")
     (home / MANIFEST).write_text("of a web page")
     for target in (home, home / "thesis.tex", Path("/")):
-        with pytest.raises(BundleError, match="is no bundle"):
+        with pytest.raises(BundleError, match="is not a bundle"):
             install(place.archive, target, KEYS, prove=trusting)
     assert (home / "thesis.tex").read_text() == "years of work"
 
@@ -262,13 +262,13 @@ def test_an_archive_that_would_be_deleted_is_refused(place: Place) -> None:
 def test_paths_that_are_not_there_are_named(place: Place) -> None:
     with pytest.raises(BundleError, match=r"no file .*none\.zip"):
         install(place.folder / "none.zip", place.target, KEYS, prove=trusting)
-    with pytest.raises(BundleError, match=r"can not install .*: No such file"):
+    with pytest.raises(BundleError, match=r"cannot install .*: No such file"):
         install(place.archive, place.folder / "none" / "bundle", KEYS, prove=trusting)
 
 
-def test_two_installs_do_not_meet(place: Place) -> None:
+def test_a_second_install_at_once_is_refused(place: Place) -> None:
     descriptor = os.open(place.target.parent, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    place.refused("something else is being installed")
+    place.refused("another bundle is being installed")
     os.close(descriptor)
     install(place.archive, place.target, KEYS, prove=trusting)

@@ -115,5 +115,5 @@ def test_keys_that_others_may_read_are_refused(tmp_path: Path, operator: Operato
     door = Door(tmp_path, operator, 0.0)
     door.remote.close()
     door.roster.site_key.chmod(0o640)
-    with pytest.raises(ConfigError, match="others than its owner"):
+    with pytest.raises(ConfigError, match="users other than its owner"):
         door.start()

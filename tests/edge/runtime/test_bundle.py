@@ -1,4 +1,4 @@
-"""A bundle that was changed by a byte, anywhere, is refused and the file named."""
+"""A bundle of which any byte was changed is refused, and the error names the file."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_missing_file_and_a_missing_bundle_are_named(copy: Path, tmp_path: Pat
 
 
 def rewrite(copy: Path, **changes: object) -> None:
-    """Change the manifest as somebody would who also holds the key."""
+    """Change the manifest and sign it again, as the holder of the key could."""
     manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
     raw = msgspec.json.encode(manifest | changes)
     (copy / MANIFEST).write_bytes(raw)
@@ -86,7 +86,7 @@ def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict[str, Any], me
 
 
 def recurve(copy: Path, **changes: object) -> None:
-    """Change the curve as a bad measurement would have written it."""
+    """Replace numbers of the curve, as a bad measurement would."""
     curve = msgspec.json.decode((copy / "det_curve.json").read_bytes())
     for name, value in changes.items():
         (curve if name in curve else curve["float_int8"])[name] = value
@@ -105,7 +105,7 @@ def recurve(copy: Path, **changes: object) -> None:
         ({"genuine_below": [-1] * 601}, "not a curve"),
         ({"scores": [0.5] * 601}, "not a curve"),
         ({"scores": [0.1, 0.2]}, "not a curve"),
-        ({"genuine_below": [2**70] * 601}, "no counts"),
+        ({"genuine_below": [2**70] * 601}, "a count is out of range"),
     ],
 )
 def test_a_curve_that_no_tau_can_rest_on_is_refused(

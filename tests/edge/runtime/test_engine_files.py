@@ -1,4 +1,4 @@
-"""Engines on the disk: only a whole one, of this file and this device, and proven, is run."""
+"""Engine files: only an undamaged, proven engine of this ONNX file and this device is run."""
 
 import hashlib
 import os
@@ -10,9 +10,17 @@ import pytest
 
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines
-from ostiary.edge.runtime.engines import Entry, Failure, Fingerprint, Header, Place, Proof, Report
+from ostiary.edge.runtime.engines import (
+    EngineEntry,
+    EnginePlace,
+    EngineReport,
+    Failure,
+    Fingerprint,
+    Header,
+    Proof,
+)
 
-ORIN = Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
+ORIN = EnginePlace("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
 ONNX = "a" * 64
 PLAN = b"a plan\n with lines"
 PRINT = Fingerprint(ONNX, ORIN, "int8", ["INT8", "FP16"], {"input": [1, 3, 112, 112]})
@@ -46,7 +54,7 @@ def test_an_engine_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0, 5, 20, 200, -1])
 def test_an_engine_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
     path = put(tmp_path, engines.pack(header(), PLAN)[:cut])
-    with pytest.raises(BackendError, match=r"no engine of|damaged"):
+    with pytest.raises(BackendError, match=r"not an engine of|damaged"):
         engines.read(path)
 
 
@@ -59,7 +67,7 @@ def test_an_engine_with_a_wrong_byte_is_refused(tmp_path: Path, at: int) -> None
         found = engines.read(path)
     except BackendError:
         return
-    # Not every byte of the header is checked by itself: then it tells of another place or file.
+    # Not every byte of the header is checked by itself; it then names another place or file.
     assert found.header != header()
     assert found.plan == PLAN
 
@@ -86,11 +94,11 @@ def test_an_engine_of_another_onnx_file_is_refused(tmp_path: Path) -> None:
 
 def test_an_engine_that_never_met_its_golden_vectors_is_refused(tmp_path: Path) -> None:
     put(tmp_path, engines.pack(header(proof=None), PLAN))
-    with pytest.raises(BackendError, match=r"never met its golden vectors"):
+    with pytest.raises(BackendError, match=r"never tested on golden vectors"):
         engines.find(tmp_path, ONNX, ORIN)
 
 
-def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
+def test_the_fastest_usable_precision_is_run(tmp_path: Path) -> None:
     slow = msgspec.structs.replace(PRINT, precision="fp32")
     half = msgspec.structs.replace(PRINT, precision="fp16")
     for fingerprint in (slow, half):
@@ -102,13 +110,13 @@ def test_the_fastest_precision_that_holds_is_run(tmp_path: Path) -> None:
     assert engines.find(tmp_path, ONNX, ORIN).header.fingerprint.precision == "fp32"
 
 
-def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
+def test_without_an_engine_the_reason_of_the_last_build_is_given(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"there is no engine in"):
         engines.find(tmp_path, ONNX, ORIN)
-    entry = Entry(
+    entry = EngineEntry(
         "encoder_int8", ONNX, failed={PRINT.key: Failure("int8: 0.3 off its golden vectors")}
     )
-    (tmp_path / engines.REPORT).write_bytes(msgspec.json.encode(Report(1, [entry])))
+    (tmp_path / engines.REPORT).write_bytes(msgspec.json.encode(EngineReport(1, [entry])))
     with pytest.raises(BackendError, match=r"int8: 0.3 off its golden vectors"):
         engines.find(tmp_path, ONNX, ORIN)
     (tmp_path / engines.REPORT).write_bytes(b"{")
@@ -116,7 +124,7 @@ def test_where_there_is_none_the_reason_of_the_last_build_is_given(tmp_path: Pat
         engines.find(tmp_path, ONNX, ORIN)
 
 
-def test_the_key_is_another_one_when_any_part_changes() -> None:
+def test_the_key_changes_with_any_part_of_the_fingerprint() -> None:
     changed = [
         msgspec.structs.replace(PRINT, **{name: value})
         for name, value in {
@@ -131,7 +139,9 @@ def test_the_key_is_another_one_when_any_part_changes() -> None:
         for name, value in OTHERS.items()
     ]
     keys = {fingerprint.key for fingerprint in (PRINT, *changed)}
-    assert len(keys) == 1 + len(Fingerprint.__struct_fields__) - 1 + len(Place.__struct_fields__)
+    assert len(keys) == 1 + len(Fingerprint.__struct_fields__) - 1 + len(
+        EnginePlace.__struct_fields__
+    )
 
 
 def test_an_engine_that_others_could_have_written_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fake GPU refuses what a driver refuses, and the fake bindings have the real ones' names."""
+"""The fake GPU refuses what a real driver refuses; the fake bindings have the real names."""
 
 import ctypes
 import inspect
@@ -95,7 +95,7 @@ def test_a_context_is_a_thread_s_own(place: Place) -> None:
     assert found == ["INVALID_CONTEXT"]
 
 
-def test_a_copy_is_not_there_before_somebody_waits(place: Place) -> None:
+def test_a_copy_is_done_only_after_a_wait(place: Place) -> None:
     cu, (source, given), (target, taken) = place.cu, place.host([1, 2]), place.host([0, 0])
     stream, memory = place.ok(cu.cuStreamCreate(1)), place.ok(cu.cuMemAlloc(8))
     place.ok(cu.cuMemcpyHtoDAsync(memory, source, 8, stream))
@@ -106,7 +106,7 @@ def test_a_copy_is_not_there_before_somebody_waits(place: Place) -> None:
     assert taken.tolist() == [7, 2]
 
 
-def test_memory_that_is_not_there_or_not_locked_is_refused(place: Place) -> None:
+def test_unknown_or_unlocked_memory_is_refused(place: Place) -> None:
     cu, (source, _) = place.cu, place.host([1])
     stream, memory = place.ok(cu.cuStreamCreate(0)), place.ok(cu.cuMemAlloc(4))
     loose = np.zeros(1, "f4")
@@ -119,13 +119,13 @@ def test_memory_that_is_not_there_or_not_locked_is_refused(place: Place) -> None
     assert code(cu.cuMemFreeHost(source)) == "INVALID_VALUE"
 
 
-def test_freed_memory_of_the_host_holds_nothing_of_before(place: Place) -> None:
+def test_freed_host_memory_does_not_keep_its_values(place: Place) -> None:
     address, array = place.host([3.0])
     place.ok(place.cu.cuMemFreeHost(address))
     assert np.isnan(array[0])
 
 
-def test_more_than_there_is_is_refused(place: Place) -> None:
+def test_allocating_more_memory_than_the_gpu_has_is_refused(place: Place) -> None:
     assert code(place.cu.cuMemAlloc(9 << 30)) == "OUT_OF_MEMORY"
 
 
@@ -137,7 +137,7 @@ def captured(place: Place, mode: str = "RELAXED") -> tuple[Any, Any]:
     return stream, cu
 
 
-def test_a_capture_notes_and_a_launch_replays(place: Place) -> None:
+def test_a_capture_records_and_a_launch_replays(place: Place) -> None:
     (source, given), (target, taken) = place.host([1]), place.host([0])
     memory = place.ok(place.cu.cuMemAlloc(4))
     stream, cu = captured(place)
@@ -173,12 +173,12 @@ def test_allocating_spoils_a_capture_that_is_not_relaxed(place: Place) -> None:
     place.ok(cu.cuStreamEndCapture(relaxed))
 
 
-def test_the_default_stream_can_not_be_captured(place: Place) -> None:
+def test_the_default_stream_cannot_be_captured(place: Place) -> None:
     mode = place.cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
     assert code(place.cu.cuStreamBeginCapture(0, mode)) == "STREAM_CAPTURE_UNSUPPORTED"
 
 
-def test_what_is_left_is_counted(place: Place) -> None:
+def test_unfreed_objects_are_counted(place: Place) -> None:
     stream, memory = place.ok(place.cu.cuStreamCreate(0)), place.ok(place.cu.cuMemAlloc(4))
     assert place.gpu.live() == {"device": 1, "streams": 1}
     place.ok(place.cu.cuMemFree(memory))
@@ -237,6 +237,6 @@ def test_pycuda_aborts_where_a_context_is_left() -> None:
         cu.state_.leave()
 
 
-def test_pycuda_is_not_there_without_a_driver() -> None:
+def test_pycuda_cannot_be_imported_without_a_driver() -> None:
     gone = fake_cuda.modules(Gpu(libcuda=False), fake_cuda.PYCUDA)
     assert gone == {fake_cuda.CUDA_PYTHON: None, fake_cuda.PYCUDA: None}

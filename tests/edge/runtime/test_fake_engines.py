@@ -1,4 +1,4 @@
-"""The fake TensorRT's engines compute, and are refused where TensorRT's would be."""
+"""The fake TensorRT's engines compute, and are refused whenever TensorRT's would be."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_nothing_runs_without_addresses_or_shapes() -> None:
     assert not context.execute_async_v3(12345)
 
 
-def test_a_first_run_can_not_be_captured() -> None:
+def test_a_first_run_cannot_be_captured() -> None:
     place = Place()
     context = place.engine(place.plan(PLAIN)).create_execution_context()
     stream, _ = place.feed(context, PHOTO, 12)
@@ -76,7 +76,7 @@ def test_a_first_run_can_not_be_captured() -> None:
     ],
     ids=["version", "build", "device"],
 )
-def test_an_engine_of_elsewhere_is_refused(there: Place, words: str) -> None:
+def test_an_engine_of_another_place_is_refused(there: Place, words: str) -> None:
     here = Place()
     assert here.engine(bytes(there.plan(PLAIN))) is None
     assert words in here.said[-1]

@@ -19,13 +19,13 @@ def test_each_version_has_its_names_only(version: str) -> None:
         holder = getattr(trt, kind) if kind else trt
         for name in names:
             there = name in fake_trt.members(version, kind)
-            # What each member of an enum has, its class need not.
+            # The members of an enum have attributes that the class itself need not have.
             in_member = isinstance(holder, EnumMeta) and name in ("name", "value", "itemsize")
             seen = next(iter(holder)) if in_member else holder
             assert hasattr(seen, name) is there, f"{kind}.{name}"
 
 
-def test_what_is_not_in_a_version_can_not_be_touched() -> None:
+def test_names_that_a_version_lacks_cannot_be_used() -> None:
     new, old = fake_trt.module("11.4", Gpu()), fake_trt.module("8.6", Gpu())
     with pytest.raises(AttributeError, match="INT8"):
         new.BuilderFlag.INT8  # noqa: B018
@@ -38,7 +38,7 @@ def test_what_is_not_in_a_version_can_not_be_touched() -> None:
 
 @pytest.mark.parametrize("version", fake_trt.VERSIONS)
 def test_arguments_are_called_as_the_table_says(version: str) -> None:
-    """What is written takes the arguments of TensorRT, by name and in order."""
+    """The fake's methods take TensorRT's arguments, by name and in order."""
     checked = 0
     for written in fake_trt.WRITTEN:
         for name, what in fake_trt.members(version, written.__name__).items():
@@ -88,7 +88,7 @@ def test_a_strongly_typed_network_takes_no_precision_flags() -> None:
     assert place.plan(quantized(), "INT8", network=strong) is None
 
 
-def test_what_the_parser_refuses_is_told_by_node() -> None:
+def test_the_parser_reports_each_refused_node() -> None:
     place = Place("10.3")
     network = place.trt.Builder(place.logger).create_network(1)
     parser = place.trt.OnnxParser(network, place.logger)
@@ -106,7 +106,7 @@ def test_an_open_batch_needs_a_profile() -> None:
     assert "no optimization profile" in place.said[-1]
 
 
-def test_progress_is_told_and_can_cancel() -> None:
+def test_progress_is_reported_and_can_cancel() -> None:
     place, heard, base = Place(), [], fake_trt.module("10.3", Gpu()).IProgressMonitor
     base = place.trt.IProgressMonitor
 

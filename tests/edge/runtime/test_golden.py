@@ -1,4 +1,4 @@
-"""The golden vectors refuse a backend that computes something else, and say which model."""
+"""A backend that does not reproduce the golden vectors is refused, and the model is named."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ Wrong = Callable[[Tensors], Tensors]
 
 
 class WrongBackend:
-    """A real backend that spoils what one model file is given."""
+    """A real backend that falsifies the input of one model file."""
 
     name = "wrong"
     runs_int8 = False
@@ -86,7 +86,7 @@ def test_a_refused_backend_makes_room_for_the_next(
     assert proven.refused[1].startswith("wrong: the encoder")
 
 
-def test_where_only_int8_is_wrong_the_backend_goes_on_in_float(
+def test_if_only_int8_is_wrong_the_backend_runs_float(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (real,) = backends("openvino", 1).found
@@ -104,7 +104,7 @@ def test_a_model_file_that_is_no_model_is_a_clear_error(bundle: Bundle, tmp_path
     file.write_bytes(b"not a model")
     for choice in ("openvino", "onnxruntime"):
         (backend,) = backends(choice, 1).found
-        with pytest.raises(BackendError, match="can not load"):
+        with pytest.raises(BackendError, match="cannot load"):
             backend.load(file, bundle.model("encoder"))
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_cache_is_thrown_away(bundle: Bundle, tmp_path: Path) -> None:
     assert golden.prove(bundle, "openvino", 1, cache).backend == "openvino"
 
 
-def test_a_bundle_whose_manifest_lies_of_the_dimension_is_refused(bundle: Bundle) -> None:
+def test_a_manifest_with_a_wrong_dimension_is_refused(bundle: Bundle) -> None:
     lying = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, dim=128))
     with pytest.raises(BackendError, match="192 values, the manifest says 128"):
         golden.prove(lying, "onnxruntime", 1)
@@ -175,7 +175,7 @@ def test_no_backend_calls_home_or_leaves_traces(bundle_dir: Path, tmp_path: Path
     assert not (tmp_path / "intel").exists()
 
 
-def test_probes_are_int8_where_that_is_fast_and_float_where_it_is_not_or_not_wanted(
+def test_probes_are_int8_only_on_backends_where_it_is_fast_and_if_wanted(
     bundle: Bundle,
 ) -> None:
     assert open_pipeline(bundle, "openvino").precision == "int8"

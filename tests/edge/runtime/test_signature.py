@@ -24,7 +24,7 @@ def key_of(seed: bytes) -> str:
     return SigningKey(seed).verify_key.encode().hex()
 
 
-def test_what_was_signed_is_accepted_and_the_signer_is_named() -> None:
+def test_a_signed_manifest_is_accepted_and_the_signer_is_named() -> None:
     assert check(RAW, SIGNED, KEYS) == key_of(SEED)
 
 
@@ -92,8 +92,8 @@ def test_a_signature_for_another_purpose_is_refused(purpose: bytes) -> None:
     ],
     ids=["empty", "newline", "bytes", "short", "upper", "more", "space", "twice"],
 )
-def test_what_is_no_signature_is_refused(text: bytes) -> None:
-    with pytest.raises(BundleError, match="is no signature"):
+def test_a_text_that_is_no_signature_is_refused(text: bytes) -> None:
+    with pytest.raises(BundleError, match="holds no signature"):
         check(RAW, text, KEYS)
 
 
@@ -103,7 +103,7 @@ def test_a_device_loads_a_signed_bundle_only(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="none of the 0 keys"):
         bundles.load(folder, read_keys(tmp_path / "no keys"))
     (folder / SIGNATURE).write_bytes(b"")
-    with pytest.raises(BundleError, match="is no signature"):
+    with pytest.raises(BundleError, match="holds no signature"):
         bundles.load(folder, KEYS)
     (folder / SIGNATURE).unlink()
     with pytest.raises(BundleError, match="is not signed"):

@@ -1,4 +1,4 @@
-"""The table of TensorRT's names: does it agree with what else is known of them?"""
+"""The table of TensorRT's names agrees with other sources, such as type stubs."""
 
 import re
 from pathlib import Path
@@ -44,7 +44,7 @@ NOT_IN_RTX = {
     "NetworkDefinitionCreationFlag.PREFER_JIT_PYTHON_PLUGINS",
 }
 WRITE_ONLY = {"Builder.gpu_allocator", "Runtime.gpu_allocator", "IExecutionContext.device_memory"}
-"""The stubs leave properties out that can not be read."""
+"""Properties that cannot be read, which the stubs leave out."""
 
 
 def test_the_table_names_its_sources() -> None:
@@ -54,7 +54,7 @@ def test_the_table_names_its_sources() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), GONE_IN_11)
-def test_what_11_removed_is_in_10_and_not_in_11(kind: str, name: str) -> None:
+def test_names_that_11_removed_are_in_10_only(kind: str, name: str) -> None:
     assert name in members("10.16", kind)
     assert name not in members("11.4", kind)
 
@@ -72,7 +72,7 @@ def test_progress_came_with_10() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_all_versions_share(version: str) -> None:
+def test_names_that_all_versions_share(version: str) -> None:
     for kind, names in COMMON.items():
         assert set(names) <= set(members(version, kind))
 
@@ -114,7 +114,7 @@ def test_the_type_stubs_agree_with_10_13() -> None:
 
 
 def names_of(stubs: Path) -> dict[str, set[str]]:
-    """Classes and their names; as lines, since some versions of the stubs are no Python."""
+    """Classes and their names, read by lines: some versions of the stubs are not valid Python."""
     found: dict[str, set[str]] = {}
     kind = ""
     for line in stubs.read_text().splitlines():

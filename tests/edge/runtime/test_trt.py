@@ -54,7 +54,9 @@ def orin(device: Device, bundle: Bundle, tmp_path: Path) -> Device:
     return device
 
 
-def test_auto_is_tensorrt_where_it_is(bundle: Bundle, orin: Device, tmp_path: Path) -> None:
+def test_auto_chooses_tensorrt_if_it_is_installed(
+    bundle: Bundle, orin: Device, tmp_path: Path
+) -> None:
     assert golden.prove(bundle, "auto", 1, engines=tmp_path).backend == "tensorrt"
     assert golden.prove(bundle, "auto", 1).backend == "openvino"
 
@@ -65,7 +67,7 @@ def crops(bundle: Bundle, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("binding", "launches"), [(CUDA_PYTHON, 5), (PYCUDA, 0)])
-def test_a_frame_allocates_nothing_and_is_one_graph_where_that_can_be(
+def test_a_frame_allocates_nothing_and_is_one_graph_if_the_binding_captures(
     bundle: Bundle, device: Device, tmp_path: Path, binding: str, launches: int
 ) -> None:
     gpu = device.become("10.13", binding).gpu
@@ -110,7 +112,7 @@ def test_the_answer_is_the_callers_to_keep(bundle: Bundle, orin: Device, tmp_pat
 
 
 def ask_elsewhere(bundle: Bundle, folder: Path) -> list[object]:
-    """What another thread than the one that loaded gets."""
+    """The answers that a thread gets which did not load the runner."""
     model = bundle.model("encoder")
     runner = TensorRtBackend(folder).load(bundle.path / model.file, model)
     answers: list[object] = []
@@ -127,15 +129,17 @@ def ask_elsewhere(bundle: Bundle, folder: Path) -> list[object]:
     return answers
 
 
-def test_another_thread_may_ask(bundle: Bundle, orin: Device, tmp_path: Path) -> None:
+def test_another_thread_may_use_a_runner(bundle: Bundle, orin: Device, tmp_path: Path) -> None:
     (answer,) = ask_elsewhere(bundle, tmp_path)
     assert np.shape(answer) == (1, bundle.dim)
 
 
-def test_pycuda_serves_the_main_thread_only(bundle: Bundle, device: Device, tmp_path: Path) -> None:
+def test_pycuda_works_in_the_main_thread_only(
+    bundle: Bundle, device: Device, tmp_path: Path
+) -> None:
     device.become("10.3", PYCUDA)
     benchwork.build(bundle, tmp_path)
-    assert ask_elsewhere(bundle, tmp_path) == ["pycuda serves the main thread only"]
+    assert ask_elsewhere(bundle, tmp_path) == ["pycuda works in the main thread only"]
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
@@ -171,7 +175,7 @@ def test_engines_of_another_place_leave_the_door_to_the_cpu(
     assert said in proven.refused[0]
 
 
-def test_an_engine_that_computes_otherwise_is_not_used(
+def test_an_engine_that_computes_something_else_is_not_used(
     bundle: Bundle, orin: Device, tmp_path: Path
 ) -> None:
     orin.trt.world_.spoil = lambda name, array: array * 0.5 if array.shape[-1] == 2 else array
@@ -210,7 +214,7 @@ def test_a_tensorrt_that_ended_the_process_is_left_out_once(
     assert proven.refused == ("tensorrt: TensorRT ended the process when it was last tried",)
 
 
-def test_a_tensorrt_that_is_missing_where_there_are_engines_is_said(
+def test_a_missing_tensorrt_is_reported_if_there_are_engines(
     bundle: Bundle, orin: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
@@ -222,7 +226,7 @@ def test_a_tensorrt_that_is_missing_where_there_are_engines_is_said(
 def test_a_damaged_plan_is_refused(bundle: Bundle, orin: Device, tmp_path: Path) -> None:
     model = bundle.model("encoder")
     backend = TensorRtBackend(tmp_path)
-    with pytest.raises(BackendError, match="does not take the engine: Magic tag"):
+    with pytest.raises(BackendError, match="refuses the engine: Magic tag"):
         backend.open(b"no plan", model, "fp16")
 
 
@@ -231,7 +235,7 @@ def test_an_engine_without_room_is_refused(
 ) -> None:
     kind = orin.trt.ICudaEngine
     monkeypatch.setattr(kind, "create_execution_context", lambda self, strategy=None: None)
-    with pytest.raises(BackendError, match="no room"):
+    with pytest.raises(BackendError, match="no memory"):
         golden.prove(bundle, "tensorrt", 1, engines=tmp_path)
 
 
@@ -244,7 +248,7 @@ def test_an_engine_of_another_model_is_refused(
         backend.load(bundle.path / detector.file, encoder)
 
 
-def test_a_graph_that_can_not_be_captured_is_done_without(
+def test_without_a_captured_graph_the_runner_works(
     bundle: Bundle, orin: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(graph: int) -> int:

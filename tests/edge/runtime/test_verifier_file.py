@@ -1,4 +1,4 @@
-"""A bundle's verifier.json: part of what is signed, and refused where it can judge nobody."""
+"""A bundle's verifier.json: covered by the signature, and refused if it is unusable."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def good(tmp_path: Path) -> VerifierFile:
     return made_verifier.made(encoder_of(tmp_path / "first"), 3)
 
 
-def test_it_comes_back_and_gives_head_and_threshold(tmp_path: Path, good: VerifierFile) -> None:
+def test_a_verifier_is_read_back_with_its_head_and_threshold(
+    tmp_path: Path, good: VerifierFile
+) -> None:
     loaded = hold(tmp_path / "b", verifier_file.to_text(good))
     assert loaded.head() == good
     head, curve = loaded.head().head(), loaded.head().curve()
@@ -48,14 +50,14 @@ def test_it_comes_back_and_gives_head_and_threshold(tmp_path: Path, good: Verifi
     assert curve.fmr(least.tau) <= 1e-3 < curve.fmr(least.tau - 0.1)
 
 
-def test_a_bundle_without_one_says_what_makes_one(tmp_path: Path) -> None:
+def test_a_bundle_without_a_verifier_names_the_command_that_makes_one(tmp_path: Path) -> None:
     loaded = bundles.read(tiny_bundle.make(tmp_path / "b"))
     with pytest.raises(BundleError, match=r"no verifier\.json") as caught:
         loaded.head()
     assert "ostiary-train verifier" in caught.value.hint
 
 
-def test_it_is_under_the_signature(tmp_path: Path, good: VerifierFile) -> None:
+def test_the_signature_covers_the_verifier(tmp_path: Path, good: VerifierFile) -> None:
     raw = verifier_file.to_text(good)
     hold(tmp_path / "b", raw)
     (tmp_path / "b" / VERIFIER).write_bytes(raw.replace(b"-8.0", b"-7.0", 1))
@@ -73,7 +75,7 @@ def test_it_is_under_the_signature(tmp_path: Path, good: VerifierFile) -> None:
         ({"prior": 1.0}, r"\$\.prior"),
         ({"logits": [0.0, 1.0]}, "not a curve"),
         ({"int8_sha256": "b" * 64}, "does not say which int8"),
-        ({"people": 49}, "judged on 49 people with several photos, 50 are"),
+        ({"people": 49}, "evaluated on 49 people with several photos, at least 50 are"),
         ({"extra": 1}, "unknown field `extra`"),
     ],
 )
@@ -86,12 +88,14 @@ def test_one_that_can_judge_nobody_is_refused(
 
 
 @pytest.mark.parametrize("word", [b"NaN", b"1e999", b"Infinity"])
-def test_what_is_no_number_is_refused(tmp_path: Path, good: VerifierFile, word: bytes) -> None:
+def test_a_weight_that_is_no_number_is_refused(
+    tmp_path: Path, good: VerifierFile, word: bytes
+) -> None:
     raw = verifier_file.to_text(good).replace(b"-8.0", word, 1)
     with pytest.raises(BundleError, match=r"verifier\.json"):
         hold(tmp_path / "b", raw)
     broken = msgspec.structs.replace(good, bias=float("nan"))
-    with pytest.raises(BundleError, match="no number"):
+    with pytest.raises(BundleError, match="not a number"):
         broken.check(good.encoder_id, 3, None)
 
 
@@ -102,13 +106,13 @@ def test_too_few_pairs_are_no_evidence(good: VerifierFile) -> None:
         msgspec.structs.replace(good, float_float=judged).check(good.encoder_id, 3, None)
 
 
-def test_judged_with_int8_probes_of_nobody_knows_which_it_is_refused(good: VerifierFile) -> None:
+def test_evaluated_with_an_unknown_int8_encoder_it_is_refused(good: VerifierFile) -> None:
     judged = msgspec.structs.replace(good, float_int8=good.float_float)
     with pytest.raises(BundleError, match="does not say which int8"):
         judged.check(good.encoder_id, 3, None)
 
 
-def test_its_fnmr_is_met_with_the_threshold_that_a_door_takes() -> None:
+def test_its_fnmr_holds_at_the_threshold_that_a_door_uses() -> None:
     head = made_verifier.made("a" * 64, 3, int8="b" * 64)
     for comparison in ("float_float", "float_int8"):
         counts = getattr(head, comparison).counts
@@ -117,7 +121,7 @@ def test_its_fnmr_is_met_with_the_threshold_that_a_door_takes() -> None:
     assert head.fnmr("float_float") < head.fnmr("float_int8")
 
 
-def test_of_another_int8_encoder_it_is_refused_and_unjudged_it_is_not_asked() -> None:
+def test_evaluated_with_another_int8_encoder_it_is_refused_and_without_any_unused() -> None:
     with_int8 = made_verifier.made("a" * 64, 3, int8="b" * 64)
     with_int8.check("a" * 64, 3, "b" * 64)
     with_int8.check("a" * 64, 3, None)

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from ostiary.edge.config import BundleChoice, Recognition
+from ostiary.edge.config import BundleSection, RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines as files
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.edge.runtime.engines import Fingerprint, Header, Place, Proof
+from ostiary.edge.runtime.engines import EnginePlace, Fingerprint, Header, Proof
 from ostiary.edge.selftest import engines, models
 from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.engines import EngineState
@@ -22,7 +22,7 @@ from ostiary.edge.selftest.thermal import Thermal
 from tests.edge.selftest.test_parts import door_on
 
 OK, WARN, FAIL, SKIPPED = CheckVerdict
-ORIN = Place("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")
+ORIN = EnginePlace("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")
 COOL = Thermal({}, {}, [], {}, {}, {})
 
 
@@ -57,7 +57,10 @@ def test_without_tensorrt_there_are_no_engines_unless_the_profile_asks_for_it(
 
 def test_the_engines_of_a_folder_are_ready_stale_or_missing(bundle: Bundle, tmp_path: Path) -> None:
     manifest = bundle.manifest
-    for name, place in (("detector", ORIN), ("pad", Place("tensorrt 8.6.2", "12.2", "sm_87", "O"))):
+    for name, place in (
+        ("detector", ORIN),
+        ("pad", EnginePlace("tensorrt 8.6.2", "12.2", "sm_87", "O")),
+    ):
         onnx = manifest.files[manifest.models.items()[name].file]
         made = Fingerprint(onnx, place, "int8", [], {})
         header = Header(1, made, hashlib.sha256(b"plan").hexdigest(), 1.0, Proof(0.0, 0.1), None)
@@ -91,7 +94,7 @@ def test_a_backend_that_computes_something_else_is_named(
     real = golden.outputs
     monkeypatch.setattr(golden, "outputs", lambda *given: real(*given) + 1)
     profile = door_on(tmp_path, bundle_dir)
-    door = DoorUnderTest(profile.profile, BundleChoice(path=bundle_dir, backend=backend), 1.0)  # type: ignore[arg-type]
+    door = DoorUnderTest(profile.profile, BundleSection(path=bundle_dir, backend=backend), 1.0)  # type: ignore[arg-type]
     found = models.check_golden(door, "onnxruntime")
     assert found.verdict is verdict
     assert "off its golden vectors" in found.finding
@@ -158,7 +161,7 @@ def test_a_head_that_the_profile_asks_for_must_be_in_the_bundle(
 ) -> None:
     door = door_on(tmp_path, bundle_dir)
     assert models.check_bundle(door).details["verifier"] is False
-    asked = Recognition(mode=Mode.VERIFY, verifier=True)
+    asked = RecognitionSection(mode=Mode.VERIFY, verifier=True)
     asking = msgspec.structs.replace(door.config(), recognition=asked)
     found = models.check_bundle(DoorUnderTest(asking, asking.bundle, 0.2))
     assert found.verdict is FAIL

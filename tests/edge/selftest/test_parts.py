@@ -15,7 +15,15 @@ from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    MqttSection,
+    RosterSection,
+    StateSection,
+)
 from ostiary.edge.core.types import Frame, Template
 from ostiary.edge.errors import CameraError, ConfigError
 from ostiary.edge.selftest import camera, clock, disk, report, roster, state
@@ -32,8 +40,8 @@ def door_on(
     folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/video0"
 ) -> DoorUnderTest:
     profile = Config(
-        device=Device(site="test", id="door"), bundle=BundleChoice(path=bundle),
-        camera=Camera(url=url), state=State(path=folder),
+        device=DeviceSection(site="test", id="door"), bundle=BundleSection(path=bundle),
+        camera=CameraSection(url=url), state=StateSection(path=folder),
     )  # fmt: skip
     return DoorUnderTest(profile, profile.bundle, 0.2)
 
@@ -75,7 +83,7 @@ def seen_by(
     script: list[Any], seconds: float = 30.0, live: bool = True, **settings
 ) -> report.Check:
     """What is said of a camera that gives this script and then fails; time goes by its frames."""
-    given = Camera(url="v4l2:x", **(SEEN | settings))
+    given = CameraSection(url="v4l2:x", **(SEEN | settings))
     ticks = itertools.count(0.0, 0.1)
     source = FakeSource([*script, *([] if not live else [CameraError("it is gone")] * 3)], live)
     reader = CameraReader(given, lambda _: source)
@@ -135,7 +143,7 @@ def test_the_brokers_host_stays_here_unless_it_is_this_machine() -> None:
     given = door_on(Path()).profile
     assert given is not None
     for host, hidden in (("broker.example", True), ("127.0.0.1", False)):
-        profile = msgspec.structs.replace(given, mqtt=Mqtt(host=host))
+        profile = msgspec.structs.replace(given, mqtt=MqttSection(host=host))
         assert (host in secrets(DoorUnderTest(profile, profile.bundle, 1.0))) is hidden
 
 
@@ -272,12 +280,12 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     assert alone.profile is not None
     key, operators = tmp_path / "site-key", tmp_path / "operators"
     profile = msgspec.structs.replace(
-        alone.profile, roster=Roster(operators=operators, site_key=key)
+        alone.profile, roster=RosterSection(operators=operators, site_key=key)
     )
     door = DoorUnderTest(profile, profile.bundle, 0.2)
     key.write_text("")
     key.chmod(0o600)
-    with pytest.raises(ConfigError, match="is no secret key"):
+    with pytest.raises(ConfigError, match="holds no secret key"):
         roster.check(door)
     key.write_text("ab" * 32)
     with pytest.raises(ConfigError, match="no operator's key"):
@@ -286,5 +294,5 @@ def test_a_roster_needs_the_sites_key_and_an_operator(tmp_path: Path) -> None:
     (operators / "one.pub").write_text("cd" * 32)
     assert roster.check(door).details == {"operators": ["cd" * 8]}
     key.chmod(0o644)
-    with pytest.raises(ConfigError, match="others than its owner"):
+    with pytest.raises(ConfigError, match="users other than its owner"):
         roster.check(door)

@@ -156,7 +156,7 @@ def test_bad_input_is_refused_before_anything_is_done(profile: Path, tmp_path: P
     assert "cannot write" in refused("selftest", "--config", profile, "--save", tmp_path)
     profile.write_text(profile.read_text() + "[recognition]\nfipr = 0.1\n")
     assert "fipr" in refused("selftest", "--config", profile)
-    assert "can not read" in refused("selftest", "--config", tmp_path / "none.toml")
+    assert "cannot read" in refused("selftest", "--config", tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("json", [False, True])

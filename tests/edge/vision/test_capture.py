@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ostiary.edge.config import Pad
+from ostiary.edge.config import PadSection
 from ostiary.edge.core.faces.quality import Limits, Quality
 from ostiary.edge.core.types import Face, Floats, Frame, Image
 from ostiary.edge.vision.capture import APART_S, ENOUGH, WANTED, Capture, Captured
@@ -52,7 +52,7 @@ class Door:
 
     def __init__(self, *, pad: bool = False) -> None:
 
-        chosen = Pad(required=pad)
+        chosen = PadSection(required=pad)
         config = SimpleNamespace(limits=Limits, pad=chosen)
         self.clock, self.models = FakeClock(), Models()
         self.capture = Capture(self.models, config, self.clock)  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def test_the_real_models_give_the_template_that_photos_would(
     pipeline: Pipeline, portrait: Image
 ) -> None:
     clock = FakeClock()
-    config = SimpleNamespace(limits=Limits, pad=Pad(required=False))
+    config = SimpleNamespace(limits=Limits, pad=PadSection(required=False))
     capture = Capture(pipeline, config, clock)  # type: ignore[arg-type]
     capture.begin("eileen", 30.0)
     for index, shown in enumerate([np.zeros_like(portrait), *[portrait] * WANTED]):

@@ -82,7 +82,7 @@ def test_a_bundle_that_changed_after_it_was_signed_is_refused(bundle: Path, tmp_
 @pytest.mark.parametrize("text", [b"", b"key \n", b"\xff\xff", b"key " + b"0" * 64])
 def test_a_garbage_signature_is_refused(bundle: Path, tmp_path: Path, text: bytes) -> None:
     (bundle / SIGNATURE).write_bytes(text)
-    refused(bundle, tmp_path / "a.zip", "is no signature")
+    refused(bundle, tmp_path / "a.zip", "holds no signature")
 
 
 def refused(folder: Path, target: Path, message: str) -> None:
@@ -97,7 +97,7 @@ def test_what_no_device_would_install_is_not_packed(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "MAX_FILES", 3)
-    refused(bundle, tmp_path / "a.zip", "3 are the most")
+    refused(bundle, tmp_path / "a.zip", "a bundle at most 3")
     monkeypatch.undo()
     monkeypatch.setattr("ostiary.export.bundle.pack.MAX_BYTES", 1000)
     refused(bundle, tmp_path / "a.zip", "more than 1000")
@@ -105,7 +105,7 @@ def test_what_no_device_would_install_is_not_packed(
     (bundle / "my report").write_bytes(b"")
     tiny_bundle.write_manifest(bundle, files | {"my report": b""})
     monkeypatch.undo()
-    refused(bundle, tmp_path / "a.zip", "'my report', which is no plain file name")
+    refused(bundle, tmp_path / "a.zip", "'my report', which is not a plain file name")
 
 
 def test_a_target_that_cannot_be_written_is_named(bundle: Path, tmp_path: Path) -> None:

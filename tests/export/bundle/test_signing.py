@@ -108,7 +108,7 @@ def test_a_file_that_is_no_secret_is_named_and_not_quoted(tmp_path: Path, conten
     path = tmp_path / "hq.key"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(BundleError, match=r"hq\.key is no secret key") as caught:
+    with pytest.raises(BundleError, match=r"hq\.key holds no secret key") as caught:
         signing.read_seed(path)
     assert not content or content.decode("latin1") not in str(caught.value)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.site.authority import has_ended
@@ -17,7 +17,7 @@ from tests.support.site_broker import HOST, Authority, SiteBroker
 
 
 def test_a_topic_that_is_no_text_is_said_and_waits_for_nobody() -> None:
-    broker = Broker(Mqtt(host=HOST, port=1))
+    broker = Broker(MqttSection(host=HOST, port=1))
     message = paho.MQTTMessage(topic=b"ostiary/1/hq/\xff\xfe")
     broker._on_message(None, None, message)
     for ask in (lambda: broker.event(0.0), broker.answer):
@@ -49,7 +49,7 @@ def test_a_certificate_of_ours_that_ran_out_is_said(tmp_path: Path) -> None:
     assert not has_ended(tmp_path / "none.crt")
     (tmp_path / "site").mkdir()
     with SiteBroker(tmp_path / "site", authority) as site:
-        settings = Mqtt(
+        settings = MqttSection(
             host=HOST, port=site.port, ca=authority.folder / "ca.crt", cert=cert, key=key
         )
         with pytest.raises(BrokerError, match=r"operator's certificate for .* expired on .* GMT"):

@@ -55,7 +55,7 @@ def test_init_never_overwrites_a_fleet_and_keeps_keys_from_a_backup(
         (("--broker", "broker:70000"), "$.port"),
         (("--broker", "-x"), "$.host"),
         (("--group", "The Staff"), "$.groups"),
-        (("--bundle", "nowhere"), "no readable manifest.json"),
+        (("--bundle", "nowhere"), "cannot read manifest.json"),
         (("--cert", "op.crt"), "cert and key go together"),
         (("--ca", "--ca-file", "ca.crt"), "not both"),
     ],

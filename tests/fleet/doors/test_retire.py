@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.wire import RosterMessage, StateMessage, Topics, encode
 from ostiary.fleet.broker.session import Broker, Retained
@@ -151,7 +151,7 @@ def test_over_a_broker_doors_follow_and_the_old_ones_are_retired(
 
 def say(port: int, encoders: dict[str, str]) -> None:
     """Retained messages of devices, with the encoder that each uses."""
-    with Broker(Mqtt(host="127.0.0.1", port=port)) as broker:
+    with Broker(MqttSection(host="127.0.0.1", port=port)) as broker:
         for device, encoder in encoders.items():
             message = RosterMessage(
                 sequence=1, digest="", complete=True, subjects=2, usable=2, encoder=encoder,

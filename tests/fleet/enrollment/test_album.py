@@ -95,7 +95,7 @@ def test_the_key_is_its_owners_only_and_stays(fleet: Fleet) -> None:
     assert key.read_bytes() == before
     assert [p.name for p in fleet.folder.glob(".photos.key*")] == []
     key.chmod(0o644)
-    with pytest.raises(FleetError, match="others than its owner"):
+    with pytest.raises(FleetError, match="users other than its owner"):
         album(fleet).open("alice")
 
 

@@ -60,7 +60,7 @@ def test_a_revocation_is_published_where_photos_can_not_be_removed(
     assert (done.code, published) == (1, [2])
     assert "revoked alice" in done.out
     assert "photos of alice are still kept" in done.err
-    assert "others than its owner" in done.err
+    assert "users other than its owner" in done.err
     (keeping.folder / KEY).chmod(0o600)
     again = typed("revoke", "alice", "--fleet", keeping.folder)
     assert (again.code, again.err) == (0, "")
@@ -108,7 +108,7 @@ def test_where_no_photo_could_be_kept_nobody_is_enrolled(
     for given in (("bob", photos / "none.png"), ("--csv", table)):
         # Refused before any photo is looked at: this photo has no face.
         said = keeping.refused("enroll", *given)
-        assert ("others than its owner" if harm == "key" else "File exists") in said
+        assert ("users other than its owner" if harm == "key" else "File exists") in said
 
 
 def test_photos_that_fail_at_the_end_are_a_warning_and_it_is_published(

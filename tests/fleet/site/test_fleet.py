@@ -148,12 +148,12 @@ def test_a_group_or_a_file_whose_name_is_no_text_is_refused(fleet: Fleet, tmp_pa
 def test_a_key_that_others_may_read_or_that_is_none_is_refused(fleet: Fleet) -> None:
     path = fleet.folder / SITE_KEY
     path.chmod(0o640)
-    with pytest.raises(FleetError, match="others than its owner"):
+    with pytest.raises(FleetError, match="users other than its owner"):
         fleet.site()
     path.chmod(0o600)
     path.write_text("beef\n")
     with pytest.raises(FleetError, match="no secret key"):
         fleet.site()
     path.unlink()
-    with pytest.raises(FleetError, match="can not read the key"):
+    with pytest.raises(FleetError, match="cannot read the key"):
         fleet.site()

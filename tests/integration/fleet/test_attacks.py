@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Reason
 from ostiary.edge.roster.record import shard_of
 from scripts import trial
@@ -23,21 +23,21 @@ NOT_AUTHORIZED = 0x87
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Iterator[Mqtt]:
+def plain(tmp_path: Path) -> Iterator[MqttSection]:
     """A broker as it comes, which takes messages of any size from anybody."""
     with trial.Mosquitto(tmp_path / "broker", lasting=False) as broker:
-        yield Mqtt(host="127.0.0.1", port=broker.port)
+        yield MqttSection(host="127.0.0.1", port=broker.port)
 
 
 @pytest.fixture
-def voice(plain: Mqtt) -> Iterator[Voice]:
+def voice(plain: MqttSection) -> Iterator[Voice]:
     made = Voice(plain)
     yield made
     made.close()
 
 
 @pytest.fixture
-def attacker(plain: Mqtt) -> Iterator[Voice]:
+def attacker(plain: MqttSection) -> Iterator[Voice]:
     made = Voice(plain, "attacker")
     yield made
     made.close()
@@ -64,7 +64,9 @@ def history(operator: Operator, voice: Voice) -> list[Said]:
 
 
 @pytest.fixture
-def door(plain: Mqtt, tmp_path: Path, operator: Operator, history: list[Said]) -> Iterator[Door]:
+def door(
+    plain: MqttSection, tmp_path: Path, operator: Operator, history: list[Said]
+) -> Iterator[Door]:
     made = Door(tmp_path, plain).start()
     until([made], lambda: made.equals(operator))
     made.check(operator)
@@ -180,7 +182,7 @@ def test_an_attack_on_a_live_door_changes_nothing(
 
 
 def test_attacks_that_wait_for_a_new_door(
-    plain: Mqtt, tmp_path: Path, operator: Operator, voice: Voice, attacker: Voice
+    plain: MqttSection, tmp_path: Path, operator: Operator, voice: Voice, attacker: Voice
 ) -> None:
     """Each on a shard of its own: everybody else is let in, and nobody by an attack."""
     people = {f"p{number}": number for number in range(40)}
@@ -230,7 +232,7 @@ def test_attacks_that_wait_for_a_new_door(
 
 
 def test_a_door_that_comes_back_does_not_take_the_old_head_for_the_new(
-    plain: Mqtt,
+    plain: MqttSection,
     tmp_path: Path,
     operator: Operator,
     history: list[Said],
@@ -248,7 +250,7 @@ def test_a_door_that_comes_back_does_not_take_the_old_head_for_the_new(
 
 
 def test_a_hundred_megabytes_are_never_in_the_doors_memory(
-    plain: Mqtt, tmp_path: Path, operator: Operator, history: list[Said], attacker: Voice
+    plain: MqttSection, tmp_path: Path, operator: Operator, history: list[Said], attacker: Voice
 ) -> None:
     live = DoorProcess(tmp_path, plain.port, "live")
     live.wait("complete")

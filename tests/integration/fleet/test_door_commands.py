@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.adapters.mqtt.link import Filter, Link, Received
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.wire import Response
 from scripts import trial
 from tests.support.doors.commanding import House, command
@@ -24,7 +24,7 @@ class Connected:
         self.house = House(folder)
         self.house.now = time.time()
         self._topics: list[str] = []
-        mqtt = Mqtt(host="127.0.0.1", port=port)
+        mqtt = MqttSection(host="127.0.0.1", port=port)
         state = self.house.topics.state
         self.link = Link(mqtt, "north", state, lambda session: b"lost", inbox=self._take)
         self.link.start(1)

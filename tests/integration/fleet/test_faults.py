@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Reason
 from ostiary.edge.remote.mailbox import Mail
 from ostiary.edge.roster import replica
@@ -24,8 +24,8 @@ from tests.support.roster.operator import Operator, Said, Voice, face
 DAY_S = 24 * 3600.0
 
 
-def at(port: int) -> Mqtt:
-    return Mqtt(host="127.0.0.1", port=port)
+def at(port: int) -> MqttSection:
+    return MqttSection(host="127.0.0.1", port=port)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Reason
 from ostiary.edge.wire import RosterMessage, decode
 from tests.support.doors.roster_door import Door, until
@@ -18,12 +18,14 @@ DOORS = 20
 NOT_AUTHORIZED = 0x87
 
 
-def secured(site: SiteBroker, authority: Authority, name: str) -> Mqtt:
+def secured(site: SiteBroker, authority: Authority, name: str) -> MqttSection:
     """A client whose certificate bears its name."""
     cert, key = authority.folder / f"{name}.crt", authority.folder / f"{name}.key"
     if not cert.exists():
         authority.client(name, name)
-    return Mqtt(host=HOST, port=site.port, ca=authority.folder / "ca.crt", cert=cert, key=key)
+    return MqttSection(
+        host=HOST, port=site.port, ca=authority.folder / "ca.crt", cert=cert, key=key
+    )
 
 
 @pytest.fixture

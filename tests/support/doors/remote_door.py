@@ -8,7 +8,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from ostiary.edge.clock import WallClock
-from ostiary.edge.config import BundleChoice, Camera, Config, Device, Mqtt, Roster, State
+from ostiary.edge.config import (
+    BundleSection,
+    CameraSection,
+    Config,
+    DeviceSection,
+    MqttSection,
+    RosterSection,
+    StateSection,
+)
 from ostiary.edge.core.rules.access import Rights
 from ostiary.edge.core.scores.calibration import Threshold
 from ostiary.edge.core.types import Floats
@@ -57,15 +65,15 @@ class Door:
         key = folder / "site-key"
         key.write_text(SITE_KEY.hex())
         key.chmod(0o600)
-        self.roster = Roster(
+        self.roster = RosterSection(
             operators=folder / "operators", site_key=key, stale_after_s=stale_after_s
         )
         self.config = Config(
-            device=Device(site=SITE, id="door"),
-            bundle=BundleChoice(path=folder),
-            camera=Camera(url=""),
-            state=State(path=folder / "state"),
-            mqtt=Mqtt(host="none"),
+            device=DeviceSection(site=SITE, id="door"),
+            bundle=BundleSection(path=folder),
+            camera=CameraSection(url=""),
+            state=StateSection(path=folder / "state"),
+            mqtt=MqttSection(host="none"),
             roster=self.roster,
         )
         self.wall_s, self.now_s = NOW_S, 0.0

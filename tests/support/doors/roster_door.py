@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.rules import access, policy
 from ostiary.edge.core.rules.access import Moment, Rights
 from ostiary.edge.core.rules.evidence import Evidence
@@ -148,7 +148,7 @@ class Door(Place):
     def __init__(
         self,
         folder: Path,
-        mqtt: Mqtt,
+        mqtt: MqttSection,
         device: str = "north",
         operators: Iterable[bytes] = (OPERATOR,),
         wall: Callable[[], float] = time.time,
@@ -193,7 +193,7 @@ def until(doors: Sequence[Door], met: Callable[[], bool], patience_s: float = PA
 
 def main(folder: str, port: str, device: str) -> None:
     """Run until killed; print `applying` before each change of the store, `complete` at the end."""
-    door = Door(Path(folder), Mqtt(host="127.0.0.1", port=int(port)), device)
+    door = Door(Path(folder), MqttSection(host="127.0.0.1", port=int(port)), device)
     apply, complete, connections = door.store.apply, False, 0
 
     def spoken(*given: object) -> None:

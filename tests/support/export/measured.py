@@ -5,7 +5,7 @@ import numpy as np
 
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.models.timing import Speed
-from ostiary.edge.runtime.bundle import Manifest, ModelEntry, Models, Source
+from ostiary.edge.runtime.bundle import Manifest, ModelEntry, Models, WeightsSource
 from ostiary.edge.runtime.det import COMPARISONS, Counts, DetFile
 from ostiary.export.records.calibration_table import Range, Table
 from ostiary.export.records.results import (
@@ -38,7 +38,7 @@ def manifest(int8: bool = True) -> Manifest:
     if int8:
         models = msgspec.structs.replace(models, encoder_int8=entry("encoder.int8.onnx"))
         files["encoder.int8.onnx"] = INT8
-    source = Source("some-package", "1.2.3", "c3" * 32, NASTY)
+    source = WeightsSource("some-package", "1.2.3", "c3" * 32, NASTY)
     return Manifest(2, "mobile-1", FLOAT, 512, models, files, [source], ["a note of <b>mine</b>"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster import changes, replica
 from ostiary.edge.roster.record import Head, Index, Record, decode, shard_names
@@ -50,7 +50,7 @@ class Kept:
         self.reads = 0
 
     @contextmanager
-    def connect(self, settings: Mqtt) -> Iterator[Kept]:
+    def connect(self, settings: MqttSection) -> Iterator[Kept]:
         yield self
 
     def publish(

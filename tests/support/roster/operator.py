@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
-from ostiary.edge.config import Mqtt
+from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import (
     Head,
@@ -144,7 +144,7 @@ class Operator:
 class Voice:
     """The operator's connection. If it is lost, ConnectionError; `again` then makes a new one."""
 
-    def __init__(self, mqtt: Mqtt, name: str = "ostiary.operator") -> None:
+    def __init__(self, mqtt: MqttSection, name: str = "ostiary.operator") -> None:
         self._mqtt, self._name = mqtt, name
         self.client = None
         self.again()

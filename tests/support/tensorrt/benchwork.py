@@ -1,4 +1,4 @@
-"""A device that is not there: a fake TensorRT and GPU, and orders carried out in this process."""
+"""A simulated device: a fake TensorRT and GPU, and orders carried out in this process."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.support.tensorrt.fake_gpu import Gpu
 
 
 class Bench:
-    """A workshop without another process; `steps` are the progress that was heard."""
+    """A workshop that works in this process; `steps` holds the reported progress."""
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
@@ -54,7 +54,7 @@ class Bench:
 
 
 class Device:
-    """What `sys.modules` of a Jetson would hold, put into this process."""
+    """Puts a Jetson's modules (fakes) into this process's `sys.modules`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -62,7 +62,7 @@ class Device:
     def become(
         self, version: str, binding: str = CUDA_PYTHON, full: str | None = None, **gpu: Any
     ) -> "Device":
-        """Another TensorRT, another GPU."""
+        """Replace the TensorRT and the GPU by others."""
         self.gpu = Gpu(**gpu)
         modules = fake_trt.modules(version, self.gpu, binding)
         if full is not None:

@@ -1,4 +1,4 @@
-"""cuda.bindings.driver over a GPU that is not there, which `fake_gpu` and `fake_pycuda` share."""
+"""A fake cuda.bindings.driver over the simulated GPU of `fake_gpu`, as `fake_pycuda` is."""
 
 # ruff: noqa: N802, N803 -- the names are CUDA's
 
@@ -18,11 +18,11 @@ KINDS = (
     " CUevent_flags CUdevice_attribute CUstreamCaptureMode CUstreamCaptureStatus"
     " CU_MEMHOSTALLOC_PORTABLE CU_MEMHOSTALLOC_DEVICEMAP CU_MEMHOSTALLOC_WRITECOMBINED"
 )
-"""What the fake takes over from the real module, as it stands."""
+"""Names that the fake copies unchanged from the real module."""
 
 
 def modules(gpu: Gpu, binding: str = CUDA_PYTHON) -> dict[str, ModuleType | None]:
-    """What `sys.modules` holds where one of the bindings is installed and the other is not."""
+    """The entries of `sys.modules` if one of the bindings is installed and the other is not."""
     if binding == PYCUDA:
         return {CUDA_PYTHON: None, PYCUDA: pycuda_module(gpu) if gpu.libcuda else None}
     return {CUDA_PYTHON: cuda_python_module(gpu), PYCUDA: None}
@@ -42,13 +42,13 @@ def cuda_python_module(gpu: Gpu) -> ModuleType:
 
 
 def answers(kind: str = "", values: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The status, and so many values after it: None where it failed."""
+    """The status, followed by the given number of values, which are None if the call failed."""
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(self: "CudaPython", *given: Any) -> tuple[Any, ...]:
             if not self._gpu.libcuda:
-                raise RuntimeError('"cuda" is an NVIDIA driver library; it can not be found')
+                raise RuntimeError('"cuda" is an NVIDIA driver library; it cannot be found')
             try:
                 found = function(self, *given)
             except Refused as error:
@@ -67,7 +67,7 @@ nothing = answers(values=0)
 
 
 class CudaPython:
-    """Every function has the parameters that the real one has, by place."""
+    """The module's functions, each with the parameters of the real one, in the same order."""
 
     def __init__(self, gpu: Gpu, real: Any) -> None:
         self._gpu, self._real = gpu, real

@@ -57,7 +57,7 @@ class Place:
         self.logger = Logger()
 
     def plan(self, model: bytes, *flags: str, network: int | None = None, **set_: Any) -> Any:
-        """Build; None where TensorRT refuses, with the reason in `said`."""
+        """Build; None if TensorRT refuses, with the reason in `said`."""
         trt, builder = self.trt, self.trt.Builder(self.logger)
         known = trt.NetworkDefinitionCreationFlag
         explicit = 1 << int(known.EXPLICIT_BATCH) if hasattr(known, "EXPLICIT_BATCH") else 0
@@ -86,7 +86,7 @@ class Place:
         return self.trt.Runtime(self.logger).deserialize_cuda_engine(plan)
 
     def feed(self, context: Any, array: np.ndarray, outputs: int) -> tuple[int, int]:
-        """Give both tensors memory and fill the first: the stream, and where the answer will be."""
+        """Give both tensors memory and fill the first; the stream, and the answer's memory."""
         taken, given = self.gpu.allocate(array.nbytes), self.gpu.allocate(outputs)
         self.gpu.write(taken, array.tobytes())
         assert context.set_tensor_address("input", taken)

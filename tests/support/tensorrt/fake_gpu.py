@@ -1,4 +1,4 @@
-"""A GPU that is not there: streams, graphs and memory that refuse what a driver refuses.
+"""A simulated GPU: streams, graphs and memory that refuse what a driver refuses.
 
 It is stricter than a driver in one thing: hosts' memory must be page-locked to be copied.
 """
@@ -17,7 +17,7 @@ GLOBAL, THREAD_LOCAL, RELAXED = 0, 1, 2
 
 @dataclass
 class Stream:
-    """Work that waits for somebody to wait for it; while it captures, work is only noted."""
+    """Queued work, done when somebody waits for it; during a capture work is only recorded."""
 
     queue: list[Work] = field(default_factory=list)
     noted: list[Work] | None = None
@@ -27,7 +27,7 @@ class Stream:
 
 
 class Gpu(Memory):
-    """One device. `made` counts what was ever made, `live()` what still is."""
+    """One device. `made` counts all objects ever made, `live()` those that still exist."""
 
     def __init__(self, **what: Any) -> None:
         super().__init__(**what)
@@ -102,7 +102,7 @@ class Gpu(Memory):
     def _forbid_while_capturing(self) -> None:
         mine = threading.get_ident()
         for stream in self.streams.values():
-            # A capture of one thread does not mind what others do; a relaxed one minds nothing.
+            # A thread-local capture allows calls of other threads; a relaxed one allows all calls.
             minds = (GLOBAL, THREAD_LOCAL) if stream.thread == mine else (GLOBAL,)
             if stream.noted is not None and stream.mode in minds:
                 stream.spoilt = True

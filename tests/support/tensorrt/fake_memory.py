@@ -1,4 +1,4 @@
-"""The memory and the contexts of a GPU that is not there; `fake_gpu` has its streams."""
+"""The memory and the contexts of the simulated GPU; `fake_gpu` has its streams."""
 
 import ctypes
 import threading
@@ -8,7 +8,7 @@ PRIMARY = 0xC0DE00
 
 
 class Refused(Exception):
-    """A driver's error, by the name that CUresult has for it without CUDA_ERROR_."""
+    """A driver's error, named as in CUresult but without CUDA_ERROR_."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -16,7 +16,7 @@ class Refused(Exception):
 
 
 class WouldSegfaultError(BaseException):
-    """The real library would have ended the process here: no handler of ours may catch it."""
+    """The real library would have ended the process here; our code must not catch this."""
 
 
 class WouldAbortError(BaseException):
@@ -24,7 +24,7 @@ class WouldAbortError(BaseException):
 
 
 class Memory:
-    """One device's. `made` counts what was ever made."""
+    """The memory of one device. `made` counts all objects ever made."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Memory:
         self.initialised = True
 
     def check(self) -> None:
-        """What every call needs but the first."""
+        """Check what every call but the first needs: an initialised driver."""
         if not self.initialised:
             raise Refused("NOT_INITIALIZED")
         if self.broken:
             raise Refused(self.broken)
 
     def enter(self) -> None:
-        """What every call needs that works in a context: one that is this thread's."""
+        """Check what a call in a context needs: a context that is current in this thread."""
         self.check()
         if not self.contexts or not self.retained:
             raise Refused("INVALID_CONTEXT")
@@ -130,7 +130,7 @@ class Memory:
         del self.device[address]
 
     def host_allocate(self, size: int, keep: bool = True) -> ctypes.Array[ctypes.c_char]:
-        """Page-locked memory; what is not kept here lives as long as the caller holds it."""
+        """Page-locked memory; unless it is kept here, it lives as long as the caller holds it."""
         self.enter()
         self._forbid_while_capturing()
         if size <= 0:
@@ -146,12 +146,12 @@ class Memory:
             raise Refused("INVALID_VALUE")
         size, memory = self.host.pop(address)
         if memory is not None:
-            # Who still looks at it sees NaN and not yesterday's answer.
+            # Code that still reads the memory sees NaN and not an old answer.
             ctypes.memset(address, 0xFF, size)
             self._freed.append(memory)
 
     def spot(self, address: int, size: int) -> tuple[bytearray, int]:
-        """The memory behind an address of the device, and where in it."""
+        """The memory behind an address of the device, and the offset in it."""
         for base, memory in self.device.items():
             if base <= address and address + size <= base + len(memory):
                 return memory, address - base
@@ -169,8 +169,8 @@ class Memory:
         """Wait for all streams."""
 
     def _forget(self) -> None:
-        """The primary context is gone, with all that was in it."""
+        """Destroy the primary context and everything in it."""
         self.device.clear()
 
     def _forbid_while_capturing(self) -> None:
-        """Some calls spoil a capture."""
+        """Invalidate captures, as some calls do."""

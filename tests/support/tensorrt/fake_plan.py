@@ -1,4 +1,4 @@
-"""What the fake TensorRT calls an engine: a line of JSON, and the ONNX file it was built from."""
+"""The fake TensorRT's engines: a line of JSON, and the ONNX file that was built."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,18 +13,18 @@ MAGIC = b"fake plan\n"
 PAIRS = ("QuantizeLinear", "DequantizeLinear")
 TYPES = {"FLOAT": "FLOAT", "FLOAT16": "HALF", "INT8": "INT8", "INT32": "INT32", "UINT8": "UINT8"}
 TYPES |= {"INT64": "INT64", "BOOL": "BOOL"}
-"""ONNX's names of types, and TensorRT's."""
+"""ONNX's names of types, with TensorRT's names for them."""
 FORMATS = {
     "Int8": "Thirty-two wide channel vectorized row major Int8 format",
     "Half": "Channel major FP16 format where channel % 8 == 0",
     "Float": "Row major linear FP32",
 }
-"""How 8.6 spells what later versions' own kernels call by one word."""
+"""8.6's spelling of type names for which later versions use one word."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an engine was built with, and for."""
+    """Everything that an engine was built with and for."""
 
     version: str
     sm: tuple[int, int]
@@ -111,7 +111,7 @@ def pack(settings: Settings, graph: Graph) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Settings, Graph] | None:
-    """Read a plan; None where it is none, or cut short."""
+    """Read a plan; None if the bytes are no plan or cut short."""
     if not data.startswith(MAGIC) or b"\n" not in data[len(MAGIC) :]:
         return None
     head, _, model = data[len(MAGIC) :].partition(b"\n")
@@ -128,7 +128,7 @@ def unpack(data: bytes) -> tuple[Settings, Graph] | None:
 
 
 def layers(settings: Settings, graph: Graph) -> list[dict[str, Any]]:
-    """What an inspector would say: the layers that are left, and what each computes in."""
+    """What an inspector would say: the layers that are left, and each one's data type."""
     made = {output: node for node in graph.model.graph.node for output in node.output}
     found = []
     for node in graph.model.graph.node:

@@ -1,4 +1,4 @@
-"""pycuda.driver over a GPU that is not there: with its own stack of contexts for each thread."""
+"""A fake pycuda.driver over the simulated GPU, with a stack of contexts for each thread."""
 
 import ctypes
 import threading
@@ -16,7 +16,7 @@ from tests.support.tensorrt.fake_memory import Refused, WouldAbortError
 
 
 class Error(Exception):
-    """The base of them all, as pycuda has them."""
+    """The base class of pycuda's errors."""
 
 
 class MemoryError(Error):  # noqa: A001 -- its name in pycuda
@@ -53,7 +53,7 @@ def calling(routine: str) -> Iterator[None]:
 
 
 class Stack(list["Context"]):
-    """A thread's contexts. pycuda aborts the process where one is left when the thread ends."""
+    """A thread's contexts. pycuda aborts the process if one is left when the thread ends."""
 
     def __init__(self, aborts: list[str]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Stack(list["Context"]):
 
 
 class State:
-    """What the classes below share: the GPU, and the stacks."""
+    """The state that the classes below share: the GPU, and the stacks."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
@@ -154,7 +154,7 @@ class Context:
 
 
 class Owned:
-    """What belongs to the context that was current when it was made."""
+    """An object that belongs to the context that was current when it was made."""
 
     _state: State
     _home: Context | None = None
@@ -164,7 +164,7 @@ class Owned:
 
     @contextmanager
     def _at_home(self) -> Iterator[bool]:
-        """In the own context, where that can be had: only the thread that made it may enter."""
+        """Run in the object's own context, if possible: only the thread that made it may enter."""
         if self._home is None or not self._home._valid:
             yield False
         elif self._state.stack and self._state.stack[-1] is self._home:

@@ -1,4 +1,4 @@
-"""TensorRT without a GPU: any version's names and no others, and engines that really compute.
+"""A fake TensorRT with exactly the names of a version, and engines that really compute.
 
 `module("10.3", gpu)` behaves as `tensorrt` of that version as far as Ostiary uses it. Which names
 a version has stands in tests/data/tensorrt_api.json; what is not in it raises AttributeError, and
@@ -50,7 +50,7 @@ def members(version: str, kind: str) -> dict[str, str]:
 
 
 def modules(version: str, gpu: Gpu, binding: str = CUDA_PYTHON) -> dict[str, ModuleType | None]:
-    """What `sys.modules` holds on a device: TensorRT and one of the CUDA bindings.
+    """The entries of a device's `sys.modules`: TensorRT and one of the CUDA bindings.
 
     They are found by `import tensorrt` and by `importlib.import_module("cuda.bindings.driver")`,
     but `from cuda.bindings import driver` still finds the real one, which lent its types.
@@ -92,7 +92,7 @@ def child_site(folder: Path, version: str, binding: str = CUDA_PYTHON, **gpu: An
 
 
 class World:
-    """What all classes of one module share."""
+    """The state that all classes of one module share."""
 
     def __init__(self, version: str, gpu: Gpu, trt: Any) -> None:
         self.version, self.gpu, self.trt, self.timed = version, gpu, trt, 0
@@ -114,7 +114,7 @@ class World:
         return f"{self.trt.__version__} {self.gpu.sm}"
 
     def foreign(self, settings: Settings) -> str:
-        """Why this place does not take an engine."""
+        """Why this place refuses an engine."""
         if settings.version != self.trt.__version__:
             return (
                 "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Version tag does not"
@@ -152,7 +152,7 @@ class World:
         return given
 
     def shape(self, name: str) -> type:
-        """The class of a name: what is written of it, cut down to what the version has."""
+        """The fake's class of a name, without the members that the version lacks."""
         if name == "Dims":
             return Dims
         if name == "IHostMemory":
@@ -190,7 +190,7 @@ class World:
         return call
 
     def _enum(self, name: str, numbers: dict[str, int]) -> Any:
-        # The first name of a number is the one it is shown by: an old alias comes last.
+        # An enum shows a number by its first name, so an old alias comes last.
         order = sorted(numbers, key=lambda n: (numbers[n], n in ALIASES))
         base = Kind if name == "DataType" else Numbered
         return base(name, {n: numbers[n] for n in order})
@@ -218,7 +218,7 @@ class Kind(Numbered):
 
 
 class Stored:
-    """A property that keeps what it is given."""
+    """A property that keeps the value it is given."""
 
     def __init__(self, name: str, default: Any) -> None:
         self._name, self._default = f"_stored_{name}", default
@@ -231,7 +231,7 @@ class Stored:
 
 
 def _strictly(self: Any, name: str, value: Any) -> None:
-    """pybind11's objects take no attribute that their class does not have."""
+    """An object that, like pybind11's, refuses attributes that its class does not have."""
     known = getattr(type(self), name, None)
     if not name.startswith("_") and not isinstance(known, Stored | property):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -239,7 +239,7 @@ def _strictly(self: Any, name: str, value: Any) -> None:
 
 
 class Dims:
-    """A sequence that is equal to a tuple and is none."""
+    """A sequence that equals a tuple but is not one."""
 
     MAX_DIMS = 8
 
@@ -265,7 +265,7 @@ class Dims:
 
 
 class HostMemory(bytes):
-    """A buffer with `nbytes`; it is no bytes, so what only bytes can is taken away."""
+    """A buffer with `nbytes` that is not bytes: methods that only bytes have are taken away."""
 
     nbytes = property(lambda self: memoryview(self).nbytes)
     dtype = property(lambda self: None)

@@ -120,7 +120,7 @@ class Builder:
         return f"Error Code 4: {left[0]} is missing in a profile" if left else ""
 
     def _time(self, network: Any, config: Any) -> str:
-        """Choose a kernel for each layer: by the timing cache where it is in there."""
+        """Choose a kernel for each layer, from the timing cache if the layer is in it."""
         names = {flag.name for flag in config._flags}
         cache = config._cache if "DISABLE_TIMING_CACHE" not in names else None
         known = cache._entries if cache is not None else set()
@@ -156,7 +156,7 @@ class INetworkDefinition:
             flags & 1 << int(known.EXPLICIT_BATCH)
         )
         strong = getattr(known, "STRONGLY_TYPED", None)
-        # 11 knows no weakly typed networks any more.
+        # 11 no longer has weakly typed networks.
         self._strong = not hasattr(known, "EXPLICIT_BATCH") or (
             strong is not None and bool(flags & 1 << int(strong))
         )

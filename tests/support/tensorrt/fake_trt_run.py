@@ -137,7 +137,7 @@ class IExecutionContext:
             low, _, high = profile.get(name, [shape] * 3)
             fits = fits and all(a <= s <= b for a, s, b in zip(low, shape, high, strict=True))
         if not fits:
-            return self._complain(f"{name} can not have the shape {shape}")
+            return self._complain(f"{name} cannot have the shape {shape}")
         self._given[name] = shape
         return True
 
@@ -192,7 +192,7 @@ class IExecutionContext:
         return True
 
     def _compute(self, shapes: dict[str, tuple[int, ...]], addresses: dict[str, int]) -> None:
-        """What happens on the device, when it happens: from its memory into its memory."""
+        """The work on the device, done at its turn: reads from and writes to device memory."""
         gpu, inputs = self._world.gpu, {}
         for name, shape in shapes.items():
             kind = numpy_type(self._graph.inputs[name][1])

@@ -8,7 +8,7 @@ import pytest
 
 from ostiary.edge.adapters.camera import reader as cameras
 from ostiary.edge.adapters.camera.reader import CameraReader
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import FakeSource
@@ -35,7 +35,7 @@ def reader(sources: list[Any], **settings) -> CameraReader:
     """A reader that opens these sources one after another."""
     left = list(sources)
 
-    def open_next(_camera: Camera) -> Any:
+    def open_next(_camera: CameraSection) -> Any:
         if not left:
             raise CameraError("no camera any more")
         source = left.pop(0)
@@ -43,7 +43,7 @@ def reader(sources: list[Any], **settings) -> CameraReader:
             raise source
         return source
 
-    made = CameraReader(Camera(url="fake:", **({"fps": 200.0} | settings)), open_next)
+    made = CameraReader(CameraSection(url="fake:", **({"fps": 200.0} | settings)), open_next)
     made.start()
     return made
 
@@ -115,14 +115,14 @@ def test_a_source_that_hangs_while_opening_is_given_up_too() -> None:
     hung = threading.Event()
     calls = []
 
-    def open_hanging(_camera: Camera) -> Any:
+    def open_hanging(_camera: CameraSection) -> Any:
         calls.append(1)
         if len(calls) == 1:
             hung.wait(30)
             raise CameraError("too late")
         return FakeSource([picture(3)] * 5 + [threading.Event()])
 
-    made = CameraReader(Camera(url="fake:", stall_s=0.1), open_hanging)
+    made = CameraReader(CameraSection(url="fake:", stall_s=0.1), open_hanging)
     made.start()
     assert "camera-lost" in events_until(made, "camera-back")
     hung.set()
@@ -148,7 +148,7 @@ def test_a_recording_may_stand_still() -> None:
 
 
 def test_before_the_first_frame_the_status_is_opening() -> None:
-    made = CameraReader(Camera(url="fake:"), lambda camera: FakeSource([]))
+    made = CameraReader(CameraSection(url="fake:"), lambda camera: FakeSource([]))
     assert made.status == "opening"
 
 
@@ -165,7 +165,7 @@ def test_a_frozen_face_collects_no_votes() -> None:
     made.close()
 
 
-def test_closing_tells_of_a_thread_that_hangs() -> None:
+def test_closing_reports_a_thread_that_hangs() -> None:
     hung = threading.Event()
     made = reader([FakeSource([picture(1), hung])])
     collect(made, 1)
@@ -214,15 +214,17 @@ def test_a_picture_of_another_size_is_an_event_with_both_sizes() -> None:
 @pytest.mark.parametrize(
     ("garbage", "why"),
     [
-        (None, "gave no picture but NoneType"),
-        (b"\xff\xd8", "gave no picture but bytes"),
+        (None, "got a NoneType"),
+        (b"\xff\xd8", "got a bytes"),
         (np.zeros((64, 64), np.uint8), r"got (64, 64) uint8"),
         (np.zeros((64, 64, 3), np.float32), r"got (64, 64, 3) float32"),
         (np.zeros((0, 64, 3), np.uint8), r"got (0, 64, 3) uint8"),
         (np.zeros((64, 64, 4), np.uint8), r"got (64, 64, 4) uint8"),
     ],
 )
-def test_what_is_no_picture_loses_the_camera_and_not_the_thread(garbage, why: str) -> None:
+def test_a_source_that_gives_no_picture_loses_the_camera_and_not_the_thread(
+    garbage, why: str
+) -> None:
     gate = threading.Event()
     made = reader([FakeSource([picture(1), garbage]), FakeSource([picture(2), gate])])
     while not (found := made.events()):

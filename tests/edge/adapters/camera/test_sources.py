@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.sources import open_source
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import image
 from tests.support.places import write_png
@@ -21,8 +21,8 @@ needs_gstreamer = pytest.mark.skipif(
 )
 
 
-def camera(url: str, **settings) -> Camera:
-    return Camera(url=url, **settings)
+def camera(url: str, **settings) -> CameraSection:
+    return CameraSection(url=url, **settings)
 
 
 def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:
@@ -50,14 +50,14 @@ def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["nowhere.mp4", "folder:/does/not/exist", "ftp://x/y"])
-def test_what_is_no_source_is_refused_with_the_forms(url: str) -> None:
+def test_an_unknown_source_is_refused_with_the_known_forms(url: str) -> None:
     with pytest.raises(CameraError, match="no camera at") as caught:
         open_source(camera(url))
     assert "v4l2:" in str(caught.value)
 
 
 def test_a_missing_device_is_refused() -> None:
-    with pytest.raises(CameraError, match="can not open /dev/video97"):
+    with pytest.raises(CameraError, match="cannot open /dev/video97"):
         open_source(camera("v4l2:/dev/video97"))
 
 
@@ -102,7 +102,7 @@ def test_a_pipeline_that_ends_or_is_wrong_says_why() -> None:
 
 
 @needs_gstreamer
-def test_what_a_pipeline_prints_shifts_no_frame() -> None:
+def test_output_of_a_pipeline_shifts_no_frame() -> None:
     noisy = "videotestsrc pattern=blue ! tee name=t t. ! queue ! fakesink dump=true t. ! queue"
     source = open_source(camera(f"gst:{noisy}", width=64, height=48))
     for _ in range(40):
@@ -125,7 +125,7 @@ def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
 
 
 @needs_gstreamer
-def test_a_pipeline_whose_size_changes_goes_on_in_the_asked_size_and_tells() -> None:
+def test_a_pipeline_whose_size_changes_keeps_the_asked_size_and_reports_the_new() -> None:
     small = "videotestsrc pattern=blue num-buffers=5 ! video/x-raw,width=64,height=48"
     large = "videotestsrc pattern=red ! video/x-raw,width=640,height=360"
     both = f"{small} ! concat name=both {large} ! both. both."
@@ -155,7 +155,7 @@ def test_a_video_whose_size_changes_goes_on_in_its_first_size(tmp_path: Path) ->
     ] * 3 + [((64, 64), True)] * 3
 
 
-def test_what_opencv_raises_is_the_cameras_fault(
+def test_an_error_of_opencv_becomes_a_camera_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -192,5 +192,5 @@ def test_a_pipeline_that_warns_at_every_frame_fills_no_disk(
 
 
 def test_a_width_with_padded_rows_is_refused() -> None:
-    with pytest.raises(CameraError, match="divides by 4"):
+    with pytest.raises(CameraError, match="multiple of 4"):
         open_source(camera("gst:videotestsrc", width=62, height=48))

@@ -1,4 +1,4 @@
-"""A camera that fails: said within 5 s, and back within 5 s of its return, to the second."""
+"""A camera that fails: an event within 5 s, and frames within 5 s of the camera's return."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.reader import MOST_THREADS, CameraReader
-from ostiary.edge.config import Camera
+from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import FakeClock
@@ -17,12 +17,12 @@ from tests.support.fakes import FakeClock
 PROMISE_S = 5.0
 EVERY_S = 1 / 15
 OPENING_S = 1.0
-"""What a good camera takes to open."""
+"""Seconds that a good camera takes to open."""
 LIMIT_S = 3.0
-"""What a bad one takes to fail to: a source's own limit."""
+"""Seconds until opening a bad camera fails: a source's own limit."""
 FAILS_S = 20.0
 HANGS_S = 12.0
-"""How long a library may hang over a network that swallows everything."""
+"""Seconds that a library may hang if the network drops every packet."""
 PATIENCE_S = 20.0
 OUTAGES = [0.5, 2.5, 6.1, 7.3, 8.9, 9.4, 10.6, 11.8, 12.7, 61.3]
 
@@ -39,12 +39,12 @@ FAULTS: dict[str, Fault] = {
     "green": lambda count: np.tile(np.uint8([0, 200 + count % 2, 0]), (64, 64, 1)),
     "no picture": lambda count: None,
     "cut short": lambda count: scene(0)[:, :, 0],
-    "not decoded": lambda count: CameraError("can not decode"),
+    "not decoded": lambda count: CameraError("cannot decode"),
 }
 
 
 class World:
-    """A camera with one fault, read in the reader's own thread, in time that only reading takes."""
+    """A camera with one fault and a clock that advances only when the reader opens or reads it."""
 
     def __init__(self, fault: Fault, outage_s: float, opens: bool, frozen_s: float = 4.0) -> None:
         self.clock = FakeClock()
@@ -55,7 +55,7 @@ class World:
         self._fault, self._opens = fault, opens
         self._count = self._given = 0
         self._over = threading.Event()
-        camera = Camera(url="fake:", frozen_s=frozen_s)
+        camera = CameraSection(url="fake:", frozen_s=frozen_s)
         self.reader = CameraReader(camera, self._open, self.clock, self._wait)
         self.live, self.size_px = True, None
 
@@ -69,10 +69,10 @@ class World:
         return self.fails_at <= self.clock.now < self.returns_at
 
     def _passes(self, seconds: float) -> None:
-        """Note what has happened by now; then it is later."""
+        """Note what has happened so far, then advance the clock."""
         if not self._over.is_set():
             self.happened += [(event.event, self.clock.now) for event in self.reader.events()]
-            # A picture under way when the camera fails is none of the fault.
+            # A picture that was under way when the camera failed does not count.
             settled = self.fails_at + 2 * EVERY_S < self.clock.now < self.returns_at
             if settled and self.reader._count != self._given:
                 self.given_while_bad.append(self.clock.now)
@@ -84,10 +84,10 @@ class World:
     def _wait(self, _left: threading.Event, seconds: float) -> None:
         self._passes(seconds)
 
-    def _open(self, _camera: Camera) -> World:
+    def _open(self, _camera: CameraSection) -> World:
         if self._bad and not self._opens:
             self._passes(LIMIT_S)
-            raise CameraError("can not open")
+            raise CameraError("cannot open")
         self._passes(OPENING_S)
         return self
 
@@ -102,7 +102,7 @@ class World:
         return shown  # type: ignore[return-value]
 
     def interrupt(self) -> None:
-        """Nothing hangs here."""
+        """Does nothing: this source does not hang."""
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -111,7 +111,7 @@ class World:
 @pytest.mark.parametrize("outage_s", OUTAGES)
 @pytest.mark.parametrize("opens", [True, False], ids=["opens", "does-not-open"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_said_and_over_in_time(fault: str, opens: bool, outage_s: float) -> None:
+def test_a_fault_is_reported_and_over_in_time(fault: str, opens: bool, outage_s: float) -> None:
     world = World(FAULTS[fault], outage_s, opens)
     world.run()
     assert world.given_while_bad == []
@@ -142,10 +142,10 @@ class Hanging:
         self._hung: list[tuple[float, threading.Event]] = []
         self._settled = threading.Semaphore(0)
         self._end = threading.Event()
-        self.reader = CameraReader(Camera(url="fake:"), self._open, self.clock)
+        self.reader = CameraReader(CameraSection(url="fake:"), self._open, self.clock)
 
     def run(self, limit_s: float) -> list[tuple[str, float]]:
-        """What happens and when, looked for ten times a second as the daemon's loop does."""
+        """Each event with its time, polled ten times a second as the daemon's loop does."""
         self.reader.start()
         assert self._settled.acquire(timeout=PATIENCE_S)
         happened: list[tuple[str, float]] = []
@@ -164,7 +164,7 @@ class Hanging:
         return happened
 
     def _let_go(self) -> None:
-        """End what has hung for long enough: its thread ends, or tries again."""
+        """End a hang that has lasted long enough: its thread ends, or tries again."""
         for due in [due for due in self._hung if due[0] <= self.clock.now]:
             self._hung.remove(due)
             alive = self._alive()
@@ -175,13 +175,13 @@ class Hanging:
     def _alive(self) -> int:
         return sum(thread.is_alive() for thread in self.reader._threads)
 
-    def _open(self, _camera: Camera) -> Hanging:
+    def _open(self, _camera: CameraSection) -> Hanging:
         return self._in_time() if not self._opens else self
 
     def read(self) -> Image | None:
         self._in_time()
         if self.reader._count:
-            # One picture is enough to be back.
+            # One picture is enough for the camera to count as back.
             self._settled.release()
             assert self._end.wait(PATIENCE_S)
             raise CameraError("the test is over")
@@ -197,7 +197,7 @@ class Hanging:
         return self
 
     def interrupt(self) -> None:
-        """Nothing helps."""
+        """Does nothing: this source cannot be interrupted."""
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -205,7 +205,7 @@ class Hanging:
 
 @pytest.mark.parametrize("outage_s", [*OUTAGES, 15.2, 30.3])
 @pytest.mark.parametrize("opens", [True, False], ids=["reading", "opening"])
-def test_a_camera_that_hangs_is_said_and_back_in_time(opens: bool, outage_s: float) -> None:
+def test_a_camera_that_hangs_is_reported_and_back_in_time(opens: bool, outage_s: float) -> None:
     """Attempts begin beside those that hang, though never more than a few at once."""
     world = Hanging(outage_s, opens)
     happened = world.run(outage_s + 30)

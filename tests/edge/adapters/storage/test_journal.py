@@ -1,4 +1,4 @@
-"""The journal: durable, chained, in order, and trimmed only behind the broker's back."""
+"""The journal: durable, chained, in order, and trimmed only of acknowledged entries."""
 
 import sqlite3
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_changed_row_breaks_the_chain(tmp_path: Path, change: str) -> None:
     assert journal.broken_at() in (3, 4)
 
 
-def test_trimming_never_passes_what_was_not_acknowledged(tmp_path: Path) -> None:
+def test_trimming_never_drops_unacknowledged_entries(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.db")
     fill(journal, 10)
     assert journal.trim(older_than=1e9, most_rows=1) == 0
@@ -73,7 +73,7 @@ def test_trimming_by_age_and_by_rows(tmp_path: Path) -> None:
     assert [e.seq for e in journal.entries()] == [9, 10]
 
 
-def test_a_row_of_a_wrong_clock_takes_no_younger_ones_along(tmp_path: Path) -> None:
+def test_trimming_a_row_with_a_wrong_date_drops_no_younger_rows(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.db")
     for at in (100.0, 101.0, 1.0, 102.0):
         journal.append(at, lambda seq: b"x")
@@ -95,7 +95,7 @@ def test_a_journal_that_was_trimmed_to_nothing_goes_on_counting(tmp_path: Path) 
 
 @given(st.lists(st.sampled_from(["append", "ack", "trim", "reopen"]), max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_any_history_keeps_the_chain_and_what_is_pending(
+def test_any_history_keeps_the_chain_and_the_pending_entries(
     tmp_path_factory: pytest.TempPathFactory, history: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "j.db"
@@ -128,7 +128,7 @@ def test_a_payload_that_fails_writes_nothing(tmp_path: Path) -> None:
     assert journal.entries() == []
 
 
-def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"file/j\.db"):
         Journal(tmp_path / "file" / "j.db")

@@ -35,7 +35,7 @@ def test_the_oldest_go_once_they_have_expired(tmp_path: Path) -> None:
     nonces.close()
 
 
-def test_what_has_not_expired_is_kept_however_many_they_are(tmp_path: Path) -> None:
+def test_unexpired_nonces_are_kept_however_many_there_are(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path / "commands.db", kept=10)
     for number in range(30):
         assert nonces.take(numbered(number), 1000.0, 100.0)
@@ -43,7 +43,7 @@ def test_what_has_not_expired_is_kept_however_many_they_are(tmp_path: Path) -> N
     nonces.close()
 
 
-def test_a_clock_that_jumps_makes_no_nonce_new(tmp_path: Path) -> None:
+def test_a_clock_that_jumps_does_not_forget_a_nonce(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path / "commands.db", kept=10)
     assert nonces.take(numbered(0), 100.0, 50.0)
     assert nonces.take(numbered(1), 90_000.0, 89_990.0)
@@ -51,7 +51,7 @@ def test_a_clock_that_jumps_makes_no_nonce_new(tmp_path: Path) -> None:
     nonces.close()
 
 
-def test_a_disk_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path / "commands.db")
     other = sqlite3.connect(tmp_path / "commands.db")
     other.execute("DROP TABLE nonce")

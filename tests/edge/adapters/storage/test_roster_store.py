@@ -1,4 +1,4 @@
-"""The roster's store: all or nothing, durable, forgotten for good, and honest about the disk."""
+"""The roster's store: changes are atomic and durable, deletions final, disk errors reported."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.adapters.storage.roster_store import RosterStore, Row
+from ostiary.edge.adapters.storage.roster_store import RosterRow, RosterStore
 from ostiary.edge.errors import StoreError
 
-ALICE, BOB = Row("alice", 1, b"sealed alice" * 30), Row("bob", 2, b"sealed bob" * 30)
+ALICE, BOB = RosterRow("alice", 1, b"sealed alice" * 30), RosterRow("bob", 2, b"sealed bob" * 30)
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "roster.db"
 
 
-def rows(store: RosterStore) -> list[Row]:
+def rows(store: RosterStore) -> list[RosterRow]:
     return sorted(store.rows(), key=lambda row: row.subject)
 
 
@@ -29,7 +29,7 @@ def test_a_new_store_holds_nothing(path: Path) -> None:
     store.close()
 
 
-def test_what_was_applied_is_there_after_a_crash(path: Path) -> None:
+def test_applied_records_survive_a_crash(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE, BOB], [], b"head", "digest")
     # No close: as after a kill.
@@ -42,7 +42,7 @@ def test_what_was_applied_is_there_after_a_crash(path: Path) -> None:
 def test_rows_replace_and_subjects_leave(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE, BOB], [], b"head", "1")
-    newer = Row("alice", 3, b"newer")
+    newer = RosterRow("alice", 3, b"newer")
     store.apply([newer], ["bob", "nobody"], None, "2")
     assert (rows(store), store.head(), store.digest()) == ([newer], b"head", "2")
     store.apply([], [], b"newer head", "2")
@@ -50,10 +50,10 @@ def test_rows_replace_and_subjects_leave(path: Path) -> None:
     store.close()
 
 
-def test_all_of_it_or_nothing(path: Path) -> None:
+def test_a_change_is_applied_completely_or_not_at_all(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE], [], b"head", "1")
-    broken = Row("carol", 4, "text is no payload")  # type: ignore[arg-type]
+    broken = RosterRow("carol", 4, "text is no payload")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=r"roster\.db"):
         store.apply([BOB, broken], ["alice"], b"newer", "2")
     assert (rows(store), store.head(), store.digest()) == ([ALICE], b"head", "1")
@@ -66,20 +66,20 @@ def on_the_disk(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
-def test_what_was_forgotten_is_gone_from_the_disk(path: Path) -> None:
+def test_dropped_records_are_gone_from_the_disk(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE, BOB], [], b"head", "1")
     store.apply([], ["alice"], None, "2")
     store.scrub()
     assert ALICE.payload not in on_the_disk(path)
     assert BOB.payload in on_the_disk(path)
-    store.apply([Row("bob", 5, b"tombstone")], [], None, "3")
+    store.apply([RosterRow("bob", 5, b"tombstone")], [], None, "3")
     store.scrub()
     assert BOB.payload not in on_the_disk(path)
     store.close()
 
 
-def test_clear_forgets_everything_from_the_disk_too(path: Path) -> None:
+def test_clear_deletes_everything_from_the_disk_too(path: Path) -> None:
     store = RosterStore(path)
     store.apply([ALICE, BOB], [], b"a head that is long enough to be found", "1")
     store.clear()
@@ -111,7 +111,7 @@ def test_every_call_names_a_disk_that_fails(path: Path) -> None:
         store.scrub()
 
 
-def test_a_file_that_is_no_database_is_replaced_by_who_mends_it(path: Path) -> None:
+def test_a_file_that_is_no_database_is_replaced_with_mends(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match=r"roster\.db"):
@@ -122,7 +122,7 @@ def test_a_file_that_is_no_database_is_replaced_by_who_mends_it(path: Path) -> N
     store.close()
 
 
-def test_a_file_that_can_not_be_opened_is_named_and_stays(path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_named_and_stays(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(StoreError, match=r"roster\.db"):
         RosterStore(path, mends=True)

@@ -80,7 +80,7 @@ def test_a_damaged_template_is_named_and_the_others_stay(tmp_path: Path) -> None
     assert damaged == ["alice", "carol"]
 
 
-def test_what_is_forgotten_is_gone_from_the_disk(tmp_path: Path) -> None:
+def test_a_removed_subject_is_gone_from_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     store.put(Template("alice", "enc", V), 1.0)
     store.remove("alice")
@@ -125,13 +125,13 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """Holds a new database, as another process does on its way to the write-ahead log."""
+    """Locks a new database as another process does while it switches to the write-ahead log."""
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as made:
         made.execute("BEGIN IMMEDIATE")
         yield made
 
 
-def test_two_that_make_a_database_at_once_both_have_it(
+def test_two_processes_may_create_a_database_at_once(
     tmp_path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
