@@ -20,9 +20,9 @@ GONE_S, SLACK_S = 5.0, 3.0
 ENTRY = """
 import contextlib, os, sys
 sys.path.insert(0, {root!r})
-from ostiary.edge import observer, pipeline
 from ostiary.edge.__main__ import main
-from ostiary.edge.adapters import camera, sources
+from ostiary.edge.adapters.camera import reader, sources
+from ostiary.edge.vision import observer, pipeline
 
 def blocks(module, name):
     '''The step says that it was reached, and then hangs until it may go on.'''
