@@ -278,8 +278,7 @@ def _webcam(number: str, port: int) -> int:
 def _contact_sheet() -> Path:
     """Join the annotated pictures of all decisions into one."""
     pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
-    sheet = WORK / "decisions.jpg"
-    write_jpeg(sheet, as_sheet(pictures))
+    write_jpeg(sheet := WORK / "decisions.jpg", as_sheet(pictures))
     return sheet
 
 

@@ -21,7 +21,7 @@ from ostiary.edge.clock import WallClock
 from ostiary.edge.config import Config
 from ostiary.edge.daemon.claims import Claims
 from ostiary.edge.daemon.decisions import Decisions, Shown
-from ostiary.edge.daemon.loop import Daemon, Parts
+from ostiary.edge.daemon.loop import Daemon, DaemonParts
 from ostiary.edge.daemon.publishing import Publishing
 from ostiary.edge.daemon.shutdown import Shutdown
 from ostiary.edge.daemon.upkeep import Upkeep
@@ -70,7 +70,7 @@ def assemble(
     if link is not None:
         reporter.connect(link)
     camera = CameraReader(config.camera, open_source)
-    parts = Parts(
+    parts = DaemonParts(
         config=config,
         lock=lock,
         store=store,

@@ -38,7 +38,7 @@ CAMERA_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class DaemonParts:
     """What a daemon is made of; `assemble` builds it. `lock` is the state folder's descriptor."""
 
     config: Config
@@ -62,7 +62,7 @@ class Parts:
 class Daemon:
     """One door, from the first frame to the last. `restart_wanted`: it is to be built anew."""
 
-    def __init__(self, parts: Parts, service: Notifier, shutdown: Shutdown) -> None:
+    def __init__(self, parts: DaemonParts, service: Notifier, shutdown: Shutdown) -> None:
         self._parts, self._service, self._shutdown = parts, service, shutdown
         self._started = time.monotonic()
         rules = parts.config.rules()

@@ -16,9 +16,9 @@ from ostiary.fleet.desk.delivery import why
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry import dates, schedule, views
 from ostiary.fleet.registry.person import Person, check_subject
 from ostiary.fleet.site.fleet import Fleet
+from ostiary.fleet.texts import dates, person_view, schedule
 
 SHOWN_ENCODER = 12
 
@@ -45,13 +45,13 @@ def list_people(
             read_groups(group, home.settings.groups)
         people = [p for p in home.registry().people.all() if group is None or group in p.groups]
     if json:
-        return print_json([views.as_json(person, now_s) for person in people])
+        return print_json([person_view.as_json(person, now_s) for person in people])
     table = Table("subject", "name", "state", "groups", "until", "schedule")
     for person in people:
         table.add_row(
             person.subject,
             escape(person.name),
-            views.state_of(person, now_s),
+            person_view.state_of(person, now_s),
             ", ".join(person.groups),
             dates.text_of(person.valid_until_s),
             schedule.text_of(person.schedule),
@@ -70,7 +70,7 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
         trail = home.registry().trail.of(subject)
         published = person.revision <= home.registry().roster.published
         kept = _photos(home, subject)
-        facts = {**views.as_json(person, now_s), "published": published, "photos": kept}
+        facts = {**person_view.as_json(person, now_s), "published": published, "photos": kept}
     if json:
         lines = [
             {"at": utc(e.at_s), "who": e.who, "what": e.what, "sequence": e.sequence} for e in trail
@@ -89,7 +89,7 @@ def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
     return [
         ("subject", person.subject),
         ("name", person.name or "-"),
-        ("state", views.state_of(person, now_s)),
+        ("state", person_view.state_of(person, now_s)),
         ("groups", ", ".join(person.groups) or "-"),
         ("from", dates.text_of(person.valid_from_s) or "-"),
         ("until", dates.text_of(person.valid_until_s) or "-"),

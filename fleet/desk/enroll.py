@@ -11,7 +11,7 @@ from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.desk.delivery import Delivery, Progress, Publish, Say, publish_change
 from ostiary.fleet.doors.command import capture as template_from
 from ostiary.fleet.enrollment.admit import (
-    Enrolled,
+    EnrolledPerson,
     Enrolling,
     EnrollmentOutcome,
     EnrollmentRules,
@@ -33,7 +33,7 @@ class Enrollment:
     `unchanged` means that the person was enrolled with the same template and rights before.
     """
 
-    enrolled: Enrolled
+    enrolled: EnrolledPerson
     unchanged: bool
     encoder: str
     outcome: EnrollmentOutcome

@@ -10,7 +10,7 @@ from ostiary.edge.roster.record import total
 from ostiary.edge.wire import RosterMessage
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.doors.devices import Said, every, read_devices, read_known, sender
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 
 

@@ -19,7 +19,7 @@ from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request
 from ostiary.fleet.enrollment.lookalike import LookAlike, LookAlikeGuard
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
 from ostiary.fleet.registry.person import Person, blobs_of
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 
 LIMITS = Limits()
@@ -35,7 +35,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolledPerson:
     """A person who was enrolled; `look_alike` is whom they resemble, if that was overruled.
 
     `dropped` counts their templates of other encoders, removed as made from other photos.
@@ -57,7 +57,7 @@ class EnrollmentOutcome:
     not noticed. `not_kept` says, by subject, why the photos of an enrolled person are not kept.
     """
 
-    enrolled: list[Enrolled] = field(default_factory=list)
+    enrolled: list[EnrolledPerson] = field(default_factory=list)
     refused: list[RefusedRequest] = field(default_factory=list)
     not_compared: int = 0
     not_kept: dict[str, str] = field(default_factory=dict)
@@ -183,7 +183,7 @@ class Enrolling:
             problem = FleetError(f"{subject}: {error.message}", error.hint, option=error.option)
             return RefusedRequest.of(problem, subject, "bad-row", line)
 
-    def _write(self, taken: Sequence[_Taken], seen: int) -> list[Enrolled]:
+    def _write(self, taken: Sequence[_Taken], seen: int) -> list[EnrolledPerson]:
         for one in taken:
             # First: a photo must never outlive the template that was made from it.
             if one.present:
@@ -192,7 +192,7 @@ class Enrolling:
         items = [(one.person, {encoder: one.ready.template}) for one in taken]
         revisions = self._registry.put_many(items, self._clock(), seen)
         return [
-            Enrolled(
+            EnrolledPerson(
                 t.person.subject,
                 revision,
                 t.ready.request.line,

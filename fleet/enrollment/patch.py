@@ -10,8 +10,8 @@ import msgspec
 
 from ostiary.edge.roster.record import Hours
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry import dates, schedule
 from ostiary.fleet.registry.person import Person
+from ostiary.fleet.texts import dates, schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.terminal import plain
 
 CHUNK = 500

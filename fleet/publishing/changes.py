@@ -10,7 +10,7 @@ from ostiary.edge.roster.record import Head, Index, Record, shard_of, sum_of
 from ostiary.fleet.broker.readback import Readback, Reads, exact
 from ostiary.fleet.broker.session import Retained
 from ostiary.fleet.publishing.sealed import Voice
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 
 CHUNK = 500
 """Records before each new head. A device keeps 64 records per shard that no head covers yet, and

@@ -27,7 +27,7 @@ from ostiary.fleet.errors import FleetError
 from ostiary.fleet.publishing.changes import NotOurs, send_changes
 from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.publishing.survey import Found, Told, ahead, digest, survey
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 
 __all__ = ["OlderRegistry", "Published", "await_erasure", "publish", "publish_changes"]

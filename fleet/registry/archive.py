@@ -20,8 +20,8 @@ from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.contents import Contents, contents_of
 from ostiary.fleet.registry.devices import Erasure
 from ostiary.fleet.registry.person import UNIT_TOLERANCE, Blobs, Person, check, check_subject
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.registry.trail import TrailEntry
-from ostiary.fleet.registry.writer import Registry
 
 VERSION = 1
 SHARDS = frozenset(shard_names())

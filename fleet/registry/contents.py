@@ -9,9 +9,9 @@ from itertools import islice
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.devices import Erasure
 from ostiary.fleet.registry.person import Blobs, Person
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.registry.roster import CHUNK
 from ostiary.fleet.registry.trail import TrailEntry
-from ostiary.fleet.registry.writer import Registry
 
 
 @dataclass(frozen=True, slots=True, eq=False)

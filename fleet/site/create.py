@@ -14,7 +14,7 @@ import msgspec
 
 from ostiary.edge.files import alone, write_atomically
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import (
     CERTS,
     REGISTRY,

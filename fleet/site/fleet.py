@@ -15,7 +15,7 @@ from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, read_secret
 
 SETTINGS, REGISTRY, CERTS, PHOTOS = "fleet.toml", "registry.db", "certs", "photos"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.core.types import Image
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
 from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
 from tests.support.fleet.desk import Desk, init

@@ -20,7 +20,7 @@ from ostiary.fleet.enrollment.csv_table import Request
 from ostiary.fleet.enrollment.patch import PersonWish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.publishing.sealed import Voice
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.memory_broker import Kept, enroll
 from tests.support.fleet.publishers import publish_changes, pulled

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -64,8 +63,8 @@ class Device:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def refused(self, *options: object, **environment: Any) -> str:
-        done = self.run(*options, **environment)
+    def refused(self, *options: object, **environment: str) -> str:
+        done = self.run(*options, umask=0o022, **environment)
         assert done.returncode == 2, done.stdout
         assert done.stderr.startswith("error: "), done.stderr
         return done.stderr

@@ -56,7 +56,7 @@ def test_imports_point_one_way(copy: Path) -> None:
         ("export/faces/crops.py", "ostiary.training.data.photos"),
         ("training/data/photos.py", "ostiary.export.bundle.signing"),
         ("export/plan/options.py", "ostiary.export.bundle.build"),
-        ("fleet/registry/person.py", "ostiary.fleet.registry.writer"),
+        ("fleet/registry/person.py", "ostiary.fleet.registry.registry"),
     ],
 )
 def test_a_wrong_import_breaks_a_contract(copy: Path, importer: str, imported: str) -> None:

@@ -18,28 +18,15 @@ from ostiary.edge.roster.record import Head, Sum, encode, shard_names
 from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.wire import RosterTopics, Topics
 from tests.support.doors import commanding
-from tests.support.doors.commanding import ENCODER, OPERATOR_SEED, SITE_KEY, House, came, command
-
-
-class FakeLink:
-    """Keeps what is published."""
-
-    connected, connection, session = True, 1, 1
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, bytes, bytes | None]] = []
-
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        qos: int = 1,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> bool:
-        assert (qos, retain) == (1, False)
-        self.published.append((topic, payload, correlation))
-        return True
+from tests.support.doors.commanding import (
+    ENCODER,
+    OPERATOR_SEED,
+    SITE_KEY,
+    FakeLink,
+    House,
+    came,
+    command,
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site import fleet as home
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.desk import Desk, init, refused, typed

@@ -14,8 +14,8 @@ from ostiary.edge.core.rules.access import Moment, Rights, Span, barred
 from ostiary.edge.roster.record import Hours
 from ostiary.fleet.enrollment.patch import PersonWish, read_groups, read_wish
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry import dates, schedule
 from ostiary.fleet.registry.person import Person
+from ostiary.fleet.texts import dates, schedule
 
 DAY_S = 86400.0
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone(timedelta(hours=2))).timestamp()

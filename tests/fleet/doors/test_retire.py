@@ -18,7 +18,7 @@ from ostiary.fleet.enrollment import reembed
 from ostiary.fleet.enrollment.reembed import chosen_encoder, retire
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from scripts import trial
 from tests.support.fleet.reembed_desk import NEW, NOW_S, OLD, PORTRAIT, Desk, template

@@ -13,7 +13,7 @@ from ostiary.fleet.doors.status import DeviceStatus
 from ostiary.fleet.doors.watch import Watch, line
 from ostiary.fleet.enrollment.reembed import _check_nobody_loses
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.terminal import plain
 from tests.support.fleet.fake_door import decision, event
 

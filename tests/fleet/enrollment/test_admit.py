@@ -17,7 +17,7 @@ from ostiary.fleet.enrollment.lookalike import LookAlikeGuard
 from ostiary.fleet.enrollment.patch import NOTHING, PersonWish
 from ostiary.fleet.errors import ChangedMeanwhile
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fakes import curve, unit
 

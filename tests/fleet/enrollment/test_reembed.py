@@ -15,7 +15,7 @@ from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment import reembed
 from ostiary.fleet.enrollment.reembed import ReembedReport
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.reembed_desk import GREY, NOW_S, OLD, PORTRAIT, Desk, template
 

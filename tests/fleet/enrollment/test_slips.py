@@ -16,7 +16,7 @@ from ostiary.fleet.enrollment.album import KEY, Album
 from ostiary.fleet.enrollment.csv_table import Request
 from ostiary.fleet.registry.database import RegistryDatabase
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.fleet.enrollment.test_admit import ENCODER, axis, enrolling, ready
 from tests.support.fleet.desk import Desk, init, typed

@@ -17,8 +17,8 @@ from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.contents import restore
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
-from tests.fleet.registry.test_writer import OLD, fill, template
+from ostiary.fleet.registry.registry import Registry
+from tests.fleet.registry.test_registry import OLD, fill, template
 
 
 def silent(done: int, total: int) -> None:

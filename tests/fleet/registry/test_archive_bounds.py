@@ -13,9 +13,9 @@ import pytest
 
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from tests.fleet.registry.test_archive import resigned, silent
-from tests.fleet.registry.test_writer import fill
+from tests.fleet.registry.test_registry import fill
 
 Line = dict[str, Any]
 

@@ -66,6 +66,27 @@ class ScriptedCapture:
         return done
 
 
+class FakeLink:
+    """Keeps what is published."""
+
+    connected, connection, session = True, 1, 1
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bytes, bytes | None]] = []
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        correlation: bytes | None = None,
+    ) -> bool:
+        assert (qos, retain) == (1, False)
+        self.published.append((topic, payload, correlation))
+        return True
+
+
 class Heard(Reporter):
     """Keeps its events for the test."""
 

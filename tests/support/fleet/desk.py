@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.fleet.__main__ import main
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import EMPTY, Hours, Record, shard_names, shard_of, sum_of
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.registry.writer import Registry
+from ostiary.fleet.registry.registry import Registry
 from tests.support.fakes import unit
 
 OLD, NEW = "a" * 64, "b" * 64

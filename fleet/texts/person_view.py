@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ostiary.edge.wire import utc
-from ostiary.fleet.registry import schedule
 from ostiary.fleet.registry.person import Person
+from ostiary.fleet.texts import schedule
 
 
 def state_of(person: Person, now_s: float) -> str:
