@@ -15,7 +15,10 @@ from ostiary.fleet.cli import (
     setup,
 )
 
-app = new_app("Enroll and revoke people once, for all doors of a site.")
+app = new_app(
+    "Enroll and revoke people once, for all doors of a site.\n\n"
+    "Example: `ostiary-fleet enroll alice alice.jpg --groups staff`, then `ostiary-fleet status`"
+)
 for group in (setup, people, rights, listing, archive, broker, live, provision, reembed):
     group.register(app)
 

@@ -180,7 +180,7 @@ def test_a_broker_of_another_authority_is_not_trusted(
     ours = authority.client("east-door", "east-door")
     peer = Peer(site, other.folder / "ca.crt", ours, "east-door")
     peer.close()
-    assert peer.fate == "gone: can not connect"
+    assert peer.fate == "gone: cannot connect"
     del peer
     gc.collect()
 

@@ -91,7 +91,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], capture_output=True
     )
     if mounted.returncode:
-        pytest.skip(f"can not mount a small tmpfs: {mounted.stderr.decode().strip()}")
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -139,7 +139,7 @@ class Peer:
             self.client.will_set(will[0], will[1], qos=1)
         self.client.on_connect = lambda c, d, f, reason, p: self._fate.put(str(reason))
         self.client.on_disconnect = lambda c, d, f, reason, p: self._fate.put(f"gone: {reason}")
-        self.client.on_connect_fail = lambda c, d: self._fate.put("gone: can not connect")
+        self.client.on_connect_fail = lambda c, d: self._fate.put("gone: cannot connect")
         self.client.on_publish = lambda c, d, mid, reason, p: self._answers.put(reason.value)
         self.client.on_subscribe = lambda c, d, mid, codes, p: self._answers.put(codes[0].value)
         self.client.on_message = lambda c, d, m: self.received.put((m.topic, bytes(m.payload)))

@@ -120,9 +120,9 @@ def test_a_camera_of_another_size_that_goes_away_is_a_warning() -> None:
 
 
 def test_a_camera_that_gives_nothing_is_a_failure() -> None:
-    found = seen_by([CameraError("can not open /dev/video9")], seconds=0.5)
+    found = seen_by([CameraError("cannot open /dev/video9")], seconds=0.5)
     assert found.verdict is FAIL
-    assert found.finding == "can not open /dev/video9"
+    assert found.finding == "cannot open /dev/video9"
     assert found.details["frames"] == 0
 
 
@@ -243,7 +243,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True)
         if done.returncode:
-            pytest.skip(f"can not mount a tmpfs: {done.stderr.decode().strip()}")
+            pytest.skip(f"cannot mount a tmpfs: {done.stderr.decode().strip()}")
         return folder
 
     yield mount

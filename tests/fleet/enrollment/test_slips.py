@@ -90,7 +90,7 @@ def test_who_is_shown_needs_no_key_of_the_photos(keeping: Desk) -> None:
     done = typed("show", "alice", "--fleet", keeping.folder)
     assert done.code == 0
     assert "photos       unknown" in done.out
-    assert "can not read the key" in done.err
+    assert "cannot read the key" in done.err
     assert keeping.run("show", "alice")["photos"] is None
 
 
