@@ -1,4 +1,4 @@
-"""What operators write: hours, dates, groups; and that each slip is named."""
+"""Hours and dates as operators write them, and that each slip is named."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from ostiary.edge.core.rules.access import Moment, Rights, Span, barred
 from ostiary.edge.roster.record import Hours
-from ostiary.fleet.enrollment.patch import PersonWish, read_groups, read_wish
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.person import Person
 from ostiary.fleet.texts import dates, schedule
 
 DAY_S = 86400.0
@@ -127,30 +125,3 @@ def test_today_is_not_the_past_and_yesterday_is() -> None:
 def test_what_is_no_date_is_named(text: str) -> None:
     with pytest.raises(FleetError, match="is not a date"):
         dates.end_of(text, NOON)
-
-
-def test_groups_are_known_ones_and_each_counts_once() -> None:
-    known = ("staff", "cleaners")
-    assert read_groups("staff, cleaners;staff", known) == ("staff", "cleaners")
-    assert read_groups("", known) == ()
-    with pytest.raises(FleetError, match="unknown group 'stfaf'; known: cleaners, staff"):
-        read_groups("stfaf", known)
-    with pytest.raises(FleetError, match="known: none"):
-        read_groups("staff", ())
-
-
-def test_a_wish_changes_what_it_names_and_takes_away_what_is_empty() -> None:
-    alice = Person(
-        subject="alice", name="Alice", groups=("staff",), valid_from_s=1.0, valid_until_s=2.0,
-        schedule=(Hours(1, 0, 60),), suspended=True, revision=7,
-    )  # fmt: skip
-    assert PersonWish().of(alice) == alice
-    emptied = read_wish(("staff",), NOON, "", "", "", "", "").of(alice)
-    assert emptied == Person(subject="alice", suspended=True, revision=7)
-    assert PersonWish(groups=("cleaners",)).of(alice).schedule == alice.schedule
-
-
-def test_until_before_from_is_refused_also_across_two_commands() -> None:
-    alice = Person(subject="alice", valid_from_s=NOON + 10 * DAY_S)
-    with pytest.raises(FleetError, match=r"valid from .*, but only until"):
-        read_wish((), NOON, valid_until="2026-11-25").of(alice)
