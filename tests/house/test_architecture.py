@@ -8,11 +8,10 @@ import pytest
 from tests.support.places import ROOT
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
-README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PARTS = ("edge", "export", "fleet", "training")
 DIAGRAMS = re.findall(r"```mermaid\n(.*?)```", TEXT, re.S)
 ORDER = re.findall(r"```\n(__main__\n.*?)```", TEXT, re.S)
-STEPS = {"verify | identify": "verify or identify"}
 
 
 def rooms(part: str) -> set[str]:
@@ -54,20 +53,24 @@ def test_the_names_it_gives_are_in_their_files() -> None:
         ("check_url", "edge/adapters/camera/sources.py"),
         ("CHECKS", "edge/selftest/checks.py"),
         ("LOSSES", "training/losses/distance.py"),
+        ("LOSSES", "training/tasks/compare.py"),
+        ("NEED_THE_BUNDLE", "edge/selftest/checks.py"),
+        ("BACKENDS", "edge/selftest/models.py"),
+        ("COMMANDS", "tests/edge/cli/test_commands.py"),
+        ("FORMS", "edge/adapters/camera/sources.py"),
+        ("FORMS", "edge/adapters/claims.py"),
+        ("ClaimSource", "edge/adapters/claims.py"),
+        ("LIVE", "edge/config.py"),
+        ("_anchored_url", "edge/config.py"),
+        ("BundleSection", "edge/config.py"),
+        ("DoorSection", "edge/config.py"),
+        ("Door", "edge/adapters/door/base.py"),
+        ("LogDoor", "edge/adapters/door/base.py"),
+        ("ProgramDoor", "edge/adapters/door/program.py"),
+        ("MAX_FACES", "edge/vision/pipeline.py"),
     ):
         assert f"`{name}`" in TEXT
-        assert re.search(rf"(?m)^(?:def )?{name}\b", (ROOT / file).read_text())
-
-
-def test_the_way_of_a_frame_has_every_step_with_its_module() -> None:
-    """The steps of the README, in their order, each a box with the module that takes it."""
-    way = re.search(r"`(camera -> .*?)`", README, re.S)
-    assert way is not None
-    steps = [" ".join(step.split()) for step in way[1].split("->")]
-    boxes = re.findall(r'\["([\w ]+)<br>([^"]+)"\]', DIAGRAMS[1])
-    assert [step for step, _ in boxes] == [STEPS.get(step, step) for step in steps]
-    for _, modules in boxes:
-        assert all(module.startswith("edge/") for module in modules.split(", "))
+        assert re.search(rf"(?m)^(?:def |class )?{name}\b", (ROOT / file).read_text())
 
 
 def test_the_parts_are_drawn() -> None:
@@ -90,3 +93,17 @@ def test_the_tests_mirror_the_rooms() -> None:
             room = Path(part, folder.relative_to(ROOT / "tests" / part))
             if folder.is_dir() and any(folder.glob("test_*.py")):
                 assert (ROOT / room).is_dir(), room
+
+
+def test_rooms_without_a_folder_of_tests_are_named() -> None:
+    """CONTRIBUTING says where the tests of each such room are, and names no room that has some."""
+    named = re.search(r"have no folder of their own: (.*?)\n\n", CONTRIBUTING, re.S)
+    assert named is not None
+    paths = set(re.findall(r"`([\w/]+)`", named[1]))
+    rest = {room for part in PARTS for room in rooms(part) if not has_tests(f"tests/{room}")}
+    assert {path for path in paths if not path.startswith("tests/")} == rest
+    assert all(has_tests(path) for path in paths if path.startswith("tests/"))
+
+
+def has_tests(folder: str) -> bool:
+    return any((ROOT / folder).rglob("test_*.py"))

@@ -16,7 +16,10 @@ class Door(Protocol):
     """Something that opens for a moment and shuts by itself."""
 
     def open(self) -> None:
-        """Open. Raises DoorError if that fails."""
+        """Open. Raises DoorError if that fails, and no other exception.
+
+        The daemon's loop waits: what takes longer than the watchdog allows ends the process.
+        """
         ...
 
 
@@ -28,7 +31,11 @@ class LogDoor:
 
 
 def make_door(action: str, timeout_s: float) -> Door:
-    """The door of an action URL. Raises ConfigError for an unknown or malformed one."""
+    """The door of an action URL. Raises ConfigError for an unknown or malformed one.
+
+    Checking a profile makes its door too, perhaps on another machine: a door's constructor checks
+    the action, and leaves the hardware alone until `open`.
+    """
     kind, _, rest = action.partition(":")
     if kind == "log" and not rest:
         return LogDoor()

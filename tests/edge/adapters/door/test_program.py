@@ -50,7 +50,7 @@ def test_the_log_door_logs(caplog: pytest.LogCaptureFixture) -> None:
     assert "door: open" in caplog.text
 
 
-@pytest.mark.parametrize("action", ["", "exec:", "gpio:17", "log:loud", "exec:a 'b"])
+@pytest.mark.parametrize("action", ["", "exec:", "wizard:17", "log:loud", "exec:a 'b"])
 def test_unknown_actions_are_refused(action: str) -> None:
     with pytest.raises(ConfigError, match="door action"):
         make_door(action, 1)
