@@ -115,5 +115,5 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a file's name ends as a picture's does."""
+    """Whether a file's name has a picture's extension."""
     return path.suffix.lower() in SUFFIXES

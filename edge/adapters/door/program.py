@@ -7,7 +7,7 @@ import subprocess
 from ostiary.edge.errors import DoorError
 
 GRACE_S = 2.0
-"""How long a program may take to end once it is asked to."""
+"""Seconds that a program may take to end after it is asked to."""
 
 
 class ProgramDoor:
