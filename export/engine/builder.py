@@ -87,7 +87,7 @@ def _shape(
     config: tensorrt.IBuilderConfig,
     batches: tuple[int, int, int],
 ) -> None:
-    """Set the sizes of an open batch axis; a door has 1, so that its runs fit a CUDA graph."""
+    """Set the sizes of an open batch axis. At a door it is 1, so that runs fit a CUDA graph."""
     profile = builder.create_optimization_profile()
     opened = False
     for at in range(network.num_inputs):

@@ -83,7 +83,7 @@ def calibrate(
     if problems and not insist:
         raise PhotoError(
             f"{data_set} is not suitable for calibration: {'; '.join(problems)}",
-            f"give photos of at least {LEAST_IMAGES} people; to use these, with a note in the bundle",
+            f"give photos of at least {LEAST_IMAGES} people; to use these, with a note of it",
             option="insist",
         )
     table = Table(
