@@ -56,8 +56,8 @@ def _closing(path: Path, owner: int) -> str:
     user = os.geteuid()
     if user in (0, owner):
         return f"chmod 600 {path}"
-    # Only the owner and root may change the mode; changed by another owner, it would shut this user
-    # out.
+    # Only the owner and root may change the mode. If another user owns the file, mode 600 would
+    # shut this user out, so root must change the owner first.
     return f"as root: chown {user} {path} && chmod 600 {path}"
 
 

@@ -100,7 +100,7 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
         if marker == 0xFF:
             at += 1
             continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these markers have no length
             at += 2
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):

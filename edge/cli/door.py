@@ -70,7 +70,7 @@ def run(
     profile: Config | None = None
     again = True
     while again:
-        # One per run: the previous one still holds its shutdown deadline.
+        # Each run gets a new Shutdown: the previous one still holds its deadline.
         shutdown = Shutdown(service)
         shutdown.listen()
         profile = profile or load_config(config)

@@ -1,4 +1,4 @@
-"""Builds a daemon from a profile: models first, then who is enrolled, then the outside world."""
+"""Builds a daemon from a profile: models first, then people, then camera, broker and door."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 WAIT_S = 0.1
 """The longest wait for a frame in one turn."""
 CAMERA_S = 1.0
-"""The camera's part of the seconds to close."""
+"""Seconds for closing the camera, out of all seconds for closing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -66,7 +66,7 @@ class Recorder:
         return entry
 
     def _unrecorded(self, decision: Decision, error: StoreError) -> None:
-        """Report a decision that cannot be journaled; open the door if the profile allows that."""
+        """Report that a decision cannot be journaled, and whether the door opens all the same."""
         self._reporter.change(journal="failed")
         opens = self._opens_unrecorded and decision.granted
         outcome = "the door opens unrecorded" if opens else "the door stays shut"

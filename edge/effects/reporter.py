@@ -129,7 +129,7 @@ class Reporter:
 
 
 def lost(session: int) -> bytes:
-    """The will: the state that the broker publishes when a device vanishes."""
+    """The will: the state message that the broker publishes if this device vanishes."""
     return wire.encode(StateMessage(status="lost", session=session))
 
 

@@ -24,7 +24,7 @@ class EventThrottle:
     """Reports the first refusal for a reason at once; `flush` reports the next ones as a count."""
 
     def __init__(self, reporter: Reporter, clock: Callable[[], float]) -> None:
-        """`clock` is monotonic."""
+        """`clock` returns monotonic seconds."""
         self._reporter, self._clock = reporter, clock
         self._told: dict[tuple[str, str], _Told] = {}
 

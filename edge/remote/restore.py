@@ -95,9 +95,9 @@ class _Restoring:
         return state
 
     def _outdated(self, state: ReplicaState, head: Head) -> list[str]:
-        """Drop the records of shards that differ from the head: the power failed after it was
-        stored and before their new records were. Records newer than the head stay, since they may
-        take rights away. Returns the dropped subjects."""
+        """Drop the records of shards that differ from the head: the power failed when the head was
+        stored and their new records were not. Records newer than the head stay, since they may take
+        rights away. Returns the dropped subjects."""
         held = [(s, r) for name in state.unproven() for s, r in state.shard(name).held.items()]
         gone = [subject for subject, revision in held if revision <= head.sequence]
         self._members.follow([Drop(subject) for subject in gone])

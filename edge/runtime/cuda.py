@@ -113,7 +113,7 @@ class CudaPython:
             self._context = _value(driver.cuDevicePrimaryCtxRetain(number))
             self.device = self._describe(number)
             self.use()
-        except RuntimeError as error:  # its loader finds no libcuda, or an older one
+        except RuntimeError as error:  # cuda-python finds no libcuda, or an old one
             raise BackendError(f"no CUDA driver: {error}", DRIVER) from None
 
     def _describe(self, number: Any) -> GpuDevice:

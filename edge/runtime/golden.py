@@ -76,7 +76,7 @@ def prove(
 def _proven(
     bundle: Bundle, backend: Backend, golden: Arrays
 ) -> tuple[dict[str, Runner], tuple[str, ...]]:
-    """The runners, and, if a backend that runs int8 does so without the int8 encoder, why."""
+    """The runners, and why an int8 encoder is not used although the backend runs int8."""
     runners: dict[str, Runner] = {}
     lacks: list[str] = []
     for name, model in bundle.manifest.models.items().items():

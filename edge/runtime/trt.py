@@ -28,7 +28,7 @@ def load_tensorrt(name: str = "tensorrt") -> Any:
     """TensorRT's module. Raises ImportError if it is not installed or cannot be loaded."""
     try:
         trt = importlib.import_module(name)
-    except OSError as error:  # one of its libraries is missing
+    except OSError as error:  # a library that TensorRT needs is missing
         raise ImportError(f"{name} cannot be loaded: {error}") from error
     if not hasattr(trt, "Builder"):
         raise ImportError(f"{name} is a folder of type stubs, not the library")
@@ -83,7 +83,7 @@ class TensorRtBackend:
         self._logger = make_logger(self.library)
         try:
             self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
-        except (RuntimeError, TypeError) as error:  # pybind11 raises these if the start fails
+        except (RuntimeError, TypeError) as error:  # the runtime did not start
             raise BackendError(
                 f"TensorRT does not start: {self._logger.last()} ({error})"
             ) from error

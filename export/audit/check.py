@@ -182,7 +182,7 @@ def _broken(model: onnx.ModelProto, opset: int) -> list[Violation]:
     copy.CopyFrom(model)
     for node in copy.graph.node:
         if node.domain in DOMAINS and not _known(node.op_type, opset):
-            # This node is reported by _operators; with an unknown domain onnx.checker ignores it.
+            # `_operators` reports this node already; give it a domain that onnx.checker ignores.
             node.domain = "unknown"
     copy.opset_import.append(onnx.helper.make_opsetid("unknown", 1))
     try:

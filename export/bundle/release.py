@@ -117,7 +117,8 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
     hashed = bundle.manifest.files[int8.file] if int8 else None
     verifier.check(bundle.encoder_id, bundle.dim, hashed)
     if hashed is not None:
-        # This raises if the comparison is missing: a door with int8 probes could not use the head.
+        # `curve` raises if the comparison is missing: a door with int8 probes could not use the
+        # head.
         verifier.curve("float_int8")
     if not objections(bundle):
         key = key or signing.ensure_default_key(say)

@@ -51,7 +51,7 @@ def read_seed(path: Path) -> bytes:
 
 
 def default_key() -> Path:
-    """This user's own key file, made at first use; this user's `ostiary` then trusts the key."""
+    """The key file that this user signs with by default."""
     return signature.user_folder() / "signing.key"
 
 

@@ -100,7 +100,7 @@ def _shape(
             )
         if dims[0] < 0:
             opened = True
-            shapes: list[Any] = [(n, *dims[1:]) for n in batches]  # tuples are accepted as Dims
+            shapes: list[Any] = [(n, *dims[1:]) for n in batches]  # TensorRT accepts tuples as Dims
             profile.set_shape(entry.name, *shapes)
     if opened:
         config.add_optimization_profile(profile)

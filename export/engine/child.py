@@ -82,7 +82,7 @@ def _probe(trt: Any, compute: str | None) -> Here:
 def _build(order: Build, say: Say) -> Answer:
     trt = _library(order.library)
     if order.compute is None:
-        open_cuda()  # fails early: without a driver, the builder would end the process
+        open_cuda()  # raises without a driver, where the builder would end the process
     if order.memory_mb is not None:
         # The limit is on data, not on address space: CUDA reserves far more addresses than it uses.
         limit = order.memory_mb << 20

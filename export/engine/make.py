@@ -204,7 +204,7 @@ class _Model:
             layers=proven.layers if proven else None,
         )
         write_atomically(file, engines.pack(header, data))
-        engines.read(file)  # fails now, since an unreadable file would be built again at each start
+        engines.read(file)  # raises now if the file is unreadable: each start would build it again
 
     def _prove(self, precision: Precision, plan: Path) -> ProvenPlan | None:
         if not self._shop.here.runs:

@@ -176,7 +176,7 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 def append_unit_length(model: onnx.ModelProto) -> None:
     """Append x / max(|x|, LEAST_NORM), with operators that all opsets and TensorRT have."""
-    # After a projection this is appended a second time, and then needs other names.
+    # After a projection these nodes are appended a second time, and need other names.
     at = sum(node.op_type == "Div" for node in model.graph.node)
     raw, squares, total, norm, bounded, axis, least = (
         f"{name}_{at}" for name in ("raw", "squares", "sum", "norm", "bounded", "axis", "least")

@@ -25,7 +25,7 @@ def template(package: str, name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["svg"] = Markup  # only for charts.py's output, in which names are escaped
+    made.filters["svg"] = Markup  # only for charts.py's output, which escapes names
     made.filters["power"] = charts.power
     made.filters["decimals"] = _decimals
     made.filters["between"] = _between

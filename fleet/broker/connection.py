@@ -187,7 +187,7 @@ class Connection:
         return BrokerError(f"{self.where} does not answer any more", "run the command again")
 
     def _gone(self) -> BrokerError:
-        self._events.put(_Lost())  # the next call must raise as well
+        self._events.put(_Lost())  # so that the next call raises as well
         return BrokerError(
             f"the connection to {self.where} was lost: {self._lost or 'not connected'}",
             "run the command again: what the broker has taken stays",

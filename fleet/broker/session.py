@@ -98,7 +98,7 @@ class Broker(Connection):
                 came[event.topic] = event.payload
                 missing.discard(event.topic)
             else:
-                self._early.append(event)  # kept for `receive`
+                self._early.append(event)  # `receive` will return it
         # The broker's answer comes after the messages that it had begun to send.
         for late in self._until(self.unsubscribe(filters)):
             if late.retained:

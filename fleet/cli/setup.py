@@ -156,7 +156,7 @@ def group_list(fleet: Folder = None, json: Json = False) -> None:
 def _host_and_port(broker: str) -> tuple[str, int]:
     host, colon, port = broker.rpartition(":")
     if not colon or ":" in host:
-        # A host without a port, or an IPv6 address, which itself has colons.
+        # The text is a host without a port, or an IPv6 address, which itself has colons.
         return broker, TLS_PORT
     if not port.isdecimal():
         raise FleetError(f"{port!r} is not a port, in --broker {broker}", "give HOST or HOST:PORT")

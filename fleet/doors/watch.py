@@ -71,7 +71,7 @@ class Watch:
     def _news(self, device: str, state: StateMessage) -> bool:
         """Whether a door's status changed; its state is also sent when only its gallery changed."""
         if state.session < self._sessions.get(device, 0):
-            return False  # the will of an earlier connection
+            return False  # an earlier connection's will
         self._sessions[device] = state.session
         before, self._status[device] = self._status.get(device), state.status
         return before != state.status

@@ -74,7 +74,7 @@ class Reembedding:
         for start in range(0, len(lacking), CHUNK):
             chunk = lacking[start : start + CHUNK]
             self._do(chunk, backend, _after(done, start, len(lacking)))
-        # This also publishes what an earlier run wrote but could not publish.
+        # Publish also what an earlier run wrote but could not publish.
         if self._registry.roster.published < self._registry.roster.sequence:
             self._publish()
         people = sum(1 for person in self._registry.people.all() if not person.gone)

@@ -97,7 +97,7 @@ class _Changes:
             at = self._sequence if final else self._new[shard_of(chunk[-1])][chunk[-1]]
             if not final:
                 dirty |= self._leave_out(changed[number * CHUNK :], at)
-            # Tombstones of erased people first: online devices act on them at once.
+            # Send tombstones of erased people first: online devices act on them at once.
             gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
             sent.records += self._broker.publish(
                 self._voice.record(r) for r in (*gone, *self._registry.roster.records(chunk))

@@ -213,7 +213,7 @@ class _Publisher:
         registry, voice = self._registry, self._voice
         head = registry.roster.head(self._wall())
         registry.attempt(head.sequence)
-        # Tombstones of erased people first: online devices act on them at once.
+        # Send tombstones of erased people first: online devices act on them at once.
         self._publish(
             "erasing", (voice.record(Record(s, head.sequence, gone=True)) for s in found.erased),
             len(found.erased),

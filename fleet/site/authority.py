@@ -106,7 +106,7 @@ def _signed(certs: Path, name: str, usage: str, cert: Path, key: Path) -> list[P
     with tempfile.TemporaryDirectory() as work:
         _request(Path(work), name)
         Path(work, "new.ext").write_text(usage, "ascii")
-        # With random serial numbers, a copied folder or a restored backup never uses one twice.
+        # Serial numbers are random, so that a copied folder or a restored backup uses none twice.
         _openssl(
             Path(work), "x509", "-req", "-in", "new.csr", "-CA", str((certs / "ca.crt").resolve()),
             "-CAkey", str((certs / "ca.key").resolve()), "-days", str(DAYS),

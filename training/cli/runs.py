@@ -95,7 +95,8 @@ def _taken(run: Path, settings: bytes) -> Iterator[None]:
         try:
             yield
         finally:
-            # If the run never began, remove its settings: they would refuse all other runs.
+            # If the run never began, remove its settings: otherwise `refuse` would reject all other
+            # runs.
             if found is None and _is_left_behind(run):
                 (run / run_report.SETTINGS).unlink(missing_ok=True)
 

@@ -74,7 +74,7 @@ class FakeInt8(OnnxEncoder):
             held.requires_grad_()
 
     def _rounded(self, node: onnx.NodeProto, inputs: list[Tensor]) -> list[Tensor]:
-        """A node's inputs, rounded where the file rounds them; even a residual Add may be affected."""
+        """A node's inputs, rounded where the file rounds them, even at a residual Add."""
         made = [
             value if scale is None else rounded(value, scale)
             for value, scale in zip(inputs, self._given[node.name], strict=True)

@@ -11,7 +11,8 @@ from ostiary.edge.errors import PhotoError
 from ostiary.training.judge.reliability import Rows, Values
 
 MOST_LISTED = 20_000_000
-"""The most pairs that are listed in full; of more, some are drawn and repeats dropped."""
+"""The most pairs that are listed in full to draw without repeats; of more, random positions are
+drawn, and repeats are dropped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,7 +119,8 @@ def eer(epochs: Sequence[EpochLine]) -> Chart:
 
 
 def tar(epochs: Sequence[EpochLine]) -> Chart | None:
-    """TAR over the epochs, in the camera's domain and on unchanged photos; None if not measured."""
+    """TAR over the epochs: of the people who choose the epoch, and on unchanged photos; None if it
+    was not measured."""
     both = {
         "TAR of the people who choose the epoch": [(e.epoch, e.tar) for e in epochs],
         "TAR on unchanged photos, which must not fall": [(e.epoch, e.guard) for e in epochs],

@@ -57,7 +57,7 @@ class CameraReader:
         self._events: deque[CameraEvent] = deque(maxlen=64)
         self._turn: _Turn | None = None
         self._threads: list[threading.Thread] = []
-        # One object for all attempts: a camera that still shows its frozen picture has not
+        # All attempts share this object: a camera that still shows its frozen picture has not
         # recovered.
         self._watchful = Watchfulness(camera.frozen_s)
         self._size: tuple[int, int] | None = None

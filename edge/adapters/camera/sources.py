@@ -183,8 +183,8 @@ class PipelineSource:
         self._shape = (camera.height, camera.width, 3)
         self.size_px: tuple[int, int] | None = None
         self._heard = 0
-        # A pipe of its own, not stdout: elements print to stdout, and one printed line would shift
-        # every later frame.
+        # Use a separate pipe, not stdout: elements print to stdout, and one printed line would
+        # shift every later frame.
         reading, writing = os.pipe()
         sink = (
             f"! videoconvert name={CONVERT} ! videoscale ! video/x-raw,format=BGR,"

@@ -107,8 +107,8 @@ class Journal:
         """The last entry that may be dropped, before the first one that is not acknowledged."""
         seq, _ = self._last()
         found = self._all(
-            # Only rows before the first young one: an old row may bear too early a time of a wrong
-            # clock, and must not take younger rows along.
+            # Take only rows before the first young one: if a wrong clock dated a row too early,
+            # trimming it must not take younger rows along.
             "SELECT max(seq) FROM decision WHERE (seq <= ? OR seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE at >= ?)) AND seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE acknowledged = 0)",

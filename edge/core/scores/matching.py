@@ -156,7 +156,7 @@ class Gallery:
                 raise ValueError(f"expected (n, {self.dim}) float32, got {shape} {kind}")
         for start in range(0, len(given), BLOCK):
             norms = np.linalg.norm(np.concatenate(given[start : start + BLOCK]), axis=1)
-            if not np.all(np.abs(norms - 1) < TOLERANCE):  # so that NaN is refused too
+            if not np.all(np.abs(norms - 1) < TOLERANCE):  # written so that NaN is refused too
                 raise ValueError("expected embeddings of unit length")
 
     def _reserve(self, rows: int) -> None:
@@ -164,8 +164,8 @@ class Gallery:
         if rows <= len(self._templates):
             return
         room = (rows + rows // 8 + 64, self.dim)
-        # In place: the system only remaps pages, while a copy of 100,000 templates would stop the
-        # door for 0.1 s. No view of the arrays outlives a call, so refcheck is not needed.
+        # Resize in place: the system only remaps pages, while a copy of 100,000 templates would
+        # stop the door for 0.1 s. No view of the arrays outlives a call, so refcheck is not needed.
         self._templates.resize(room, refcheck=False)
         self._codes.resize(room, refcheck=False)
 
@@ -182,7 +182,7 @@ class Gallery:
             exact = self._templates[rows]
             coded = exact / step
             self._codes[rows] = np.rint(coded, out=coded)
-            # In place: new memory for each block would cost more than the arithmetic.
+            # Work in place: new memory for each block would cost more than the arithmetic.
             coded *= step
             coded -= exact
             self._norm = max(self._norm, _longest(exact))
