@@ -13,8 +13,8 @@ from ostiary.edge.core.rules.access import Moment
 class WallClock:
     """The current moment, in the profile's timezone or the system's own.
 
-    A board without a battery starts in 1970 and would find nobody expired. So the time never falls
-    below the floor: a moment known to be past, plus the time that has passed since. While the
+    A board without a battery starts in 1970, when no right has expired. So the time never falls
+    below a floor: a moment known to be past, plus the time that has passed since. While the
     system's clock is behind the floor, schedules use the floor's hours too.
     """
 
@@ -24,13 +24,13 @@ class WallClock:
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timezone` is an IANA name that the profile's check has found; empty: the system's."""
+        """`timezone` is an IANA name, checked with the profile; empty means the system's."""
         self._zone = ZoneInfo(timezone) if timezone else None
         self._now, self._clock = now, clock
         self._known_s = self._since_s = 0.0
 
     def known(self, at_s: float) -> None:
-        """Start the floor at `at_s`, when the head in use was signed; a later head may lower it."""
+        """Set the floor to `at_s`, when the newest head was signed; a later head may lower it."""
         if at_s != self._known_s:
             self._known_s, self._since_s = at_s, self._clock()
 

@@ -80,8 +80,8 @@ class CameraSection(ProfileSection, frozen=True):
 class RecognitionSection(ProfileSection, frozen=True):
     """How sure the door must be.
 
-    `fpir` is the wanted rate of strangers let in by one identification, whatever the gallery's
-    size; `fmr` is the wanted rate of false claims accepted by one verification. With `verifier` the
+    `fpir` is the wanted rate of strangers let in by an identification, for any size of the gallery;
+    `fmr` is the wanted rate of false claims accepted by a verification. With `verifier` the
     bundle's logistic head must accept a claim too. For the other fields see
     `ostiary.edge.core.rules.policy.Rules`.
     """
@@ -199,7 +199,7 @@ class Config(ProfileSection, frozen=True):
     access: AccessSection = AccessSection()
 
     def rules(self) -> Rules:
-        """The profile's rules for policy."""
+        """The profile's settings for `policy`."""
         chosen = msgspec.structs.asdict(self.recognition)
         del chosen["fpir"], chosen["fmr"], chosen["verifier"]
         return Rules(**chosen, require_pad=self.pad.required)
@@ -235,7 +235,7 @@ def _path_of(kind: type, value: object) -> object:
 
 
 def _check(path: Path, config: Config) -> None:
-    """Check what concerns several fields. Raises ConfigError."""
+    """Check settings that depend on each other. Raises ConfigError."""
     if config.recognition.mode is Mode.VERIFY and config.claims is None:
         raise ConfigError(
             f'{path}: mode "verify" needs [claims]', 'such as source = "line:/dev/ttyUSB0"'
@@ -262,7 +262,8 @@ def _check_timezone(path: Path, name: str) -> None:
     try:
         if name:
             ZoneInfo(name)
-    # ZoneInfo raises the other two if the name is a folder, too long or not a timezone file.
+    # ZoneInfo raises ValueError or OSError if the name is a folder, too long or not a timezone
+    # file.
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         hint = 'such as "Europe/Berlin" (from the package tzdata); "" is the system\'s timezone'
         problem = f"{path}: {name!r} is not a timezone known here - at `$.access.timezone`"
@@ -283,7 +284,7 @@ def _anchored(section: Part, folder: Path) -> Part:
 
 
 def _anchored_url(url: str, folder: Path) -> str:
-    """The URL with its path, if it has a relative one, joined to the profile's folder."""
+    """A URL with a relative path in it joined to the profile's folder; other URLs unchanged."""
     kind, colon, rest = url.partition(":")
     if kind in ("folder", "file", "line", "evdev", "v4l2") and rest:
         return f"{kind}:{folder / rest}"

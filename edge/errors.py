@@ -1,10 +1,10 @@
-"""The errors of Ostiary: a class for each person who must act, and a hint for that person."""
+"""The errors of Ostiary: one class for each person who must act, with a hint for that person."""
 
 from __future__ import annotations
 
 
 class OstiaryError(Exception):
-    """A failure somebody can mend: what is wrong and where, and what to do about it.
+    """A failure that a person can fix: the message says what is wrong, the hint what to do.
 
     `option` names the argument of the called function that would allow or change this, such as
     `take_over`; the command line shows it as a flag.
@@ -21,11 +21,11 @@ class OstiaryError(Exception):
 
 
 class ConfigError(OstiaryError):
-    """The integrator must mend the profile."""
+    """The profile is wrong; the integrator must correct it."""
 
 
 class PhotoError(OstiaryError):
-    """The person enrolling must give another photo."""
+    """A photo cannot be used; another one is needed."""
 
 
 class EnrollmentRefused(OstiaryError):
@@ -37,23 +37,23 @@ class EnrollmentRefused(OstiaryError):
 
 
 class BundleError(OstiaryError):
-    """The engineer who exported the bundle must give another one."""
+    """A bundle cannot be used; the engineer who exported it must make another one."""
 
 
 class BackendError(OstiaryError):
-    """The integrator must install or choose another backend."""
+    """A backend cannot run; the integrator must install or choose another one."""
 
 
 class StoreError(OstiaryError):
-    """The integrator must look at the disk: the store or the journal cannot be used."""
+    """The store or the journal cannot be used; the integrator must look at the disk."""
 
 
 class CameraError(OstiaryError):
-    """The installer must look at the camera or its URL."""
+    """The camera fails; the installer must look at it or its URL."""
 
 
 class DoorError(OstiaryError):
-    """The installer must look at the door's actuator."""
+    """The door's actuator fails; the installer must look at it."""
 
 
 class SealError(OstiaryError):

@@ -17,11 +17,11 @@ def as_text(name: str) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that after a power cut it holds all of the old or all of the new bytes.
+    """Write a file so that after a power cut it holds either all old or all new bytes.
 
     Raises OSError; the old file is then untouched and no temporary file is left.
     """
-    # Not mkstemp: only the owner may read its files, and others must read what is written here.
+    # mkstemp would let only the owner read the file, and others must read it too.
     staged = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with staged.open("xb") as file:
@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)
-        # The error names the file that was asked for, not the temporary one.
+        # Name the requested file in the error, not the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -40,9 +40,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def replace_dir(staged: Path, target: Path) -> None:
-    """Move a finished directory to `target`, replacing a directory that is there.
+    """Move a finished directory to `target`, replacing an existing one.
 
-    Between two renames nothing is at `target` for a moment, but never a mixture of both.
+    For a moment between two renames nothing is at `target`; it never holds a mixture of both.
     """
     for file in staged.rglob("*"):
         if file.is_file():

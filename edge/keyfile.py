@@ -20,7 +20,7 @@ _FORM = re.compile(rb"([0-9a-f]{64})\s*")
 def read_key(path: Path, refusal: type[OstiaryError], lost: str, exposed: str) -> bytes:
     """Read the 32 bytes of a secret key.
 
-    Raises `refusal` if the file cannot be read (with the hint `lost`), if others may read it too
+    Raises `refusal` if the file cannot be read (with the hint `lost`), if other users may read it
     (as ssh does; `exposed` ends the hint), or if it holds no key.
     """
     try:
@@ -43,8 +43,8 @@ def read_key(path: Path, refusal: type[OstiaryError], lost: str, exposed: str) -
 def _is_credential(path: Path) -> bool:
     """Whether systemd gave this file to a service as a credential.
 
-    Such a file belongs to root, and an access list lets the service's user read it. The list's mask
-    shows as the group's bits (0440), though no group may read the file.
+    That file belongs to root, and an access list lets the service's user read it. The mode's group
+    bits (0440) then show the list's mask, though no group may read the file.
     """
     folders = (CREDENTIALS, os.environ.get("CREDENTIALS_DIRECTORY"))
     real = path.resolve()
@@ -52,23 +52,24 @@ def _is_credential(path: Path) -> bool:
 
 
 def _closing(path: Path, owner: int) -> str:
-    """The command after which only the current user may read the file."""
+    """The command that leaves the file readable by the current user only."""
     user = os.geteuid()
     if user in (0, owner):
         return f"chmod 600 {path}"
-    # Only the owner and root may change the mode, and then this user could not read the file.
+    # Only the owner and root may change the mode. If another user owns the file, mode 600 would
+    # shut this user out, so root must change the owner first.
     return f"as root: chown {user} {path} && chmod 600 {path}"
 
 
 def create(files: Sequence[tuple[Path, str, int]]) -> None:
     """Create files, each as (path, line of text, mode): all of them or none, durable on return.
 
-    Raises OSError; FileExistsError if one exists already, which is left as it is.
+    Raises OSError, or FileExistsError if one exists already; that file is left as it is.
     """
     made: list[Path] = []
     try:
         for path, text, mode in files:
-            # Created with its mode: until a later chmod, others could read the file.
+            # The mode is set on creation: until a later chmod, others could read the file.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             made.append(path)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

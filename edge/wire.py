@@ -1,4 +1,4 @@
-"""MQTT topics and messages, to write and to read; pure. Times are UTC, ids `[a-z0-9-]{1,64}`."""
+"""MQTT topics and messages, without IO. Times are UTC, ids `[a-z0-9-]{1,64}`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class StateMessage(Message, frozen=True):
 
 
 class EventMessage(Message, frozen=True):
-    """Something an operator should know of, not retained: `camera-lost`, `journal-failed`, ..."""
+    """An event for the operator, not retained: `camera-lost`, `journal-failed`, ..."""
 
     event: str
     at: str
@@ -96,8 +96,8 @@ class RosterMessage(Message, frozen=True):
 
     `sequence` and `digest` describe the stored records; they equal the head's if `complete`.
     `subjects` counts subjects who are not revoked, `usable` those with a template of `encoder`, the
-    encoder in use. `coverage` counts templates by encoder id, also those for the next bundle.
-    `at` is when this was last true; `issued_at` is when the operator signed the head in use.
+    encoder in use. `coverage` counts templates by encoder id, also those for the next bundle. `at`
+    is when all this was last true; `issued_at` is when the operator signed the head in use.
     """
 
     sequence: int
@@ -174,14 +174,14 @@ class Topics:
         return f"{self._base}/command/{name}"
 
     def is_command(self, topic: str) -> bool:
-        """Whether a topic is that of a command to any device of this site: a command for another
+        """Whether a topic is that of a command to any device of this site; a command for another
         device must be refused and reported, not ignored."""
         # Compare the whole prefix: a site may itself be called `command`.
         _device, _, rest = topic.removeprefix(self._devices).partition("/")
         return topic.startswith(self._devices) and rest.startswith("command/")
 
     def response(self, name: str) -> str:
-        """The topic of the answer to a command; the device answers nowhere else."""
+        """The topic of the answer to a command; the device sends answers to no other topic."""
         return f"{self._base}/response/{name}"
 
 
@@ -198,7 +198,7 @@ def decode(payload: bytes, kind: type[M]) -> M:
     try:
         return msgspec.json.decode(payload, type=kind)
     except (UnicodeDecodeError, RecursionError) as error:
-        # msgspec raises these too, and anybody who may publish can cause them.
+        # msgspec raises these errors too, and anybody who may publish can cause them.
         raise msgspec.DecodeError(str(error)) from error
 
 

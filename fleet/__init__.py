@@ -1,1 +1,1 @@
-"""The operator's side of a fleet: who is enrolled, what the broker holds, which device has it."""
+"""The operator's side of a fleet: people, the broker's messages, and what each device holds."""

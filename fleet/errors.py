@@ -1,4 +1,4 @@
-"""The errors that an operator can mend."""
+"""The errors that an operator can fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ostiary.edge.errors import OstiaryError
 
 
 class FleetError(OstiaryError):
-    """Something is wrong with what the operator asked for, or with the fleet's folder."""
+    """The operator's request or the fleet's folder is wrong."""
 
 
 class ChangedMeanwhile(FleetError):

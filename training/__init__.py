@@ -1,1 +1,1 @@
-"""Training on the workstation: a Siamese encoder, its losses and sampling, its verifier."""
+"""Training on the workstation: encoders, their losses and batches, and the logistic head."""

@@ -17,7 +17,8 @@ except ImportError as error:
 
     @app.callback(invoke_without_command=True)
     def refuse() -> None:
-        """Name the missing package: doors have this script too, but not what training needs."""
+        """Report the missing package and exit: a door has this script too, but no training
+        packages."""
         raise BackendError(
             f"training needs a package that is not installed here: {missing}",
             "pip install 'ostiary[train]' on a workstation; a door does not need it",

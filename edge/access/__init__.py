@@ -1,1 +1,1 @@
-"""Who may pass at this door, here and now."""
+"""The people enrolled at this door, and whether each may pass here and now."""

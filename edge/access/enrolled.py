@@ -1,4 +1,4 @@
-"""The people enrolled at this door: their templates, their rights, and the tau for so many."""
+"""The people enrolled at this door: their templates, their rights, and the threshold tau."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ostiary.edge.core.types import Candidate, Floats, Reason
 
 
 class Enrolled:
-    """Whom a probe is compared with, at which tau, and whether the best candidate may pass now.
+    """Compares a probe with the enrolled people, and says if the best candidate may pass now.
 
-    `rights` are the gallery's subjects' as the roster gave them. A door that stands alone has no
-    rights, and bars nobody. While `stale` is set everybody is barred: the roster is too old.
+    `rights` maps each subject to its rights in the roster; a door without a roster has none and
+    bars nobody. While `stale` is set everybody is barred: the roster is too old.
     """
 
     def __init__(
@@ -31,9 +31,8 @@ class Enrolled:
         head: tuple[Verifier, DetCurve] | None = None,
     ) -> None:
         """`dim` is the length of an embedding; tau comes from `curve`. `head` is the logistic head
-        that a claim must convince too, with its own curve. `moment` says what time it is at the
-        door; the default is the system's clock in the profile's timezone.
-        """
+        that must accept a claim too, with its own curve. `moment` gives the time at the door; the
+        default is the system's clock in the profile's timezone."""
         self._config, self._curve, self._dim = config, curve, dim
         self._moment = moment or WallClock(config.access.timezone)
         self._kinds = Kinds()
@@ -62,14 +61,14 @@ class Enrolled:
     def change(
         self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
     ) -> None:
-        """Take over changes of the roster.
+        """Apply changes of the roster.
 
         `put` replaces a subject's (n, dim) templates and rights; a subject whose templates are None
-        is no longer searched. A subject in `put` and in `removed` is removed.
+        is no longer searched. A subject in both `put` and `removed` is removed.
         """
         given = {subject: (templates, rights) for subject, templates, rights in put}
         without = [subject for subject, (templates, _) in given.items() if templates is None]
-        # Removals come first, so that no failure below can keep a revoked subject in.
+        # Removals come first: if a step below fails, a revoked subject must be gone already.
         for subject in (*removed, *without):
             given.pop(subject, None)
             self.rights.pop(subject, None)

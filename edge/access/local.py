@@ -1,4 +1,4 @@
-"""A door that stands alone: what another process enrolls or forgets, the gallery takes over."""
+"""A door without a roster: keeps the gallery equal to the store that other processes change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 10.0
 """An unreadable store may keep the gallery as it is for this long."""
 NAMED = 5
-"""Subjects that an event names at most."""
+"""The most subjects that one event names."""
 
 
 class StoreFollower:
@@ -30,10 +30,10 @@ class StoreFollower:
         self._failed_s: float | None = None
 
     def follow(self, now: float) -> None:
-        """Load the store's templates if it has changed; `now` is monotonic seconds.
+        """Load the store's templates if the store has changed; `now` is monotonic seconds.
 
-        If the store stays unreadable the gallery is emptied: somebody in it may have been
-        forgotten in the meantime, and the door could not tell.
+        If the store stays unreadable the gallery is emptied: a subject in it may have been removed
+        from the store meanwhile, and the door could not know.
         """
         try:
             self._load()
@@ -54,7 +54,8 @@ class StoreFollower:
         templates, damaged = self._store.templates(encoder, self._bundle.dim)
         unusable = self._store.unusable(encoder)
         self._enrolled.load(templates)
-        # Set last: if a read fails it is tried again, or a revocation would be missed for good.
+        # Set last, so that a failed read is tried again: otherwise a removal could be missed for
+        # good.
         self._version = version
         log.info("searching %d templates", len(self._enrolled.gallery))
         self._report(damaged, unusable)

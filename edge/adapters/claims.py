@@ -43,7 +43,7 @@ KEY_ENTER, KEY_KEYPAD_ENTER = 28, 96
 MODIFIERS = {29, 42, 54, 56, 58, 97, 100, 125, 126}
 """Control, Shift, Alt, Caps Lock and Meta are ignored: subjects are always lower-case."""
 GRAB = 0x40044590
-"""EVIOCGRAB: card numbers must not also be typed into a console."""
+"""EVIOCGRAB, exclusive access: card numbers must not also be typed into a console."""
 ROWS = {2: "1234567890-", 16: "qwertyuiop", 30: "asdfghjkl", 44: "zxcvbnm"}
 KEYPAD = {82: "0", 79: "1", 80: "2", 81: "3", 75: "4", 76: "5", 77: "6", 71: "7", 72: "8", 73: "9"}
 KEYS = KEYPAD | {first + i: key for first, row in ROWS.items() for i, key in enumerate(row)}
@@ -119,7 +119,7 @@ class ClaimSource:
 
     def _open(self) -> int:
         mode = self._path.stat().st_mode
-        # A FIFO opened to read and write reports no end when its last writer leaves.
+        # A FIFO that is open for writing here too reports no end when its last writer leaves.
         access = os.O_RDWR if stat.S_ISFIFO(mode) else os.O_RDONLY
         descriptor = os.open(self._path, access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         self._parser = KeyEvents() if self._keys else TextLines()

@@ -34,7 +34,8 @@ def set_up(level: int, path: str = SOCKET) -> None:
 def is_journal(stream: str, descriptor: int) -> bool:
     """Whether a descriptor is the one that JOURNAL_STREAM (`stream`) names.
 
-    That the variable is set proves nothing: a child whose stderr goes elsewhere inherits it.
+    It is not enough that the variable is set: a child process inherits it even if its stderr goes
+    elsewhere.
     """
     status = os.fstat(descriptor)
     return stream == f"{status.st_dev}:{status.st_ino}"
@@ -45,7 +46,7 @@ class JournalHandler(logging.Handler):
 
     def __init__(self, path: str, plain: logging.Handler) -> None:
         super().__init__()
-        # Time and level have their own fields.
+        # The journal has its own fields for time and level.
         self.setFormatter(logging.Formatter("%(message)s"))
         self._path, self._plain = path, plain
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -55,7 +56,8 @@ class JournalHandler(logging.Handler):
         try:
             self._send(record, self.format(record))
         except (OSError, LookupError, TypeError, ValueError):
-            # Also for a message that does not fit its arguments: no log line may stop the door.
+            # This also catches a message that does not fit its arguments: no log line may stop the
+            # door.
             self._plain.handle(record)
 
     def _send(self, record: logging.LogRecord, message: str) -> None:
@@ -91,5 +93,5 @@ def _field(name: str, value: str) -> bytes:
     data = value.encode("utf-8", "replace")
     if b"\n" not in data:
         return b"%s=%s\n" % (name.encode(), data)
-    # The length comes first: otherwise a line feed in the value would begin the next field.
+    # The value's length precedes it: otherwise a line feed in the value would begin the next field.
     return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)

@@ -100,7 +100,7 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
         if marker == 0xFF:
             at += 1
             continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these have no length
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these markers have no length
             at += 2
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -115,5 +115,5 @@ def _jpeg_size(data: bytes, name: str) -> tuple[int, int]:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a file's name ends as a picture's does."""
+    """Whether a file's name has a picture's extension."""
     return path.suffix.lower() in SUFFIXES

@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, MutableMapping
 
 SAY_S = 0.5
-"""The longest a message may take: a manager whose socket is full must not hold up the door."""
+"""The most seconds that a message may take: a manager that reads nothing must not hold up the door.
+"""
 
 Clock = Callable[[], float]
 
 
 class Notifier:
-    """Tells systemd how the service is. Without an address nothing is sent."""
+    """Reports the service's state to systemd. Without an address nothing is sent."""
 
     def __init__(
         self, address: str = "", watchdog_s: float = 0.0, clock: Clock = time.monotonic
     ) -> None:
-        """`address` is a path, or `@name` for an abstract one; `watchdog_s` 0 is no watchdog."""
-        # The kernel marks an abstract address, which has no file, by a leading zero byte.
+        """`address` is a path, or `@name` for an abstract socket; `watchdog_s` 0: no watchdog."""
+        # An abstract address has no file; for the kernel it begins with a zero byte.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._every_s, self._clock = watchdog_s / 2, clock
         self._fed_s: float | None = None
@@ -75,7 +76,7 @@ def from_environment(
     address = environment.pop("NOTIFY_SOCKET", "")
     microseconds = environment.pop("WATCHDOG_USEC", "")
     wanted_pid = environment.pop("WATCHDOG_PID", "")
-    # Other addresses, such as vsock:, are those of a manager outside this machine.
+    # Other addresses, such as vsock:, belong to a manager outside this machine.
     known = address if address.startswith(("/", "@")) else ""
     ours = wanted_pid in ("", str(os.getpid()))
     watchdog_s = int(microseconds) / 1e6 if ours and microseconds.isdecimal() else 0.0
@@ -83,5 +84,5 @@ def from_environment(
 
 
 def _line(text: str) -> str:
-    """Text on one line: a line feed in it would begin another message."""
+    """Text on one line: a line feed would begin another message."""
     return " ".join(text.split())

@@ -27,8 +27,9 @@ from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128
 TURN, WARM_UP = 50, 10
-"""Timed frames in one turn of a backend, and untimed ones before them. In a turn the caches fill
-with the backend's own data, as at a door; turns let a machine that slows down slow all alike."""
+"""Timed frames in one turn of a backend, and untimed ones before them. During a turn the caches
+fill with this backend's data, as at a door; if the machine slows down, turns slow all backends
+alike."""
 
 
 @dataclass(frozen=True, slots=True)

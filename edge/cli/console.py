@@ -62,9 +62,10 @@ def _every_command(
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run a command line; an error that a person can fix is one line and exit code 2."""
+    """Run a command line. An error that a person can fix gives one line and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name need not be UTF-8, and a terminal may lack a letter: escape, do not fail.
+        # A file name need not be UTF-8, and a terminal may lack a letter: print an escape, do not
+        # fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -97,9 +98,9 @@ def _fail(message: str, hint: str) -> NoReturn:
 
 @contextmanager
 def _or_nowhere(stream: TextIO) -> Iterator[None]:
-    """Write to a stream that may be closed or full; the output that it cannot take is dropped.
+    """Write to a stream that may be closed or full; output that it cannot take is dropped.
 
-    Otherwise the interpreter would try again as it ends, complain, and change the exit code.
+    Otherwise the interpreter would try again at exit, complain, and change the exit code.
     """
     try:
         yield
@@ -117,7 +118,7 @@ def print_json(value: Any) -> None:
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_as_text(msgspec.to_builtins(value)))
     sys.stdout.write(encoded.decode() + "\n")
-    # Here an OSError is reported like any other; at the end of the interpreter it is too late.
+    # Flush here: an OSError is then reported like any other, and not at the interpreter's exit.
     sys.stdout.flush()
 
 

@@ -61,15 +61,16 @@ def run(
     host = "broker.example"
     ```
     """
-    # First, so that no process started later inherits systemd's variables.
+    # Read first, so that no process started later inherits systemd's variables.
     managed = "NOTIFY_SOCKET" in os.environ
     service = systemd.from_environment()
     logs.set_up(logging.DEBUG if verbose else logging.INFO)
-    # Under systemd the process ends, and its unit starts it again after building missing engines.
+    # Under systemd the process exits for a restart: its unit builds missing engines before the
+    # start.
     profile: Config | None = None
     again = True
     while again:
-        # One per run: the previous one still holds its shutdown deadline.
+        # Each run gets a new Shutdown: the previous one still holds its deadline.
         shutdown = Shutdown(service)
         shutdown.listen()
         profile = profile or load_config(config)
@@ -79,7 +80,7 @@ def run(
 def _watch(
     profile: Config, service: systemd.Notifier, shutdown: Shutdown, pictures: Path | None
 ) -> bool:
-    """Run the daemon once. True if it wants to be started again, for example for a new bundle."""
+    """Run the daemon once. True if it asks for a restart, for example for a new bundle."""
     service.status("loading and checking the models")
     daemon = assemble(profile, service, shutdown, _painter(pictures) if pictures else None)
     if not daemon.run():

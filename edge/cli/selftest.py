@@ -66,7 +66,7 @@ def selftest(
         raise ConfigError(f"cannot write the report to {save or folder.absolute()}", "--save FILE")
     report = run_selftest(config, bundle, seconds, _begun)
     path = save or folder / _file_name(report)
-    # Before the output: if the report cannot be written, the error is the only output.
+    # Write the file before printing: if the report cannot be written, only the error is printed.
     write_atomically(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     if json:
         print_json(report)

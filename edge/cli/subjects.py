@@ -171,8 +171,8 @@ def identify(
 
 
 def _of_its_own(profile: Config) -> Config:
-    """The profile of a door that enrolls by itself. Raises ConfigError if it follows a roster,
-    because such a door would ignore what is enrolled here."""
+    """The profile, if its door has no roster; else raises ConfigError, because a door that follows
+    a roster would ignore subjects that are enrolled here."""
     if profile.roster is not None:
         raise ConfigError(
             "this door follows the fleet's roster: subjects cannot be enrolled or forgotten here",

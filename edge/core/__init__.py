@@ -1,1 +1,1 @@
-"""The pure heart: values in, values out; no IO, no clock, no log, no thread."""
+"""Pure functions of recognition and decision: no IO, no clock, no log, no thread."""

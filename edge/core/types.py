@@ -1,4 +1,4 @@
-"""The values that travel from a frame to a decision."""
+"""The values that pass from a frame to a decision."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Frame:
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """A detected face. `box_px` (4,) is x1, y1, x2, y2. `points_px` (5, 2) is right eye, left eye,
-    nose tip, right and left mouth corner; right is the subject's, so on the left of an upright
-    picture. `score` is the detector's, 0 to 1."""
+    nose tip, right and left mouth corner, where right is the subject's right (left in the picture).
+    `score` is the detector's, 0 to 1."""
 
     box_px: Floats
     points_px: Floats
@@ -43,7 +43,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """The embedding being asked about now: unit-norm float32 (dim,), fused from `frames` frames."""
+    """The embedding to compare: unit-norm float32 (dim,), fused from `frames` frames."""
 
     embedding: Floats
     frames: int = 1
@@ -62,7 +62,7 @@ class Template:
 class Candidate:
     """A subject and its raw cosine score against the probe, before any policy.
 
-    `probability`, 0 to 1, is the logistic head's that both are the same person; None if no head
+    `probability` (0 to 1) is the logistic head's, that both are the same person; None if no head
     was asked (`ostiary.edge.core.scores.verifier`).
     """
 
@@ -98,9 +98,9 @@ class Reason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome after policy. `subject` is the matched or the claimed one; a subject below tau is
-    not named (None). `score` and `tau` are raw cosines; `k` templates were searched; `track` is the
-    id of the face, None without a face. If a logistic head was asked, `probability` is its answer
+    """The outcome after policy. `subject` is the matched or the claimed one; None if no subject
+    reached tau. `score` and `tau` are raw cosines; `k` is the number of templates searched; `track`
+    is the face's id, None without a face. If a logistic head was asked, `probability` is its answer
     and `least_probability` the least that was required."""
 
     outcome: Outcome

@@ -1,4 +1,4 @@
-"""Builds a daemon from a profile: models first, then who is enrolled, then the outside world."""
+"""Builds a daemon from a profile: models first, then people, then camera, broker and door."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def assemble(
 ) -> Daemon:
     """The daemon of a profile, its models proven. `shown` gets the frame of every decision.
 
-    Raises OstiaryError if it cannot be built; once it is built it reports what fails and goes on.
+    Raises OstiaryError if the daemon cannot be built; faults after that are reported, and it goes
+    on.
     """
     began = time.monotonic()
     check_url(config.camera)
@@ -89,7 +90,8 @@ def assemble(
         upkeep=Upkeep(config, journal, follower, reporter),
     )
     if link is not None:
-        # The high part counts starts, the low part connections, so that a session never falls.
+        # The high bits count starts and the low bits connections, so that a session number never
+        # falls.
         link.start(store.count("start") << 20)
     log.info("assembled in %.2f s", time.monotonic() - began)
     return Daemon(parts, service, shutdown)
@@ -121,7 +123,7 @@ def open_recorder(config: Config, journal: Journal, reporter: Reporter) -> Recor
 def open_claims(
     config: Config, enrolled: Enrolled, decisions: Decisions, reporter: Reporter
 ) -> Claims | None:
-    """The claims of the profile's reader; None without one. Raises ConfigError for a bad source."""
+    """The claims of the profile's reader; None without one. Raises ConfigError for a bad URL."""
     if config.claims is None:
         return None
     source = ClaimSource(config.claims.source)
@@ -129,7 +131,7 @@ def open_claims(
 
 
 def open_link(config: Config, topics: Topics, remote: Remote | None) -> Link | None:
-    """The link to the profile's broker, not started; None without one. Raises ConfigError."""
+    """The link to the profile's broker, not started; None without a broker. Raises ConfigError."""
     if config.mqtt is None:
         return None
     name = f"ostiary-{config.device.site}-{config.device.id}"

@@ -1,4 +1,4 @@
-"""Claims: what a card reader or a keypad sends becomes a claimed subject for policy."""
+"""Turns the lines of a card reader or keypad into claimed subjects for policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ostiary.edge.effects.reporter import Reporter
 
 
 class Claims:
-    """Reads the source at each turn, and reports when the source is lost and when it is back."""
+    """Reads the source at each turn, and reports when the source is lost and when it returns."""
 
     def __init__(
         self,
@@ -23,7 +23,8 @@ class Claims:
         decisions: Decisions,
         reporter: Reporter,
     ) -> None:
-        """`cards` maps a card's number to a subject. If it is empty a line is the subject's id."""
+        """`cards` maps a card's number to a subject. If it is empty, a line is itself a subject's
+        id."""
         self._source, self._cards = source, cards
         self._enrolled, self._decisions, self._reporter = enrolled, decisions, reporter
         self._problem = ""
@@ -43,8 +44,9 @@ class Claims:
         self._source.close()
 
     def _claim(self, line: str) -> Claim:
-        # With a table of cards, only a listed card's number claims anybody.
+        # With a table of cards, a number that is not in it claims nobody.
         subject = self._cards.get(line, "") if self._cards else line.lower()
         known = subject in self._enrolled.gallery
-        # A reader may send anything: only what has the form of a subject's id is named further on.
+        # A reader may send anything: text that is not a subject's id must not reach logs or
+        # messages.
         return Claim(subject if SUBJECT.fullmatch(subject) else None, known)

@@ -1,4 +1,4 @@
-"""Policy's state and its time: events go in, and every decision is carried out at once."""
+"""Gives events to policy, and carries out each decision at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Shown = Callable[[Frame, Sighting | None, Decision, int], None]
 
 
 class Decisions:
-    """Steps the policy. A decision is journaled before the door moves: see `Recorder`."""
+    """Holds policy's state and steps it. Each decision is journaled before the door opens: see
+    `Recorder`."""
 
     def __init__(
         self, rules: policy.Rules, recorder: Recorder, encoder: str, shown: Shown | None = None
@@ -35,7 +36,7 @@ class Decisions:
     def advance(self, at_s: float) -> None:
         """Let time pass until `at_s`, in monotonic seconds.
 
-        A frame may be older than the tick before it: policy's time never runs back.
+        A frame may be older than the tick before it; policy's time never goes back.
         """
         self.now_s = max(self.now_s, at_s)
 
@@ -55,7 +56,7 @@ class Decisions:
             self._carry_out(decision, sighting, frame, began or time.perf_counter())
 
     def deny(self, reason: Reason) -> None:
-        """Deny without evidence, whoever stands there."""
+        """Deny without evidence, for example because no frame can be analysed."""
         decision = Decision(Outcome.DENIED, reason, self.claim)
         self._carry_out(decision, None, None, time.perf_counter())
 

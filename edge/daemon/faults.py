@@ -1,4 +1,4 @@
-"""Frames that cannot be looked at: the door denies, and the process ends if none can be."""
+"""Frames that raise errors: the door denies, and the process ends if every frame fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.edge.errors import BackendError
 log = logging.getLogger(__name__)
 
 GIVE_UP_S = 10.0
-"""After so long without a frame that could be looked at, the process ends to be started anew."""
+"""Seconds of failures of every frame after which the process ends, to be restarted."""
 
 
 class Faults:
@@ -27,20 +27,20 @@ class Faults:
         cooldown_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The door says at most once in `cooldown_s` that it cannot see."""
+        """`cooldown_s` is the least time between two denials for this reason."""
         self._decisions, self._reporter = decisions, reporter
         self._cooldown_s, self._clock = cooldown_s, clock
         self._failing_since_s: float | None = None
         self._quiet_until_s = 0.0
 
     def passed(self) -> None:
-        """A frame was looked at."""
+        """Note that a frame was analysed without an error."""
         self._failing_since_s = None
 
     def failed(self, error: Exception) -> None:
-        """A frame failed: deny, and raise BackendError if all have failed for `GIVE_UP_S`.
+        """Deny, and raise BackendError if every frame has failed for `GIVE_UP_S`.
 
-        A GPU that has failed once answers this process with errors for ever.
+        A GPU that failed once may return errors to this process for ever; a new process helps.
         """
         now = self._clock()
         if self._failing_since_s is None:

@@ -1,4 +1,4 @@
-"""The daemon's loop: a frame is looked at, policy decides, and what is new is published."""
+"""The daemon's loop: analyse a frame, let policy decide, publish what is new."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from ostiary.edge.vision.pipeline import Pipeline
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.1
-"""A turn without a frame takes this long."""
+"""The longest wait for a frame in one turn."""
 CAMERA_S = 1.0
-"""Of the time to close: the camera's."""
+"""Seconds for closing the camera, out of all seconds for closing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DaemonParts:
-    """What a daemon is made of; `assemble` builds it. `lock` is the state folder's descriptor."""
+    """The parts of a daemon, made by `assemble`. `lock` is the state folder's open descriptor."""
 
     config: Config
     lock: int
@@ -60,7 +60,7 @@ class DaemonParts:
 
 
 class Daemon:
-    """One door, from the first frame to the last. `restart_wanted`: it is to be built anew."""
+    """One door, from the first frame to the last. `restart_wanted` asks for a new daemon."""
 
     def __init__(self, parts: DaemonParts, service: Notifier, shutdown: Shutdown) -> None:
         self._parts, self._service, self._shutdown = parts, service, shutdown
@@ -73,8 +73,8 @@ class Daemon:
     def run(self) -> bool:
         """Watch the door until a signal, a wanted restart, or the end of a recording.
 
-        False if a camera thread hangs, so that the process must leave without clean-up. Raises
-        BackendError if no frame can be looked at any more.
+        False if a camera thread hangs, so that the process must exit without clean-up. Raises
+        BackendError if every frame fails.
         """
         self._begin()
         camera = self._parts.camera
@@ -127,15 +127,16 @@ class Daemon:
         self._service.turned()
 
     def _obey(self, frame: Frame | None) -> bool:
-        """Follow the roster and the operator's commands; True if a capture took the frame."""
+        """Follow the roster and carry out commands; True if a capture took the frame."""
         remote, link = self._parts.remote, self._parts.link
         if remote is None or link is None:
             return False
         remote.turn(link)
-        # A command may have held the loop with the door's program, and a decision may again.
+        # A command or a decision may hold the loop with the door's program: report alive after
+        # each.
         self._service.turned()
         if remote.may_succeed(self._parts.succession):
-            log.info("everybody has a template of the next bundle: starting anew with it")
+            log.info("everybody has a template of the next bundle: restarting with it")
             self.restart_wanted = True
         return remote.looked(frame)
 

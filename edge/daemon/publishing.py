@@ -15,11 +15,12 @@ from ostiary.edge.errors import StoreError
 log = logging.getLogger(__name__)
 
 GOODBYE_S, SPARE_S = 1.5, 0.5
-"""Of the seconds to close: what the goodbye needs, and what is kept back for disconnecting."""
+"""Seconds to close that are kept for the goodbye, and those of them for disconnecting."""
 
 
 class Publishing:
-    """Empties the journal and the reporter over the link; without a broker only the log hears."""
+    """Sends the journal and the reporter's messages over the link; without a broker, to the log
+    only."""
 
     def __init__(
         self,
@@ -34,7 +35,8 @@ class Publishing:
         self._problem = "never connected"
 
     def pump(self) -> None:
-        """Send what is new. A journal that cannot be read is a state of the door, not its end."""
+        """Send what is new. If the journal cannot be read, the state message says so; nothing is
+        raised."""
         fresh = False
         if self._link is not None:
             self._tell(self._link.problem)
@@ -49,7 +51,8 @@ class Publishing:
         self._reporter.flush(fresh)
 
     def drain(self, left_s: Callable[[], float]) -> None:
-        """Give the broker a moment to take what is under way; the next start sends the rest."""
+        """Wait a moment for the broker to take the pending entries; the next start sends the
+        others."""
         while self._link is not None and self._link.connected and left_s() > GOODBYE_S:
             self.pump()
             if not self._journal.pending_count():

@@ -1,4 +1,4 @@
-"""Shutdown: a signal is answered at once, and the process ends by one deadline, hung or not."""
+"""Shutdown: a signal is answered at once, and the process ends by a deadline even if it hangs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ HUNG = 1
 
 
 class Shutdown:
-    """Waits for signals in a thread of its own, since the loop may hang when one comes.
+    """Waits for signals in its own thread, since the loop may hang when one comes.
 
-    The thread tells systemd, keeps the deadline, and ends what overruns it.
+    The thread tells systemd, keeps the deadline, and ends whatever exceeds it.
     """
 
     def __init__(self, service: Notifier) -> None:
@@ -45,8 +45,8 @@ class Shutdown:
         """Answer SIGTERM and SIGINT from now on; must be called in the main thread."""
         self._reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        # Python calls its handlers between two steps of the main thread, so never while that hangs
-        # in a library. The byte that the wakeup descriptor gets arrives at once.
+        # Python calls its handlers between two steps of the main thread, so never while that thread
+        # hangs in a library. The byte sent to the wakeup descriptor arrives at once.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
@@ -59,18 +59,19 @@ class Shutdown:
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if not self.wanted:
-            log.info("stopping on signal %d; once more to leave at once", number)
+            log.info("stopping on signal %d; a second signal ends the process at once", number)
         self.wanted = True
         self.left_s()
 
-    # Called in the thread, which never logs: the loop may hang while it holds the log's lock.
+    # Called in the signals' thread, which never logs: the loop may hang while it holds the log's
+    # lock.
 
     def _keep_time(self) -> None:
         os.read(self._reading, 1)
         began = time.monotonic()
         self._service.stopping()
         if self.saved:
-            # Do not wait for models that take long to load.
+            # Models may take long to load; nothing can be lost yet, so do not wait for them.
             os._exit(0)
         for after_s, number in ((ASK_S, signal.SIGTERM), (KILL_S, signal.SIGKILL)):
             self._wait(began + after_s)
@@ -80,13 +81,13 @@ class Shutdown:
         self._wait(began + LEAVE_S)
         if self.saved:
             os._exit(0)
-        # Show where it hangs. The kernel's timer ends the process if stderr is what hangs.
+        # Show where the process hangs. If stderr itself hangs, the kernel's timer ends the process.
         signal.setitimer(signal.ITIMER_REAL, LAST_WORDS_S)
         faulthandler.dump_traceback(all_threads=True)
         os._exit(HUNG)
 
     def _wait(self, until: float) -> None:
-        """Wait until then, but end the process at once on a second signal."""
+        """Wait until a monotonic time, but end the process at once on a second signal."""
         left_s = max(0.0, until - time.monotonic())
         if select.select([self._reading], [], [], left_s)[0]:
             os._exit(128 + os.read(self._reading, 1)[0])
@@ -97,7 +98,7 @@ def children(parent: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The program's name stands in brackets before these; it may hold brackets too.
+            # A program's name stands in brackets before these fields, and may contain brackets too.
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
             if ppid == str(parent) and state != "Z":
                 found.append(int(stat.parent.name))

@@ -1,4 +1,4 @@
-"""What is done once a second: follow the store, trim the journal, send telemetry."""
+"""Work done once a second: follow the store, trim the journal, send telemetry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 
 
 class Upkeep:
-    """Called at every turn of the loop; works about once a second."""
+    """Called at every turn of the loop, but works only about once a second."""
 
     def __init__(
         self,

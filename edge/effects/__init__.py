@@ -1,1 +1,1 @@
-"""A decision becomes an act and a message."""
+"""Carries out decisions: opens the door, journals, and reports."""

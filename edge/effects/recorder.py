@@ -1,4 +1,4 @@
-"""A decision becomes an act: it is journaled first, then the door moves."""
+"""Carries out a decision: journals it first, then opens the door."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Recorder:
         return entry
 
     def command(self, encoder: str) -> str:
-        """Open because an operator commands it; why the door stayed shut, or an empty string."""
+        """Open by an operator's command; returns why the door stayed shut, or an empty text."""
         decision = Decision(Outcome.GRANTED, Reason.COMMANDED)
         entry = self._journaled(decision, "command", encoder, {})
         if entry is None and not self._opens_unrecorded:
@@ -66,7 +66,7 @@ class Recorder:
         return entry
 
     def _unrecorded(self, decision: Decision, error: StoreError) -> None:
-        """Report a decision that cannot be journaled; the profile says if the door opens."""
+        """Report that a decision cannot be journaled, and whether the door opens all the same."""
         self._reporter.change(journal="failed")
         opens = self._opens_unrecorded and decision.granted
         outcome = "the door opens unrecorded" if opens else "the door stays shut"

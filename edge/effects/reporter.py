@@ -1,4 +1,4 @@
-"""What the device reports of itself: state, events and telemetry, to the broker and the log."""
+"""What the device reports about itself: state, events and telemetry, to the broker and the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reporter:
         self.frames = 0
 
     def connect(self, link: Link) -> None:
-        """Publish over this link from now on; before, only the log hears."""
+        """Publish over this link from now on; until this call, everything goes to the log only."""
         self._link = link
 
     def change(self, **fields: object) -> None:
@@ -43,7 +43,7 @@ class Reporter:
         self._state = msgspec.structs.replace(self._state, **fields)
 
     def threshold(self, tau: Threshold) -> None:
-        """Show the threshold in use; an event reports when the curve no longer reaches its rate."""
+        """Report the threshold in use; also an event if the curve no longer reaches its rate."""
         if not tau.supported and (self._state.tau_supported or self._state.tau is None):
             detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
             self.event("tau-unsupported", detail)
@@ -51,7 +51,7 @@ class Reporter:
         self.change(k=tau.k, tau=tau.tau, tau_supported=supported)
 
     def head(self, least_logit: Threshold | None) -> None:
-        """Show the least probability of the logistic head, and if its curve reaches that rate."""
+        """Report the least probability of the logistic head, and if its curve reaches that rate."""
         if least_logit is None:
             return
         least = probability(least_logit.tau)
@@ -63,7 +63,7 @@ class Reporter:
         self.change(least_probability=least, tau_supported=supported)
 
     def event(self, name: str, detail: str = "") -> None:
-        """Report something that an operator should know about."""
+        """Report an event to the operator."""
         line = f"{name}: {detail}" if detail else name
         log.warning("%s", line, extra={"OSTIARY_EVENT": name})
         self._events.append(EventMessage(event=name, at=wire.utc(self._wall()), detail=detail))
@@ -129,7 +129,7 @@ class Reporter:
 
 
 def lost(session: int) -> bytes:
-    """The will: the state that the broker publishes when a device vanishes."""
+    """The will: the state message that the broker publishes if this device vanishes."""
     return wire.encode(StateMessage(status="lost", session=session))
 
 

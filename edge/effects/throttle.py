@@ -1,4 +1,4 @@
-"""Refusals become events, at most one for each reason in ten seconds, so that floods stay here."""
+"""Reports refusals as events, at most one for each reason in ten seconds, whatever the flood."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ostiary.edge.effects.reporter import Reporter
 
 EVERY_S = 10.0
 MOST_REASONS = 50
-"""There are few reasons; this bound is for a mistake in them."""
+"""Limit on the number of reasons, in case a programming mistake makes too many."""
 ABOUT_CHARACTERS = 120
 
 
@@ -21,15 +21,15 @@ class _Told:
 
 
 class EventThrottle:
-    """Reports the first refusal of a reason at once; `flush` reports the next ones as a count."""
+    """Reports the first refusal for a reason at once; `flush` reports the next ones as a count."""
 
     def __init__(self, reporter: Reporter, clock: Callable[[], float]) -> None:
-        """`clock` is monotonic."""
+        """`clock` returns monotonic seconds."""
         self._reporter, self._clock = reporter, clock
         self._told: dict[tuple[str, str], _Told] = {}
 
     def say(self, event: str, reason: str, about: str) -> None:
-        """Count a refusal; `reason` is one of our words, `about` may be a stranger's text."""
+        """Count a refusal; `reason` is a fixed word of ours, `about` may be a stranger's text."""
         about = _harmless(about)
         told = self._told.get((event, reason))
         if told is not None:

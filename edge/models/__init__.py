@@ -1,1 +1,1 @@
-"""Which bundle and which backend run, and how one bundle replaces another."""
+"""Which bundle and backend the door runs, and how one bundle replaces another."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """The encoder in use (`active`), and that of the next bundle (`successor`), if one is awaited.
+    """The encoder in use (`active`), and the next bundle's (`successor`) if the door waits for one.
 
     A door that has changed over, or has refused the next bundle, has no successor.
     """
@@ -20,9 +20,9 @@ class Succession:
         """Whether the door should restart with the next bundle.
 
         `coverage` counts the subjects with a template, by encoder; `needed` is what the method
-        `needed` counts. People with a template of neither encoder pass with neither bundle. False
-        if nobody is enrolled: a new device that changed over before its roster came could then find
-        people without templates.
+        `needed` counts. Subjects without a template for either encoder do not matter: no bundle
+        lets them in. False if nobody is enrolled: a new device could change over before its roster
+        comes, which may lack templates.
         """
         if self.successor is None:
             return False
@@ -36,7 +36,7 @@ class Succession:
         return sum(1 for own in encoders if self.active in own or self.successor in own)
 
     def complete(self, encoders: Iterable[Collection[str]]) -> bool:
-        """Like `due`, but counts coverage and need itself, from `encoders` as in `needed`."""
+        """Whether the door should restart, like `due`, counted from `encoders` as in `needed`."""
         each = list(encoders)
         covered = sum(1 for own in each if self.successor in own)
         return self.due({self.successor or "": covered}, self.needed(each))

@@ -17,10 +17,10 @@ from ostiary.edge.runtime.signature import read_keys
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 CACHE = "cache"
-"""Folder in the state directory with what a backend compiled."""
+"""Folder in the state directory for models that a backend has compiled."""
 NEXT = "-next"
-"""Ends the names of the next bundle's folders of cache and engines: in a shared folder, one bundle
-would remove the other's files."""
+"""Suffix of the next bundle's folders of cache and engines: in a shared folder, one bundle would
+remove the other's files."""
 TRYING = "next.trying"
 MOST_TRIES = 2
 """How often a start with the next bundle may crash before the door no longer tries it."""
@@ -45,10 +45,10 @@ def open_models(config: Config) -> Pipeline:
 
 
 def choose_models(config: Config, encoders: Encoders) -> Chosen:
-    """The pipeline of `next` if it works and everybody has its templates, else that of `path`.
+    """The pipeline of `next` if it works and everybody has a template for it, else that of `path`.
 
-    A broken `next` is refused and the door runs `path`. A broken `path` is refused if `next` can
-    stand in. A bundle without the curve or logistic head that the profile needs is broken too.
+    A broken `next` is refused and the door runs `path`; a broken `path` is refused if `next` can
+    replace it. A bundle without the curve or logistic head that the profile needs counts as broken.
     Raises BundleError or BackendError if neither works.
     """
     after, refused = _to_come(config)
@@ -65,7 +65,8 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
         try:
             return Chosen(_try(config, after), Succession())
         except (BundleError, BackendError) as error:
-            # Wait for it no longer: the door would restart for it again and again.
+            # Wait for this bundle no longer: otherwise the door would restart for it again and
+            # again.
             refused, succession = (_said(after.path, error),), Succession()
     try:
         return Chosen(_ready(config, _open(config, now)), succession, refused)
@@ -74,16 +75,16 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
             raise
         return _instead(config, after, error)
     except BundleError as error:
-        # `next` may hold the same encoder, with the curve or head that is missing here.
+        # `next` may hold the same encoder, and the curve or head that is missing in `path`.
         if refused:
             raise
         return _instead(config, after, error)
 
 
 def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
-    """The bundle at `next`, if it is signed and undamaged; else None, and why it is refused.
+    """The bundle at `next` if it is signed and undamaged; else None, and why it is refused.
 
-    There is no reason if nothing is at `next`.
+    The reasons are empty if nothing is at `next`.
     """
     path = config.bundle.next
     if path is None or not path.exists():
@@ -91,7 +92,8 @@ def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
     try:
         found = bundles.load(path, read_keys(config.bundle.keys))
         if config.recognition.verifier:
-            # Checked now and not at the change-over: the door would restart only to refuse it.
+            # Check now that the bundle has the head; at the change-over the door would restart in
+            # vain.
             found.head()
     except BundleError as error:
         return None, (_said(path, error),)
@@ -99,7 +101,7 @@ def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
 
 
 def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
-    """Run the next bundle early: with it some people pass already, with the broken one nobody."""
+    """Run the next bundle early: some people pass with it, and nobody with the broken one."""
     try:
         pipeline = _try(config, after)
     except (BundleError, BackendError):
@@ -108,13 +110,13 @@ def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
 
 
 def _try(config: Config, after: Bundle) -> Pipeline:
-    """The pipeline of the next bundle, checked to hold all that the profile asks for."""
+    """The pipeline of the next bundle. Raises BundleError if it lacks what the profile needs."""
     with _trial(config.state.path, after.path):
         return _ready(config, _open(config, after, NEXT))
 
 
 def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
-    """The pipeline, if its bundle holds all that the profile asks for; else raises BundleError."""
+    """The pipeline unchanged. Raises BundleError if its bundle lacks what the profile needs."""
     try:
         pipeline.curve()
         if config.recognition.verifier:
@@ -127,10 +129,10 @@ def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
 
 @contextlib.contextmanager
 def _trial(state: Path, path: Path) -> Iterator[None]:
-    """Count the starts that the next bundle crashed, for lack of memory for example.
+    """Count the starts that crash with the next bundle, for example for lack of memory.
 
-    Such a bundle would otherwise crash every start. Raises BackendError after MOST_TRIES. A bundle
-    that is installed again counts as another one.
+    Otherwise such a bundle would crash every start. Raises BackendError after MOST_TRIES. A bundle
+    that is installed again starts with a count of 0.
     """
     mark, which = state / TRYING, _which(path / MANIFEST)
     tries = _tries(mark, which)

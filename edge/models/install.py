@@ -1,4 +1,4 @@
-"""Installs a bundle in place of another: complete, verified and proven, or not at all."""
+"""Installs a bundle in place of another: only if it is complete, verified and proven."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MAX_FILES = 64
 MAX_BYTES = 512 << 20
 """The most that a bundle may unpack to: a hostile archive must not fill the device's disk."""
 Prove = Callable[[Bundle], object]
-"""Raises an OstiaryError if a bundle does not compute what it should."""
+"""A function that raises an OstiaryError if a bundle does not compute what it should."""
 
 _AGAIN = "copy the file again, or pack the bundle again with ostiary-export"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a limit
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods unpack without a limit
 _ENCRYPTED = 0x41
 _CHUNK = 1 << 20
 _MAX_DIRECTORY = 64 << 10
@@ -54,7 +54,7 @@ def install(
     backend: str = "auto",
     prove: Prove | None = None,
 ) -> Bundle:
-    """Verify a packed bundle, or a bundle directory, and replace `target` by it.
+    """Verify a packed bundle or a bundle directory, then replace `target` by it.
 
     `prove` by default checks the golden vectors on `backend`. Raises OstiaryError; `target` is then
     unchanged, and no other files are left behind.
@@ -100,7 +100,7 @@ def contents(bundle: Bundle) -> set[str]:
 
 
 def check_names(where: Path, names: Collection[str]) -> None:
-    """Raise BundleError if there are too many names, one is not plain, or one is there twice."""
+    """Raise BundleError for too many names, a name that is not plain, or one that occurs twice."""
     if len(names) > MAX_FILES:
         raise BundleError(f"{where} has {len(names)} files, a bundle at most {MAX_FILES}")
     seen: set[str] = set()
@@ -110,7 +110,7 @@ def check_names(where: Path, names: Collection[str]) -> None:
                 f"{where} names {name!r}, which is not a plain file name",
                 "use letters, digits, dot, - and _, and no folders",
             )
-        # A memory card's file system may not tell upper from lower case.
+        # A memory card's file system may not distinguish upper and lower case.
         if name.casefold() in seen:
             raise BundleError(f"{where} names {name} twice", _AGAIN)
         seen.add(name.casefold())
@@ -149,7 +149,7 @@ def _check_end(archive: Path, file: IO[bytes]) -> None:
     file.seek(max(0, size - end - locator))
     tail = file.read()
     record = tail[-end:]
-    # A comment or the 64-bit form would let another record give the length of the list.
+    # With a comment or the 64-bit form, another record would give the length of the list.
     if not (record[:4] == b"PK\5\6" and record[-2:] == b"\0\0") or tail[:4] == b"PK\6\7":
         raise BundleError(f"{archive} is cut short, or not the zip file of a bundle", _AGAIN)
     (length,) = struct.unpack("<L", record[12:16])
@@ -170,7 +170,8 @@ def _check_entry(archive: Path, entry: zipfile.ZipInfo) -> None:
 
 
 def _copy(source: IO[bytes], path: Path, room: int) -> int:
-    """Copy to the real end, whatever size a header gives; returns the bytes still allowed."""
+    """Copy up to the data's real end, ignoring a header's size; returns how many bytes are left of
+    `room`."""
     with path.open("xb") as file:
         while chunk := source.read(_CHUNK):
             room -= len(chunk)
@@ -192,7 +193,7 @@ def _damage(what: str) -> Iterator[None]:
 
 
 def _check_target(archive: Path, target: Path) -> None:
-    """Raise BundleError unless `target` is a bundle or nothing: what is there gets deleted."""
+    """Raise BundleError if `target` exists and is not a bundle: an install deletes it."""
     if target.is_dir():
         there = {path.name for path in target.iterdir()}
         replaceable = not there or {MANIFEST, GOLDEN} <= there
@@ -207,7 +208,7 @@ def _check_target(archive: Path, target: Path) -> None:
 @contextmanager
 def _staging(archive: Path, target: Path) -> Iterator[Path]:
     """An empty folder beside `target`, removed at the end; errors name the archive instead."""
-    # Always the same name, so that the next install removes what a power cut left behind.
+    # The name is always the same, so that the next install removes what a power cut left behind.
     staged = target.with_name(f".{target.name}.new")
     if staged.exists():
         shutil.rmtree(staged)

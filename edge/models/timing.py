@@ -30,7 +30,8 @@ class Speed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def compare(bundle: Bundle, threads: int = 1, turns: int = TURNS, faces: int = TURN) -> list[Speed]:
     """Measure every encoder of a bundle on every installed backend, float first.
 
-    They take `turns` turns of `faces` faces, so that a machine that slows down slows them all.
+    The encoders take turns of `faces` faces, `turns` each: if the machine slows down, all are
+    equally affected.
     """
     images = np.asarray(bundle.golden()[f"{FLOAT}.images"], np.uint8)
     tensor = to_tensor(images[0], bundle.model(FLOAT).spec)
@@ -56,7 +57,7 @@ def _runners(bundle: Bundle, threads: int) -> dict[str, tuple[Runner, str]]:
             continue
         model = bundle.model(kind)
         for choice in CHOICES:
-            # Too little of the int8 file computes in float for the float type to matter.
+            # The type of float hardly matters to an int8 file, which computes little in float.
             if kind == INT8 and choice == "openvino-f32":
                 continue
             try:
@@ -72,7 +73,7 @@ def _runners(bundle: Bundle, threads: int) -> dict[str, tuple[Runner, str]]:
 def _turn(
     infer: Callable[[dict[str, Floats]], object], port: str, tensor: Floats, faces: int
 ) -> list[float]:
-    """Seconds for each of `faces` faces, after a quarter as many to warm up."""
+    """Seconds for each of `faces` faces, after a warm-up with a quarter as many."""
     spent, warm_up = [], faces // 4
     for _ in range(warm_up + faces):
         began = time.perf_counter()

@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 
 class Remote:
-    """Follows roster and commands in the loop; between turns, messages wait in two queues."""
+    """Follows the roster and commands from the loop; messages wait in two queues until then."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Remote:
         wall: Clock = time.time,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Adds the stored subjects to the gallery at once.
+        """Add the stored subjects to the gallery at once.
 
         Raises ConfigError if a key is unusable, StoreError if the disk is.
         """
@@ -70,7 +70,7 @@ class Remote:
             self._capture,
             reporter,
             self._refusals,
-            # Not the raw clock: set back, it would make an expired command valid again.
+            # This clock never goes back: otherwise an expired command could become valid again.
             lambda: moment.at_s,
         )
         bundle = pipeline.bundle
@@ -89,7 +89,7 @@ class Remote:
         self._follow()
 
     def inbox(self, received: Received) -> None:
-        """Take any message; called in the client's thread."""
+        """Take any message of the broker; called in the client's thread."""
         self._commander.put(received)
         self._mailbox.put(received)
 
@@ -115,22 +115,23 @@ class Remote:
         if succession.successor is None or not self._syncer.complete:
             return False
         coverage = self._members.coverage
-        # Count subject by subject only if the two totals allow the switch.
+        # Count subject by subject only if the totals allow the switch.
         if coverage[succession.successor] < coverage[succession.active]:
             return False
         return succession.due(coverage, succession.needed(self._members.encoders()))
 
     def close(self) -> None:
-        """Close the databases; all that was taken is already on the disk."""
+        """Close the databases; every message taken is already on the disk."""
         self._store.close()
         self._nonces.close()
 
     def _follow(self) -> None:
-        """Apply the newest head to the clock and to staleness, and report tau and damage."""
+        """Apply the newest head to the clock and to staleness; report tau and damaged templates."""
         self._moment.known(self._syncer.issued_at_s)
         if self._syncer.complete:
             self._complete_s = self._clock()
-        # A store that cannot be written cannot keep a revocation: nobody passes meanwhile.
+        # A store that cannot be written cannot keep a revocation: until it works again nobody
+        # passes.
         self._enrolled.stale = self._syncer.failing_s(self._clock()) > PATIENCE_S or self._is_old()
         self._reporter.threshold(self._enrolled.tau)
         damaged = len(self._members.damaged)
@@ -147,6 +148,6 @@ class Remote:
         if self._moment.behind_s > WRONG_S:
             # The clock is wrong, so that the age of the roster is unknown.
             return True
-        # Also the age of completeness: an attacker may send fresh heads but hold back records.
+        # Completeness must be recent too: an attacker may send fresh heads but hold back records.
         since_s = self._clock() - self._complete_s
         return max(self._moment.at_s - self._syncer.issued_at_s, since_s) > patience_s

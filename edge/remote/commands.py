@@ -27,9 +27,10 @@ REFUSED = "command-refused"
 MAX_BYTES = 1024
 """Largest command: four times the size of a sealed one."""
 MOST_AHEAD_S = 3600.0
-"""Latest expiry of a command: one that somebody holds back must soon be worthless."""
+"""The most seconds until a command's expiry: a command that somebody holds back must soon be
+worthless."""
 MOST_WAITING, AT_ONCE = 64, 8
-"""Most commands between the client's thread and the loop, and most taken in one turn."""
+"""The most commands that wait for the loop, and the most that one turn takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Commander:
         if len(self._waiting) >= MOST_WAITING:
             self._lost += 1
             return
-        # One byte more than allowed, so that `_genuine` sees that it is too long.
+        # Keep one byte more than allowed, so that `_genuine` sees that the payload is too long.
         self._waiting.append(replace(message, payload=message.payload[: MAX_BYTES + 1]))
 
     def work(self, link: Answering | None) -> None:
@@ -100,7 +101,8 @@ class Commander:
         """
         self._link = link
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            # One action per turn: two door programs that hang would exceed the watchdog's time.
+            # Carry out one command per turn: two door programs that hang would exceed the
+            # watchdog's time.
             if self._take(self._waiting.popleft()):
                 break
         if self._lost != self._told_lost:
@@ -119,7 +121,7 @@ class Commander:
             name = message.topic.rpartition("/")[2]
             self._refusals.say(REFUSED, error.reason, f"{name}: {error.message}")
         except StoreError as error:
-            # Not carried out: without a record of it, it could be replayed.
+            # A command whose nonce cannot be stored is not carried out: it could be replayed.
             self._refusals.say(REFUSED, "not-recorded", error.message)
         else:
             self._does[asked.name](asked)

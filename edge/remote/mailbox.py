@@ -16,14 +16,14 @@ from ostiary.edge.wire import RosterTopics
 log = logging.getLogger(__name__)
 
 WAITING = 4000
-"""Most messages between client thread and loop; more are dropped, and requested again."""
+"""The most messages that wait for the loop; others are dropped, and requested again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message on a topic of the roster, opened, or the error. `kept`: the broker had retained it;
-    otherwise it was just published. `again`: it was already sent on a connection before
-    `connection`."""
+    """An opened message on a topic of the roster, or the error. `kept`: the broker had stored it as
+    retained; otherwise it was just published. `again`: the broker sent it before, on a connection
+    older than `connection`."""
 
     topic: tuple[str, ...]
     opened: Message | SealError
@@ -42,13 +42,15 @@ class Mailbox:
     def put(self, received: Received) -> None:
         """Open a message and keep it for the loop; messages on other topics are ignored."""
         topic = self._topics.parse(received.topic)
-        # An empty payload only removes a retained message; the index shows which subject left.
+        # An empty payload only removes a retained message; the index shows which subject was
+        # removed.
         if topic is None or not received.payload:
             return
         try:
             opened: Message | SealError = self.open(received.topic, received.payload)
         except SealError as error:
-            # A copy: the traceback of the error keeps the payload, and thousands may wait here.
+            # Keep a copy: the error's own traceback holds the payload, and thousands of errors may
+            # wait here.
             opened = SealError(error.reason, error.message)
         mail = Mail(topic, opened, received.retained, received.again, received.connection)
         try:

@@ -1,4 +1,4 @@
-"""The roster's subjects as the gallery needs them: templates of one encoder, and rights."""
+"""The roster's subjects as the gallery needs them: their rights, and templates of one encoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNIT_TOLERANCE = 1e-3
 
 
 class Searched(Protocol):
-    """Receives the members' changes: the observer, or another owner of a gallery."""
+    """The owner of a gallery, which receives the members' changes."""
 
     def change(
         self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
@@ -48,7 +48,7 @@ class Members:
         return self._encoders.values()
 
     def follow(self, steps: Sequence[Put | Drop]) -> None:
-        """Apply changes in their order; if a subject has several, the last one counts."""
+        """Apply changes in their order; only the last one of each subject counts."""
         put: dict[str, tuple[str, Floats | None, Rights]] = {}
         removed: dict[str, None] = {}
         for step in steps:
@@ -76,14 +76,15 @@ class Members:
         return found
 
     def _good(self, subject: str, encoders: tuple[str, ...]) -> list[str]:
-        """`encoders` without the encoder in use if the subject's template for it is damaged."""
+        """`encoders`, without the encoder in use if the subject's template for it is damaged."""
         return [e for e in encoders if e != self.encoder or subject not in self.damaged]
 
     def _checked(self, raw: bytes) -> Floats | None:
         if len(raw) != 4 * self._dim:
             return None
         row = np.frombuffer(raw, "<f4").astype(np.float32)[None]
-        # In float64, in which the square of no float32 overflows; written so that NaN is refused.
+        # In float64 the square of no float32 overflows; the comparison is written so that it
+        # refuses NaN.
         norm = float(np.linalg.norm(row.astype(np.float64)))
         return row if abs(norm - 1) < UNIT_TOLERANCE else None
 

@@ -17,7 +17,7 @@ from ostiary.edge.wire import RosterTopics
 AT_ONCE = 400
 
 Says = Callable[[str, str, str], None]
-"""Reports an event: (event, reason, details)."""
+"""A function that reports an event: (event, reason, details)."""
 
 
 def restore(
@@ -78,7 +78,7 @@ class _Restoring:
         try:
             head = open_head(self._topics, self._mailbox, payload)
         except SealError as error:
-            # Without a head nobody is let in: it may be the operator who is not trusted any more.
+            # Without a valid head nobody is let in: its operator may no longer be trusted.
             self._says("roster-refused", error.reason, "the head in the store")
             self._store.clear()
             return ReplicaState()
@@ -95,9 +95,9 @@ class _Restoring:
         return state
 
     def _outdated(self, state: ReplicaState, head: Head) -> list[str]:
-        """Drop the records of shards that the head contradicts: it came, but the power failed
-        before their new records did. Records newer than the head stay, since they may take rights
-        away. Returns the dropped subjects."""
+        """Drop the records of shards that differ from the head: the power failed when the head was
+        stored and their new records were not. Records newer than the head stay, since they may take
+        rights away. Returns the dropped subjects."""
         held = [(s, r) for name in state.unproven() for s, r in state.shard(name).held.items()]
         gone = [subject for subject, revision in held if revision <= head.sequence]
         self._members.follow([Drop(subject) for subject in gone])

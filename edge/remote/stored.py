@@ -1,4 +1,4 @@
-"""What a door's roster holds on its own disk, read without a broker."""
+"""Reads a door's roster from its own disk, without a broker."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ostiary.edge.wire import RosterTopics
 def stored(config: Config) -> list[Sealed]:
     """The records of the roster on the disk, tombstones too; nothing is changed.
 
-    Records that cannot be opened are left out: the daemon reports them. Raises ConfigError or
+    Records that cannot be opened are left out; the daemon reports them. Raises ConfigError or
     BundleError if a key is missing or unusable, StoreError if the disk cannot be read.
     """
     return _read(config)[1]
 
 
 def load(config: Config, enrolled: Enrolled, bundle: Bundle) -> None:
-    """Let in everybody whom the roster on the disk lets in. Raises as `stored`."""
+    """Add everybody to `enrolled` whom the stored roster admits. Raises the errors of `stored`."""
     members = Members(enrolled, bundle.encoder_id, bundle.dim)
     members.follow([Put(sealed) for sealed in stored(config)])
 
@@ -42,16 +42,16 @@ def load(config: Config, enrolled: Enrolled, bundle: Bundle) -> None:
 def encoders(config: Config, local: Store) -> Iterator[Collection[str]]:
     """The encoder ids of each enrolled subject's templates.
 
-    They are the roster's if the profile has one, else those of the door's own store. Nothing is
-    given while a part of the roster is missing: whoever is in that part would be left behind when
-    the door changes to another bundle.
+    They come from the roster if the profile has one, else from the door's own store. Nothing is
+    given while a part of the roster is missing: people in that part would be ignored when the door
+    decides to change bundles.
     """
     if config.roster is None:
         yield from (row.encoders for row in local.subjects())
         return
     try:
         head, sealed = _read(config)
-    except StoreError:  # the daemon mends the store, or reports it
+    except StoreError:  # the daemon repairs the store, or reports it
         return
     records = [one.record for one in sealed]
     held = restored(head, {record.subject: record.revision for record in records})
@@ -60,12 +60,12 @@ def encoders(config: Config, local: Store) -> Iterator[Collection[str]]:
 
 
 def _read(config: Config) -> tuple[Head | None, list[Sealed]]:
-    """The newest head and the records on the disk, as far as they can be opened."""
+    """The newest head and the stored records, without those that cannot be opened."""
     assert config.roster is not None
     topics = RosterTopics(config.device.site)
     mailbox = Mailbox(topics, open_keys(config.roster)[1])
     with contextlib.closing(RosterStore(config.state.path / ROSTER)) as store:
-        # Read at once: the daemon cannot clean its disk while somebody reads there.
+        # Read everything quickly: while a reader is open, the daemon cannot wipe deleted records.
         payload, rows = store.head(), list(store.rows())
     try:
         head = open_head(topics, mailbox, payload or b"")

@@ -24,7 +24,7 @@ from ostiary.edge.roster.replica import ReplicaState
 from ostiary.edge.wire import RosterMessage, RosterTopics
 
 AT_ONCE = 400
-"""Messages taken in one turn of the loop: some 10 ms, so that recognition is not delayed."""
+"""The most messages in one turn of the loop: 10 ms of work, so that recognition is not delayed."""
 SAY_EVERY_S, RETRY_S, ABSENT_S = 1.0, 5.0, 10.0
 
 
@@ -42,7 +42,7 @@ class SyncLink(Protocol):
 
 
 class Syncer:
-    """Follows the roster in the loop; the mailbox holds the messages that came."""
+    """Follows the roster from the loop; the mailbox holds the messages that have come."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Syncer:
         says: Says,
         wall: Callable[[], float],
     ) -> None:
-        """Adds the stored subjects to the members at once; `acknowledge` is the topic on which to
-        report what is held.
+        """Add the stored subjects to the members; `acknowledge` is the topic for reports of what is
+        held.
 
         Raises StoreError if the store cannot be read.
         """
@@ -103,11 +103,11 @@ class Syncer:
         self._say(link, now)
 
     def failing_s(self, now: float) -> float:
-        """For how many seconds the store has been failing; 0 if it works."""
+        """Seconds since the store began to fail; 0 if it works."""
         return 0.0 if self._failing_since_s is None else now - self._failing_since_s
 
     def _try(self, now: float) -> bool:
-        """After a failure: try to write to the store. True if that works again."""
+        """True if the store works; after a failure, a trial write shows if it does again."""
         try:
             self._store.apply([], [], None, total(self.state.sums()))
         except StoreError as error:
@@ -132,7 +132,7 @@ class Syncer:
         return True
 
     def _take(self, now: float) -> None:
-        # By identity: of two equal messages only one may be excused.
+        # Compared by identity: of two equal messages only one may be excused.
         messages, excuses = list[Message](), dict[int, frozenset[str]]()
         for mail in self._mailbox.take(AT_ONCE):
             excused = self._suspicion.excused(mail)
@@ -154,7 +154,8 @@ class Syncer:
         unproven = state.unproven()
         behind = bool(self._unproven or unproven) or changes.head is not None
         for refused in changes.refused:
-            # A message of an earlier turn has no entry: it is refused only while behind.
+            # A message of an earlier turn has no entry: it is refused only while the device is
+            # behind.
             excused = excuses.get(id(refused.message), NOTHING)
             self._refuse(refused, excused | LATE if behind else excused)
         if changes.steps or changes.head is not None:
@@ -168,7 +169,7 @@ class Syncer:
         self._remind(messages, now)
 
     def _remind(self, messages: Sequence[Message], now: float) -> None:
-        """After a record its head should come; if not, it was lost, and is requested again soon."""
+        """After each record a head should follow; if it was lost, it is requested again soon."""
         newest = max((m.record.revision for m in messages if isinstance(m, Sealed)), default=0)
         known = 0 if self.state.head is None else self.state.head.sequence
         if known >= max(newest, self._newest):
@@ -187,7 +188,7 @@ class Syncer:
         self._scrub |= any(_takes(step) for step in last.values())
 
     def _fail(self, error: StoreError, changes: Changes, now: float) -> None:
-        """After a failed write: subjects whose change cannot be stored lose access until it can."""
+        """After a failed write: bar the subjects whose change cannot be stored, until it can."""
         self._says("store-failed", "roster", error.message)
         self._failed_s = now
         if self._failing_since_s is None:
@@ -198,7 +199,7 @@ class Syncer:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Replace a damaged file: nobody has access until the broker has sent everything again."""
+        """Replace a damaged file: nobody has access until the broker has sent the roster again."""
         held = [subject for shard in self.state.shards.values() for subject in shard.held]
         self._members.follow([Drop(subject) for subject in held])
         self.state, self._unproven = ReplicaState(), []
@@ -216,7 +217,8 @@ class Syncer:
         if plan.leave:
             link.unsubscribe([self._topic(want) for want in plan.leave])
         if plan.ask:
-            # QoS 0: records are checked against the index anyway, and QoS 1 would slow them down.
+            # QoS 0: records are checked against the index anyway, and QoS 1 would slow down the
+            # transfer.
             link.subscribe([Filter(self._topic(want), qos=0) for want in plan.ask])
 
     def _topic(self, want: Want) -> str:
@@ -243,7 +245,8 @@ class Syncer:
         """Publish what is held: at once if complete, otherwise at most once a second."""
         if self.complete:
             self._clean(now)
-        # Complete only after dropped records are wiped from the disk: an erasure waits for that.
+        # Report completeness only after dropped records are wiped from the disk: an erasure waits
+        # for it.
         complete = self.complete and not self._scrub
         if not complete and self._sent is not None and now - self._said_s < SAY_EVERY_S:
             return
@@ -265,7 +268,7 @@ class Syncer:
             self._scrub_after_s = now + SAY_EVERY_S
 
     def message(self, complete: bool) -> RosterMessage:
-        """The acknowledgement of what is held, without the time."""
+        """The message that reports what is held, without the time."""
         state, members = self.state, self._members
         return RosterMessage(
             sequence=0 if state.head is None else state.head.sequence,

@@ -42,8 +42,9 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that the replica refused, at once or after it had waited. `reason` is `old-head`,
-    `conflicting-head`, `old-index`, `old-record` or `not-in-index`; `about` says of what."""
+    """A message that the replica refused, at once or after a wait. `reason` is `old-head`,
+    `conflicting-head`, `old-index`, `old-record` or `not-in-index`; `about` names the message's
+    subject or shard, or the sequences of the heads."""
 
     message: Message
     reason: str

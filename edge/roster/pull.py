@@ -1,4 +1,4 @@
-"""What to request from the broker next: a limited window, since brokers drop what overflows."""
+"""What to request from the broker next, in a limited window, since brokers drop the excess."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from ostiary.edge.roster.record import Head
 from ostiary.edge.roster.replica import ReplicaState
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
-"""Messages requested at once. The first window fits a broker that queues 100 messages, the largest
-one a broker that queues 1,000: Mosquitto's defaults, by version. A complete window doubles the
-next one; a loss halves it, and on that connection it stays below the size that was lost."""
+"""The sizes of the window: messages requested at once. The first one fits a broker that queues 100
+messages, the largest one a broker that queues 1,000: Mosquitto's defaults, by version. A complete
+window doubles the next one; a loss halves it, and on that connection it stays below the size at
+which messages were lost."""
 QUIET_S = 2.0
-"""After so long without a message, the broker has dropped what was requested and did not come."""
+"""After so many seconds without a message, the requested messages that are missing were dropped."""
 AGAIN_S, LONGEST_S = 1.0, 60.0
-"""Delays before a topic is requested again that did not bring what the index says."""
+"""Shortest and longest delay before a topic is requested again that brought no usable message."""
 STUCK = 3
 """Failed attempts on a topic after which the device reports it."""
 INDEXES = 8
-"""At most 1/INDEXES of a window are indexes; they come in addition to the records."""
+"""At most 1/INDEXES of a window are indexes; the window's records come in addition."""
 RETRIES = 4
 """At most 1/RETRIES of a window are repeated requests: otherwise messages that the broker lacks
 would keep out those that it has."""
@@ -46,7 +47,7 @@ class Want:
 
 @dataclass(slots=True)
 class _Patience:
-    """Failed requests for a topic, the time of the last one, and the earliest next one."""
+    """Failed requests for a topic, the time of the last one, and the earliest time for the next."""
 
     tries: int = 0
     last_s: float = -math.inf
@@ -66,9 +67,9 @@ INDEX = ""
 
 
 class Reminder:
-    """When to request a message again whose loss would not be noticed: every SELDOM_S, and sooner
-    after a sign of loss, then at growing intervals. No message delays the SELDOM_S request:
-    otherwise an attacker could put it off by replaying old messages."""
+    """When to request a message again whose loss would not be noticed: every SELDOM_S, and after a
+    sign of loss sooner, at growing intervals. No message delays the SELDOM_S request: otherwise an
+    attacker could put it off by replaying old messages."""
 
     def __init__(self) -> None:
         self._wait_s, self._soon_s, self._seldom_s = SOON_S, math.inf, math.inf
@@ -97,7 +98,7 @@ class Reminder:
 
 
 class Pull:
-    """Keeps account of what was requested. Times (`now`) are monotonic seconds."""
+    """Keeps count of what was requested and what came. Times (`now`) are monotonic seconds."""
 
     def __init__(self) -> None:
         self._window, self._came, self._ceiling = FIRST_WINDOW, 0, LARGEST_WINDOW
@@ -110,7 +111,8 @@ class Pull:
 
     def start_over(self) -> None:
         """Start on a new connection: nothing is under way, and all may be requested at once."""
-        # If the broker kept the session, the old subscriptions still exist: leave them.
+        # If the broker kept the session, unsubscribe from what the old connection had subscribed
+        # to.
         self._done += self._left
         self._open.clear()
         self._left.clear()
@@ -118,12 +120,13 @@ class Pull:
         self._ceiling = LARGEST_WINDOW
 
     def arrived(self, shard: str, subject: str, now: float) -> None:
-        """Note a message on the topic of a subject or, for INDEX, of a shard's index. Whether it
-        was of use shows in the replica's state."""
+        """Note a message on the topic of a subject or, for INDEX, of a shard's index. The replica's
+        state shows later if the message was of use."""
         want = self._open.get(shard, {}).pop(subject, None)
         if want is None:
             return
-        # Only for requested messages: else a busy operator's changes would hide a loss for ever.
+        # Count only requested messages: other changes could come so often that a loss is never
+        # noticed.
         self._last_s = now
         # If the message proves to be of no use, its topic is not requested again at once.
         self._postpone(shard, subject, now)
@@ -136,7 +139,7 @@ class Pull:
     def next(self, state: ReplicaState, unproven: Sequence[str], now: float) -> PullPlan:
         """The next requests, if the window has room, for the `unproven` shards of the state."""
         if state.head is not self._head:
-            # The operator has just published: topics that were of no use may be of use now.
+            # The operator has just published: topics that brought nothing usable may now do so.
             self._head = state.head
             self._forgive()
         plan = PullPlan(leave=self._done + self._give_up(now))
@@ -154,7 +157,7 @@ class Pull:
         return sum(self._left.values())
 
     def stuck(self) -> int:
-        """The number of topics that repeatedly did not bring what the index says."""
+        """The number of topics that repeatedly brought no usable message."""
         return sum(p.tries >= STUCK for shard in self._patience.values() for p in shard.values())
 
     def _fill(
@@ -162,7 +165,7 @@ class Pull:
     ) -> None:
         for shard in self._patience.keys() - set(unproven):
             del self._patience[shard]
-        # Finish shards with an index first: subjects whose record is outdated wait for the new one.
+        # Finish shards that have an index first: their outdated subjects wait for a new record.
         begun = [shard for shard in unproven if state.shard(shard).index is not None]
         later = 0
         for shard in begun:
@@ -176,7 +179,7 @@ class Pull:
     def _ask_again(
         self, ask: list[Want], state: ReplicaState, begun: Sequence[str], free: int, now: float
     ) -> None:
-        """Request some of what did not come again, the longest-waiting first."""
+        """Request again some of what did not come, the longest-waiting first."""
         room = min(free, self._window // RETRIES - self._retried())
         due: dict[str, list[str]] = {}
         for _, shard, subject in heapq.nsmallest(max(0, room), self._due(state, begun, now)):
@@ -213,7 +216,8 @@ class Pull:
         for shard in sorted(unproven, key=lambda shard: self._last_asked_s(shard, INDEX)):
             if state.shard(shard).index is not None or not self._may(shard, INDEX, now):
                 continue
-            # Request one whatever its size, so that a large shard is not left out for ever.
+            # Request one index whatever its shard's size, so that a large shard is not left out for
+            # ever.
             full = counts[shard] > room or indexes >= self._window // INDEXES
             if (indexes or room <= 0) and full:
                 return
@@ -245,10 +249,10 @@ class Pull:
         ask.append(want)
 
     def _give_up(self, now: float) -> list[Want]:
-        """After QUIET_S without a message: give up what is open, and shrink the window."""
+        """After QUIET_S without a message: give up the open requests, and shrink the window."""
         if not self._left or now - self._last_s < QUIET_S:
             return []
-        # If all of it were repeated requests, the loss says nothing about the broker's queue.
+        # If all open requests were repeated ones, the loss says nothing about the broker's queue.
         first = self._retried() < self.under_way
         for shard, subjects in self._open.items():
             for subject in subjects:
@@ -262,7 +266,7 @@ class Pull:
         return lost
 
     def _forgive(self) -> None:
-        """Let everything be requested at once; the order of requests is kept."""
+        """Allow every request at once; the order of requests is kept."""
         for patience in (p for shard in self._patience.values() for p in shard.values()):
             patience.tries, patience.not_before_s = 0, -math.inf
 

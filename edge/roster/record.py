@@ -14,7 +14,7 @@ from ostiary.edge.core.types import SUBJECT
 from ostiary.edge.errors import SealError
 
 SHARDS = 256
-"""Fixed: with a million subjects an index has 140 kB, and a head never more than 6 kB."""
+"""The number of shards. With a million subjects an index has 140 kB, and a head at most 6 kB."""
 DIGEST_BYTES = 16
 
 Subject = Annotated[str, Meta(pattern=rf"^{SUBJECT.pattern}\Z")]
@@ -139,7 +139,7 @@ def decode(raw: bytes, kind: type[B]) -> B:
 
 
 def shard_of(subject: str) -> str:
-    """The shard of a subject: the first two hex digits of SHA-256 of its id."""
+    """The shard of a subject: the first two hex digits of SHA-256 of the subject's id."""
     return hashlib.sha256(subject.encode("ascii")).hexdigest()[:2]
 
 
@@ -156,5 +156,5 @@ def sum_of(entries: Mapping[str, int]) -> Sum:
 
 
 def total(sums: Iterable[Sum]) -> str:
-    """One digest over all shards, as hex, by which a device shows what it holds."""
+    """One digest of all shards, as hex, with which a device reports what it holds."""
     return hashlib.sha256(b"".join(encode(s) for s in sums)).hexdigest()[: 2 * DIGEST_BYTES]

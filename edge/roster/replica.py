@@ -31,14 +31,14 @@ from ostiary.edge.roster.record import (
 )
 
 MOST_WAITING = 64
-"""Records that a shard keeps before a head proves them, in addition to as many as it holds."""
+"""Records that a shard keeps before a head proves them, in addition to its number of entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of the 256 shards. `held` is subject to revision: records in force and tombstones. `sum`
-    sums them up, `waiting` are records without proof yet, and `index` is the index that the head
-    sums up, kept while it is needed."""
+    """One of the 256 shards. `held` maps subject to revision: records in force and tombstones.
+    `sum` sums up `held`, `waiting` are records without proof yet, and `index` is the index that the
+    head sums up, kept while it is needed."""
 
     held: Mapping[str, int] = field(default_factory=dict)
     sum: Sum = EMPTY
@@ -67,7 +67,7 @@ class ReplicaState:
         return self.shards.get(name, NOTHING)
 
     def unproven(self) -> list[str]:
-        """The shards that differ from the head, sorted; empty if all is proven or no head came."""
+        """The shards that differ from the head, sorted; empty if none differs or no head came."""
         if self.head is None:
             return []
         return [n for n in shard_names() if self.shard(n).sum != self.head.sum_of(n)]
@@ -82,7 +82,7 @@ class ReplicaState:
 
 
 def restored(head: Head | None, held: Mapping[str, int]) -> ReplicaState:
-    """The state of a device that starts from its store: the head, and subject to revision."""
+    """The state of a device that starts from its store: the head, and each subject's revision."""
     shards: dict[str, dict[str, int]] = {}
     for subject, revision in held.items():
         shards.setdefault(shard_of(subject), {})[subject] = revision
@@ -91,9 +91,9 @@ def restored(head: Head | None, held: Mapping[str, int]) -> ReplicaState:
 
 
 def step(state: ReplicaState, messages: Iterable[Message]) -> tuple[ReplicaState, Changes]:
-    """The next state and the changes to make; one call with many messages is cheaper than many.
+    """The next state and the changes to make; a call with many messages is cheaper than many calls.
 
-    The messages must have been opened: genuine, and received on their own topic.
+    The messages must have been opened, which shows that they are genuine and on their own topic.
     """
     work = _Work(state)
     for message in messages:
@@ -223,12 +223,12 @@ class _Work:
                 self._put(draft, waiting)
         for subject, held in sorted(draft.held.items()):
             # Drop an old revision: the newer record may revoke the subject. But keep a record that
-            # took rights away before its head came: without it an older head would restore them.
+            # took rights away before its head came: dropped, an older head could restore them.
             if held <= head.sequence and index.get(subject) != held:
                 self._drop(draft, subject)
 
     def _bury(self, draft: _Draft, head: Head) -> None:
-        """Refuse waiting records that are not newer than the head, since the head has decided."""
+        """Refuse waiting records that are not newer than the head, which has decided about them."""
         for subject, sealed in list(draft.waiting.items()):
             if (revision := sealed.record.revision) <= head.sequence:
                 del draft.waiting[subject]

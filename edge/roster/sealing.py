@@ -16,7 +16,7 @@ PURPOSE = b"ostiary sealed message 1\n"
 """Prefix of everything signed, so that a signature for another purpose is not valid here."""
 KEY_BYTES = 32
 HINT = 8
-"""First bytes of the signer's public key, which the message begins with to identify the key."""
+"""The number of first bytes of a message that name the signer's key, by its own first bytes."""
 SIGNATURE = 64
 MAX_BYTES = 1 << 20
 """Largest message; a larger one is refused before it is decrypted."""
@@ -26,9 +26,9 @@ OVERHEAD = len(VERSION) + SecretBox.NONCE_SIZE + SecretBox.MACBYTES + BOUND
 
 
 class Site:
-    """The site's symmetric key, by which each member closes and opens messages, unsigned.
+    """The site's symmetric key; each member can encrypt (`close`) and decrypt (`open`) with it.
 
-    A closed message is bound to its topic: on another topic it does not open.
+    A closed message is not signed, but bound to its topic: on another topic it does not open.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -108,6 +108,6 @@ def _bound(topic: str) -> bytes:
 
 
 def _signed(topic: str, body: bytes) -> bytes:
-    # The hash of the topic, since it has a fixed length: otherwise the start of a body could pass
-    # for the end of the topic.
+    # Sign the topic's hash, whose length is fixed: otherwise the start of a body could pass for the
+    # end of the topic.
     return PURPOSE + hashlib.sha256(topic.encode()).digest() + body

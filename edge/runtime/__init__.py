@@ -3,5 +3,5 @@
 import sys
 
 # OpenVINO reports its import to a statistics service if it finds this package, and a door must not
-# call home. It is hidden here because that must happen before OpenVINO's import.
+# call home. It is hidden here, which comes before any import of OpenVINO.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

@@ -14,7 +14,7 @@ AUTO = ("tensorrt", *CPU)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The backends to try, in order, and why other installed ones are not among them."""
+    """The backends to try, in order, and why other installed backends are left out."""
 
     found: list[Backend]
     refused: list[str]
@@ -56,7 +56,7 @@ def backends(
 
 
 def _make(name: str, threads: int, cache: Path | None, engines: Path | None) -> Backend:
-    # Imported here: a device has one of these installed, not all.
+    # Import the chosen backend only: a device has one of these packages installed, not all.
     if name == "tensorrt":
         from ostiary.edge.runtime.trt import TensorRtBackend
 

@@ -69,7 +69,8 @@ class WeightsSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle is. `encoder_id` is the SHA-256 of the float ONNX, `files` has each file's."""
+    """The bundle's description. `encoder_id` is the SHA-256 of the float encoder's ONNX file;
+    `files` holds the SHA-256 of each file."""
 
     schema: int
     recipe: str
@@ -79,9 +80,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, Sha256]
     sources: list[WeightsSource]
     notes: list[str] = []
-    """What a reader must know of how it was made, such as a projection or a forced calibration."""
+    """Peculiarities of the build that a reader must know, such as a projection or a forced
+    calibration."""
     proven_on: list[str] = []
-    """The backends whose int8 embeddings agree with each other, or the only one that passed."""
+    """The backends whose int8 embeddings agree, or the only backend that passed."""
 
 
 @dataclass(frozen=True, slots=True)

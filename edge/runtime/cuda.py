@@ -1,4 +1,5 @@
-"""All CUDA calls, through cuda-python or pycuda; cuda-python first, since it captures graphs."""
+"""All CUDA calls, through cuda-python or pycuda; cuda-python is preferred, since it captures
+graphs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class GpuDevice:
 
 
 class Lane(Protocol):
-    """A stream and the memory of one model. Every call raises BackendError if it fails."""
+    """A stream and the memory of one model. Every method raises BackendError if it fails."""
 
     handle: int
     """The stream's handle for TensorRT; never the default stream, which cannot be captured."""
@@ -74,7 +75,7 @@ class Cuda(Protocol):
     device: GpuDevice
 
     def use(self) -> None:
-        """Make the context current in this thread, before any call here or of TensorRT."""
+        """Make the context current in this thread; needed before any call here or of TensorRT."""
         ...
 
     def lane(self) -> Lane:
@@ -112,7 +113,7 @@ class CudaPython:
             self._context = _value(driver.cuDevicePrimaryCtxRetain(number))
             self.device = self._describe(number)
             self.use()
-        except RuntimeError as error:  # its loader finds no libcuda, or an older one
+        except RuntimeError as error:  # cuda-python finds no libcuda, or an old one
             raise BackendError(f"no CUDA driver: {error}", DRIVER) from None
 
     def _describe(self, number: Any) -> GpuDevice:
@@ -179,7 +180,7 @@ class _CudaPythonLane:
         try:
             work()
         finally:
-            # Also if the work failed: a stream left capturing cannot be used again.
+            # End the capture even if the work failed: otherwise the stream could not be used again.
             ended = driver.cuStreamEndCapture(self._stream)
         graph = _value(ended)
         ready = _value(driver.cuGraphInstantiate(graph, 0))
@@ -200,7 +201,7 @@ class _CudaPythonLane:
 
 
 def _value(answer: tuple[Any, ...]) -> Any:
-    """The value of cuda-python's (status, value)."""
+    """The value in cuda-python's answer (status, value). Raises BackendError for a bad status."""
     status, *values = answer
     if int(status) != 0:
         raise BackendError(f"CUDA refuses: {getattr(status, 'name', status)}")

@@ -13,10 +13,10 @@ from ostiary.edge.errors import BundleError
 
 DET_CURVE = "det_curve.json"
 MIN_IMPOSTORS = 30_000
-"""Enough for thirty errors at an FMR of 1e-3 (the rule of 30): about 250 people's images."""
+"""Impostor pairs for thirty errors at an FMR of 1e-3 (the rule of 30), from some 250 people."""
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Comparison = Literal["float_float", "int8_int8", "float_int8"]
-"""The precision of the template, then that of the probe."""
+"""The precisions of a comparison: first the template's, then the probe's."""
 COMPARISONS: tuple[Comparison, ...] = ("float_float", "int8_int8", "float_int8")
 
 
@@ -63,7 +63,7 @@ class DetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> DetCurve:
     """A file's counts over a grid as a curve. Raises BundleError if no tau can be derived from it.
 
-    The grid is of scores, or of another number that is higher for faces more alike.
+    The grid holds scores, or another number that is higher for more similar faces.
     """
     if counts.impostors < MIN_IMPOSTORS:
         raise BundleError(
@@ -88,7 +88,7 @@ def curve_of(file: str, grid: list[float], counts: Counts, data_set: str) -> Det
 
 
 def _falls(counts: NDArray[np.int64], most: int) -> bool:
-    """Whether counts begin with at least half of `most`, never rise, and do not go below 0."""
+    """True if the counts begin with at least half of `most`, never rise, and stay at 0 or above."""
     return bool((np.diff(counts) <= 0).all() and most >= counts[0] >= 0.5 * most) and (
         int(counts[-1]) >= 0
     )

@@ -1,4 +1,4 @@
-"""TensorRT engine files: what each was built from and for, and whether it may be used here."""
+"""TensorRT engine files: what an engine was built from and for, and whether it may be used here."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _HEADER_MOST = 1 << 20
 _OTHERS_WRITE = 0o002
 REBUILD = "ostiary-export engine builds it on this device"
 Precision = Literal["int8", "fp16", "fp32"]
-"""Fastest first. An int8 ONNX file is built as int8, a float file as one of the others."""
+"""Fastest first. An int8 ONNX file is built as int8, a float file as fp16 or fp32."""
 
 
 class EnginePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an engine runs: if one of these differs, TensorRT does not promise that it works."""
+    """The library, driver and GPU of an engine; with any other, TensorRT promises nothing."""
 
     tensorrt: str
     """The library and its full version, as `tensorrt 10.3.0.26`."""
@@ -53,7 +53,7 @@ class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineLayers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What TensorRT's inspector says: how many layers compute in each type, and each one's type."""
+    """The report of TensorRT's inspector: the number of layers by type, and each layer's type."""
 
     counts: dict[str, int]
     names: dict[str, str]
@@ -67,7 +67,7 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The part of an engine's file before the plan; without a `proof` no device runs the engine."""
+    """The part of an engine's file before the plan. Without a `proof` no device runs the engine."""
 
     schema: int
     fingerprint: Fingerprint
@@ -78,23 +78,23 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why an engine with some fingerprint could not be built, and how often that was tried."""
+    """Why an engine with a certain fingerprint could not be built, and after how many tries."""
 
     reason: str
     tries: int = 1
     passing: bool = False
-    """The next try may succeed: the disk was full, or the process was ended."""
+    """True if the next try may succeed: the disk was full, or the process was ended."""
 
     @property
     def final(self) -> bool:
-        """Whether to give up: a door must not spend minutes on building at each start."""
+        """Whether to give up building: a door must not spend minutes on it at each start."""
         return not self.passing or self.tries >= MOST_TRIES
 
 
 class EngineEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the build made of one model: `file` is None if there is no usable engine.
+    """The build's result for one model: `file` is None if there is no usable engine.
 
-    `failed` is by the fingerprint's key.
+    `failed` maps a fingerprint's key to its failure.
     """
 
     model: str
@@ -137,7 +137,8 @@ def read(path: Path) -> Engine:
             data = file.read()
     except OSError as error:
         raise BackendError(f"cannot read the engine {path}: {error.strerror}", REBUILD) from error
-    # A plan is code: no account, least of all root, may run one that another could have written.
+    # A plan is code: no account, root least of all, may run a plan that another account could
+    # write.
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & _OTHERS_WRITE:
         raise BackendError(
             f"the engine {path} could have been written by somebody else",
@@ -189,9 +190,9 @@ def usable(path: Path, onnx: str, place: EnginePlace) -> Engine:
 
 
 def find(folder: Path, onnx: str, place: EnginePlace) -> Engine:
-    """The engine that a device runs for an ONNX file: the fastest precision that is usable.
+    """The engine that a device runs for an ONNX file: the fastest usable precision.
 
-    Raises BackendError with the reasons if there is none, those of the last build included.
+    Raises BackendError if there is none, with the reasons, including those of the last build.
     """
     problems = []
     for precision in get_args(Precision):
@@ -218,9 +219,9 @@ def _reported(folder: Path, onnx: str) -> list[str]:
 
 @contextmanager
 def trial(folder: Path) -> Iterator[Path]:
-    """Guard the first use of engines: if it crashes the process, it must not crash each start.
+    """Guard the first use of engines: if it crashes the process, the next start must not crash too.
 
-    Gives the folder; or a path without engines if the last trial crashed. The trial after that one
+    Gives the folder, or a path without engines if the last trial crashed. The trial after that one
     gets the folder again.
     """
     mark = folder / TRYING
@@ -241,7 +242,7 @@ def _was_ended(mark: Path) -> bool:
     """Whether the process of an earlier trial ended before the trial did."""
     try:
         number = int(mark.read_text())
-        if number == os.getpid():  # an earlier process: in a container each one has number 1
+        if number == os.getpid():  # an earlier process; in a container each has number 1
             return True
         os.kill(number, 0)
     except (FileNotFoundError, PermissionError):

@@ -21,9 +21,9 @@ Arrays = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class ProvenRunners:
-    """Runners of every model on the backend that reproduced the golden vectors.
+    """Runners of every model, on a backend that reproduced the golden vectors.
 
-    `refused` holds why the backends before it, or its int8 encoder, were not used.
+    `refused` says why the backends before it, or its int8 encoder, are not used.
     """
 
     backend: str
@@ -67,7 +67,7 @@ def prove(
             continue
         return ProvenRunners(backend.name, runners, (*refused, *lacks))
     if cache is not None and cache.is_dir():
-        # A compiled model damaged on the disk must not stop the door for good.
+        # Delete the cache: a compiled model damaged on the disk must not stop the door for good.
         shutil.rmtree(cache, ignore_errors=True)
         return prove(bundle, choice, threads, None, engines)
     raise BackendError("; ".join(refused), "try another backend, or export the bundle again")
@@ -76,7 +76,7 @@ def prove(
 def _proven(
     bundle: Bundle, backend: Backend, golden: Arrays
 ) -> tuple[dict[str, Runner], tuple[str, ...]]:
-    """The runners, and why the int8 encoder is missing on a backend that runs int8."""
+    """The runners, and why an int8 encoder is not used although the backend runs int8."""
     runners: dict[str, Runner] = {}
     lacks: list[str] = []
     for name, model in bundle.manifest.models.items().items():
@@ -101,7 +101,7 @@ def _load(backend: Backend, file: Path, model: ModelEntry) -> Runner:
     try:
         return backend.load(file, model)
     except (RuntimeError, TypeError) as error:
-        # An error of the library must lead to the next backend, not end the door.
+        # An error of the library must lead to the next backend, not end the daemon.
         raise BackendError(f"{model.file} cannot be loaded: {error}") from error
 
 

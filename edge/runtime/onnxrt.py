@@ -32,7 +32,8 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
     runs_int8 = False
-    """False though it can: int8 has 2/3 of float's speed here, as its Q/DQ are for TensorRT."""
+    """False although it can run int8: here int8 has 2/3 of float's speed, since its Q/DQ pairs are
+    placed for TensorRT."""
 
     def __init__(self, threads: int) -> None:
         self._options = onnxruntime.SessionOptions()

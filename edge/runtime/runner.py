@@ -12,7 +12,7 @@ Tensors = dict[str, Floats]
 
 
 class Runner(Protocol):
-    """A loaded model. The caller may keep the arrays that it returns.
+    """A loaded model. The caller may keep the returned arrays.
 
     `precision` is the type it computes in: f32, bf16 or f16; on TensorRT int8, fp16 or fp32.
     """
@@ -29,7 +29,7 @@ class Runner(Protocol):
 
 
 class Backend(Protocol):
-    """A library that runs models; without `runs_int8` it embeds probes in float."""
+    """A library that runs models. If `runs_int8` is False, probes are embedded in float."""
 
     name: str
     runs_int8: bool

@@ -15,7 +15,7 @@ from ostiary.edge.errors import BundleError
 SIGNATURE = "SIGNATURE"
 SUFFIX = ".pub"
 PURPOSE = b"ostiary bundle manifest 1\n"
-"""Signed in front of the manifest, so that a signature for another purpose does not fit here."""
+"""The signed text begins with this, so that a signature for another purpose is not valid here."""
 SYSTEM_KEYS = Path("/etc/ostiary/keys")
 _FORM = re.compile(r"key ([0-9a-f]{64})\nsignature ([0-9a-f]{128})\n?")
 

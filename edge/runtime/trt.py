@@ -18,7 +18,7 @@ from ostiary.edge.runtime.cuda import Cuda, open_cuda
 from ostiary.edge.runtime.engines import EnginePlace
 from ostiary.edge.runtime.runner import Tensors
 
-if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by name
+if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by its name
     import tensorrt
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def load_tensorrt(name: str = "tensorrt") -> Any:
     """TensorRT's module. Raises ImportError if it is not installed or cannot be loaded."""
     try:
         trt = importlib.import_module(name)
-    except OSError as error:  # one of its libraries is missing
+    except OSError as error:  # a library that TensorRT needs is missing
         raise ImportError(f"{name} cannot be loaded: {error}") from error
     if not hasattr(trt, "Builder"):
         raise ImportError(f"{name} is a folder of type stubs, not the library")
@@ -83,7 +83,7 @@ class TensorRtBackend:
         self._logger = make_logger(self.library)
         try:
             self._runtime: tensorrt.Runtime = self.library.Runtime(self._logger)
-        except (RuntimeError, TypeError) as error:  # what pybind11 raises if the start fails
+        except (RuntimeError, TypeError) as error:  # the runtime did not start
             raise BackendError(
                 f"TensorRT does not start: {self._logger.last()} ({error})"
             ) from error
@@ -94,7 +94,7 @@ class TensorRtBackend:
         return self.open(engine.plan, model, engine.header.fingerprint.precision)
 
     def open(self, plan: bytes, model: ModelEntry, precision: str) -> TensorRtRunner:
-        """A runner of a plan. Raises BackendError if TensorRT refuses the plan."""
+        """A runner of a serialised engine. Raises BackendError if TensorRT refuses it."""
         self._cuda.use()
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
@@ -146,7 +146,7 @@ class TensorRtRunner:
             )
 
     def _place(self, trt: Any, name: str) -> None:
-        """Allocate a tensor on host and device; its shape is fixed from now on."""
+        """Allocate a tensor on host and device; its shape is fixed from then on."""
         kind = self.engine.get_tensor_dtype(name)
         if kind != trt.DataType.FLOAT:
             raise BackendError(f"the engine's tensor {name} is {kind}, not float32")
@@ -158,7 +158,7 @@ class TensorRtRunner:
         self._context.set_tensor_address(name, self._address[name])
 
     def _warm_up(self) -> None:
-        """Run once, since TensorRT allocates at its first run; then capture the run as a graph."""
+        """Run once, since TensorRT allocates at its first run; then capture a run as a graph."""
         self._queue()
         self._lane.wait()
         try:
@@ -178,7 +178,7 @@ class TensorRtRunner:
             self._lane.to_host(self._host[name], self._address[name])
 
     def infer(self, inputs: Tensors) -> Tensors:
-        # The caller's thread may be another than the one that loaded the model.
+        # The caller's thread may differ from the thread that loaded the model.
         self._cuda.use()
         taken = self._model.input
         given = inputs[taken]
@@ -191,7 +191,7 @@ class TensorRtRunner:
 
     def close(self) -> None:
         self._cuda.use()
-        # In this order: a context must not outlive its engine or the memory it was given.
+        # The order matters: a context must not outlive its engine or its memory.
         self._launch = self._queue
         del self._context, self.engine
         self._host = {}

@@ -1,4 +1,4 @@
-"""`verifier.json`: a bundle's logistic head, and how well it did on people held out."""
+"""`verifier.json`: a bundle's logistic head, and its results on people held out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SCHEMA = 1
 FMR = 1e-3
 """The FMR at which the head is compared with the plain distance."""
 LEAST_PEOPLE = 50
-"""Fewer evaluated people with two photos are no evidence, however many pairs they make."""
+"""The least number of evaluated people with two photos: fewer are no evidence, however many pairs.
+"""
 AGAIN = "ostiary-train verifier makes one for this bundle"
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -28,7 +29,7 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One point of the reliability diagram: the pairs in one range of probabilities.
 
     `said` is their mean probability and `met` the share of them that show one person, both at the
-    file's prior; `weight` is the bin's share of all pairs. A bin without pairs is left out.
+    file's prior; `weight` is the range's share of all pairs. A range without pairs has no point.
     """
 
     said: Share
@@ -41,8 +42,8 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One comparison on the evaluated people: counts over the file's `logits`, and rates.
 
-    `gain` is the AUC of the head minus that of the plain distance, on the same pairs.
-    `distance_fnmr` is the FNMR of the plain distance at an FMR of 1e-3 on these pairs.
+    `gain` is the head's AUC minus the plain distance's, on the same pairs. `distance_fnmr` is the
+    plain distance's FNMR at an FMR of 1e-3 on these pairs.
     """
 
     counts: Counts
@@ -58,8 +59,8 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The logistic head of one encoder: see `ostiary.edge.core.scores.verifier`.
 
     `prior` is the share of honest claims that its probabilities assume. It was evaluated on
-    `people`, none of whom it was fitted on. All these numbers, and `images`, count only people with
-    two photos or more: the others make no genuine pair and serve as impostors.
+    `people`, and fitted on none of them. All these numbers, and `images`, count only people with
+    two photos or more: people with one photo make no genuine pair and serve as impostors.
     """
 
     schema: int
@@ -73,14 +74,14 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     people: int
     images: int
     shrinkage: float
-    """How strongly the weights were regularised; chosen on people who are not evaluated."""
+    """The strength of the weights' regularisation, chosen on people who are not evaluated."""
     logits: list[float]
     float_float: Judged
     int8_sha256: Sha256 | None = None
-    """The int8 encoder of the probes of `float_int8`."""
+    """The int8 encoder that made the probes of `float_int8`."""
     float_int8: Judged | None = None
     insisted: str = ""
-    """What was wrong with the head, if the user insisted on it."""
+    """What was wrong with the head, if it was kept at the user's request."""
 
     def head(self) -> Verifier:
         return Verifier(np.array(self.weights, np.float64), self.bias)
@@ -93,7 +94,7 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return curve_of(VERIFIER, self.logits, judged.counts, self.data_set)
 
     def fnmr(self, comparison: Comparison = "float_float") -> float:
-        """The FNMR of the head alone at the threshold that a door uses for an FMR of 1e-3."""
+        """The head's own FNMR at the threshold that a door uses for an FMR of 1e-3."""
         curve = self.curve(comparison)
         return curve.fnmr(threshold(curve, FMR, 1).tau)
 

@@ -26,7 +26,7 @@ from ostiary.edge.wire import Topics
 NAME = "broker"
 ANSWER_S = 5.0
 KEEPALIVE_S = 10
-"""Also the seconds that paho allows for a TLS handshake."""
+"""The MQTT keepalive; paho also uses it as the time limit of a TLS handshake."""
 ROUNDS = 20
 LATE_MS = 500.0
 EXPIRES_DAYS = 14.0
@@ -72,7 +72,7 @@ def check(door: DoorUnderTest) -> Check:
     try:
         client = _client(door.profile, mqtt)
     except (OSError, ValueError) as error:
-        # Not the text of the error: an error about the bytes of a password contains them.
+        # The error's text is left out: if it is about the bytes of a password, it contains them.
         said = (error.filename, error.strerror) if isinstance(error, OSError) else ("not text",)
         where = ": ".join(str(part) for part in said if part)
         return fail(NAME, f"the credentials cannot be used: {where}", AS_ROOT, **details)
@@ -134,7 +134,7 @@ def _client(profile: Config, mqtt: MqttSection) -> paho.Client:
 
 
 def _readable(path: Path | None) -> Path | None:
-    """The path of a credential: systemd provides it only while the unit runs, else the original."""
+    """The path of a credential: systemd's copy while the unit runs, else the original."""
     if path is None or path.exists() or UNIT_CREDENTIALS not in path.parents:
         return path
     return KEPT_CREDENTIALS / path.name

@@ -84,7 +84,7 @@ def check(door: DoorUnderTest) -> Check:
 
 
 def _finder(door: DoorUnderTest) -> tuple[Find | None, str]:
-    """A function that finds whether a picture shows a face; or None and why the models fail."""
+    """A function that finds if a picture shows a face; or None, and why the models fail."""
     try:
         pipeline = models.pipeline_of(door, models.loaded(door))
     except (BackendError, BundleError) as error:
@@ -110,12 +110,13 @@ def watch(
             if seen.first is None:
                 seen.waited_s, began = now - began, now
             seen.take(frame)
-            # Not at every frame: a detector slower than the camera would make it drop frames.
+            # Do not search every frame: a detector slower than the camera would make it drop
+            # frames.
             if find is not None and (now - looked >= LOOK_EVERY_S or not seen.looked):
                 looked = now
                 seen.looked += 1
                 seen.with_face += find(frame.image)
-        # A camera that failed at once may still come: the reader tries again, as for the daemon.
+        # The camera's first failure need not be final: the reader tries again, as in the daemon.
         if now - began > (seconds if seen.first or seen.events else FIRST_FRAME_S):
             break
     seen.ended = reader.ended
@@ -124,7 +125,7 @@ def watch(
 
 
 def judge(camera: CameraSection, seen: CameraReading, live: bool, why_not: str) -> Check:
-    """The check's verdict on a reading; `why_not` is why no faces were looked for."""
+    """The verdict on a reading; `why_not` is why no faces were looked for, if so."""
     details: dict[str, Any] = {
         "source": source_of(camera.url),
         "asked": {"width": camera.width, "height": camera.height, "fps": camera.fps},

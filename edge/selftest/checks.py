@@ -59,7 +59,7 @@ CHECKS: dict[str, Callable[[DoorUnderTest], Check]] = {
     broker.NAME: broker.check,
     service.NAME: lambda door: service.check(),
 }
-"""In the order of running: checks that measure time come before those that write to the disk."""
+"""The checks in their order: those that measure time come before those that write to the disk."""
 NEED_THE_BUNDLE = (
     engines.NAME,
     models.LATENCY,

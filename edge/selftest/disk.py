@@ -95,7 +95,7 @@ def safe_writes(folder: Path, clock: Callable[[], float] = time.perf_counter) ->
         began = clock()
         while len(times) < WRITES and clock() - began < WRITES_S:
             start = clock()
-            # Always at offset 0: on a nearly full disk the daemon needs the remaining space.
+            # Write always at offset 0: on a nearly full disk the daemon needs the remaining space.
             os.pwrite(descriptor, bytes(WRITE_BYTES), 0)
             os.fsync(descriptor)
             times.append((clock() - start) * 1e3)

@@ -1,4 +1,4 @@
-"""What the self-test tests: a door by its profile, or a bundle alone."""
+"""The subject of a self-test: a door by its profile, or a bundle alone."""
 
 from __future__ import annotations
 

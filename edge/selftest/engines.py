@@ -77,7 +77,8 @@ def surveyed(bundle: Bundle, folder: Path, place: EnginePlace) -> list[EngineSta
 
 
 def check(survey: Survey | None, asked_for: bool) -> Check:
-    """Check the engines; a problem fails the check if `asked_for`: the profile names TensorRT."""
+    """Check the engines. A problem fails the check only if the profile names TensorRT
+    (`asked_for`)."""
     refused = fail if asked_for else warn
     if survey is None:
         said = "TensorRT is not installed"

@@ -1,4 +1,4 @@
-"""Runs Python code in its own process, so that a crash or a hang becomes a finding."""
+"""Runs Python code in a separate process, so that a crash or a hang becomes a finding."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import sys
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# `sys.path` as here: the process must import the same modules. No core dump, since it may contain
-# a face. If the parent dies, the process is killed too (1 is PR_SET_PDEATHSIG). Standard output
-# goes to standard error, so that what libraries print does not mix with the answer.
+# `sys.path` is the parent's, so that the process imports the same modules. There is no core dump,
+# since it may contain a face. If the parent dies, the process is killed too (1 is
+# PR_SET_PDEATHSIG). Standard output goes to standard error, so that what libraries print does not
+# mix with the answer.
 _FIRST = """import ctypes, os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -36,7 +37,8 @@ def run(code: str, given: bytes, limit_s: float) -> IsolatedResult:
     At the end, also after a time-out or Ctrl-C, the process and all its children are killed.
     """
     command = [sys.executable, "-c", _FIRST.format(path=sys.path) + code]
-    # Not pipes: if a child of the process kept one open, reading it would never end.
+    # These are files and not pipes: if a child of the process kept a pipe open, reading would never
+    # end.
     with _memory(given) as told, _memory() as answer, _memory() as said:
         process = subprocess.Popen(
             command, stdin=told, stdout=answer, stderr=said, start_new_session=True

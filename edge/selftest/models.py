@@ -77,9 +77,10 @@ def check_bundle(door: DoorUnderTest) -> Check:
 
 
 def check_golden(door: DoorUnderTest, backend: str) -> Check:
-    """One backend against the golden vectors; in its own check, since the backend may crash.
+    """Check one backend against the golden vectors; a check of its own, since it may crash.
 
-    It uses no cache of compiled models: a damaged cache of the daemon would be deleted by it.
+    It uses no cache of compiled models, since a damaged cache would be deleted, and it is the
+    daemon's.
     """
     name = f"{GOLDEN}, {backend}"
     if not versions.here(BACKENDS[backend]):
@@ -113,7 +114,7 @@ def check_latency(door: DoorUnderTest, root: Path = Path("/")) -> Check:
     bundle = loaded(door)
     try:
         pipeline = pipeline_of(door, bundle)
-        # The default limits: a profile may have limits that the portrait does not pass.
+        # Use the default limits: the test's portrait may not pass the profile's limits.
         config = msgspec.structs.replace(door.config(), quality=QualitySection())
         enrolled = open_enrolled(pipeline, config)
     except (BackendError, BundleError) as error:
@@ -199,7 +200,7 @@ def quantiles(times: list[float]) -> dict[str, float]:
 
 
 def _strangers(dim: int) -> list[tuple[str, Floats]]:
-    """K random unit templates: no real person's, and as slow to search as real ones."""
+    """Random unit templates, which are as slow to search as those of real people."""
     rows = np.random.default_rng(0).standard_normal((K, dim), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return [(f"subject-{i}", row[None]) for i, row in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""The store and the journal: whether they are whole and readable, without writing a byte."""
+"""The store and the journal: whether they are undamaged and readable, without writing a byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped
 
 NAME = "state"
 MANY_PENDING = 1000
-RESTORE = "copy the file away, then enroll everybody again; a lost journal stays lost"
+RESTORE = "copy the file away, then enroll everybody again; a lost journal cannot be restored"
 
 
 def check(door: DoorUnderTest, root: Path = Path("/")) -> Check:
@@ -74,7 +74,7 @@ def daemon_runs(folder: Path, root: Path = Path("/")) -> bool:
 
 
 def _looked_at(path: Path, look: Any) -> dict[str, Any] | None:
-    """The schema, wholeness and `look`'s findings of a database; None if the file is absent."""
+    """A database's schema, its integrity, and `look`'s findings; None if the file is absent."""
     if not path.is_file():
         return None
     # With mode=ro SQLite may still create -wal and -shm files, which would belong to root and lock
@@ -103,7 +103,7 @@ def _problem(found: dict[str, Any] | None) -> str:
 
 
 def _store_of(door: DoorUnderTest) -> Any:
-    """A function that counts subjects in the store. Their ids do not belong in a report."""
+    """A function that counts subjects in the store; their ids do not belong in a report."""
     try:
         encoder = bundles.read(door.choice.path).encoder_id
     except BundleError:
@@ -131,7 +131,7 @@ def _journal(database: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _broken_at(database: sqlite3.Connection) -> int | None:
-    """The first decision with a wrong hash. Not by the journal's own code: opening it writes."""
+    """The first decision with a wrong hash; read without the journal's code, which would write."""
     last, chain = database.execute("SELECT seq, hash FROM anchor").fetchone()
     for seq, payload, written in database.execute(
         "SELECT seq, payload, hash FROM decision ORDER BY seq"

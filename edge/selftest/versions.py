@@ -32,7 +32,7 @@ PARTS = {
     "onnxruntime": (["onnxruntime", "onnxruntime-gpu"], "onnxruntime"),
     "paho": (["paho-mqtt"], "paho"),
 }
-"""The packages that may contain a part, and the module to ask if none of them is installed."""
+"""The packages that may contain a part, and the module to ask if none of these is installed."""
 _IMPORT = "import {0}; answer.write(str({0}.__version__).encode())"
 _DEVICE = """
 import msgspec
@@ -69,7 +69,8 @@ def _said(details: dict[str, Any]) -> str:
 
 
 def version(packages: list[str], module: str) -> str:
-    """A part's version: of the installed package, else of its module in its own process."""
+    """A part's version: that of its installed package, else that of its module, read in another
+    process."""
     for package in packages:
         try:
             return metadata.version(package)

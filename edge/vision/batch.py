@@ -28,7 +28,8 @@ LIMITS = quality.Limits()
 class PhotoResult:
     """The embedding of a photo's most prominent face, or None and the problem.
 
-    `faces` is how many were found, `failures` the quality limits that the face breaks.
+    `faces` is the number of faces found, `failures` the quality limits that the embedded face
+    breaks.
     """
 
     embedding: Floats | None
@@ -66,12 +67,12 @@ def each_photo(
 ) -> list[Result]:
     """The results of `work` on each item (a photo, or one person's photos), in order.
 
-    One thread per core, each with its own single-threaded models: the kernels release the
+    There is one thread per core, each with its own single-threaded models: the kernels release the
     interpreter's lock, and one face is too little work for several threads.
     """
     workers = max(min(os.cpu_count() or 1, len(photos)), 1)
-    # Opened here, one after another: two threads that create OpenVINO's first tensor at the same
-    # time can deadlock.
+    # Open them one after another: two threads that create OpenVINO's first tensor at once can
+    # deadlock.
     pipelines = [open_pipeline(bundle, backend, threads=1) for _ in range(workers)]
     idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
     for pipeline in pipelines:

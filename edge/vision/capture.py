@@ -14,9 +14,9 @@ from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 
 WANTED, ENOUGH = 5, 3
-"""Good frames to collect, and how many are enough at the timeout."""
+"""Good frames to collect, and the number that is enough when the time is up."""
 APART_S = 0.3
-"""Seconds between two good frames: frames of one moment are alike and add no information."""
+"""Seconds between two good frames: frames taken together are alike and add no information."""
 ATTACK, TIMEOUT, FAILED = "attack", "timeout", "failed"
 
 
@@ -30,8 +30,8 @@ class Captured:
 
 
 class Capture:
-    """One capture at a time. While `active`, call `look` with every frame and make no decisions;
-    afterwards `result` has the outcome."""
+    """Makes one template at a time. While `active`, call `look` with every frame and make no
+    decisions; afterwards `result` has the outcome."""
 
     def __init__(self, pipeline: Pipeline, config: Config, clock: Callable[[], float]) -> None:
         """`clock` returns monotonic seconds."""
@@ -88,7 +88,7 @@ class Capture:
             self._photos.append((f"frame {frame.index}", frame.image.copy()))
 
     def _flaw(self, image: Image) -> str:
-        """Why a frame is unfit for enrollment: a reason of the answer, or an empty string."""
+        """Why a frame is unfit for enrollment, in the words of the answer; or an empty text."""
         faces = self._pipeline.find(image)
         if not faces:
             return "no-face"
@@ -105,7 +105,7 @@ class Capture:
     def _finish(self) -> None:
         seen = ", ".join(f"{count} {what}" for what, count in self._seen.most_common())
         photos, self._photos, self.active = self._photos, [], False
-        # Set first: even if the models raise an error, the capture ends with an answer.
+        # Set before the models run: even if they raise an error, the capture ends with an answer.
         self._done = Captured(None, FAILED, seen)
         if len(photos) < ENOUGH:
             self._done = Captured(None, self._why(), seen)
@@ -117,7 +117,7 @@ class Capture:
             self._done = Captured(None, error.reason, seen)
 
     def _why(self) -> str:
-        """The reason for no template: an attack if one was seen, else the most frequent flaw, or
+        """Why there is no template: an attack if one was seen, else the most frequent flaw, or
         `timeout` if most frames were good."""
         if self._seen[ATTACK]:
             return ATTACK

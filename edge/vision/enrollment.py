@@ -15,7 +15,7 @@ from ostiary.edge.errors import EnrollmentRefused
 from ostiary.edge.vision.pipeline import Pipeline
 
 AGREEMENT_FMR = 0.001
-"""The photos of one person must match each other 1:1 at this false match rate."""
+"""The false match rate at which all photos of one person must match each other 1:1."""
 
 
 def enroll(

@@ -1,4 +1,4 @@
-"""From a frame to evidence: faces are detected, followed, judged, embedded and compared."""
+"""From a frame to evidence: faces are detected, followed, measured, embedded and compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ostiary.edge.core.types import Candidate, Face, Frame
 from ostiary.edge.vision.pipeline import Pipeline
 
 SAME_FACE_FMR = 0.01
-"""A track's frames must look at least as alike as a match at this false match rate (1:1)."""
+"""The false match rate (1:1) for frames of one track, which must match each other."""
 
 Clock = Callable[[], float]
 
@@ -33,7 +33,7 @@ class Sighting:
 
 
 class Observer:
-    """Follows the faces before the camera, and asks who of the enrolled they could be."""
+    """Follows the faces in front of the camera, and compares each with the people enrolled."""
 
     def __init__(
         self,
@@ -63,14 +63,16 @@ class Observer:
         return [self._sight(frame, track, claim, watch.copy()) for track in tracks]
 
     def _start_over_at(self, frame: Frame) -> None:
-        """Forget all tracks if the picture's size has changed: their boxes mean nothing in it.
+        """Forget all tracks if the picture's size has changed: the boxes of one size mean nothing
+        in another.
 
-        Boxes of two people could overlap then, and one person be taken for the other.
+        Otherwise boxes of two people could overlap, and one person be taken for the other.
         """
         shape = frame.image.shape
         if shape != self._shape:
             self._shape = shape
-            # At the end of time every track is too old. Track ids go on, since policy keeps them.
+            # At the end of time every track is too old. Track ids continue, since policy remembers
+            # them.
             self._tracker.update([], math.inf)
 
     def _sight(self, frame: Frame, track: Track, claim: str | None, watch: _Watch) -> Sighting:
@@ -109,7 +111,7 @@ class Observer:
 def open_enrolled(
     pipeline: Pipeline, config: Config, moment: Callable[[], Moment] | None = None
 ) -> Enrolled:
-    """Nobody enrolled yet, with the curves of a pipeline's encoder.
+    """An Enrolled without people, with the curves of a pipeline's encoder.
 
     Raises BundleError if the bundle has no DET curve, or if the profile asks for a logistic head
     that the bundle does not have.
@@ -119,7 +121,7 @@ def open_enrolled(
 
 
 class _Watch:
-    """Laps in milliseconds."""
+    """A stopwatch that gives laps in milliseconds."""
 
     def __init__(self, clock: Clock, spent_ms: dict[str, float] | None = None) -> None:
         self._clock, self.spent_ms = clock, spent_ms or {}

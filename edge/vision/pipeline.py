@@ -16,7 +16,8 @@ from ostiary.edge.runtime.det import Comparison
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4
 MAX_FACES = 4
-"""Most faces processed in one frame, the most prominent ones: a crowd must not stall the door."""
+"""The most faces processed in one frame, the most prominent ones: a crowd must not stall the door.
+"""
 
 
 class Pipeline:
@@ -80,7 +81,7 @@ class Pipeline:
     def head(self) -> tuple[Verifier, DetCurve]:
         """The logistic head and its DET curve, over logits, for the same comparison.
 
-        Raises BundleError if the bundle has no head, or no curve of it for this kind of probes.
+        Raises BundleError if the bundle has no head, or no curve of the head for this comparison.
         """
         file = self.bundle.head()
         return file.head(), file.curve(self._comparison)

@@ -23,7 +23,7 @@ from ostiary.export.audit.view import View, Violation, attribute, named
 __all__ = ["Audit", "Violation", "audit", "audit_file"]
 
 OPSETS = (13, 17)
-"""The first with per-channel Q/DQ, and the last that TensorRT 8.6 (JetPack 6.0) reads."""
+"""The first opset with per-channel Q/DQ, and the last that TensorRT 8.6 (JetPack 6.0) reads."""
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 QOPERATORS = (
     "QLinearConv",
@@ -46,7 +46,7 @@ OPERATORS = frozenset(_ENCODERS_USE.split())
 DOMAINS = ("", "ai.onnx")
 MAX_INT32 = 2**31 - 1
 MODEL = "model"
-"""Stands for the node in a violation that concerns the whole file."""
+"""Takes the place of a node's name in a violation that concerns the whole file."""
 
 
 class Audit(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
     found = [*_opset(opset), *_domains(model), *_operators(model, opset)]
     broken = _broken(model, opset)
     if broken:
-        # The other rules need a sound graph.
+        # The other rules need a valid graph.
         return Audit(file, sha256, opset, 0, [], found + broken)
     view = View(model)
     weighted = list(view.nodes(*WEIGHTED))
@@ -131,7 +131,8 @@ def _audit(model: onnx.ModelProto, file: str, sha256: str, expect_int8: bool) ->
     quantized = len(weighted) - len(floating)
     found += [*_edges(view), *_unused(view), *_doubles(view)]
     if not any(violation.rule == "format" for violation in found):
-        # Beside QOperators no Q/DQ pair is whole: findings on pairs would only repeat this one.
+        # A QOperator leaves no whole Q/DQ pair, so findings on pairs would only repeat the one on
+        # it.
         found += quantization(view)
     if expect_int8 and not quantized:
         cure = "quantize the inputs and weights of every Conv and Gemm"
@@ -181,7 +182,7 @@ def _broken(model: onnx.ModelProto, opset: int) -> list[Violation]:
     copy.CopyFrom(model)
     for node in copy.graph.node:
         if node.domain in DOMAINS and not _known(node.op_type, opset):
-            # _operators reports this node; in a domain of its own the checker passes over it.
+            # `_operators` reports this node already; give it a domain that onnx.checker ignores.
             node.domain = "unknown"
     copy.opset_import.append(onnx.helper.make_opsetid("unknown", 1))
     try:
@@ -193,7 +194,7 @@ def _broken(model: onnx.ModelProto, opset: int) -> list[Violation]:
 
 
 def _edges(view: View) -> Iterator[Violation]:
-    """Require one float32 input and one float32 output, with only the batch axis open."""
+    """Require one float32 input and one float32 output, whose only open axis is the batch."""
     graph = view.model.graph
     inputs = [v for v in graph.input if v.name not in view.tensors]
     for what, values in (("input", inputs), ("output", list(graph.output))):

@@ -18,7 +18,7 @@ BATCHES = (1, 1, 8)
 
 
 def rtx_available() -> str:
-    """Say why TensorRT for RTX cannot be used; empty if it can."""
+    """Why TensorRT for RTX cannot be used here; empty if it can be."""
     try:
         load_tensorrt(RTX)
     except ImportError as error:

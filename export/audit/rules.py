@@ -1,8 +1,8 @@
 """The rules that TensorRT sets for an int8 graph with explicit Q/DQ, one small function each.
 
-A placement is a fault if it stops the build or changes the result. NVIDIA's further advice
-(quantize the residual input of an Add, leave the output of the branch's Conv in float) concerns
-fusion and so only speed: TensorRT computes an Add as written, whether its inputs are float,
+A placement is a fault if it stops the build or changes the result. NVIDIA also advises to quantize
+the residual input of an Add and to leave the output of the branch's Conv in float. That concerns
+fusion, and so only speed: TensorRT computes an Add as written, whether its inputs are float,
 quantized, or one of each. No rule here looks at an Add.
 """
 
@@ -66,7 +66,8 @@ def _made(view: View, quantize: onnx.NodeProto) -> int:
 def _quantize(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
     made = _made(view, node)
     if made != TensorProto.INT8:
-        # Without a zero point TensorRT assumes int8 and ONNX Runtime uint8: results would differ.
+        # Without a zero point TensorRT assumes int8 and ONNX Runtime uint8, so results would
+        # differ.
         yield _type(node, made)
     else:
         yield from _zero_point(view, node)
@@ -181,7 +182,7 @@ def _paired(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
 
 
 def _same(view: View, quantize: onnx.NodeProto, node: onnx.NodeProto) -> Iterator[Violation]:
-    """Require equal scales and zero points in a pair; _quantize checks the values themselves."""
+    """Require equal scales and zero points in a Q/DQ pair; `_quantize` checks their values."""
     for at, what in ((1, "scale"), (2, "zero point")):
         one, two = (view.value(argument(n, at)) for n in (quantize, node))
         if at == 2 and two is None and not argument(node, at):
@@ -214,7 +215,8 @@ def _placement(view: View, node: onnx.NodeProto) -> Iterator[Violation]:
 
 
 def _weight(view: View, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.TensorProto] | None:
-    """The DequantizeLinear of a node's constant weight and the constant, or None."""
+    """The DequantizeLinear of a node's weight, and the constant that it reads; None if there is
+    none."""
     dequantize = view.producer(argument(node, 1), "DequantizeLinear")
     weight = None if dequantize is None else view.weight_of(dequantize)
     if dequantize is None or weight is None or not weight.dims:

@@ -1,4 +1,5 @@
-"""Build a bundle from a plan: fetch, convert, calibrate, round, prove, sign; all or nothing."""
+"""Builds a bundle from a plan: fetch, convert, calibrate, quantize, test, sign. If a stage fails,
+nothing is written."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ def build(plan: BuildPlan, out: Path, options: Options, say: Say) -> Bundle:
     """
     _refuse_to_overwrite(out)
     if (out / VERIFIER).is_file():
-        # It may belong to another encoder, and it was never evaluated with this int8.
+        # The head may belong to another encoder, and it was never evaluated with this int8 encoder.
         say(f"the {VERIFIER} in {out} is not kept: ostiary-export attach adds one")
     with staged(out) as folder:
         _Build(plan, options, folder, say).run()
@@ -63,7 +64,7 @@ def _refuse_to_overwrite(out: Path) -> None:
 
 
 class _Build:
-    """One build: runs its stages in order and tells each as it starts."""
+    """One build: runs its stages in order, and reports each one as it starts."""
 
     def __init__(self, plan: BuildPlan, options: Options, folder: Path, say: Say) -> None:
         self._plan, self._options, self._folder, self._say = plan, options, folder, say
@@ -130,7 +131,7 @@ class _Build:
         bundle = Bundle(self._folder, manifest, None)
         files = {bundles.GOLDEN: golden.make(bundle)}
         if self._plan.learned:
-            # Later evaluations of this bundle leave the people on these photos out.
+            # The list lets later evaluations of this bundle leave out the people on these photos.
             files[learned.FILE] = learned.to_text(self._plan.learned)
         write_manifest(self._folder, manifest, files)
         return bundles.read(self._folder)
@@ -178,7 +179,8 @@ class _Build:
         return recorded if recorded and recorded.encoder_id == bundle.encoder_id else None
 
     def _read(self, folder: Path) -> Crops:
-        """The crops of a folder, found by the staged bundle's own front end; read only once."""
+        """The crops of a folder, found by the staged bundle's own detector; each folder is read
+        only once."""
         if folder not in self._crops:
             self._say(f"faces of {folder}")
             staged = bundles.read(self._folder)

@@ -39,7 +39,7 @@ def float_encoder(plan: BuildPlan, at_hand: Path | None, say: Say) -> onnx.Model
 
 
 def entry(plan: BuildPlan, file: str) -> ModelEntry:
-    """How a manifest describes an encoder of this plan."""
+    """The manifest's entry for an encoder of this plan."""
     spec = plan.spec
     return ModelEntry(
         file=file,

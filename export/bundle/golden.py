@@ -28,7 +28,7 @@ TOLERANCE = {
 
 Two float32 backends differ by less than 1e-5 here. OpenVINO on a CPU with bfloat16 matrix units
 differs by up to .038, .0006, .12 and .0076 (detector, landmarks, PAD, encoder) at the same TAR.
-Red and blue swapped, which must be caught, differ by .19, .0036, 2.4 and .046 or more.
+Swapped red and blue, which must be noticed, change them by .19, .0036, 2.4 and .046 or more.
 """
 
 

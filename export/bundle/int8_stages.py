@@ -37,7 +37,8 @@ class GateVerdict(msgspec.Struct, frozen=True):
 
 
 class Int8Stages:
-    """The stages for one float encoder; results of the long ones are kept for the next build."""
+    """The int8 stages for one float encoder; results of the long stages are kept for the next
+    build."""
 
     def __init__(
         self,
@@ -48,16 +49,18 @@ class Int8Stages:
         read: Read,
         say: Say,
     ) -> None:
-        """`left_out` are ids of photos that a projection was fitted on: the gate leaves them out.
+        """`left_out` are the ids of photos that a projection was fitted on; the gate leaves them
+        out.
 
-        `read` gives a folder's crops.
+        `read` returns the crops of a folder.
         """
         self._plan, self._options, self._id = plan, options, encoder_id
         self._left_out, self._read, self._say = left_out, read, say
         self._memo = Memo(say)
 
     def table(self, model: onnx.ModelProto) -> Table:
-        """The calibration table, made from faces or recorded. Raises PhotoError without both."""
+        """The calibration table, made from faces or else recorded. Raises PhotoError if there is
+        neither."""
         folder, recorded = self._options.calibrate, self._plan.recorded.table
         if folder is None:
             if recorded is not None and recorded.encoder_id == self._id:
@@ -154,7 +157,7 @@ class Int8Stages:
     ) -> tuple[Table, GateVerdict]:
         """The table with the fewest layers in float that passes the gate, and its verdict.
 
-        If none passes: `table` and `failed` as they were given.
+        If none passes, `table` and `failed` are returned unchanged.
         """
         self._say(f"the gate fails: {failed.gate.failures[0]}")
         folder = self._options.calibrate

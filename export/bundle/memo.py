@@ -19,7 +19,7 @@ Found = TypeVar("Found", bound=msgspec.Struct)
 
 
 class Memo:
-    """Results by stage, inputs and code; never a picture or an embedding."""
+    """Keeps results by stage, inputs and code; it stores no picture and no embedding."""
 
     def __init__(self, say: Callable[[str], None], folder: Path | None = None) -> None:
         self._say, self._folder = say, folder or cache_dir() / "stages"
@@ -27,9 +27,9 @@ class Memo:
     def get(
         self, stage: str, inputs: list[str | bytes], kind: type[Found], make: Callable[[], Found]
     ) -> Found:
-        """The stage's kept result for these inputs, else the result of `make`, which is then kept.
+        """The stage's kept result for these inputs, else that of `make`, which is then kept.
 
-        A damaged file counts as none.
+        A damaged file is ignored.
         """
         digest = hashlib.sha256(f"{_code()} {stage}".encode())
         for item in inputs:
@@ -49,7 +49,7 @@ class Memo:
 
 @cache
 def _code() -> str:
-    """A hash of all code that may make a result: other code may measure differently."""
+    """A hash of all code that may affect a result: changed code may measure differently."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         with resources.as_file(resources.files(package)) as folder:

@@ -21,8 +21,8 @@ UNIX = 3
 def pack(folder: Path, target: Path) -> None:
     """Write a signed bundle as a zip file that depends only on its files' names and bytes.
 
-    Raises BundleError if the bundle is not signed, was changed after signing, or would be refused
-    by every device; an old file at `target` is then untouched.
+    Raises BundleError if the bundle is not signed, was changed after signing, or is too large for
+    any device; an old file at `target` is then untouched.
     """
     bundle = _signed(folder)
     names = sorted(contents(bundle))
@@ -39,7 +39,7 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def _signed(folder: Path) -> Bundle:
-    """The bundle, checked with the key that its signature names: a stale signature is refused."""
+    """The bundle, checked with the key that its signature names, so that a stale one is refused."""
     path = folder / SIGNATURE
     claimed = path.read_text("ascii", "replace") if path.is_file() else ""
     signer = claimed.removeprefix("key ").partition("\n")[0]
@@ -62,7 +62,8 @@ def _zipped(bundle: Bundle, names: list[str]) -> bytes:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, EPOCH)
-    # Not compressed: zlib's versions deflate the same bytes differently, and weights hardly shrink.
+    # The file is not compressed: different zlib versions deflate the same bytes differently, and
+    # weights hardly shrink.
     entry.compress_type = zipfile.ZIP_STORED
     entry.create_system = UNIX
     entry.external_attr = (stat.S_IFREG | 0o644) << 16

@@ -36,7 +36,7 @@ def project(
         )
     mean = rows.mean(0)
     _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    # The sign of a component is arbitrary; fixed, the same photos give the same templates.
+    # The sign of a component is arbitrary. Fix it, so that the same photos give the same templates.
     turned = axes[:dim] * np.sign(axes[:dim].sum(1, keepdims=True))
     kept = float((sizes[:dim] ** 2).sum() / (sizes**2).sum())
     return _appended(model, turned.astype(np.float32), (-turned @ mean).astype(np.float32)), kept

@@ -30,10 +30,10 @@ Say = Callable[[str], None]
 
 
 def release(bundle: Bundle, measured: EncoderMeasurements, key: Path | None, say: Say) -> None:
-    """Store measurements and report in a bundle, prove its golden vectors, sign it if it may be.
+    """Store measurements and report in a bundle, prove its golden vectors, sign it if allowed.
 
-    A bundle that may not be signed is kept complete but unsigned: no device runs it.
-    Raises BundleError if a model does not reproduce its golden vectors.
+    If `objections` has reasons against signing, the bundle is complete but unsigned, and no device
+    runs it. Raises BundleError if a model does not reproduce its golden vectors.
     """
     say("report")
     files = {
@@ -117,11 +117,12 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
     hashed = bundle.manifest.files[int8.file] if int8 else None
     verifier.check(bundle.encoder_id, bundle.dim, hashed)
     if hashed is not None:
-        # Raises if this comparison is missing: a door with int8 probes could not use the head.
+        # `curve` raises if the comparison is missing: a door with int8 probes could not use the
+        # head.
         verifier.curve("float_int8")
     if not objections(bundle):
         key = key or signing.ensure_default_key(say)
-        # A missing key must fail here, before the long work.
+        # Read the key now, so that a missing one is reported before the long work.
         signing.read_seed(key)
     before, changed = signer(bundle), dataclasses.replace(read_measured(bundle), verifier=verifier)
     with copied(bundle.path) as folder:
@@ -132,7 +133,7 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say) -> None:
 
 
 def signer(bundle: Bundle) -> str:
-    """The key that a bundle's signature names, unchecked; empty if there is none."""
+    """The key that a bundle's signature names, without a check of it; empty if it is unsigned."""
     file = bundle.path / SIGNATURE
     words = file.read_text("ascii", "replace").split() if file.is_file() else []
     return words[1] if len(words) > 1 else ""

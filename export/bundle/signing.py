@@ -20,10 +20,11 @@ SHOWN = 16
 
 
 def keygen(path: Path) -> str:
-    """Make a key pair, the secret half at `path` and the public half beside it as `.pub`.
+    """Make a key pair: the secret key in the file `path`, the public key beside it as `.pub`.
 
-    Returns the public key as hex. Raises BundleError and leaves no file if it cannot write both.
-    A key is never overwritten: nothing could then be signed again with the old one.
+    Returns the public key as hex. Raises BundleError and leaves no file if it cannot write both. An
+    existing key is never overwritten: without it, nothing more could be signed for devices that
+    trust it.
     """
     if not path.name:
         raise BundleError(f"{path} is not a file name", "give the file to write, e.g. factory.key")
@@ -42,7 +43,7 @@ def keygen(path: Path) -> str:
 
 
 def read_seed(path: Path) -> bytes:
-    """The 32 bytes of a secret key. Raises BundleError, as ssh does, if others may read it."""
+    """The 32 bytes of a secret key. Raises BundleError if other users may read it, as ssh does."""
     if not path.is_file():
         raise BundleError(f"there is no key {path}", "make one with ostiary-export keygen")
     exposed = ", or make another key if somebody may have read this one"
@@ -50,12 +51,12 @@ def read_seed(path: Path) -> bytes:
 
 
 def default_key() -> Path:
-    """The key file that this user signs with if no other is given."""
+    """The key file that this user signs with by default."""
     return signature.user_folder() / "signing.key"
 
 
 def ensure_default_key(say: Callable[[str], None]) -> Path:
-    """This user's own key file; at first use it is made, and this user's `ostiary` trusts it."""
+    """This user's own key file, made at first use; this user's `ostiary` then trusts the key."""
     path = default_key()
     if path.exists():
         return path
@@ -74,7 +75,8 @@ def ensure_default_key(say: Callable[[str], None]) -> Path:
     try:
         write_atomically(trusted, path.with_suffix(SUFFIX).read_bytes())
     except OSError as error:
-        # A key left there would sign bundles that this user's own ostiary then refuses.
+        # Delete both files: a key left there would sign bundles that this user's own ostiary
+        # refuses.
         for half in (path, path.with_suffix(SUFFIX)):
             half.unlink(missing_ok=True)
         raise _unwritable(error, trusted) from error
@@ -85,7 +87,7 @@ def ensure_default_key(say: Callable[[str], None]) -> Path:
 def sign_bundle(folder: Path, seed: bytes) -> str:
     """Sign a bundle and return the public key as hex; the caller has checked its gate.
 
-    Raises BundleError if a file has not the hash that the manifest names.
+    Raises BundleError if a file does not have the hash in the manifest.
     """
     bundles.read(folder)
     text = signature.sign((folder / MANIFEST).read_bytes(), seed)

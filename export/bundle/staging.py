@@ -1,4 +1,4 @@
-"""A directory made beside its target, which it replaces only when it is complete."""
+"""A new directory beside its target, which replaces the target only when it is complete."""
 
 from __future__ import annotations
 

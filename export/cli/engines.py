@@ -135,7 +135,7 @@ def _check_target(workshop: Apart, probe: PlaceQuery, target: str) -> None:
         here = workshop.probe(probe)
         sm, device = here.place.sm, here.place.device
     except OstiaryError:
-        pass  # Without a GPU and TensorRT this machine cannot be the board.
+        pass  # A machine without a GPU and TensorRT cannot be the board.
     boards.check(target, sm, device)
 
 
@@ -149,7 +149,7 @@ def _say_needed(site: _Site, workshop: Apart, probe: PlaceQuery, json: bool) -> 
             why = "every engine is up to date, or its build failed before"
         except OstiaryError as error:
             why = error.message
-            # A profile that names TensorRT must see the build fail, not see it skipped.
+            # If the profile names TensorRT, the build must fail visibly and not be skipped.
             found = ["all"] if site.backend == TENSORRT else []
     if json:
         print_json({"needed": found, "why": why if not found else ""})
@@ -161,7 +161,7 @@ def _say_needed(site: _Site, workshop: Apart, probe: PlaceQuery, json: bool) -> 
 
 
 def _most_memory_mb() -> int:
-    """A share of all memory: the GPU's part comes on top, and the unit's limit is for both."""
+    """The share of all memory for the process; the GPU's memory adds to it in the unit's limit."""
     total_kb = int(Path("/proc/meminfo").read_text().split()[1])
     return int(total_kb / 1024 * MOST_OF_MEMORY)
 

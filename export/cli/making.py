@@ -1,4 +1,4 @@
-"""`ostiary-export recipes` and `build`."""
+"""`ostiary-export recipes` and `build`: list the recipes, and make a bundle from one."""
 
 from __future__ import annotations
 
@@ -161,12 +161,12 @@ def _method(name: str) -> Method:
 
 @contextmanager
 def stages(name: str) -> Iterator[builder.Say]:
-    """Gives a function that prints a stage and the seconds since the start, on standard error."""
+    """Give a function that prints a stage, and the seconds since the start, on standard error."""
     started = time.monotonic()
     with err.status(name) as status:
 
         def say(stage: str) -> None:
-            # A stage that counts its layers would fill a log: only its first line is printed.
+            # Stages that count layers print only their first one, so as not to fill a log.
             if ", layer " not in stage or ", layer 1 " in stage:
                 err.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {escape(stage)}")
             status.update(f"{name}: {escape(stage)}")

@@ -1,1 +1,1 @@
-"""TensorRT engines, built and proven on the device; nothing here needs the onnx package."""
+"""TensorRT engines, built and proven on the device; this folder does not need the onnx package."""

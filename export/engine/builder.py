@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HINT = "run ostiary-export audit on the file: it names the broken rule"
 MAX_ERRORS = 3
-"""Parser errors in a message; later ones mostly follow from the first."""
+"""The most parser errors in a message; later errors mostly follow from the first."""
 
 
 def build(trt: Any, order: Build, heard: Heard) -> Built:
@@ -34,7 +34,7 @@ def build(trt: Any, order: Build, heard: Heard) -> Built:
         _aim(trt, config, order.compute)
     pool = trt.MemoryPoolType.WORKSPACE
     config.set_memory_pool_limit(pool, order.workspace_mb << 20)
-    # At lower verbosity the inspector does not tell in which type a layer computes.
+    # At lower verbosity the inspector does not say in which type a layer computes.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _shape(builder, network, config, order.batches)
     dialect.watch(trt, config, heard)
@@ -62,7 +62,7 @@ def _parse(trt: Any, parser: tensorrt.OnnxParser, model: bytes, logger: Any) -> 
 
 def _told(error: tensorrt.ParserError) -> str:
     try:
-        # TensorRT 8.6 tells only the node's number.
+        # TensorRT 8.6 gives only the node's number.
         if not hasattr(error, "node_operator"):
             return f"node {error.node()}: {error.desc()}"
         where = f"{error.node_name()} ({error.node_operator()}): " if error.node_operator() else ""
@@ -72,7 +72,7 @@ def _told(error: tensorrt.ParserError) -> str:
 
 
 def _aim(trt: Any, config: Any, compute: str) -> None:
-    """Build for the GPU `compute`, which need not be here; only TensorRT for RTX can do this."""
+    """Build for a GPU that this machine may lack, e.g. sm86; only TensorRT for RTX can do this."""
     known = trt.ComputeCapability.__members__
     if compute.upper() not in known:
         names = ", ".join(sorted(name.lower() for name in known if name.startswith("SM")))
@@ -87,7 +87,7 @@ def _shape(
     config: tensorrt.IBuilderConfig,
     batches: tuple[int, int, int],
 ) -> None:
-    """Set the sizes of an open batch axis; a door has 1, so that its runs fit a CUDA graph."""
+    """Set the sizes of an open batch axis. At a door it is 1, so that runs fit a CUDA graph."""
     profile = builder.create_optimization_profile()
     opened = False
     for at in range(network.num_inputs):
@@ -100,7 +100,7 @@ def _shape(
             )
         if dims[0] < 0:
             opened = True
-            shapes: list[Any] = [(n, *dims[1:]) for n in batches]  # tuples serve as Dims
+            shapes: list[Any] = [(n, *dims[1:]) for n in batches]  # TensorRT accepts tuples as Dims
             profile.set_shape(entry.name, *shapes)
     if opened:
         config.add_optimization_profile(profile)

@@ -1,4 +1,4 @@
-"""The process that runs TensorRT: a crash or lack of memory ends it and not its parent."""
+"""The process that runs TensorRT: a crash or lack of memory ends this process, not its parent."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def _probe(trt: Any, compute: str | None) -> Here:
 def _build(order: Build, say: Say) -> Answer:
     trt = _library(order.library)
     if order.compute is None:
-        open_cuda()  # raises here: without a driver, the builder would end the process
+        open_cuda()  # raises without a driver, where the builder would end the process
     if order.memory_mb is not None:
-        # Limits data, not address space: CUDA reserves far more addresses than it ever uses.
+        # The limit is on data, not on address space: CUDA reserves far more addresses than it uses.
         limit = order.memory_mb << 20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
@@ -109,5 +109,5 @@ def _write(descriptor: int, answer: Answer) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process with its parent; a long build would run on beside the next one."""
+    """End this process with its parent: else a long build would run beside the next one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import tensorrt
 
 WITHOUT_INT8 = ("sm_50", "sm_52", "sm_53", "sm_60", "sm_62")
-"""GPUs without integer dot products: the first Jetson Nano is sm_53, the TX2 sm_62."""
+"""GPUs without integer dot products, such as the first Jetson Nano (sm_53) and the TX2 (sm_62)."""
 Heard = Callable[[BuildStep], None]
 
 
 def network_flags(trt: Any) -> int:
-    """The flags of a new network: 8.6 needs EXPLICIT_BATCH for ONNX, 11 has no such flag."""
+    """Flags for a new network: 8.6 needs EXPLICIT_BATCH for ONNX, 11 has no such flag."""
     known = trt.NetworkDefinitionCreationFlag
     return 1 << int(known.EXPLICIT_BATCH) if hasattr(known, "EXPLICIT_BATCH") else 0
 
@@ -44,13 +44,13 @@ def precisions(
 
 
 def set_flags(trt: Any, config: tensorrt.IBuilderConfig, names: list[str]) -> None:
-    """Switch builder flags on by name; their numbers differ from version to version."""
+    """Switch on builder flags by name; their numbers differ from version to version."""
     for name in names:
         config.set_flag(getattr(trt.BuilderFlag, name))
 
 
 def watch(trt: Any, config: tensorrt.IBuilderConfig, heard: Heard) -> None:
-    """Report the builder's progress to `heard`; TensorRT 8.6 has no monitor for it."""
+    """Report the builder's progress to `heard`; TensorRT 8.6 cannot report it."""
     if not hasattr(trt, "IProgressMonitor"):
         return
 

@@ -21,7 +21,7 @@ _TYPES = (
 )
 UNKNOWN = "unknown"
 LONGEST = 160
-"""Characters kept of a layer's name: a fused layer's name lists all its parts."""
+"""The most characters kept of a layer's name: a fused layer's name lists all its parts."""
 
 
 def layers_of(trt: Any, engine: Any) -> EngineLayers:

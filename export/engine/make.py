@@ -39,12 +39,12 @@ class EngineOptions:
     compute: str | None = None
     memory_mb: int | None = None
     again: bool = False
-    """Build again what is up to date and what failed before."""
+    """True to build even engines that are up to date, and those whose build failed before."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """The report, and what this run did by model: `hit` (kept), `built` or `failed`."""
+    """The report, and what this run did for each model: `hit` (kept), `built` or `failed`."""
 
     here: Here
     report: EngineReport
@@ -57,7 +57,7 @@ def make(
     """Bring the engines of a bundle up to date.
 
     Raises OstiaryError if nothing at all can be built here, or if another process is building in
-    `folder`. A model that cannot be built raises nothing: the report names it and the reason.
+    `folder`. If one model cannot be built, nothing is raised: the report gives the reason.
     """
     here = workshop.probe(PlaceQuery(options.library, options.compute))
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def needed(bundle: Bundle, folder: Path, here: Here) -> list[str]:
 
 
 def attempts(name: str, here: Here) -> list[Precision]:
-    """The precisions to try for a model, in order; the int8 file is built in int8 only."""
+    """The precisions to try for a model, in order; for the int8 file only int8."""
     order: tuple[Precision, ...] = ("int8",) if name == INT8 else ("fp16", "fp32")
     return [precision for precision in order if precision in here.flags]
 
@@ -100,7 +100,7 @@ def _fingerprint(here: Here, onnx: str, model: ModelEntry, precision: Precision)
 
 
 def _holds(folder: Path, wanted: Fingerprint, here: Here) -> bool:
-    """Whether a whole engine of this fingerprint is there, proven if engines can run here."""
+    """Whether an undamaged engine of this fingerprint exists, proven if engines can run here."""
     try:
         found = engines.read(engines.engine_file(folder, wanted.onnx, wanted.precision))
     except BackendError:
@@ -111,7 +111,7 @@ def _holds(folder: Path, wanted: Fingerprint, here: Here) -> bool:
 
 @dataclass(frozen=True)
 class _Shop:
-    """What the models of one run share."""
+    """The data that all models of one run share."""
 
     bundle: Bundle
     folder: Path
@@ -204,7 +204,7 @@ class _Model:
             layers=proven.layers if proven else None,
         )
         write_atomically(file, engines.pack(header, data))
-        engines.read(file)  # fails now, as an unreadable file would be built again at every start
+        engines.read(file)  # raises now if the file is unreadable: each start would build it again
 
     def _prove(self, precision: Precision, plan: Path) -> ProvenPlan | None:
         if not self._shop.here.runs:

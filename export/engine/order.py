@@ -46,18 +46,18 @@ class Prove(msgspec.Struct, frozen=True, tag=True):
 
 
 class Here(msgspec.Struct, frozen=True, tag=True):
-    """What can be built here: builder flags by precision, and whether engines can be run."""
+    """The answer to a PlaceQuery: builder flags by precision, and whether engines can run here."""
 
     place: EnginePlace
     flags: dict[Precision, list[str]]
-    """A precision without an entry cannot be built here."""
+    """The flags by precision; a precision without an entry cannot be built here."""
     runs: bool
     lacks: str = ""
-    """Why a precision is missing."""
+    """The reason why a precision is missing."""
 
 
 class Built(msgspec.Struct, frozen=True, tag=True):
-    """A plan was written."""
+    """The answer to Build: the plan was written."""
 
     version: str
     plan_bytes: int
@@ -69,7 +69,7 @@ class Built(msgspec.Struct, frozen=True, tag=True):
 
 
 class ProvenPlan(msgspec.Struct, frozen=True, tag=True):
-    """The plan ran: its distance from the golden vectors, and the type of each layer."""
+    """The answer to Prove: the plan's distance from the golden vectors, and each layer's type."""
 
     proof: Proof
     layers: EngineLayers
@@ -84,7 +84,7 @@ class BuildStep(msgspec.Struct, frozen=True, tag=True):
 
 
 class BuildRefusal(msgspec.Struct, frozen=True, tag=True):
-    """The order failed with this OstiaryError in the other process."""
+    """The order failed in the other process with this OstiaryError."""
 
     message: str
     hint: str = ""

@@ -16,7 +16,7 @@ BOARDS = {
     "jetson-agx-orin": "sm_87",
     "jetson-agx-thor": "sm_110",
 }
-"""Thor is sm_101 up to CUDA 12 and sm_110 from CUDA 13."""
+"""Each board's compute capability. Thor is sm_101 up to CUDA 12 and sm_110 from CUDA 13."""
 ALIASES = {"sm_101": "sm_110"}
 SHIP = (
     "ship the bundle instead: ostiary-export pack here, then ostiary bundle install and"
@@ -25,7 +25,7 @@ SHIP = (
 
 
 def check(target: str, sm: str, device: str) -> None:
-    """Refuse to build for a board, or an sm_NN, that is not this one. Raises BackendError."""
+    """Raise BackendError if a board, or an sm_NN, is not this machine."""
     wanted = BOARDS.get(target, target if target.startswith("sm_") else "")
     if not wanted:
         known = ", ".join(BOARDS)

@@ -31,7 +31,7 @@ CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     " from ostiary.export.engine.child import main; main()"
 )
-"""The process's program, which imports what its parent can, not from the current folder."""
+"""The process's program. It imports from its parent's paths, but not from the current folder."""
 LONGEST_S = {PlaceQuery: 120.0, Build: 1800.0, Prove: 300.0}
 LAST_WORDS = 2000
 Heard = Callable[[BuildStep], None]
@@ -39,7 +39,7 @@ A = TypeVar("A", Here, Built, ProvenPlan)
 
 
 class PassingError(BackendError):
-    """A failure that may be gone at the next try: a full disk, too little memory, a crash."""
+    """A failure that may not occur at the next try: a full disk, too little memory, a crash."""
 
 
 class Workshop(Protocol):
@@ -120,7 +120,7 @@ def _converse(child: subprocess.Popen[bytes], order: Order, heard: Heard) -> Ans
 
 
 def _death(status: int, last_words: str, limit_s: float) -> str:
-    """Say how a process without an answer ended, and the likely reason."""
+    """How a process without an answer ended, and the likely reason."""
     name = f"status {status}"
     if status < 0:
         name = signal.Signals(-status).name

@@ -19,7 +19,7 @@ from ostiary.edge.vision.batch import NO_FACE, crop_photo, each_photo
 
 ID_DIGITS = 16
 OF_THE_SYSTEM = ("thumbs.db", "desktop.ini")
-"""Hidden files that Windows leaves in folders of photos."""
+"""Visible names of system files that Windows leaves in folders of photos."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +27,9 @@ class Crops:
     """The aligned faces of photos: `images` (n, h, w, 3) uint8 BGR.
 
     `person` (n,) is an index into `names`, the folders' names; `photos` are the photos' ids.
-    `missing` counts the photos left out, by problem; `refused` counts those that a door would
-    refuse for quality, by name of the failure ("any": all of them). Only if the photos were read
-    from files are there `paths`, and in `left_out` the other photos' paths and problems.
+    `missing` counts the photos left out, by problem; `refused` counts the photos that a door would
+    refuse, by quality failure ("any": all of them). `paths`, and the paths and problems in
+    `left_out`, exist only if the photos were read from files.
     """
 
     images: NDArray[np.uint8]
@@ -60,7 +60,7 @@ class Crops:
         )
 
     def without(self, photos: list[str]) -> Crops:
-        """All crops but those of the photos with these ids."""
+        """All crops except those of the photos with these ids."""
         left_out = set(photos)
         return self.only(np.array([photo not in left_out for photo in self.photos], bool))
 
@@ -70,7 +70,8 @@ def read_crops(
 ) -> Crops:
     """The crops of a folder with one subfolder of photos per person; other files are skipped.
 
-    Raises PhotoError if it is missing, has photos of fewer than two people, or shows no face.
+    Raises PhotoError if the folder is missing, has photos of fewer than two people, or shows no
+    face.
     """
     if not faces.is_dir():
         raise PhotoError(
@@ -108,17 +109,17 @@ def read_crops(
 
 
 def inside(faces: Path) -> list[Path]:
-    """All files in the subfolders of a folder, sorted, photos or not; hidden ones are left out."""
+    """All files in the subfolders of a folder, sorted, photos or not; hidden files are left out."""
     return sorted(p for p in faces.glob("*/*") if not (is_hidden(p) or is_hidden(p.parent)))
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is hidden from people, as its name shows."""
+    """Whether a file or folder is hidden, by its name."""
     return path.name.startswith(".") or path.name.lower() in OF_THE_SYSTEM
 
 
 def data_set_name(faces: Path, given: str) -> str:
-    """A data set's name in stored files: as given, or the folder's, which may not be UTF-8."""
+    """A data set's name in stored files: `given`, or else the folder's, made printable."""
     return as_text(given or faces.name)
 
 

@@ -42,7 +42,7 @@ def in_bundle(bundle: Bundle) -> list[str]:
 
 
 def strangers(crops: Crops, photos: Collection[str], say: Callable[[str], None]) -> Crops:
-    """The crops without every person on one of these photos, whose other photos go too.
+    """The crops without the people on these photos; such a person's other photos are removed too.
 
     Raises PhotoError if nobody is left.
     """

@@ -17,7 +17,8 @@ from ostiary.export.records.results import OpenSetRow, TarRow
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """The embeddings of images as templates and as probes, each (n, dim), and their `person` (n,).
+    """The embeddings of images, once as templates and once as probes, each (n, dim), and `person`
+    (n,).
 
     Templates and probes are the same array if both are float.
     """
@@ -48,9 +49,9 @@ def open_set(
 ) -> list[OpenSetRow]:
     """FPIR and FNIR with k enrolled people, for each k in `sizes`: means over `draws` enrollments.
 
-    The curve of a random half of the people sets tau for `fpir`. Of the other half, k are enrolled
-    by one random photo each; their other photos are genuine searches, and all photos of the other
-    people in that half are strangers'. Sizes that this half cannot fill are left out.
+    The curve of a random half of the people sets tau for `fpir`. Of the other half, k people are
+    enrolled by one random photo each; their other photos are genuine searches, and all photos of
+    the remaining people are strangers'. A size larger than this half is left out.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(np.unique(people.person))

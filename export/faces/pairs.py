@@ -16,7 +16,7 @@ GRID = np.round(np.arange(-0.2, 1.0001, 0.002), 3)
 TAIL_FMR = 0.02
 FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
 LEAST_IMPOSTORS = 10
-"""Fewest impostor pairs at or above a threshold for which a TAR is reported."""
+"""The fewest impostor pairs at or above a threshold for which a TAR is reported."""
 
 
 def all_pairs(
@@ -25,8 +25,8 @@ def all_pairs(
     """(genuine scores, impostor scores, both with the people) of every two images.
 
     If probes differ from templates, the earlier image of a pair is the template. The swapped pair
-    has nearly the same score: counted too, it would look like twice the evidence.
-    Raises PhotoError if there is no genuine or no impostor pair.
+    is not counted: with nearly the same score, it would look like twice the evidence. Raises
+    PhotoError if there is no genuine or no impostor pair.
     """
     first, second = np.triu_indices(len(person), 1)
     scores = np.empty(len(first), np.float32)
@@ -56,6 +56,6 @@ def counts(genuine: Floats, impostor: Floats) -> Counts:
 
 
 def tar_rows(pairs: Pairs) -> list[TarRow]:
-    """TAR at those usual FMRs for which there are enough impostor pairs."""
+    """The TAR at each usual FMR for which there are enough impostor pairs."""
     reachable = [fmr for fmr in FMRS if fmr * pairs.impostors >= LEAST_IMPOSTORS]
     return [TarRow(f, tau_at_fmr(pairs, f), tar_interval(pairs, f)) for f in reachable]

@@ -1,1 +1,1 @@
-"""ONNX graphs: read, brought to one form, and run."""
+"""ONNX graphs: read them, bring them to one form, and run them."""

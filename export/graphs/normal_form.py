@@ -20,7 +20,7 @@ OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "input", "embedding"
 LEAST_NORM = 1e-6
 MAX_DIFFERENCE = 1e-5
-"""Largest difference of the unit-length outputs before and after: float32 rounding."""
+"""The largest allowed difference of unit-length outputs before and after: float32 rounding."""
 
 
 def normalise(model: onnx.ModelProto, spec: InputSpec) -> onnx.ModelProto:
@@ -50,7 +50,7 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Remove what no node uses, and the notes on who made the model and when."""
+    """Remove what no node uses, and the metadata about who made the model and when."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [item for item in model.graph.initializer if item.name in used]
     del model.graph.initializer[:]
@@ -72,7 +72,7 @@ def sort(model: onnx.ModelProto) -> None:
     made = {name: node for node in model.graph.node for name in node.output}
     ordered: list[onnx.NodeProto] = []
     placed: set[str] = set()
-    # No recursion: a deep encoder exceeds Python's limit.
+    # Recursion is avoided: a deep encoder would exceed Python's limit.
     stack = list(reversed(model.graph.node))
     while stack:
         node = stack.pop()
@@ -175,8 +175,8 @@ def _name_nodes(model: onnx.ModelProto) -> None:
 
 
 def append_unit_length(model: onnx.ModelProto) -> None:
-    """Append x / max(|x|, LEAST_NORM), in operators that all opsets and TensorRT share."""
-    # A projection after the encoder appends this a second time, which needs other names.
+    """Append x / max(|x|, LEAST_NORM), with operators that all opsets and TensorRT have."""
+    # After a projection these nodes are appended a second time, and need other names.
     at = sum(node.op_type == "Div" for node in model.graph.node)
     raw, squares, total, norm, bounded, axis, least = (
         f"{name}_{at}" for name in ("raw", "squares", "sum", "norm", "bounded", "axis", "least")
@@ -200,7 +200,7 @@ def append_unit_length(model: onnx.ModelProto) -> None:
 
 
 def finish(model: onnx.ModelProto) -> None:
-    """Strip an assembled model and name its nodes. Raises BundleError if it is not valid."""
+    """Strip an assembled model and name its nodes. Raises BundleError if the model is not valid."""
     strip(model)
     _name_nodes(model)
     _check(model)

@@ -1,4 +1,4 @@
-"""Reads an ONNX graph: which node makes a tensor, which nodes read it, what is constant."""
+"""Reads an ONNX graph: the node that makes each tensor, the nodes that read it, the constants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES_ONLY = ("Shape", "Size")
 
 
 def label(node: onnx.NodeProto) -> str:
-    """How a message names a node."""
+    """A node's name for messages."""
     return f"{node.op_type} {node.name!r}" if node.name else f"{node.op_type} giving {node.output}"
 
 
@@ -88,7 +88,7 @@ def _constant(attribute: onnx.AttributeProto) -> Constant | None:
 
 
 def reach(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
-    """For each tensor, the inputs on whose pixels it depends."""
+    """For each tensor, the graph inputs on whose pixels the tensor depends."""
     found = {value.name: frozenset([value.name]) for value in feeds(graph)}
     for node in graph.node:
         sets = [found[name] for name in takes(node) if name in found]
@@ -98,7 +98,7 @@ def reach(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
 
 
 def prune(graph: onnx.GraphProto) -> None:
-    """Drop nodes and weights that no output needs."""
+    """Drop nodes and weights that no output depends on."""
     needed = {output.name for output in graph.output}
     kept: list[onnx.NodeProto] = []
     for node in reversed(graph.node):
@@ -106,7 +106,7 @@ def prune(graph: onnx.GraphProto) -> None:
             needed.update(takes(node))
             kept.append(node)
     weights = {weight.name: weight for weight in graph.initializer if weight.name in needed}
-    # In order of use: exporters differ in theirs, and the bytes must not.
+    # Sort weights by first use: exporters order them differently, but the bytes must be equal.
     order = dict.fromkeys(name for node in reversed(kept) for name in takes(node))
     listed = [weights.pop(name) for name in order if name in weights] + list(weights.values())
     nodes_copy = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
@@ -118,7 +118,7 @@ def prune(graph: onnx.GraphProto) -> None:
 
 
 def rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename tensors, all at once, so that two may swap their names."""
+    """Rename all tensors in one step, so that two can swap their names."""
     for inner in graphs(graph):
         for value in (*inner.input, *inner.output, *inner.initializer):
             value.name = names.get(value.name, value.name)

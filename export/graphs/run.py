@@ -1,4 +1,4 @@
-"""Runs encoders on the workstation, in any batch size, and reads their inner tensors."""
+"""Runs encoders on the workstation, in batches of any size, and reads their inner tensors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Images = NDArray[np.uint8]
 
 
 def run(model: onnx.ModelProto, given: Floats) -> Floats:
-    """Run a model that has one output on one batch, by ONNX Runtime."""
+    """Run a model with one output on one batch, by ONNX Runtime."""
     (name,) = (output.name for output in model.graph.output)
     return Peek(model, [name])(given)[name]
 
 
 class Peek:
-    """A model that gives the values of chosen tensors, inner ones too."""
+    """A model that returns the values of chosen tensors, including inner ones."""
 
     def __init__(self, model: onnx.ModelProto, names: list[str], threads: int = 0) -> None:
         """Compute only what the tensors `names` need. Raises BundleError for an invalid model."""
@@ -58,7 +58,7 @@ class Peek:
 
 
 def tensors(images: Images, spec: InputSpec) -> Floats:
-    """Crops (n, h, w, 3) as one tensor (n, c, h, w), by the device's own preprocessing."""
+    """Crops (n, h, w, 3) as one tensor (n, c, h, w), preprocessed by the device's code."""
     return np.concatenate([to_tensor(image, spec) for image in images])
 
 
@@ -89,7 +89,7 @@ def _openvino(model: bytes, spec: InputSpec) -> Any:
     try:
         network = core.read_model(model, b"")
         network.reshape([-1, *spec.shape[1:]])
-        # float32: rounding to bfloat16 by the processor must not pass for an error of int8.
+        # Use float32: the processor's rounding to bfloat16 must not count as an error of int8.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         request = core.compile_model(network, "CPU", settings).create_infer_request()
     except RuntimeError as error:

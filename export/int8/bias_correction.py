@@ -2,8 +2,9 @@
 
 Rounded weights and clipped inputs shift the mean of a Conv's output, and the shifts add up over
 fifty layers. Layer by layer from the input, the mean over real faces is measured in float and in
-int8 (with all earlier layers corrected), and the difference is added to the float bias, at no cost
-(Nagel et al., Data-free quantization through weight equalization and bias correction, 2019).
+int8 (with all earlier layers corrected), and the difference is added to the float bias, which costs
+nothing at run time (Nagel et al., Data-free quantization through weight equalization and bias
+correction, 2019).
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ Done = Callable[[int, int], None]
 def corrections(
     model: onnx.ModelProto, table: Table, images: Images, spec: InputSpec, done: Done
 ) -> dict[str, list[float]]:
-    """What to add to the biases of each Conv and Gemm, one value per channel, by node.
+    """The values to add to the biases of each Conv and Gemm, one per channel, by node name.
 
-    `model` is the equalised float encoder; `table` has its ranges. `done(n, total)` is called
-    after each layer.
+    `model` is the equalised float encoder; `table` has its ranges. `done(n, total)` is called after
+    each layer.
     """
     batches = list(run.batches(images[:IMAGES], spec))
     rounded = quantize.insert(model, table)
@@ -41,7 +42,7 @@ def corrections(
     for at, node in enumerate(nodes):
         name, bias = node.output[0], node.input[2]
         shift = wanted[name] - _means(rounded, [name], batches)[name]
-        # Five digits: more than 64 images can resolve, and short in the table.
+        # Five digits are more than 64 images can resolve, and keep the table short.
         found[node.name] = [float(f"{value:.5g}") for value in shift]
         normal_form.put_weights(
             rounded, {bias: (held[bias] + np.array(found[node.name])).astype(np.float32)}

@@ -1,4 +1,4 @@
-"""Makes a calibration table from photos of faces, and refuses photos that are unfit for it."""
+"""Makes a calibration table from photos of faces, and refuses unsuitable photos."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from ostiary.export.records.calibration_table import Method, Table
 
 IMAGES, LEAST_IMAGES = 256, 32
 LEAST_FACES = 0.5
-"""Smallest share of photos that show a face: below it the folder holds something else."""
+"""The smallest allowed share of photos that show a face: below it the folder holds other things."""
 MOST_ALIKE = 0.6
-"""Largest median score between different people: above it they are one person, or no faces."""
+"""The largest allowed median score between different people: above it the photos show one person,
+or no faces."""
 Say = Callable[[str], None]
 
 
 def choose(crops: Crops, count: int = IMAGES, seed: int = 0) -> Crops:
     """Choose photos to calibrate on: one per person, people with the fewest photos first.
 
-    The gate leaves these photos out; a person's only photo costs it no genuine pair.
+    The gate leaves these photos out; the only photo of a person has no genuine pair to lose.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(crops))
@@ -47,7 +48,7 @@ def by_id(crops: Crops, photos: list[str]) -> Crops:
 
 
 def objections(crops: Crops, chosen: Crops, embeddings: Floats) -> list[str]:
-    """Why `chosen`, a part of `crops`, is unfit; `embeddings` are those of `chosen` in float."""
+    """Why `chosen`, a part of `crops`, is unsuitable; `embeddings` are of `chosen`, in float."""
     found = []
     total = len(crops) + sum(crops.missing.values())
     if len(chosen) < LEAST_IMAGES:
@@ -74,15 +75,15 @@ def calibrate(
     insist: bool,
     say: Say,
 ) -> Table:
-    """Calibrate a float encoder. Raises PhotoError if the photos are unfit, unless `insist`."""
+    """Calibrate a float encoder. Raises PhotoError for unsuitable photos, unless `insist`."""
     data = normal_form.to_bytes(model)
     chosen = choose(crops)
     embeddings = run.embed(data, chosen.images, spec, "onnxruntime")
     problems = objections(crops, chosen, embeddings)
     if problems and not insist:
         raise PhotoError(
-            f"{data_set} is unfit for calibration: {'; '.join(problems)}",
-            f"give photos of at least {LEAST_IMAGES} people, or have the manifest name the fault",
+            f"{data_set} is not suitable for calibration: {'; '.join(problems)}",
+            f"give photos of at least {LEAST_IMAGES} people; to use these, with a note of it",
             option="insist",
         )
     table = Table(

@@ -1,11 +1,11 @@
 """Scales the channels before a depthwise Conv to one range, exactly, by powers of two.
 
 A depthwise Conv reads each channel by itself, but int8 has one scale for the whole tensor: if one
-channel spans 200 and another 1, the small one is left with a bit or two. Scaling channel c by s in
-the Conv that writes it and by 1/s in the depthwise Conv that reads it changes no result (a PReLU
-between them is homogeneous), and weights have one scale per channel anyway. This is cross-layer
-equalisation (Nagel et al., Data-free quantization, 2019) by measured activations instead of
-weights; powers of two keep every float product exact.
+channel spans 200 and another 1, the small one is left with a bit or two. The Conv that writes
+channel c is scaled by s, and the depthwise Conv that reads it by 1/s. That changes no result (a
+PReLU between them is homogeneous), and weights have one scale per channel anyway. This is
+cross-layer equalisation (Nagel et al., Data-free quantization, 2019) by measured activations
+instead of weights; powers of two keep every float product exact.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from ostiary.edge.errors import BundleError
 from ostiary.export.graphs import normal_form
 
 HOMOGENEOUS = {"PRelu", "Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"}
-"""f(s*x) = s*f(x) for s > 0, channel by channel."""
+"""Operators with f(s*x) = s*f(x) for s > 0, channel by channel."""
 
 
 def targets(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, onnx.NodeProto]]:
     """Pairs of a Conv and the depthwise Conv after it, by the latter's input tensor.
 
-    A pair is left out if another node reads a tensor between the two: it would see scaled values.
+    A pair is left out if another node reads a tensor between the two: that node would see scaled
+    values.
     """
     held = normal_form.weights(model)
     made = {name: node for node in model.graph.node for name in node.output}
@@ -57,9 +58,9 @@ def _writer(
 
 
 def exponents(spans: Floats) -> list[int]:
-    """The exponent of 2 by which each channel's span comes nearest to the tensor's mean.
+    """The exponent of 2 that brings each channel's span nearest to the tensor's mean span.
 
-    It is 0 for a channel that hardly ever fires, so that noise does not fill the range.
+    It is 0 for a channel that is almost always 0, so that noise does not fill the range.
     """
     alive = spans > spans.max() * 1e-6
     level = np.log2(np.where(alive, spans, 1).astype(np.float64))

@@ -1,4 +1,4 @@
-"""Turns a float encoder and its calibration table into int8, always the same bytes."""
+"""Turns a float encoder and its calibration table into int8; equal inputs give equal bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def correct(model: onnx.ModelProto, biases: dict[str, list[float]]) -> onnx.Mode
 
 
 def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
-    """Insert Q/DQ pairs by the table's ranges, except at its `floats`; apply its `steps`."""
+    """Insert Q/DQ pairs by the table's ranges.
+
+    Nodes in the table's `floats` get none; its `steps` move the int8 weights.
+    """
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -89,7 +92,8 @@ def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
 
 
 def _mend_dead_channels(model: onnx.ModelProto) -> None:
-    """Give filters of zeros the scale 1: TensorRT refuses 0, and any scale gives the same."""
+    """Give filters that are all zero the scale 1: TensorRT refuses 0, and any scale computes the
+    same."""
     scales = {node.input[1] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     for item in model.graph.initializer:
         if item.name in scales:
@@ -108,7 +112,7 @@ def codes_of(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _move(model: onnx.ModelProto, steps: dict[str, str]) -> None:
-    """Move weights by the steps that training found, to other codes of the same scale."""
+    """Move int8 weights by the steps that training found; their scales stay."""
     held, codes = normal_form.weights(model), codes_of(model)
     moved: dict[str, NDArray[Any]] = {}
     for node in steps.keys() & codes.keys():

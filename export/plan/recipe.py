@@ -1,4 +1,4 @@
-"""A recipe: a bundle's weights, the input they take, and the measurements recorded of them."""
+"""A recipe: a bundle's weights, their input, and the measurements recorded for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry package with weights; `sha256` is its tarball's."""
+    """A registry package that holds weights; `sha256` is the hash of its tarball."""
 
     registry: Literal["npm"]
     name: str
@@ -47,7 +47,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecipeModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the four models: its weights, and how the manifest describes it."""
+    """One of the four models: its weights, and its description for the manifest."""
 
     weights: Weights
     entry: ModelEntry
@@ -68,14 +68,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
     encoder_sha256: Sha256
-    """Of the converted float encoder: from other bytes, templates would not fit those enrolled."""
+    """The hash of the converted float encoder: with another one, stored templates would not fit."""
     packages: dict[str, Package]
     models: RecipeModels
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What a build makes: a recipe, or the user's `own` encoder with a recipe's other models.
+    """The input of a build: a recipe, or the user's `own` encoder with a recipe's other models.
 
     `learned` are the ids of the photos that the user's own encoder learned from, if known.
     """
@@ -89,7 +89,7 @@ class BuildPlan:
 
     @property
     def spec(self) -> InputSpec:
-        """The image that the encoder takes."""
+        """The encoder's input."""
         if self.own is not None:
             return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
         return self.recipe.models.encoder.entry.spec

@@ -1,4 +1,4 @@
-"""The calibration table: all that int8 needs besides the float weights, as a small text file."""
+"""The calibration table: what int8 needs besides the float weights, as a small text file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Method = Literal["mse", "minmax", "entropy", "percentile"]
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The values of one tensor on the calibration faces: from `least` to `most`.
 
-    Values beyond `threshold` are clipped; `coverage` is the share of values that are not.
+    Values beyond `threshold` are clipped; `coverage` is the share of values within it.
     """
 
     threshold: Annotated[float, msgspec.Meta(gt=0)]
@@ -38,8 +38,8 @@ class Int8Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How the int8 encoder was trained to give the float encoder's embeddings, without labels.
 
     The training used `images` photos of `people` people of `data_set`, who are left out of the
-    gate. `cosine` is the mean cosine of int8 to float on those of them who were held out, before
-    and after. `command` repeats the training.
+    gate. `cosine` is the mean cosine of int8 to float before and after, on the people of these who
+    were held out. `command` repeats the training.
     """
 
     data_set: str
@@ -63,10 +63,10 @@ class Int8Lesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A calibration of one float encoder.
 
-    By tensor that enters a depthwise Conv: `exponents`; channel c is multiplied by
-    2**exponents[c] before it is rounded. By tensor: `ranges`. By Conv or Gemm: `biases`, added to
-    each output channel, and `steps`, the int8 steps by which training moved each weight (see
-    `packed`). `floats` gives the reason for each node left in float.
+    `exponents`, by tensor that enters a depthwise Conv: channel c is multiplied by 2**exponents[c]
+    before it is rounded. `ranges`, by tensor. `biases`, by Conv or Gemm, are added to each output
+    channel; `steps` are the int8 steps by which training moved each weight (see `packed`). `floats`
+    gives the reason for each node left in float.
     """
 
     encoder_id: Sha256
@@ -74,7 +74,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     data_set: str
     images: int
     photos: list[str]
-    """First 16 hex digits of each photo's sha256: the gate does not measure on them."""
+    """First 16 hex digits of each calibration photo's sha256; the gate leaves these photos out."""
     insisted: str = ""
     """The failed checks of the calibration photos, if the user calibrated on them all the same."""
     exponents: dict[str, list[Annotated[int, msgspec.Meta(ge=-60, le=60)]]] = {}
@@ -82,12 +82,12 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     biases: dict[str, list[float]] = {}
     floats: dict[str, str] = {}
     lesson: Int8Lesson | None = None
-    """The training that `steps` come from."""
+    """The training that `steps` were made by."""
     steps: dict[str, str] = {}
 
 
 def to_text(table: Table) -> bytes:
-    """JSON with one tensor a line, so that a change can be read in a diff."""
+    """JSON with one tensor per line, so that a diff shows each change."""
     fields = msgspec.to_builtins(table)
     lines = []
     for name, value in fields.items():
@@ -128,7 +128,7 @@ def unpacked(text: str, shape: tuple[int, ...], node: str) -> NDArray[np.int8]:
     """The steps of a node's weight. Raises BundleError if they do not fit this shape."""
     size = int(np.prod(shape))
     try:
-        # Bounded: a few kB of deflate can expand to gigabytes.
+        # The output is limited: a few kB of deflate can expand to gigabytes.
         raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
     except (binascii.Error, zlib.error) as error:
         raise BundleError(f"the table's steps of {node}: {error}", "train int8 again") from error

@@ -1,4 +1,4 @@
-"""Measurements of an export as files hold them: the gate's verdict and each layer's cost."""
+"""Measurements of an export as they are stored: the gate's verdict and each layer's cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.export.records.calibration_table import Table
 
 
 class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The most TAR that int8 may lose, absolute, at each of `fmrs`, and the least cosines."""
+    """The most TAR (absolute) that int8 may lose at each of `fmrs`, and the least cosines."""
 
     fmrs: tuple[float, ...] = (1e-3, 1e-4)
     int8_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.002
@@ -37,7 +37,7 @@ class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rates of identification with `k` enrolled people, means over random enrollments.
 
-    `fixed_fpir` is the FPIR at the tau of a 1:1 FMR of 1e-3.
+    `fixed_fpir` is the FPIR at the tau for an FMR of 1e-3 in 1:1.
     """
 
     k: int
@@ -56,7 +56,7 @@ class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TarLoss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TAR lost against float/float at an FMR; `limit` is None if it is only reported."""
+    """TAR lost against float/float at an FMR; without a `limit` the loss is only reported."""
 
     comparison: Comparison
     fmr: float
@@ -74,7 +74,7 @@ class Cosines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MovedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pair whose score moved much; `a` and `b` are indices into the sorted data set."""
+    """A pair whose score changed much; `a` and `b` are indices into the sorted data set."""
 
     kind: Literal["genuine", "impostor"]
     a: int
@@ -102,24 +102,24 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     people: int
     calibration_left_out: int
     learned_left_out: int = 0
-    """Photos of people whom the float encoder learned from."""
+    """The number of photos of people whom the float encoder learned from."""
     genuines: int
     impostors: int
     backend: str
     limits: GateLimits
     cosine: Cosines
     agreement: Cosines | None
-    """Between the backends on the same int8 file; None if only one is installed."""
+    """Cosines between the backends on the same int8 file; None if only one is installed."""
     proven_on: list[str]
     compared: list[Compared]
     losses: list[TarLoss]
     worst: list[MovedPair]
     readings: list[Reading] = []
-    """The declared reading first."""
+    """All readings, the declared one first."""
 
 
 class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What rounding one layer alone costs: 1 - mean cosine, and TAR at `LayerCosts.fmr`."""
+    """The cost of rounding one layer alone: 1 - mean cosine, and the TAR at `LayerCosts.fmr`."""
 
     node: str
     operator: str
@@ -142,7 +142,7 @@ class LayerCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EncoderMeasurements:
     """All measurements of a bundle's encoders, or those recorded beside a recipe.
 
-    None stands for a measurement that was not made. Recorded ones hold for the same bytes only.
+    None means not measured. Recorded measurements hold only for the same encoder bytes.
     """
 
     table: Table | None = None

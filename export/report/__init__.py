@@ -1,1 +1,1 @@
-"""Reports that a person looks at."""
+"""Reports for people: HTML pages and their charts."""

@@ -24,7 +24,7 @@ SIZES, FPIR = (1, 100, 1000, 10_000), 0.01
 BIN = 0.01
 WORST_LAYERS = 5
 LAYERS_A_CHART = 50
-"""The most that fit on a printed page."""
+"""The most layers in one chart: as many as fit on a printed page."""
 WORDS: dict[Comparison, str] = {
     "float_float": "float templates, float probes",
     "int8_int8": "int8 templates, int8 probes",
@@ -109,7 +109,7 @@ def det_points(curve: DetCurve) -> list[tuple[float, float]]:
 
 
 def histograms(curve: DetCurve, width: float = BIN) -> tuple[ScoreHistogram, ScoreHistogram]:
-    """(genuine, impostor) densities, with the grid's steps joined to bins of about `width`."""
+    """(genuine, impostor) densities; steps of the grid are merged to bins of about `width`."""
     step = float(np.median(np.diff(curve.scores)))
     chosen = np.arange(0, len(curve.scores), max(round(width / step), 1))
     if chosen[-1] != len(curve.scores) - 1:
@@ -150,7 +150,8 @@ def _operating(curve: DetCurve, k: int) -> _Operating:
 
 
 def _verified(verifier: VerifierFile) -> list[tuple[str, Judged, float]]:
-    """By comparison with the logistic head: its words, the figures, the FNMR at FMR 1e-3."""
+    """Each comparison made with the logistic head: its words, its figures, and the FNMR at FMR
+    1e-3."""
     found = [(name, getattr(verifier, name, None)) for name in COMPARISONS]
     return [(WORDS[name], judged, verifier.fnmr(name)) for name, judged in found if judged]
 
@@ -231,7 +232,8 @@ def _costliest(layers: LayerCosts) -> list[LayerCost]:
 
 
 def _against(speed: Speed, speeds: Sequence[Speed]) -> tuple[Speed, float | None, float | None]:
-    """(speed, times as fast, times as large) against the first float encoder; None without one."""
+    """(speed, times as fast, times as large) compared with the first float encoder; None without
+    one."""
     base = next((other for other in speeds if other.name.startswith("float")), None)
     if base is None:
         return speed, None, None

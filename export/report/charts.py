@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 88, 24, 12, 58
 DASHES = ("", "9 5", "2 4")
-"""By series; the third is drawn over the others, which must stay visible beneath it."""
+"""Dash patterns by series. The third is drawn over the others and must not hide them."""
 COLOURS = 6
 SHAPES = (
     "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -22,7 +22,7 @@ SHAPES = (
     "m0-4.8l4.6 8h-9.2z",
     "m-4.6-3.2h9.2l-4.6 8z",
 )
-"""Dots as SVG paths from the dot's centre; combined with COLOURS they give DOTS different kinds."""
+"""Dots as SVG paths around their centre; with COLOURS they make DOTS different kinds."""
 DOTS = math.lcm(COLOURS, len(SHAPES))
 ROW = 18
 NAME, TAG, BARS_TOP = 204, 98, 46
@@ -33,7 +33,7 @@ Points = Sequence[Place]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis: its label, its range, and the values that it labels."""
+    """An axis: its label, its range, and the values to label."""
 
     label: str
     low: float
@@ -59,7 +59,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """SVG texts to show one below the other, and the legend: (SVG sample, words)."""
+    """One or more SVG texts to show one below the other, and the legend: (SVG sample, words)."""
 
     svgs: list[str]
     legend: list[tuple[str, str]]
@@ -68,7 +68,7 @@ class Chart:
 def logarithmic(label: str, values: Iterable[float], widest: int = 6, room: int = 3) -> Axis:
     """An axis of whole decades, at most `widest`, around the values above 0.
 
-    An axis of up to `room` decades also labels 2 and 5 in each.
+    An axis of at most `room` decades also labels 2 and 5 in each.
     """
     positive = [value for value in values if value > 0] or [0.01, 0.1]
     last = math.ceil(math.log10(max(positive)))
@@ -79,7 +79,7 @@ def logarithmic(label: str, values: Iterable[float], widest: int = 6, room: int 
 
 
 def linear(label: str, low: float, high: float, most: int = 8) -> Axis:
-    """An axis from low to high with ticks at round values, at most `most` steps."""
+    """An axis from low to high with ticks at round values, in at most `most` steps."""
     raw = (high - low) / most
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= raw * (1 - 1e-9))
@@ -126,7 +126,7 @@ class Plot:
         return HEIGHT - BOTTOM - self._y.at(value) * (HEIGHT - TOP - BOTTOM)
 
     def shade(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        """Shade a region of unreliable rates, clipped to the axes."""
+        """Shade a region in which rates are unreliable, clipped to the axes."""
         x0, x1 = (min(max(v, self._x.low), self._x.high) for v in x)
         y0, y1 = (min(max(v, self._y.low), self._y.high) for v in y)
         if x1 > x0 and y1 > y0:
@@ -154,7 +154,7 @@ class Plot:
         _dash(shape, series)
 
     def mark(self, value: float, label: str, row: int, weak: bool = False) -> None:
-        """A vertical line down from its label; `row` counts the labels' rows from the top."""
+        """A vertical line with a label on top; `row` counts the labels' rows from the top."""
         at = self._across(min(max(value, self._x.low), self._x.high))
         top = TOP + 4 + 20 * row
         _line(self._svg, "mark weak" if weak else "mark", (at, top), (at, HEIGHT - BOTTOM))
@@ -162,7 +162,7 @@ class Plot:
         _text(self._svg, label, at + side, top + 12, anchor, "name")
 
     def guide(self, start: Place, end: Place) -> None:
-        """A thin line to compare the series with; both ends must lie within the axes."""
+        """A thin reference line; both ends must lie within the axes."""
         places = [(self._across(x), self._up(y)) for x, y in (start, end)]
         _line(self._svg, "mark weak", places[0], places[1])
 
@@ -179,7 +179,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar; `kind` chooses its look, `note` is its tooltip, `tag` stands at its end."""
+    """A bar; `kind` chooses its look, `note` is its tooltip, `tag` is the text at its end."""
 
     name: str
     value: float

@@ -12,7 +12,7 @@ from ostiary.export.report import charts
 
 
 def template(package: str, name: str) -> jinja2.Template:
-    """A template from the assets of `package`; it may extend and import those of ostiary.export."""
+    """A template from the assets of `package`; it may extend and import those of `export`."""
 
     def asset(wanted: str) -> str | None:
         files = [resources.files(room) / "assets" / wanted for room in (package, "ostiary.export")]
@@ -25,7 +25,7 @@ def template(package: str, name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["svg"] = Markup  # only for the output of charts.py, which escapes names
+    made.filters["svg"] = Markup  # only for charts.py's output, which escapes names
     made.filters["power"] = charts.power
     made.filters["decimals"] = _decimals
     made.filters["between"] = _between

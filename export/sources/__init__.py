@@ -1,1 +1,1 @@
-"""Reads a trained face encoder, in any supported form, as one plain ONNX model."""
+"""Reads a trained face encoder in any supported form, and converts it to a plain ONNX model."""

@@ -28,7 +28,7 @@ TARGETS = re.compile(
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_)"
     r"|math\.(ceil|floor|trunc|sqrt)"
 )
-"""Functions that a program may call; PyTorch would look up any name, even os.system."""
+"""Functions that a program may call; PyTorch would call any by its name, even os.system."""
 SYMBOLS = ("Symbol", "Integer", "Add", "Mul", "Pow", "Max", "Min", "Mod", "PythonMod", "FloorDiv",
            "CleanDiv", "CeilDiv", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "LessThan", "GreaterThan",
            "StrictLessThan", "StrictGreaterThan", "Not", "And", "Or")  # fmt: skip
@@ -37,7 +37,7 @@ SYNTAX = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keywor
 
 
 def vet_script(path: Path) -> None:
-    """Raise BundleError if a file is not TorchScript, and say what it seems to be."""
+    """Raise BundleError if a file is not TorchScript; the error says what it seems to be."""
     members = _members(path)
     if members is None:
         if path.read_bytes()[:1] == b"\x80":
@@ -56,10 +56,10 @@ def vet_script(path: Path) -> None:
 
 
 def vet_program(path: Path, torch: Any) -> None:
-    """Raise BundleError if a .pt2 file is not whole or has parts that PyTorch would execute.
+    """Raise BundleError if a .pt2 file is not complete or has parts that PyTorch would execute.
 
-    torch.export.load unpickles some parts in full, loads machine code, evaluates sizes that are
-    given as text, and looks up functions by name.
+    torch.export.load unpickles some parts without limits, loads machine code, evaluates sizes that
+    are given as text, and looks up functions by name.
     """
     members = _members(path)
     if members is None or "archive_format" not in members:
@@ -77,7 +77,8 @@ def vet_program(path: Path, torch: Any) -> None:
 
 
 def load_tensors(file: Any, where: str, torch: Any, *, trust: bool = False) -> Any:
-    """Load tensors in plain containers; code in `file` runs only with `trust`, else BundleError."""
+    """Load tensors in plain containers. Code in `file` may run only with `trust`; else it raises
+    BundleError."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
@@ -99,7 +100,7 @@ def _refused(path: Path, what: str) -> BundleError:
 
 
 def _members(path: Path) -> dict[str, str] | None:
-    """Member names by short name, without the top folder; None if it is no whole zip file."""
+    """Member names by short name, without the top folder; None if it is no complete zip file."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -107,7 +108,7 @@ def _members(path: Path) -> dict[str, str] | None:
         return None
     short = {name.partition("/")[2]: name for name in names}
     tops = {name.partition("/")[0] for name in names}
-    # Of two members of one name, PyTorch's zip reader might load the one not checked here.
+    # If two members had one name, PyTorch's zip reader might load the one that is not checked here.
     if len({name.lower() for name in short}) != len(names) or len(tops) != 1:
         raise BundleError(f"{path} is not an archive as PyTorch writes it", "save it again")
     return short
@@ -147,7 +148,7 @@ def _known_target(text: str) -> bool:
 
 
 def _harmless(key: str, value: Any) -> bool:
-    """Whether text that PyTorch would evaluate is nothing but arithmetic on sizes."""
+    """Whether a text that PyTorch would evaluate contains only arithmetic on sizes."""
     if isinstance(value, list):
         return all(_harmless(key, item) for item in value)
     guard = key == "guards_code"
@@ -165,7 +166,7 @@ def _harmless_node(node: ast.AST, guard: bool) -> bool:
         called = node.func
         return isinstance(called, ast.Attribute) or getattr(called, "id", "") in SYMBOLS
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        # sympy's parser evaluates the name of a symbol, too.
+        # sympy's parser also evaluates the name of a symbol.
         return guard or node.value.isidentifier()
     return isinstance(node, SYNTAX) or (
         guard and isinstance(node, (ast.Subscript, ast.BoolOp, ast.boolop))

@@ -20,7 +20,7 @@ def load_source(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     """Load an encoder as ONNX: float32 `input` (n, c, h, w) to `embedding` (n, dim).
 
     Paths in `spec` are relative to `folder`. The opset is 17 if the operators allow it. The result
-    was run in batches of 1 and 3 and gives what the original gives. Raises BundleError and
+    is run in batches of 1 and 3, and compared with the original. Raises BundleError and
     ConfigError.
     """
     original = onnx_file.sound(_read(spec, folder), spec.source)
@@ -36,7 +36,7 @@ def load_source(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     inputs = len(graphs.feeds(original.graph))
 
     def reference(image: proof.Array) -> proof.Array:
-        """The original's embedding of one image, in the one batch size it may accept."""
+        """The original's embedding of one image, as the original may accept no other batch size."""
         return given(*[np.repeat(image, batch, axis=0)] * inputs)[0][:1]
 
     shape = reference(proof.probes(spec)[:1]).shape

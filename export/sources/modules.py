@@ -1,4 +1,4 @@
-"""Builds a module by the user's own factory, and loads its state dict."""
+"""Builds a module by the user's own factory function, and loads its state dict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.export.sources import archive
 from ostiary.export.sources.spec import EncoderSource
 
 SHOWN = 3
-"""How many keys of a state dict a message names."""
+"""The most keys of a state dict that a message names."""
 Faults = tuple[type[Exception], ...]
 
 
@@ -41,7 +41,7 @@ def build(spec: EncoderSource, folder: Path, torch: Any, faults: Faults) -> Any:
 def _on_path(folder: Path) -> Iterator[None]:
     entry = str(folder.resolve())
     sys.path.insert(0, entry)
-    # Python caches listings of folders, which would hide a module written a moment ago.
+    # Python caches listings of folders, which would hide a module that was just written.
     importlib.invalidate_caches()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Reads an .onnx file and checks it: whole, standard operators, float32."""
+"""Reads an .onnx file, and checks that it is complete, float32, and made of standard operators."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(path: Path) -> onnx.ModelProto:
 
 
 def sound(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Inline local functions; raise BundleError unless operators are standard, in float32."""
+    """Inline local functions. Raises BundleError unless all operators are standard, in float32."""
     try:
         model = inliner.inline_local_functions(model) if model.functions else model
     except (RuntimeError, ValueError) as error:

@@ -28,7 +28,7 @@ def extract(graph: onnx.GraphProto, spec: EncoderSource) -> str:
     del graph.input[1:], graph.output[:]
     graph.output.append(helper.make_tensor_value_info(embedding, TensorProto.FLOAT, None))
     graphs.prune(graph)
-    # The first branch may read its batch size from the second image, which has the same.
+    # The first branch may read its batch size from the second image, whose batch is as large.
     graphs.rename(graph, {second: first})
     return embedding
 
@@ -36,7 +36,7 @@ def extract(graph: onnx.GraphProto, spec: EncoderSource) -> str:
 def _end(
     graph: onnx.GraphProto, seen: dict[str, frozenset[str]], image: str, spec: EncoderSource
 ) -> str:
-    """The last tensor that all paths go through, from one image to where the branches meet."""
+    """The last tensor on all paths from one image to the point where the branches meet."""
     frontier = {output.name: "an output" for output in graph.output}
     for node in graph.node:
         if len(frozenset[str]().union(*(seen[name] for name in node.output if name))) > 1:
@@ -72,7 +72,7 @@ def _gates(
 
 
 def _before_unsqueeze(graph: onnx.GraphProto, name: str) -> str:
-    """Step back over an axis that is added only for the comparison, as for torch.cdist."""
+    """The tensor before an Unsqueeze that only the comparison needs, as for torch.cdist."""
     makers = graphs.makers(graph)
     while makers[name].op_type in ("Unsqueeze", "Identity") and makers[name].input[0] in makers:
         name = makers[name].input[0]
@@ -103,14 +103,15 @@ class _Twins:
                 todo += self._step(one, other, user)
 
     def _origin(self, name: str) -> str:
-        """The tensor before any Identity; exporters add one for each user of a shared weight."""
+        """The tensor before any Identity; exporters add an Identity for each user of a shared
+        weight."""
         while name in self.makers and self.makers[name].op_type == "Identity":
             name = self.makers[name].input[0]
         return name
 
     def _step(self, one: str, other: str, user: str) -> list[tuple[str, str, str]]:
         """Compare two tensors; returns the inputs to compare next. Raises BundleError."""
-        # A tensor that both branches read depends on neither image, so they share it.
+        # A tensor that both branches read depends on neither image: it is shared.
         if one == other or {one, other} == set(self.images):
             return []
         weights = self.constants.get(one), self.constants.get(other)
@@ -142,7 +143,7 @@ class _Twins:
 
 
 def _kind(node: onnx.NodeProto) -> tuple[str, int, dict[str, bytes]]:
-    """What two nodes must have in common, apart from the inputs themselves."""
+    """The properties that two equal nodes must share, apart from their inputs."""
     attributes = {}
     for attribute in node.attribute:
         plain = onnx.AttributeProto.FromString(attribute.SerializeToString())

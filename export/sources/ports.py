@@ -73,10 +73,10 @@ def _size_hint(found: list[int | str], spec: EncoderSource) -> str:
 
 
 def _free_batch(graph: onnx.GraphProto, batch: int) -> None:
-    """Let each Reshape to the fixed `batch` take its first side from its input instead.
+    """Let each Reshape to the fixed `batch` take the batch size from its input instead.
 
-    An export with a fixed batch turns `x.flatten(1)` into a Reshape to (1, 128). Anything else that
-    fixes the batch shows when the model is run with another one.
+    An export with a fixed batch turns `x.flatten(1)` into a Reshape to (1, 128). If anything else
+    fixes the batch, a run with another batch size will fail.
     """
     constants, seen = graphs.constants(graph), graphs.reach(graph)
     for number, node in enumerate(graph.node):
@@ -112,7 +112,8 @@ def settle_output(graph: onnx.GraphProto, shape: tuple[int, ...], spec: EncoderS
 
 
 def name_ports(graph: onnx.GraphProto) -> None:
-    """Name the input `input` and the output `embedding`; other tensors give up these names."""
+    """Name the input `input` and the output `embedding`; any other tensor with such a name is
+    renamed."""
     wanted = {graph.input[0].name: "input", graph.output[0].name: "embedding"}
     taken = {name for node in graph.node for name in (*node.output, *graphs.takes(node))}
     clashes = {name for name in wanted.values() if name in taken} - set(wanted)

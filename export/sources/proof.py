@@ -16,14 +16,14 @@ from ostiary.export.graphs import reading as graphs
 from ostiary.export.sources.spec import EncoderSource
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference between two runtimes, relative to the largest output or to 1."""
+"""The largest allowed difference between two runtimes, relative to the largest output or to 1."""
 BLOCKS_PX = (1, 4, 16)
 
 Array = NDArray[Any]
 
 
 def probes(spec: EncoderSource) -> Array:
-    """Three images of noise (3, c, h, w), fine to coarse, scaled as the encoder takes them."""
+    """Three images of noise (3, c, h, w), from fine to coarse, scaled to the encoder's input."""
     rng = np.random.default_rng(0)
     images = []
     for block in BLOCKS_PX:
@@ -34,7 +34,7 @@ def probes(spec: EncoderSource) -> Array:
 
 
 def runner(model: onnx.ModelProto, outputs: list[str] | None = None) -> Callable[..., list[Array]]:
-    """The model as a function of its images, which gives its outputs or the named tensors."""
+    """The model as a function of its images, which returns its outputs or those named."""
     import onnxruntime
 
     wanted = onnx.ModelProto.FromString(model.SerializeToString())
@@ -72,7 +72,7 @@ def _line(error: BaseException) -> str:
 
 
 def same(got: Array, expected: Array, what: str, hint: str = "") -> None:
-    """Raise BundleError if two results differ by more than runtimes may."""
+    """Raise BundleError if two results differ by more than two runtimes may."""
     if got.shape != expected.shape:
         raise BundleError(f"{what}: {got.shape} instead of {expected.shape}", hint)
     scale = max(1.0, float(np.abs(expected).max(initial=0)))
@@ -85,7 +85,7 @@ def same(got: Array, expected: Array, what: str, hint: str = "") -> None:
 
 
 def prove(model: onnx.ModelProto, spec: EncoderSource, reference: Callable[[Array], Array]) -> None:
-    """Raise BundleError unless embeddings depend on the image alone and match the original's."""
+    """Raise BundleError unless embeddings depend on each image alone and match the original's."""
     run, images = runner(model), probes(spec)
     rows = run(images)[0]
     if not np.isfinite(rows).all():

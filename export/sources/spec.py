@@ -31,13 +31,13 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str = "not stated"
     """Licence of the weights, for the manifest."""
     learned: str | None = None
-    """Path of the list of photos it learned from, relative to the TOML file: see
+    """Path of the list of photos that the encoder learned from, relative to the TOML file: see
     `ostiary.export.faces.learned`."""
     trust_pickle: bool = False
     """True to load files that may run code; only for files that the user made."""
 
     def __post_init__(self) -> None:
-        # TOML has nan and inf, and an infinite scale would pass as above 0.
+        # TOML has nan and inf, and an infinite scale would count as above 0.
         if not (math.isfinite(self.mean) and math.isfinite(self.scale)):
             raise ValueError("mean and scale must be finite numbers")
         if self.state is not None and not self.factory:

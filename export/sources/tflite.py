@@ -15,7 +15,7 @@ from ostiary.edge.errors import BundleError
 
 OPSET, IR_VERSION = 13, 8
 MAX_DIFFERENCE = 1e-4
-"""Largest difference between the two runtimes, on outputs of the order of 1 to 10."""
+"""The largest allowed difference of the runtimes' outputs, which are of the order 1 to 10."""
 PRELU = ("RELU", "ABS", "SUB", "MUL", "ADD")
 """TensorFlow Lite's operators for relu(x) + a*(x - |x|), which is one PRelu in ONNX."""
 
@@ -81,7 +81,7 @@ def _interpreter(source: Path) -> Any:
     try:
         interpreter = Interpreter(
             str(source),
-            # No delegate: it would fuse operators that must be read here.
+            # No delegate is used: it would fuse operators that must be read here.
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             experimental_preserve_all_tensors=True,
         )

@@ -1,4 +1,4 @@
-"""Converts an ONNX model to opset 17 and strips all that is not computation."""
+"""Converts an ONNX model to opset 17 and strips everything that is not computation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPSET = 17
 
 
 def to_opset(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Convert to opset 17, or else to the lowest possible from 13 on. Raises BundleError."""
+    """Convert to opset 17, else to the lowest possible from 13 on. Raises BundleError."""
     opset = model.opset_import[0].version
     if opset == OPSET:
         return model
@@ -39,7 +39,7 @@ def to_opset(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Keep only the computation: the same export gives the same bytes, whoever made it."""
+    """Keep only the computation: equal exports give equal bytes, whoever made them."""
     graphs.prune(model.graph)
     for inner in graphs.graphs(model.graph):
         for field in ("doc_string", "metadata_props", "value_info", "quantization_annotation"):

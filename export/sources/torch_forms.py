@@ -23,9 +23,9 @@ from ostiary.export.sources.modules import build
 from ostiary.export.sources.spec import EncoderSource
 
 OPSET = 18
-"""The lowest that the newer exporter writes; the model is converted to 17 later."""
+"""The lowest opset of PyTorch's newer exporter; the model is converted to 17 later."""
 NEWEST_NEEDED = (2, 9)
-# What PyTorch raises for a file or a network that it cannot convert.
+# PyTorch raises these for a file or a network that it cannot convert.
 FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -96,7 +96,7 @@ def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
     with _named(_refusal(spec)):
         images = tuple(_example(nodes[name].meta["val"], spec, torch) for name in names)
     with _quiet(), _named(f"{path} cannot be exported to ONNX"):
-        # No guards: they are Python text in the file. The ONNX model is checked instead.
+        # Guards are Python text in the file and would run; the ONNX model is checked instead.
         plain = loaded.module(check_guards=False)
         model = _export(loaded, torch)
     return _checked(model, plain, images, spec, torch)
@@ -121,7 +121,7 @@ def of_module(built: Any, spec: EncoderSource) -> onnx.ModelProto:
         ],
         spec,
     )
-    # A batch of two: torch.export takes a side of one for a constant.
+    # Use a batch of two: torch.export treats a side of one as a constant.
     images = _samples(spec, torch, 2)
     with _quiet(), _named(_refusal(spec)):
         dynamic = tuple({0: torch.export.Dim.AUTO} for _ in images)
@@ -146,7 +146,7 @@ def _torch() -> Any:
     except ImportError as error:
         raise BundleError("this source needs PyTorch", "pip install torch") from error
     if tuple(int(n) for n in torch.__version__.split(".")[:2]) < NEWEST_NEEDED:
-        # Before 2.6 a file loaded with weights_only could still run code.
+        # Before 2.6, loading a file with weights_only could still run code.
         raise BundleError(f"torch {torch.__version__} is too old", 'pip install "torch>=2.9"')
     return torch
 
@@ -204,7 +204,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what PyTorch says about its own future."""
+    """Silence PyTorch's warnings about its own future."""
     loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

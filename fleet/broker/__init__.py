@@ -1,1 +1,1 @@
-"""The operator's side of the broker: connect, publish, read back, and name problems."""
+"""The operator's access to the broker: connect, publish, read back, and explain errors."""

@@ -21,15 +21,15 @@ from ostiary.edge.config import MqttSection
 from ostiary.fleet.broker.problems import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500
-"""Most unacknowledged messages at a time. paho refuses more than 65,535, and keeps each message in
-memory until the broker acknowledges it."""
+"""The most unacknowledged messages. paho refuses more than 65,535, and keeps each message in memory
+until the broker acknowledges it."""
 CONNECT_S, ANSWER_S = 10.0, 20.0
-"""Seconds after which a silent broker is taken for dead."""
+"""Seconds after which a broker that is silent counts as dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The broker's answer to a subscription or its end; `refusal` is the reason of a refusal."""
+    """The broker's answer to a subscription or its end; `refusal` is why it refused, if it did."""
 
     mid: int
     refusal: str = ""
@@ -64,7 +64,8 @@ C = TypeVar("C", bound="Connection")
 
 
 class Connection:
-    """A connection as a `with` block, for one thread. Once it is lost, calls raise BrokerError."""
+    """A connection as a `with` block, for one thread. Once it is lost, all methods raise
+    BrokerError."""
 
     def __init__(self, settings: MqttSection) -> None:
         self._settings = settings
@@ -77,7 +78,7 @@ class Connection:
         self.window = WINDOW
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            # A random name: two clients of one name would throw each other off the broker.
+            # The name is random: two clients of one name would throw each other off the broker.
             client_id=f"ostiary-fleet-{secrets.token_hex(6)}",
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
@@ -224,7 +225,7 @@ class Connection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            # If raised, the error would end paho's thread silently.
+            # An error raised here would end paho's thread silently.
             self._lost = "the broker sent a topic that is not UTF-8"
             self._taken.put(Taken(0, 0, ""))
             self._events.put(_Lost())

@@ -11,7 +11,7 @@ from ostiary.fleet.site.authority import has_ended
 
 
 class BrokerError(FleetError):
-    """The broker cannot be reached, was lost, or refuses."""
+    """The broker cannot be reached, closed the connection, or refused a request."""
 
 
 def unreachable(settings: MqttSection, error: OSError | ValueError) -> BrokerError:
@@ -33,7 +33,7 @@ def unreachable(settings: MqttSection, error: OSError | ValueError) -> BrokerErr
 
 
 def explained(settings: MqttSection, problem: BrokerError) -> BrokerError:
-    """The same error, or the cause that the broker does not name: our certificate expired."""
+    """The same error, or a cause that the broker does not name: an expired certificate of ours."""
     out = has_ended(settings.cert) if settings.cert is not None else ""
     if not out:
         return problem

@@ -1,4 +1,4 @@
-"""Read retained messages in windows that fit the broker's queue: it drops what does not fit."""
+"""Reads retained messages in windows; the broker's queue would drop what exceeds a window."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from itertools import chain
 from typing import Protocol
 
 FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
-"""Messages asked for at once. The first window fits a broker that queues 100 messages, the largest
-one a broker that queues 1,000: Mosquitto's defaults, depending on its version."""
+"""The sizes of the window: messages asked for at once. The first one fits a broker that queues 100
+messages, the largest one a broker that queues 1,000: Mosquitto's defaults, depending on its
+version."""
 DOUBTS = 5
-"""How often missing messages are asked for again. To take a message for missing by mistake only
-means that it is sent again."""
+"""How often missing messages are asked for again. If one is then wrongly taken for missing, it is
+only sent once more."""
 QUIET_S, SHORT_S = 0.5, 0.05
 
 
@@ -34,19 +35,20 @@ class Reads(Protocol):
 
 
 def exact(topics: Collection[str]) -> list[Ask]:
-    """One ask per topic, by its full name."""
+    """One `Ask` per topic, by its full name."""
     return [Ask(topic, frozenset([topic])) for topic in topics]
 
 
 class Readback:
-    """Reads in windows: they grow while nothing is missing, and shrink for good if it is."""
+    """Reads in windows: after a complete window the next one grows; after a loss it shrinks for
+    good."""
 
     def __init__(self, broker: Reads) -> None:
         self._broker = broker
         self._window, self._most, self._doubts = FIRST_WINDOW, LARGEST_WINDOW, DOUBTS
 
     def read(self, asks: Collection[Ask]) -> Iterator[dict[str, bytes]]:
-        """Yield payloads by topic, one window at a time; a topic may come twice."""
+        """Yield payloads by topic, one window at a time; a topic may occur twice."""
         waiting = deque(asks)
         while waiting:
             batch = self._take(waiting)
@@ -68,7 +70,7 @@ class Readback:
                     waiting.extendleft(exact(missing - came.keys()))
 
     def _take(self, waiting: deque[Ask]) -> list[Ask]:
-        # The broker drops part of a filter that fits no window: ask for its topics by name.
+        # The broker drops a part of a filter that fits no window: ask for its topics by name.
         if len(waiting[0].expected) > self._most:
             waiting.extendleft(exact(waiting.popleft().expected))
         batch = [waiting.popleft()]

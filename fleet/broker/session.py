@@ -1,4 +1,4 @@
-"""The operator at the broker: publish, read back, send commands and listen."""
+"""The operator's session with the broker: publish, read back, send commands and listen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.fleet.broker.connection import ANSWER_S, Connection, Granted
 from ostiary.fleet.broker.problems import BrokerError
 
 QUIET_S = 0.5
-"""Seconds without any message, after which a message asked for is taken for absent."""
+"""Seconds without any message after which a requested message counts as absent."""
 REFUSED, NOBODY_LISTENS = 0x80, 0x10
 
 
@@ -33,9 +33,9 @@ def untold(count: int) -> None:
 
 
 class Broker(Connection):
-    """The broker as the operator uses it.
+    """The operator's session with the broker.
 
-    Every method may raise BrokerError; what was published before stays, and every call can be
+    Every method may raise BrokerError; messages published before stay, and every call can be
     repeated.
     """
 
@@ -45,8 +45,8 @@ class Broker(Connection):
         self._early: deque[Received] = deque()
 
     def publish(self, messages: Iterable[Retained], told: Callable[[int], None] = untold) -> int:
-        """Publish retained messages; returns their number once the broker acknowledged all, so that
-        whatever is published next arrives later. `told` hears how many are acknowledged.
+        """Publish retained messages; returns their number once the broker has acknowledged all, so
+        that whatever is published next arrives later. `told` gets the number acknowledged so far.
 
         Raises BrokerError if the broker refuses one.
         """
@@ -78,9 +78,9 @@ class Broker(Connection):
         """The retained messages under some filters, by topic.
 
         MQTT does not tell when a filter has brought everything. So this waits for the `expected`
-        topics; if one does not come, or none is named, it waits until no message has come for
-        `quiet_s`. Ask for no more than fits the broker's queue for a client: the broker drops the
-        rest.
+        topics; if one does not come, or none is given, it waits until no message has come for
+        `quiet_s`. Ask for no more than fits the broker's queue for a client: the broker drops all
+        others.
         """
         came: dict[str, bytes] = {}
         missing = set(expected)
@@ -98,8 +98,8 @@ class Broker(Connection):
                 came[event.topic] = event.payload
                 missing.discard(event.topic)
             else:
-                self._early.append(event)  # for `receive`
-        # The broker answers after the messages that it had begun to send.
+                self._early.append(event)  # `receive` will return it
+        # The broker's answer comes after the messages that it had begun to send.
         for late in self._until(self.unsubscribe(filters)):
             if late.retained:
                 came[late.topic] = late.payload

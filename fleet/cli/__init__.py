@@ -1,1 +1,1 @@
-"""The commands of `ostiary-fleet`: each file has those of one subject."""
+"""The commands of `ostiary-fleet`, one file for each subject."""

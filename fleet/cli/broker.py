@@ -35,8 +35,8 @@ def publish(
     """Make the broker's roster equal to the registry, whatever the broker has lost; safe to repeat.
 
     Everything at the broker is read back and compared: missing and wrong records are sent, and
-    topics that do not belong there are removed. Each run signs a new head: run it from a timer if
-    devices have `stale_after_s`: they open nothing once their head is older than that.
+    topics that do not belong there are removed. Each run signs a new head. If devices have
+    `stale_after_s`, run it from a timer: they open to nobody once their head is older than that.
 
     A registry that was restored from a backup is refused, because devices never go back to an older
     roster. --take-over gives all its records higher numbers than the devices hold.

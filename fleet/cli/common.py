@@ -1,4 +1,4 @@
-"""What the commands of the fleet share: options, the folder, warnings and exit codes."""
+"""Shared parts of the fleet's commands: options, the folder, warnings and exit codes."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ def open_fleet(folder: Path | None) -> Fleet:
 
 
 def publisher(no_publish: bool) -> Publish | None:
-    """How a change reaches the broker; None if `--no-publish` keeps it back."""
+    """The function that brings a change to the broker; None if `--no-publish` was given."""
     return None if no_publish else publishing.publish_changes
 
 
 def code(delivery: Delivery) -> int:
-    """The exit code after a change: not 0 if it should have reached the broker and did not."""
+    """The exit code after a change: not 0 if it did not reach the broker but should have."""
     return NOT_DONE if delivery.failed else 0
 
 
 def say(notice: Notice) -> None:
-    """Print what went wrong besides the change."""
+    """Print a problem that did not stop the change."""
     warn(notice.what, notice.problem, notice.hint)
 
 

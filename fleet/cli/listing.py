@@ -100,7 +100,7 @@ def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
 
 
 def _photos(home: Fleet, subject: str) -> bool | None:
-    """Whether photos of a person are kept; None, with a warning, if that cannot be found out."""
+    """Whether photos of a person are kept; None, with a warning, if that cannot be determined."""
     try:
         return Album(home).has(subject)
     except (FleetError, OSError) as error:

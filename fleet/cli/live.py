@@ -69,7 +69,8 @@ def watch(
         while True:
             try:
                 with Broker(home.mqtt()) as broker:
-                    # The broker retains each door's state: it is shown first, then what happens.
+                    # The broker retains each door's state, which is shown first; then come new
+                    # messages.
                     broker.listen(seen.filters(), replay=True)
                     wait_s, ever = FIRST_WAIT_S, True
                     _follow(home, broker, seen, as_json=json)

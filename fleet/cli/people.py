@@ -198,7 +198,7 @@ def _reported(report: Path, refused: list[RefusedRequest]) -> bool:
 
 
 def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
-    """The fields of `--json` that say what went wrong besides."""
+    """The fields of `--json` for problems that did not stop the enrollment."""
     return {
         "not_compared": outcome.not_compared,
         "templates_dropped": sum(one.dropped for one in outcome.enrolled),
@@ -207,7 +207,7 @@ def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
 
 
 def warn_besides(outcome: EnrollmentOutcome) -> None:
-    """The same as warnings."""
+    """Print these problems as warnings."""
     if outcome.enrolled and outcome.not_compared:
         warn(
             "not compared",

@@ -156,7 +156,7 @@ def group_list(fleet: Folder = None, json: Json = False) -> None:
 def _host_and_port(broker: str) -> tuple[str, int]:
     host, colon, port = broker.rpartition(":")
     if not colon or ":" in host:
-        # A host alone, or an IPv6 address, which has colons itself.
+        # The text is a host without a port, or an IPv6 address, which itself has colons.
         return broker, TLS_PORT
     if not port.isdecimal():
         raise FleetError(f"{port!r} is not a port, in --broker {broker}", "give HOST or HOST:PORT")
@@ -164,7 +164,7 @@ def _host_and_port(broker: str) -> tuple[str, int]:
 
 
 def _absolute(path: Path | None, made: bool = False) -> Path | None:
-    """A path for fleet.toml: absolute if it was given; within the fleet's folder if `made`."""
+    """A path for fleet.toml: absolute if the user gave it, relative if `made` in the folder."""
     return path if path is None or made else path.absolute()
 
 

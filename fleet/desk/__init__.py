@@ -1,1 +1,1 @@
-"""What the operator does, as functions that return values; they print nothing and ask nothing."""
+"""The operator's actions as functions that return values; they print nothing and ask nothing."""

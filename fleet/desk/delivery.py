@@ -1,6 +1,6 @@
-"""What follows a change: the broker gets it, and the operator hears what went wrong besides.
+"""Brings a change to the broker, and reports problems that did not stop the change.
 
-A problem besides the change never undoes the change: it is handed to `say` as a notice.
+Such a problem never undoes the change: it is given to `say` as a notice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something besides the change went wrong: what, why, and what the operator can do."""
+    """A problem that did not stop a change: what failed, why, and what the operator can do."""
 
     what: str
     problem: str
@@ -25,17 +25,17 @@ class Notice:
 
 Say = Callable[[Notice], None]
 Publish = Callable[[Fleet], object]
-"""Brings the broker up to date; raises OstiaryError or OSError if it cannot. A function that takes
-None in its place keeps the change back."""
+"""Brings the broker up to date; raises OstiaryError or OSError if it cannot. If a function takes
+None in its place, it publishes nothing."""
 Progress = Callable[[str, int, int], None]
-"""Takes the current step of a long work, how many are done in this step, and of how many."""
+"""Takes the current step of a long job, the number done in this step, and the number of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """Whether the broker has everything in the registry.
 
-    `wanted` is False if the caller kept the change back; `problem` says why publishing failed.
+    `wanted` is False if the caller did not want to publish; `problem` says why publishing failed.
     """
 
     published: bool
@@ -44,12 +44,12 @@ class Delivery:
 
     @property
     def failed(self) -> bool:
-        """The change should have reached the broker and did not."""
+        """True if the change should have reached the broker and did not."""
         return self.wanted and not self.published
 
 
 def publish_change(fleet: Fleet, say: Say, publish: Publish | None = publish_changes) -> Delivery:
-    """Publish after a change. If that fails the change is kept, and `say` is told so."""
+    """Publish after a change. If that fails the change is kept, and `say` gets a notice."""
     roster = fleet.registry().roster
     if roster.published == roster.sequence:
         return Delivery(published=True, wanted=publish is not None)
@@ -68,11 +68,11 @@ def publish_change(fleet: Fleet, say: Say, publish: Publish | None = publish_cha
 
 
 def forget_photos(fleet: Fleet, subject: str, say: Say) -> bool:
-    """Remove the kept photos of a person; False, and `say` is told, if they cannot be removed."""
+    """Remove the kept photos of a person. If that fails: False, and `say` gets a notice."""
     try:
         Album(fleet).forget(subject)
     except (OstiaryError, OSError) as error:
-        advice = "mend that, then run this command again"
+        advice = "fix that, then run this command again"
         say(Notice(f"photos of {subject} are still kept", why(error), advice))
         return False
     return True

@@ -28,9 +28,9 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """One person who was enrolled with a template of `encoder`.
+    """A person who was enrolled with a template of `encoder`.
 
-    `unchanged` means that the person was enrolled with the same template and rights before.
+    `unchanged` means that the person already had the same template and rights.
     """
 
     enrolled: EnrolledPerson
@@ -42,7 +42,7 @@ class Enrollment:
 
 @dataclass(frozen=True, slots=True)
 class TableEnrollment:
-    """The people of a table: who was enrolled, and every refused line in the table's order."""
+    """The result for a table: who was enrolled, and every refused line in the table's order."""
 
     outcome: EnrollmentOutcome
     refused: list[RefusedRequest]
@@ -56,7 +56,7 @@ def enroll(
     say: Say,
     publish: Publish | None = publish_changes,
 ) -> Enrollment:
-    """Enroll one person from photos. Raises EnrollmentRefused or FleetError if nobody was."""
+    """Enroll one person from photos. Raises EnrollmentRefused or FleetError if that fails."""
     check_subject(request.subject)
     bundle = fleet.bundle()
     check_not_revoked(fleet, request.subject, rules)
@@ -77,7 +77,7 @@ def capture(
     asking: Callable[[], None] = lambda: None,
     publish: Publish | None = publish_changes,
 ) -> Enrollment:
-    """Enroll whoever stands at a device; no photo is kept.
+    """Enroll the person who stands at a device; no photo is kept.
 
     `asking` is called right before the device is asked. Raises EnrollmentRefused or FleetError if
     nobody was enrolled.
@@ -100,12 +100,12 @@ def enroll_table(
     say: Say,
     publish: Publish | None = publish_changes,
 ) -> TableEnrollment:
-    """Enroll everybody in a CSV file; each line is taken or refused by itself.
+    """Enroll everybody in a CSV file; each line is accepted or refused by itself.
 
-    Raises FleetError if the file cannot be read or photos could not be kept: nobody is enrolled.
+    Raises FleetError, and enrolls nobody, if the file cannot be read or photos could not be kept.
     """
     requests, refused = read_table(table, fleet.settings.groups, time.time())
-    # Before the long work: photos that cannot be written would else be found out too late.
+    # Check before the long work that photos can be written.
     Album(fleet).check()
     bundle, outcome = fleet.bundle(), EnrollmentOutcome()
     ready, unfit = embed(bundle, requests, lambda done, total: progress("embedding", done, total))

@@ -1,4 +1,4 @@
-"""Erase a person in the safe order, and wait until the devices have confirmed it."""
+"""Erase a person in a safe order, and wait until the devices have confirmed the erasure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from ostiary.fleet.registry.person import check_subject
 from ostiary.fleet.site.fleet import Fleet
 
 Ask = Callable[[Fleet, int, float], Receipts]
-"""Asks the devices to confirm a sequence, for so many seconds; raises OstiaryError if it cannot."""
+"""Asks the devices to confirm a sequence, with a time limit in seconds; raises OstiaryError if it
+cannot."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """How far an erasure has come.
+    """The progress of an erasure.
 
     `asked` are the devices that were asked to confirm it, and `waiting` those that have not.
     `unconfirmed` are the sequences of all erasures that some device has not confirmed.
@@ -42,9 +43,9 @@ class ErasureReport:
 
 
 def check_erasable(fleet: Fleet, subject: str) -> None:
-    """Raise FleetError for an unknown person; photos that were left of such a person are removed.
+    """Raise FleetError for an unknown person; photos left of such a person are removed first.
 
-    An earlier erasure may have been followed by somebody who had just enrolled that person.
+    Photos can be left if somebody else was enrolling the person during an earlier erasure.
     """
     if fleet.registry().people.get(check_subject(subject)) is not None:
         return
@@ -69,13 +70,13 @@ def erase(
     """
     registry = fleet.registry()
     check_erasable(fleet, subject)
-    # Photos first: if this is interrupted, the person is still there to be erased again.
+    # Photos are removed first: if this is interrupted, the person can still be erased again.
     Album(fleet).forget(subject)
     sequence = registry.erase(subject, now_s)
     if not registry.wiped:
         advice = "a later erasure wipes them"
         say(Notice("not wiped yet", "copies may be left in registry.db", advice))
-    # Once more: somebody may have been enrolling the person meanwhile.
+    # Remove photos once more: somebody else may have enrolled the person in the meantime.
     forget_photos(fleet, subject, say)
     return _confirmed(fleet, sequence, timeout_s, say, publish, ask)
 

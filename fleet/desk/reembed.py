@@ -20,11 +20,11 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class Reembedded:
-    """What a run has made, and how many templates of the encoder `retired` it has removed.
+    """The templates that a run made, and how many of the encoder `retired` it removed.
 
     `enrolling` is the encoder that fleet.toml enrolls with; None if its bundle cannot be read.
-    `published` says whether the broker has everything in the registry now, and `failed` that
-    publishing was wanted and has failed.
+    `published` says whether the broker has everything in the registry, and `failed` that publishing
+    was wanted and failed.
     """
 
     report: ReembedReport
@@ -44,11 +44,11 @@ def reembed(
     publish: Publish | None = publish_changes,
     backend: str = "auto",
 ) -> Reembedded:
-    """Make a template for everybody who has none of the bundle's encoder, from kept photos.
+    """Make a template from kept photos for everybody who has none of the bundle's encoder.
 
     Publishes after every chunk of people. `retire_old` is an encoder, or the first digits of its
-    id, whose templates are removed afterwards. Raises FleetError before any work if fleet.toml
-    does not enroll with the new bundle, and afterwards if a device or a person needs the old one.
+    id, whose templates are removed at the end. Raises FleetError before any work if fleet.toml does
+    not enroll with the new bundle, and at the end if a device or a person needs the old one.
     """
     registry, following = fleet.registry(), _Following(fleet, say, publish)
     enrolling = enrolling_encoder(fleet)
@@ -87,7 +87,8 @@ def enrolling_encoder(fleet: Fleet) -> str | None:
 
 
 def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
-    """The encoder of each device that belongs to the fleet or is online; None if it never said.
+    """The encoder of each device that belongs to the fleet or is online; None if the device never
+    reported one.
 
     Raises BrokerError.
     """
@@ -102,7 +103,7 @@ def encoders_in_use(fleet: Fleet) -> dict[str, str | None]:
 
 
 class _Following:
-    """Publishes after each chunk, until the broker fails once in this run."""
+    """Publishes after each chunk; after the broker's first failure, no more in this run."""
 
     def __init__(self, fleet: Fleet, say: Say, publish: Publish | None) -> None:
         self._fleet, self._say, self._publish = fleet, say, publish

@@ -14,7 +14,7 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class PersonChange:
-    """A change of one person; `changed` is False if nothing differed from before.
+    """The result of a change to a person; `changed` is False if there was nothing to change.
 
     `photos_kept` is True if photos of a revoked person could not be removed.
     """
@@ -36,7 +36,7 @@ def change(
 ) -> PersonChange:
     """Change the name or the rights of an enrolled person.
 
-    Raises FleetError if the wish is empty, or the person is not enrolled or is revoked.
+    Raises FleetError if `wish` is empty, or if the person is unknown or revoked.
     """
     if wish == NOTHING:
         raise FleetError("nothing to change is named", "name what to change, such as groups")
@@ -69,15 +69,15 @@ def resume(
 def revoke(
     fleet: Fleet, subject: str, now_s: float, say: Say, publish: Publish | None = publish_changes
 ) -> PersonChange:
-    """Delete a person's templates, here and at every door, and their kept photos.
+    """Delete a person's templates, here and at every door, and the person's kept photos.
 
-    A photo that cannot be removed lets nobody in: the doors are told first.
+    The doors are told first, so that a photo that cannot be removed lets nobody in.
     """
     before = fleet.registry().roster.sequence
     revision = fleet.registry().revoke(check_subject(subject), now_s)
     try:
         delivery = publish_change(fleet, say, publish)
     finally:
-        # Also if publishing is interrupted.
+        # Remove photos even if publishing is interrupted.
         forgotten = forget_photos(fleet, subject, say)
     return PersonChange(subject, revision, revision > before, delivery, not forgotten)

@@ -1,4 +1,4 @@
-"""Ask one device to open, or to make a template of a person, and wait for its answer."""
+"""Asks one device to open, or to make a template of a person, and waits for its answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNIT_TOLERANCE = 1e-3
 
 
 class CommandError(FleetError):
-    """The device refused, or did not answer; `reason` is the device's reason, if it gave one."""
+    """The device refused or did not answer; `reason` is the device's, empty if it gave none."""
 
     def __init__(self, message: str, hint: str = "", reason: str = "", option: str = "") -> None:
         super().__init__(plain(message), hint, option=option)
@@ -57,7 +57,7 @@ def ask(
     """Send a command and return the device's answer, which may be a refusal.
 
     The command expires after `timeout_s`, at the broker and at the device. Raises CommandError if
-    no answer came, BrokerError.
+    no answer came, BrokerError if the broker fails.
     """
     site, topics = fleet.settings.site, Topics(fleet.settings.site, device)
     command = Command(secrets.token_bytes(NONCE_BYTES), wall() + timeout_s, subject, timeout_s)
@@ -80,7 +80,7 @@ def ask(
 
 
 def open_door(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
-    """Let a device open its door once. Raises CommandError if the device did not."""
+    """Let a device open its door once. Raises CommandError if the device did not open it."""
     response = ask(fleet, device, "open", timeout_s=timeout_s)
     if not response.ok:
         raise _refused(device, "did not open", response)

@@ -22,8 +22,9 @@ from ostiary.fleet.broker.readback import FIRST_WINDOW, Readback, Reads, exact
 M = TypeVar("M", bound=Message)
 
 MOST_AHEAD = 1_000_000
-"""Devices do not sign their messages. A sequence further ahead of the registry than this is a lie
-or a defect, and numbering above it could use up all sequence numbers."""
+"""How far a device's sequence may be ahead of the registry's. Devices do not sign their messages; a
+sequence further ahead is a lie or a defect, and numbering above it could use up all sequence
+numbers."""
 
 
 ONLINE = "online"
@@ -43,7 +44,7 @@ class Said:
         return self.state is not None and self.state.status == ONLINE
 
     def hear(self, kind: str, payload: bytes) -> None:
-        """Keep a newer message. The will of an older session than the known one is ignored."""
+        """Keep a message if it is newer. A will is ignored if it belongs to an older session."""
         if kind == "state":
             new = _decoded(payload, StateMessage)
             if new is not None and (self.state is None or new.session >= self.state.session):
@@ -74,10 +75,11 @@ def sender(topic: str, site: str) -> tuple[str, str] | None:
 def read_devices(
     broker: Reads, site: str, known: Collection[str], kinds: Collection[str] = KINDS
 ) -> dict[str, Said]:
-    """The retained messages of every device, and an empty entry for each `known` one without any.
+    """The retained messages of every device, and an empty entry for each `known` device without
+    any.
 
-    Filters bring only what fits the broker's queue. In a larger fleet, the missing messages of
-    known devices are then asked for by topic.
+    A filter brings only as much as fits the broker's queue. In a larger fleet, the missing messages
+    of known devices are then asked for by topic.
     """
     names = _names(site, known, kinds)
     came = broker.read([every(site, kind) for kind in kinds], names)
@@ -90,8 +92,8 @@ def read_devices(
 def read_known(
     broker: Reads, site: str, known: Collection[str], kinds: Collection[str]
 ) -> dict[str, Said]:
-    """The retained messages of these devices, asked for by topic, so that reading them does not end
-    a subscription of `listen`."""
+    """The retained messages of these devices, asked for by topic. A filter for all devices may be
+    in use by `listen`; reading with that filter would end its subscription."""
     return _sorted_out(site, known, _by_name(broker, _names(site, known, kinds)))
 
 
@@ -116,12 +118,12 @@ def _sorted_out(site: str, known: Collection[str], came: Mapping[str, bytes]) ->
 
 
 def claimed(broker: Reads, site: str, sequence: int) -> int:
-    """The highest roster sequence that any device reports, leaving out implausible ones."""
+    """The highest roster sequence that a device reports; implausible ones are left out."""
     return highest(read_devices(broker, site, (), ["roster"]), sequence)
 
 
 def highest(said: Mapping[str, Said], sequence: int) -> int:
-    """The highest roster sequence in these messages, leaving out implausible ones."""
+    """The highest roster sequence in these messages; implausible ones are left out."""
     numbers = [one.roster.sequence for one in said.values() if one.roster is not None]
     return max((n for n in numbers if n <= sequence + MOST_AHEAD), default=0)
 

@@ -1,4 +1,4 @@
-"""Wait until every device has confirmed a roster, and so has forgotten the people erased."""
+"""Waits until every device has confirmed a roster, and so has deleted the erased people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.fleet.site.fleet import Fleet
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """The devices asked, and those of them that have not confirmed, by id.
+    """The devices that were asked, and the ones that have not confirmed, by id.
 
     If `asked` is empty, no device is known, and nothing is confirmed.
     """
@@ -43,17 +43,17 @@ def receipts(
     clock: Callable[[], float] = time.monotonic,
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Receipts:
-    """Wait until every device reports that it holds this sequence or a later one, or until the time
-    is over. Erasures that all devices have confirmed are settled. Raises BrokerError.
+    """Wait until every device reports this sequence or a later one, or until the time is over.
+    Erasures that all devices have confirmed are settled. Raises BrokerError.
 
-    Every device is one that was provisioned, or that ever reported a roster to this broker and was
-    not removed from the fleet: a door that was installed by hand has people to forget, too.
+    "Every device" means all that were provisioned, or that ever reported a roster to this broker,
+    except those removed from the fleet: a door installed by hand must delete people too.
     """
     registry, site = fleet.registry(), fleet.settings.site
     until = clock() + timeout_s
     with Broker(fleet.mqtt()) as broker:
         # Read, then listen, then read again: the first reading ends with an unsubscription, which
-        # would end the listening too. A message in between is heard twice, and never missed.
+        # would end the listening too. A message in between may be read twice, but is never missed.
         said = read_devices(broker, site, registry.devices.provisioned(), ["roster"])
         asked = holding(registry, said)
         broker.listen([every(site, "roster")], replay=False)
@@ -73,7 +73,7 @@ def receipts(
 
 
 def holding(registry: Registry, said: Mapping[str, Said]) -> list[str]:
-    """The devices that may hold people, by id."""
+    """The ids of the devices that may hold people."""
     spoken = {device for device, one in said.items() if one.roster is not None}
     return sorted({*registry.devices.provisioned(), *(spoken - set(registry.devices.removed()))})
 
@@ -105,8 +105,8 @@ def _waiting(registry: Registry, said: Mapping[str, Said], sequence: int) -> lis
 def _confirms(roster: RosterMessage | None, sequence: int, newest: int, digest: str) -> bool:
     """Whether a device's message confirms a sequence.
 
-    A sequence beyond the registry's, or the registry's own with another digest, is of a roster that
-    was not published from here.
+    If its sequence is beyond the registry's, or equal with another digest, its roster was not
+    published from this registry.
     """
     if roster is None or not roster.complete or not sequence <= roster.sequence <= newest:
         return False

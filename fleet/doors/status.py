@@ -14,8 +14,9 @@ from ostiary.fleet.site.fleet import Fleet
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One device. `status` is `online`, `offline`, `lost` or `unseen`.
 
-    `current` if the device holds the whole roster and reports the registry's digest. `lag` counts
-    the changes that the device lacks; below zero, its roster is newer than this registry.
+    `current` means that the device holds the whole roster and reports the registry's digest. `lag`
+    counts the changes that the device lacks; if it is below zero, its roster is newer than this
+    registry.
     """
 
     device: str
@@ -53,7 +54,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def behind(self) -> list[str]:
-        """The devices that lack the registry's roster: provisioned ones, and any that is online.
+        """The devices without the registry's roster, among those provisioned or online.
 
         Old messages of a removed door do not count.
         """
@@ -70,7 +71,7 @@ def status(fleet: Fleet) -> FleetStatus:
         subjects = sum(not person.gone for person in registry.people.all())
     with Broker(fleet.mqtt()) as broker:
         said = read_devices(broker, site, known)
-    # The last confirmation may have come while no command waited for it.
+    # Settle now: the last confirmation may have come while no command waited for it.
     settle(registry, said)
     digest = total(sums)
     return FleetStatus(

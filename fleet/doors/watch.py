@@ -13,7 +13,7 @@ from ostiary.fleet.doors.devices import every, sender
 from ostiary.fleet.terminal import plain
 
 REMEMBERED = 10_000
-"""Decisions whose ids are remembered: after a crash a door may send one twice."""
+"""The number of decisions whose ids are remembered: after a crash a door may send one again."""
 KINDS: dict[str, type[Message]] = {
     "decision": DecisionMessage,
     "event": EventMessage,
@@ -31,7 +31,7 @@ class DoorMessage:
 
 
 class Watch:
-    """Takes messages as they come, and picks those to show."""
+    """Takes messages as they come, and selects those to show."""
 
     def __init__(self, site: str, device: str | None = None) -> None:
         self._site, self._device = site, device
@@ -43,7 +43,7 @@ class Watch:
         return [every(self._site, kind).replace("+", self._device or "+") for kind in KINDS]
 
     def take(self, message: Received) -> DoorMessage | None:
-        """The message to show; None if it came before, is stale, or is not from a door's topic."""
+        """The message to show; None if it is a repetition, stale, or not from a door's topic."""
         found = sender(message.topic, self._site)
         if found is None or found[1] not in KINDS:
             return None
@@ -69,9 +69,9 @@ class Watch:
         return True
 
     def _news(self, device: str, state: StateMessage) -> bool:
-        """Whether a door's status changed: its state is also sent when its gallery changes."""
+        """Whether a door's status changed; its state is also sent when only its gallery changed."""
         if state.session < self._sessions.get(device, 0):
-            return False  # the will of an earlier connection
+            return False  # an earlier connection's will
         self._sessions[device] = state.session
         before, self._status[device] = self._status.get(device), state.status
         return before != state.status

@@ -1,1 +1,1 @@
-"""Enroll people: photos, tables and checks on the way into the registry."""
+"""Enrolls people: reads photos and tables, and checks them before they enter the registry."""

@@ -1,4 +1,5 @@
-"""Enroll people from photos: embed on all cores, refuse look-alikes, write all together."""
+"""Enrolls people from photos: embeds them on all cores, refuses look-alikes, writes all in one
+edit."""
 
 from __future__ import annotations
 
@@ -36,9 +37,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPerson:
-    """A person who was enrolled; `look_alike` is whom they resemble, if that was overruled.
+    """A person who was enrolled; `look_alike` is the similar person, if that check was overruled.
 
-    `dropped` counts their templates of other encoders, removed as made from other photos.
+    `dropped` counts the person's templates of other encoders, removed because they were made from
+    other photos.
     """
 
     subject: str
@@ -53,8 +55,8 @@ class EnrolledPerson:
 class EnrollmentOutcome:
     """The result of some requests.
 
-    `not_compared` counts the people without a template of this encoder: look-alikes of them are
-    not noticed. `not_kept` says, by subject, why the photos of an enrolled person are not kept.
+    `not_compared` counts people without a template of this encoder: look-alikes of them are not
+    noticed. `not_kept` says, by subject, why an enrolled person's photos are not kept.
     """
 
     enrolled: list[EnrolledPerson] = field(default_factory=list)
@@ -71,7 +73,7 @@ class EnrollmentRules:
     force: bool = False
 
     def bar(self, person: Person | None) -> bool:
-        """Whether a person may not be enrolled, because they were revoked."""
+        """True if a person may not be enrolled because they were revoked."""
         return person is not None and person.gone and not self.again
 
 
@@ -96,7 +98,7 @@ def _embed_one(pipeline: Pipeline, request: Request) -> Ready | RefusedRequest:
 
 
 class Enrolling:
-    """Compares new templates with everybody's, and writes if the registry is still the same."""
+    """Compares new templates with everybody's, and writes if nobody else wrote meanwhile."""
 
     def __init__(
         self,
@@ -185,7 +187,8 @@ class Enrolling:
 
     def _write(self, taken: Sequence[_Taken], seen: int) -> list[EnrolledPerson]:
         for one in taken:
-            # First: a photo must never outlive the template that was made from it.
+            # Remove the old photos before the edit: a photo must never outlive the template made
+            # from it.
             if one.present:
                 self._album.forget(one.person.subject)
         encoder = self._bundle.encoder_id
@@ -204,7 +207,8 @@ class Enrolling:
         ]
 
     def _keep(self, taken: Sequence[_Taken]) -> dict[str, str]:
-        """Keep the photos of the people just enrolled. Returns what failed; they stay enrolled."""
+        """Keep the photos of the people just enrolled. Returns, by subject, why that failed; they
+        stay enrolled."""
         failed: dict[str, str] = {}
         if not self._fleet.settings.keep_photos:
             return failed
@@ -213,8 +217,9 @@ class Enrolling:
             try:
                 if one.ready.request.photos:
                     self._album.keep(subject, one.ready.request.photos)
-                # Somebody else may have erased, revoked or re-enrolled the subject since. They
-                # remove photos after their edit; this looks for their edit after keeping photos.
+                # Somebody else may have erased, revoked or re-enrolled the subject meanwhile. Each
+                # of them edits first and then removes photos, so looking for their edit after
+                # keeping photos misses nothing.
                 if not one.ready.request.photos or not self._holds(one):
                     self._album.forget(subject)
             except OstiaryError as error:
@@ -230,7 +235,7 @@ class Enrolling:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Taken:
-    """A request that passed the checks; `present` if the subject is enrolled already."""
+    """A request that passed the checks; `present` means that the subject is already enrolled."""
 
     ready: Ready
     person: Person

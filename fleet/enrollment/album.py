@@ -32,14 +32,14 @@ Photo = tuple[str, bytes]
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The encrypted content. `subject` reveals a file put in another person's place."""
+    """The encrypted content. `subject` reveals a file that was moved to another person's place."""
 
     subject: str
     photos: tuple[Photo, ...]
 
 
 class Album:
-    """One file per person. Without the key, a file's name does not tell whose photos it holds."""
+    """The kept photos, one file per person; without the key, no file's name reveals whose."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._keeping = fleet.settings.keep_photos
@@ -60,7 +60,7 @@ class Album:
     def keep(self, subject: str, photos: Sequence[Photo | Path]) -> bool:
         """Keep these photos in place of older ones; False if the operator keeps no photos.
 
-        Older photos are then removed all the same: the new template was not made from them.
+        In both cases older photos are removed, since the new template was not made from them.
         """
         check_subject(subject)
         if not self._keeping:
@@ -97,7 +97,7 @@ class Album:
         if self._empty():
             return False
         file = self._file(subject)
-        # Also what an interrupted write left behind.
+        # Remove also what an interrupted write left behind.
         found = [*self._folder.glob(f".{file.name}.*"), *([file] if file.exists() else [])]
         with _on_disk():
             for path in found:
@@ -133,7 +133,8 @@ class Album:
         return self._folder / f"{digest.hexdigest()}{ENDING}"
 
     def _empty(self) -> bool:
-        """True if no photo was ever kept. Photos without their key are damage, not empty."""
+        """True if no photo was ever stored. If there are photos but no key, they are damaged, and
+        this is False."""
         return not self._key_file.exists() and not any(self._folder.glob(f"*{ENDING}"))
 
     def _read_key(self) -> bytes:
@@ -142,7 +143,7 @@ class Album:
         return self._key
 
     def _made_key(self) -> bytes:
-        """The key, made at first use, but never if photos exist: a new key could not open them."""
+        """The key, made at first use unless photos exist: a new key could not open them."""
         if self._empty():
             _create(self._key_file)
         return self._read_key()
@@ -157,7 +158,8 @@ def _create(path: Path) -> None:
             file.write(f"{secrets.token_hex(32)}\n")
             file.flush()
             os.fsync(descriptor)
-        # Of two processes at once, the second keeps the first one's key: a rename would not.
+        # Of two processes at once, the second must keep the first one's key; a rename would replace
+        # it.
         with contextlib.suppress(FileExistsError):
             os.link(staged, path)
     finally:

@@ -1,4 +1,4 @@
-"""Read a CSV of people to enroll: one line per person, each taken or refused by itself."""
+"""Reads a CSV of people to enroll: one line per person, each accepted or refused by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A person to enroll from photos; `line` is the line in a table, or 0."""
+    """A person to enroll from photos; `line` is the line in a table, or 0 without one."""
 
     subject: str
     photos: tuple[Path, ...]
@@ -46,11 +46,11 @@ class RefusedRequest:
 
     @staticmethod
     def of(error: OstiaryError, subject: str, reason: str, line: int) -> RefusedRequest:
-        """A refusal for what an error says."""
+        """The refusal that an error describes."""
         return RefusedRequest(subject, reason, error.message, error.hint, line, error.option)
 
     def error(self) -> EnrollmentRefused:
-        """The same as an error to raise or to show."""
+        """The refusal as an error, to raise or to show."""
         return EnrollmentRefused(self.reason, self.message, self.hint, option=self.option)
 
 
@@ -59,7 +59,7 @@ def read_table(
 ) -> tuple[list[Request], list[RefusedRequest]]:
     """The requests in a CSV file, and its refused lines; photo paths start at the file's folder.
 
-    Raises FleetError if the file cannot be read or its header is wrong: no line is taken then.
+    Raises FleetError, and accepts no line, if the file cannot be read or its header is wrong.
     """
     header, lines = _lines(path)
     requests: list[Request] = []
@@ -88,8 +88,8 @@ def write_report(
 ) -> bytes:
     """The refused requests as CSV: line, subject, reason, message.
 
-    `advice` words an error's hint and option. A cell that a spreadsheet would take for a formula
-    begins with an apostrophe.
+    `advice` turns an error's hint and option into words. A cell that a spreadsheet would take for a
+    formula begins with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -119,7 +119,7 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     lines, before = [], 0
     try:
         for cells in reader:
-            # A quoted cell may span lines: the number is that of its first line.
+            # A quoted cell may span lines; the number given is that of its first line.
             if any(cell.strip() for cell in cells):
                 lines.append((before + 1, cells))
             before = reader.line_num
@@ -152,7 +152,7 @@ def _request(
     photos = [name.strip() for name in row["photo"].split(BETWEEN_PHOTOS) if name.strip()]
     if not photos:
         raise FleetError("no photo is given")
-    # An empty cell changes nothing: a table of photos alone takes away no groups, dates or hours.
+    # An empty cell changes nothing: a table with photos only removes no groups, dates or hours.
     wish = read_wish(
         known_groups,
         now_s,

@@ -1,4 +1,4 @@
-"""The look-alike guard: refuse a new person whose score against somebody else exceeds tau."""
+"""The look-alike guard: refuses a new person whose score against somebody else exceeds tau."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.edge.core.types import Floats
 class LookAlike:
     """Another subject whom a new person resembles: the score, and tau for K = `k`.
 
-    `same` if the score lies above every measured impostor score: it is the same person.
+    `same` means the same person: the score lies above every measured impostor score.
     """
 
     subject: str
@@ -39,7 +39,7 @@ class LookAlikeGuard:
     """Finds look-alikes among everybody's templates of one encoder.
 
     `held` are subjects and their (n, dim) templates. `coming` are the subjects about to be added:
-    they count for tau from the start, so that every line of a table is held to the same tau.
+    they count for tau from the start, so that every line of a table is compared with the same tau.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LookAlikeGuard:
         self._same = threshold(curve, 1e-12, 1).tau
 
     def add(self, subject: str, template: Floats) -> None:
-        """Compare later templates with this (dim,) template as well."""
+        """Let later templates be compared with this (dim,) template as well."""
         self._gallery.put(subject, template[None])
 
     def nearest(self, subject: str, template: Floats) -> LookAlike | None:

@@ -16,7 +16,7 @@ from ostiary.fleet.texts import dates, schedule
 
 @dataclass(frozen=True, slots=True)
 class PersonWish:
-    """The changes to a person. None leaves a field as it is; an empty value takes it away."""
+    """The wanted changes to a person. None leaves a field unchanged; an empty value clears it."""
 
     name: str | None = None
     groups: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ def read_wish(
     valid_until: str | None = None,
     hours: str | None = None,
 ) -> PersonWish:
-    """Read the changes from an operator's texts. Raises FleetError, naming what is wrong."""
+    """Read the changes from an operator's texts. Raises FleetError that names what is wrong."""
     return PersonWish(
         name,
         None if groups is None else read_groups(groups, known_groups),

@@ -1,4 +1,4 @@
-"""Make templates for a new encoder from kept photos, and remove those of an old one."""
+"""Makes templates for a new encoder from kept photos, and removes those of an old encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.terminal import plain
 
 CHUNK = 500
-"""People written and published together: as many as an online device takes in at once."""
+"""People whose templates are written and published together: as many as a device takes at once."""
 MOST_TRIES = 3
 SHOWN = 5
 CHANGED = "changed while the photos were read; run reembed again"
@@ -47,7 +47,7 @@ class ReembedReport:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """One person's template, or why there is none; neither if no photos are kept."""
+    """One person's template, or why there is none; both are None if no photos are kept."""
 
     subject: str
     template: Floats | None = None
@@ -55,7 +55,7 @@ class _Made:
 
 
 class Reembedding:
-    """One run. It looks only at people without a template, so an interrupted run can go on."""
+    """One run. It handles only people without a template, so an interrupted run can continue."""
 
     def __init__(
         self, registry: Registry, album: Album, bundle: Bundle, wall: Clock, publish: Publish
@@ -74,7 +74,7 @@ class Reembedding:
         for start in range(0, len(lacking), CHUNK):
             chunk = lacking[start : start + CHUNK]
             self._do(chunk, backend, _after(done, start, len(lacking)))
-        # Also what an earlier run wrote but could not publish.
+        # Publish also what an earlier run wrote but could not publish.
         if self._registry.roster.published < self._registry.roster.sequence:
             self._publish()
         people = sum(1 for person in self._registry.people.all() if not person.gone)
@@ -106,8 +106,8 @@ class Reembedding:
     def _write(self, ready: Mapping[str, Floats], seen: int) -> None:
         """Add templates, except for people whom somebody changed since the photos were read.
 
-        A person may be re-enrolled because the old photos showed somebody else: a template of
-        the old photos would then let in the wrong person.
+        A person may have been re-enrolled because the old photos showed somebody else; a template
+        from the old photos would then let in the wrong person.
         """
         registry, encoder = self._registry, self._bundle.encoder_id
         for tries in range(1, MOST_TRIES + 1):

@@ -1,1 +1,1 @@
-"""Publish the registry's roster to the broker."""
+"""Publishes the registry's roster to the broker."""

@@ -1,4 +1,4 @@
-"""Publish the changes since the last time, in chunks that online devices take as they come."""
+"""Publishes the changes since the last run, in chunks that online devices can take in."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.registry.registry import Registry
 
 CHUNK = 500
-"""Records before each new head. A device keeps 64 records per shard that no head covers yet, and
-there are 256 shards: after a larger chunk, it would have to ask for records again."""
+"""Records before each new head. A device stores 64 records per shard (of 256) that no head covers
+yet: after a larger chunk, it would have to ask for records again."""
 
 Entries = dict[str, dict[str, int]]
-"""By shard, the revision of each subject."""
+"""The revision of each subject, by shard."""
 
 
 class NotOurs(Exception):
-    """The broker does not hold what was published last: everything must be compared."""
+    """The broker does not hold what was published last, so everything must be compared."""
 
 
 class Writes(Reads, Protocol):
@@ -32,7 +32,7 @@ class Writes(Reads, Protocol):
 
 @dataclass(slots=True)
 class Sent:
-    """The counts of what was published, and the new head, if there was one."""
+    """The counts of what was published, and the new head, if any."""
 
     records: int = 0
     indexes: int = 0
@@ -61,7 +61,8 @@ class _Changes:
         self._reading = Readback(broker)
         topic = voice.topics.head
         head = voice.opened(topic, self._came([topic]).get(topic), Head)
-        # After a restore, the last published number differs from that of the folder's last head.
+        # After a restore, the last published number may differ from that of the last head in the
+        # folder.
         if last is None or head is None or last.sequence != registry.roster.published:
             raise NotOurs
         if (head.sequence, head.sums) != (last.sequence, last.sums):
@@ -96,7 +97,7 @@ class _Changes:
             at = self._sequence if final else self._new[shard_of(chunk[-1])][chunk[-1]]
             if not final:
                 dirty |= self._leave_out(changed[number * CHUNK :], at)
-            # Tombstones of erased people first: online devices act on them at once.
+            # Send tombstones of erased people first: online devices act on them at once.
             gone = [Record(s, at, gone=True) for s in erased] if number == 1 else []
             sent.records += self._broker.publish(
                 self._voice.record(r) for r in (*gone, *self._registry.roster.records(chunk))
@@ -115,10 +116,11 @@ class _Changes:
         return sent
 
     def _leave_out(self, later: list[str], at: int) -> set[str]:
-        """Take out subjects that were changed up to `at` and come in a later chunk; their shards.
+        """Take out subjects that were changed up to `at` and come in a later chunk; returns their
+        shards.
 
-        The revision that the broker lists for them is outdated by then. If one was suspended and
-        resumed, say, a head between the two that lists the record before both would let them in.
+        The broker lists an outdated revision for them. If a subject was suspended and then resumed,
+        a head that lists the record from before the suspension would let the subject in.
         """
         untrue = self._registry.roster.touched(self._last.sequence, at).intersection(later)
         listed = {s for s in untrue if s in self._old[shard_of(s)]}
@@ -132,9 +134,9 @@ class _Changes:
         return final if final.entries == entries else Index(name, at, entries)
 
     def _published(self) -> Entries:
-        """The entries of the changed shards' indexes at the broker, checked against `last`."""
+        """The index entries of the changed shards at the broker, checked against `last`."""
         topics = {self._voice.topics.index(name): name for name in self._shards}
-        # Do not wait for the index of an empty shard: there may never have been one.
+        # Do not wait for the index of an empty shard, which may never have had one.
         came = self._came([t for t, name in topics.items() if self._last.sum_of(name).count])
         found: Entries = {}
         for topic, name in topics.items():

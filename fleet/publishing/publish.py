@@ -1,6 +1,6 @@
-"""Make the broker equal to the registry, whatever the broker held or lost.
+"""Makes the broker equal to the registry, whatever the broker held or lost.
 
-Publishing may be cut off after any message: first come the records, then the indexes that list
+Publishing may be interrupted after any message: records come first, then the indexes that list
 them, then the head that sums up the indexes. Topics that no index lists are cleared last.
 """
 
@@ -35,7 +35,7 @@ __all__ = ["OlderRegistry", "Published", "await_erasure", "publish", "publish_ch
 LOCK, LAST = "publishing", "published.head"
 BUSY_S, AGAIN_S = 60.0, 0.1
 PASSES = 4
-"""Most attempts: a message that is missing after so many will not stay next time either."""
+"""The most attempts: a message still missing after these will not stay next time either."""
 
 
 class RosterBroker(Reads, Protocol):
@@ -45,11 +45,11 @@ class RosterBroker(Reads, Protocol):
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """The work that made the broker equal to the registry.
+    """What was done to make the broker equal to the registry.
 
     `missing` counts records that the broker did not have, `changed` those that differed, `cleared`
-    topics that did not belong. `everything` if the whole roster was read back and compared.
-    `took_over` is the number above which this registry was raised.
+    topics that were removed. `everything` means that the whole roster was read back and compared.
+    `took_over` is the number above which all revisions were raised.
     """
 
     sequence: int
@@ -117,9 +117,9 @@ def publish_changes(
     wall: Callable[[], float] = time.time,
     connect: Connect = Broker,
 ) -> Published:
-    """Publish the changes since the last time if the broker still holds that; else everything.
+    """Publish the changes since the last run; everything if the broker lost what that run sent.
 
-    Raises as `publish` does.
+    Raises the errors of `publish`.
     """
     with _alone(fleet), connect(fleet.mqtt()) as broker:
         publisher = _Publisher(fleet, broker, told, wall, take_over=False)
@@ -194,8 +194,8 @@ class _Publisher:
         )
 
     def _ahead(self, number: int) -> str:
-        """Why this registry cannot be the newest; empty if it can. For a broker without a roster: a
-        door of the fleet may hold more than was ever published from here."""
+        """Why this registry cannot be the newest; empty if it can. Used if the broker has no
+        roster: a door of the fleet may still hold a newer one."""
         said = read_known(
             self._broker, self._site, self._registry.devices.provisioned(), ["roster"]
         )
@@ -213,7 +213,7 @@ class _Publisher:
         registry, voice = self._registry, self._voice
         head = registry.roster.head(self._wall())
         registry.attempt(head.sequence)
-        # Tombstones of erased people first: online devices act on them at once.
+        # Send tombstones of erased people first: online devices act on them at once.
         self._publish(
             "erasing", (voice.record(Record(s, head.sequence, gone=True)) for s in found.erased),
             len(found.erased),
@@ -242,7 +242,7 @@ class _Publisher:
             yield message
 
     def _keep(self, head: Head) -> None:
-        """Note the broker's head, so that the next time only changes are published."""
+        """Store the broker's head, so that the next run can publish only changes."""
         write_atomically(self._last, encode(head))
 
     def _done(self, sequence: int, first: Found) -> Published:

@@ -1,4 +1,4 @@
-"""Seal the operator's messages to their topics, and open those found at the broker."""
+"""Seals the operator's messages to their topics, and opens messages found at the broker."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Voice:
             return None
 
     def foreign(self, topic: str, payload: bytes | None) -> bool:
-        """Whether another operator or another site sealed a payload; False for garbage, and for our
-        own messages on another topic."""
+        """Whether another operator or another site sealed a payload; False if the payload is
+        garbage, or ours on another topic."""
         try:
             self._opener.open(topic, payload or b"")
         except SealError as error:

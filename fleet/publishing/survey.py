@@ -1,4 +1,4 @@
-"""Compare the broker's retained messages with the registry, message by message."""
+"""Compares the broker's retained messages with the registry, one by one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ostiary.fleet.publishing.sealed import Voice
 from ostiary.fleet.registry.roster import RosterReader
 
 SMALL = LARGEST_WINDOW // 2
-"""Up to so many subjects are asked for by one filter, which also brings topics of no shard."""
+"""Up to this number of subjects, one filter asks for all, and so finds topics of no shard too."""
 
 Told = Callable[[str, int, int], None]
 """Called with the stage, the number done and the total."""
 Sent = Mapping[str, bytes]
-"""By topic, the digest of what was published a moment ago: an equal payload need not be opened."""
+"""By topic, the digest of a payload just published: an equal payload need not be opened."""
 
 
 @dataclass(slots=True)
@@ -27,9 +27,9 @@ class Found:
 
     `head`: the broker's head is genuine and sums up the registry. `missing` and `changed` are
     subjects whose record is absent or differs. `erased` are subjects that an index lists and the
-    registry does not know: devices may hold them. `strange` are topics that do not belong.
-    `newest` is the highest number found that this operator signed. `other` says why that cannot
-    come from this registry. `foreign`: the broker has another fleet's head and no message of ours.
+    registry does not know: devices may hold them. `strange` are topics to remove. `newest` is the
+    highest number found that this operator signed. `other` says why that number cannot come from
+    this registry. `foreign`: the broker has another fleet's head and no message of ours.
     """
 
     head: bool = False
@@ -72,7 +72,7 @@ class Survey:
             # The broker lost the roster, or never had one: there is nothing to read back.
             self._found.missing = list(self._entries)
             return self._found
-        # Beside messages of ours, another fleet's head counts as a damaged one.
+        # If there are messages of ours too, another fleet's head counts as a damaged one.
         self._found.foreign = False
         total = len(self._entries)
         for came in self._reading.read(self._asks(listed)):
@@ -82,7 +82,8 @@ class Survey:
         return self._found
 
     def _look_at_the_top(self) -> set[str]:
-        """Compare head, indexes and topics beside them; the subjects that genuine indexes list."""
+        """Compare head, indexes and the topics beside them; returns the subjects that genuine
+        indexes list."""
         base, topics = self._topics.base, self._topics
         used = {topics.index(name): name for name in self._roster.changed_shards(0)}
         expected = frozenset([*used, topics.head] if used else ())
@@ -120,7 +121,7 @@ class Survey:
             if not self._found.head:
                 number = head.sequence
                 self._not_from_here(f"the broker has another roster of the same number {number}")
-            # An equal roster is ours, even if a copy of this folder published it.
+            # An equal roster is ours, even if it was published from a copy of this folder.
             self._attempted = self._sequence
         self._note(head.sequence)
 

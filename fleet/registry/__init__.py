@@ -1,1 +1,1 @@
-"""The operator's registry: who is enrolled where and when."""
+"""The operator's registry: who is enrolled, and where and when each person may pass."""

@@ -34,7 +34,7 @@ Done = Callable[[int, int], None]
 class ArchiveLine(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="is"
 ):
-    """A line of an archive; its field `is` says which kind."""
+    """A line of an archive; its field `is` gives its kind."""
 
 
 class ArchiveHeader(ArchiveLine, frozen=True, tag="ostiary-fleet registry"):
@@ -86,8 +86,8 @@ _DECODER = msgspec.json.Decoder(AnyLine)
 def write_archive(registry: Registry, site: str, path: Path, done: Done) -> int:
     """Write everything to a file that only its owner may read; returns the number of people.
 
-    An older file of that name is replaced whole. `done(people, total)` is called as it goes.
-    Raises FleetError if the file cannot be written; then nothing is left of it.
+    An older file of that name is replaced completely. `done(people, total)` reports progress.
+    Raises FleetError if the file cannot be written; no part of it is left then.
     """
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -216,7 +216,8 @@ class _Reading:
         _check_time(person.enrolled_at_s)
         for encoder, blob in blobs.items():
             _check_template(person.subject, blob)
-            # A gallery has one row length for each encoder: another would stop every command.
+            # A gallery has one row length for each encoder; a template of another length would make
+            # every later command fail.
             if self._sizes.setdefault(encoder, len(blob)) != len(blob):
                 raise FleetError(
                     f"{person.subject}: a template of another length than the others of its encoder"

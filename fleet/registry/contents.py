@@ -1,4 +1,4 @@
-"""Everything that a registry holds, as a value: read from one, and put into an empty one."""
+"""The whole content of a registry as a value, read from one and put into an empty one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.fleet.registry.trail import TrailEntry
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """A registry as of a sequence."""
+    """A registry's content as of a sequence."""
 
     sequence: int
     people: Iterable[tuple[Person, Blobs]]
@@ -39,7 +39,7 @@ def contents_of(registry: Registry) -> Contents:
 def restore(registry: Registry, contents: Contents, now_s: float) -> None:
     """Fill an empty registry with the contents of another one, revisions included.
 
-    The contents are taken as checked. Raises FleetError if the registry is not empty.
+    The contents are not checked again. Raises FleetError if the registry is not empty.
     """
     with registry.edit(now_s) as edit:
         if edit.sequence:
@@ -47,7 +47,7 @@ def restore(registry: Registry, contents: Contents, now_s: float) -> None:
                 f"{registry.path} is not empty: nothing was imported",
                 "import into a new fleet: an import here could bring back revoked people",
             )
-        # All of the contents may have been published already, by the registry they are from.
+        # The registry that the contents come from may already have published all of them.
         edit.sequence = edit.attempted = contents.sequence
         for person, blobs in contents.people:
             edit.restore(person, blobs)

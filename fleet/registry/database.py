@@ -1,4 +1,4 @@
-"""The registry's SQLite file, and its failures by who must act."""
+"""The registry's SQLite file; its failures become errors that name who must act."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.schema import MIGRATIONS
 
 AMONG = " WHERE subject IN (SELECT value FROM json_each(?))"
-"""Limits a query to the subjects of a list, which `as_list` makes a value of."""
+"""Limits a query to the subjects of a list; `as_list` turns the list into the query's value."""
 BUSY_S = 5.0
 Row = tuple[Any, ...]
 
@@ -40,7 +40,7 @@ class RegistryDatabase:
         self._connection.close()
 
     def query(self, statement: str, *values: object) -> list[Row]:
-        """All rows of a SELECT."""
+        """All rows that a SELECT finds."""
         with self._named():
             return self._connection.execute(statement, values).fetchall()
 
@@ -51,10 +51,10 @@ class RegistryDatabase:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Show every read in the block the same state, whatever other processes write meanwhile.
+        """Let every read in the block see the same state, whatever other processes write meanwhile.
 
-        Nothing can be written through this connection in the block. A block within another one
-        shows the state of the outer one.
+        Nothing can be written through this connection in the block. A block within another one sees
+        the state of the outer one.
         """
         if self._connection.in_transaction:
             yield
@@ -73,7 +73,7 @@ class RegistryDatabase:
             yield self._connection
 
     def wipe(self) -> bool:
-        """Write the file anew, so that no copy of a deleted row is left in its unused parts.
+        """Rewrite the file, so that no copy of a deleted row is left in its unused parts.
 
         False if another process uses the file or the disk is full; a later call can still do it.
         """

@@ -9,14 +9,14 @@ from ostiary.fleet.registry.database import RegistryDatabase
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An erasure that devices must still confirm. The subject is deleted; the shard is known."""
+    """An erasure that devices must still confirm. The subject's id is deleted, the shard kept."""
 
     sequence: int
     shard: str
 
 
 class DeviceReader:
-    """Reads which devices there are, and which erasures wait for them."""
+    """Reads the fleet's devices, and the erasures that they have not confirmed."""
 
     def __init__(self, database: RegistryDatabase) -> None:
         self._database = database
@@ -27,9 +27,9 @@ class DeviceReader:
         return [row[0] for row in self._database.query(query)]
 
     def removed(self) -> list[str]:
-        """The ids of the devices that were taken from the fleet, sorted.
+        """The ids of the devices that were removed from the fleet, sorted.
 
-        What the broker still keeps of such a device counts for nothing.
+        Messages of such a device that the broker still retains are ignored.
         """
         query = "SELECT id FROM device WHERE removed ORDER BY id"
         return [row[0] for row in self._database.query(query)]
@@ -40,5 +40,5 @@ class DeviceReader:
         return [Erasure(*row) for row in rows]
 
     def pending_erasures(self) -> list[int]:
-        """The sequences of the same erasures."""
+        """The sequences of the erasures that not every device has confirmed, oldest first."""
         return [erasure.sequence for erasure in self.erasures()]

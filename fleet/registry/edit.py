@@ -1,4 +1,4 @@
-"""One edit of the registry: it numbers each change, and keeps the sums of the shards right."""
+"""One edit of the registry: numbers each change, and updates the sums of the shards."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Edit:
     def renumber(self, above: int) -> None:
         """Give every subject a revision above a number that was seen at the broker or a device.
 
-        Subjects keep their order. Erasures that are not confirmed get new numbers as well: a
-        device with a newer roster would else seem to have confirmed them.
+        Subjects keep their order. Unconfirmed erasures get new numbers as well: otherwise a device
+        with a newer roster would seem to have confirmed them.
         """
         self.attempted = max(self.attempted, above)
         self.sequence = max(self.sequence, above)
@@ -80,7 +80,7 @@ class Edit:
         self._database.executemany("UPDATE person SET revision = ? WHERE subject = ?", numbered)
         if not numbered:
             self.sequence += 1
-        # Shards that are empty by now as well: every index is published anew.
+        # Include shards that are empty by now: every index must be published anew.
         self._touched |= {row[0] for row in self._database.execute("SELECT name FROM shard")}
         self.note("renumbered", None)
 

@@ -1,4 +1,4 @@
-"""Everybody in the registry, and their templates."""
+"""Reads the people in the registry, and their templates."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class PeopleReader:
         self._database = database
 
     def get(self, subject: str) -> Person | None:
-        """A person; None if the id was never enrolled, or is erased."""
+        """A person; None if the id was never enrolled, or was erased."""
         return self.among([subject]).get(subject)
 
     def known(self, subject: str) -> Person:
-        """A person, revoked or not. Raises FleetError if there is none."""
+        """A person, revoked or not. Raises FleetError for an unknown subject."""
         person = self.get(subject)
         if person is None:
             raise unknown(subject)
         return person
 
     def present(self, subject: str) -> Person:
-        """A person who is not revoked. Raises FleetError if there is none."""
+        """A person who is not revoked. Raises FleetError for an unknown or revoked subject."""
         person = self.known(subject)
         if person.gone:
             raise FleetError(f"{subject!r} is revoked", "enroll them again", option="again")
         return person
 
     def among(self, subjects: Sequence[str]) -> dict[str, Person]:
-        """The people among some subjects, by subject; unknown subjects are left out."""
+        """Those of these subjects whom the registry knows, by subject."""
         with self._database.snapshot():
             query = ENCODERS + AMONG + ORDERED
             encoders = _by_subject(self._database.query(query, as_list(subjects)))

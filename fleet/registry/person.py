@@ -1,4 +1,4 @@
-"""A person as the operator knows them, and the record that devices get of them."""
+"""A person as the operator knows them, and the person's record for devices."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Blobs = Mapping[str, bytes]
 
 
 def check_subject(subject: str) -> str:
-    """Return a valid subject or device id as it is; raise FleetError for any other text."""
+    """Return a valid subject or device id unchanged; raise FleetError for any other text."""
     if not SUBJECT.fullmatch(subject):
         raise FleetError(f"{subject!r} is not a subject id", "an id has 1 to 64 of a-z, 0-9 and -")
     return subject
@@ -72,7 +72,7 @@ def blobs_of(templates: Mapping[str, Floats]) -> dict[str, bytes]:
 
 
 def record_of(person: Person, revision: int, blobs: Blobs) -> Record:
-    """The record that devices get of a person; a tombstone if the person is revoked."""
+    """A person's record for devices; a tombstone if the person is revoked."""
     if person.gone:
         return Record(person.subject, revision, gone=True)
     return Record(

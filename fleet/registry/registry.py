@@ -1,4 +1,4 @@
-"""The registry: the operator's truth of who is enrolled, and every edit of it."""
+"""The registry, which is the authority on who is enrolled, and every edit of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Templates = Mapping[str, Floats]
 
 
 def os_user() -> str:
-    """The user of this process, as the system knows them and not as the environment says."""
+    """The user of this process by its user id; environment variables are ignored."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -67,10 +67,10 @@ class Registry:
     def put(
         self, person: Person, templates: Templates, now_s: float, seen: int | None = None
     ) -> int:
-        """Enroll or change a person; returns their revision, the old one if nothing differs.
+        """Enroll or change a person; returns the new revision, or the old one if nothing differs.
 
-        The templates given replace all that there were; an empty mapping leaves them. A revoked
-        person is enrolled again.
+        The given templates replace all earlier ones; an empty mapping leaves these unchanged. A
+        revoked person is enrolled again.
         """
         return self.put_many([(person, templates)], now_s, seen)[0]
 
@@ -82,7 +82,7 @@ class Registry:
             return [self._put(edit, person, blobs_of(given)) for person, given in items]
 
     def add_templates(self, subject: str, templates: Templates, now_s: float) -> int:
-        """Add or replace the templates of some encoders and keep the others; the revision."""
+        """Add or replace templates of some encoders, keeping the others; returns the revision."""
         return self.add_many([(subject, templates)], now_s)[0]
 
     def add_many(
@@ -93,9 +93,9 @@ class Registry:
             return [self._add(edit, subject, blobs_of(given)) for subject, given in items]
 
     def revoke(self, subject: str, now_s: float) -> int:
-        """Delete a person's templates and mark them as `gone`; the revision.
+        """Delete a person's templates and mark the person as `gone`; returns the revision.
 
-        Their name and rights stay until `erase`.
+        The name and rights stay until `erase`.
         """
         with self.edit(now_s) as edit:
             old = self.people.known(subject)
@@ -105,23 +105,23 @@ class Registry:
             return edit.write(msgspec.structs.replace(old, gone=True), "revoked")
 
     def suspend(self, subject: str, now_s: float) -> int:
-        """Bar a person from every door until `resume`; the revision."""
+        """Bar a person from every door until `resume`; returns the revision."""
         return self._set_suspended(subject, now_s, suspended=True)
 
     def resume(self, subject: str, now_s: float) -> int:
-        """End a suspension; the revision."""
+        """End a suspension; returns the revision."""
         return self._set_suspended(subject, now_s, suspended=False)
 
     def erase(self, subject: str, now_s: float) -> int:
-        """Remove every trace of a person, from the trail as well; the sequence of the erasure.
+        """Remove every trace of a person, also from the trail; returns the erasure's sequence.
 
-        Until `settle_erasure` the registry keeps that somebody of a shard was erased.
+        Until `settle_erasure` the registry keeps only that a subject of the shard was erased.
         """
         with self.edit(now_s) as edit:
             self.people.known(subject)
             sequence = edit.erase(subject)
-        # The rows themselves are overwritten by now (secure_delete). Copies of them in pages that
-        # SQLite has moved are not; if they cannot be wiped now, the next erasure does it.
+        # The rows themselves are already overwritten (secure_delete), but not copies in pages that
+        # SQLite has moved. If these cannot be wiped now, the next erasure does it.
         self.wiped = False
         self.wiped = self._database.wipe()
         return sequence
@@ -135,7 +135,7 @@ class Registry:
         self._database.execute("UPDATE counter SET value = ? WHERE name = 'published'", sequence)
 
     def attempt(self, sequence: int) -> None:
-        """Note, before the first message is sent, that the broker may get all up to a sequence.
+        """Note, before the first message is sent, that the broker may get changes up to a sequence.
 
         Works within a `snapshot()`, which does not show it.
         """
@@ -151,7 +151,7 @@ class Registry:
         self._database.execute(added, device, now_s)
 
     def remove_device(self, device: str) -> None:
-        """Take a device from the fleet, known or not: no erasure waits for it any more."""
+        """Remove a device from the fleet, known or not: no erasure waits for it any more."""
         check_subject(device)
         removed = "INSERT INTO device VALUES (?, 0, 1) ON CONFLICT DO UPDATE SET removed = 1"
         self._database.execute(removed, device)

@@ -1,4 +1,4 @@
-"""The roster as the registry has it: what is published, and how far that has come."""
+"""The registry's roster: what to publish, and how far publishing has come."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 500
 
 
 class RosterReader:
-    """Reads the registry as publishing needs it: records, indexes, the head, and what changed."""
+    """Reads from the registry what publishing needs: records, indexes, the head, and changes."""
 
     def __init__(self, database: RegistryDatabase, people: PeopleReader) -> None:
         self._database, self._people = database, people
@@ -35,8 +35,8 @@ class RosterReader:
     def attempted(self) -> int:
         """The highest number that publishing ever began to send, or took over.
 
-        A higher one at the broker was not signed from this registry, even if `sequence` has passed
-        it since.
+        If the broker has a higher one, another registry signed it, even if `sequence` is past it by
+        now.
         """
         return self._counter("attempted")
 
@@ -45,7 +45,8 @@ class RosterReader:
         return dict(self._database.query("SELECT subject, revision FROM person"))
 
     def changed_since(self, sequence: int) -> list[str]:
-        """The subjects with a revision above a sequence, lowest first; without erased ones."""
+        """The subjects with a revision above a sequence, lowest first; erased subjects are left
+        out."""
         query = "SELECT subject FROM person WHERE revision > ? ORDER BY revision"
         return [row[0] for row in self._database.query(query, sequence)]
 
@@ -65,13 +66,13 @@ class RosterReader:
         return {row[0] for row in rows}
 
     def record(self, subject: str) -> Record:
-        """A subject's record as published. Raises FleetError for an unknown subject."""
+        """A subject's record to publish. Raises FleetError for an unknown subject."""
         return next(self.records([subject]))
 
     def records(self, subjects: Iterable[str]) -> Iterator[Record]:
         """The records of many subjects, in the order given.
 
-        They are read in chunks: only within a `snapshot()` do all show the same state.
+        They are read in chunks, which show the same state only within a `snapshot()`.
         """
         waiting = iter(subjects)
         while chunk := list(islice(waiting, CHUNK)):
@@ -83,7 +84,7 @@ class RosterReader:
                 yield record_of(person, person.revision, blobs.get(subject, {}))
 
     def index(self, shard: str) -> Index:
-        """The index of a shard. Raises FleetError if the shard never had an entry."""
+        """The index of a shard. Raises FleetError if nobody was ever enrolled in the shard."""
         with self._database.snapshot():
             found = self._database.query("SELECT sequence FROM shard WHERE name = ?", shard)
             rows = self._database.query(

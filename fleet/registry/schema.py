@@ -51,5 +51,6 @@ MIGRATIONS = (
     CREATE TABLE erasure (sequence INTEGER PRIMARY KEY, shard TEXT NOT NULL) STRICT
     """,
 )
-"""`shard` caches the sums that the head lists; each transaction that changes a shard writes them.
-A head over 100,000 people then reads 256 rows and does not sum 100,000 revisions."""
+"""The SQL of each version. `shard` caches the sums that the head lists; each transaction that
+changes a shard writes them. A head over 100,000 people then reads 256 rows and need not sum 100,000
+revisions."""

@@ -1,4 +1,4 @@
-"""The trail of changes: what was done, by which operator, to whom."""
+"""The trail of changes: what was done, by which operator, and to whom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRAIL = "SELECT at, who, what, subject, sequence FROM audit"
 
 @dataclass(frozen=True, slots=True)
 class TrailEntry:
-    """One line of the trail; `subject` is None if the entry names nobody, as after an erasure."""
+    """An entry of the trail; `subject` is None if it names nobody, as after an erasure."""
 
     at_s: float
     who: str
@@ -27,10 +27,10 @@ class TrailReader:
         self._database = database
 
     def all(self) -> list[TrailEntry]:
-        """Every change, oldest first."""
+        """Every entry, oldest first."""
         return [TrailEntry(*row) for row in self._database.query(TRAIL + " ORDER BY id")]
 
     def of(self, subject: str) -> list[TrailEntry]:
-        """The changes of one subject, oldest first."""
+        """The entries about one subject, oldest first."""
         rows = self._database.query(TRAIL + " WHERE subject = ? ORDER BY id", subject)
         return [TrailEntry(*row) for row in rows]

@@ -47,15 +47,15 @@ def exists(folder: Path) -> bool:
 
 
 def client(folder: Path, name: str, cert: Path, key: Path) -> None:
-    """Write a new key for a device, and a certificate signed for it. Raises FleetError."""
+    """Write a new key for a device, and a certificate for that key. Raises FleetError."""
     _signed(folder / CERTS, name, "extendedKeyUsage=clientAuth\n", cert, key)
 
 
 def keep(folder: Path, name: str, cert: Path) -> Path:
-    """Copy a device's certificate to the fleet's folder, where it can be revoked later.
+    """Copy a device's certificate to the fleet's folder, so that it can be revoked later.
 
-    The copy's name holds the serial number: an earlier certificate of the same device is still
-    valid, and its copy must not be overwritten. Returns the copy. Raises FleetError.
+    The copy's name contains the serial number: an earlier certificate of the same device is still
+    valid, and its copy must not be overwritten. Returns the copy's path. Raises FleetError.
     """
     copies = folder / CERTS / DEVICES
     copies.mkdir(mode=0o700, exist_ok=True)
@@ -66,7 +66,8 @@ def keep(folder: Path, name: str, cert: Path) -> Path:
 
 
 def has_ended(cert: Path) -> str:
-    """When a certificate expired, as openssl prints it; empty if it has not or is unreadable."""
+    """The time at which a certificate expired, as openssl prints it; empty if it has not expired or
+    is unreadable."""
     try:
         _asked(cert, "-checkend", "0")
     except FleetError:
@@ -80,7 +81,7 @@ def _asked(cert: Path, *options: str) -> str:
 
 
 def request(name: str, wanted: Path, key: Path) -> None:
-    """Write a new key, and the request that another authority must sign. Raises FleetError."""
+    """Write a new key, and a request for another authority to sign. Raises FleetError."""
     with tempfile.TemporaryDirectory() as work:
         _request(Path(work), name)
         _place(Path(work, "new.csr"), wanted, 0o644)
@@ -93,7 +94,7 @@ def _own(certs: Path) -> list[Path]:
             Path(work), "req", "-x509", *CURVE, "-days", str(AUTHORITY_DAYS),
             "-subj", "/CN=ostiary broker authority", "-keyout", "ca.key", "-out", "ca.crt",
         )  # fmt: skip
-        # The key first: if this is cut off, there is no certificate without its key.
+        # Place the key first: if this is interrupted, no certificate exists without its key.
         _place(Path(work, "ca.key"), certs / "ca.key", 0o600)
         _place(Path(work, "ca.crt"), certs / "ca.crt", 0o644)
     return [certs / "ca.crt", certs / "ca.key"]
@@ -105,7 +106,7 @@ def _signed(certs: Path, name: str, usage: str, cert: Path, key: Path) -> list[P
     with tempfile.TemporaryDirectory() as work:
         _request(Path(work), name)
         Path(work, "new.ext").write_text(usage, "ascii")
-        # A random serial number: a copied folder or a restored backup never uses one twice.
+        # Serial numbers are random, so that a copied folder or a restored backup uses none twice.
         _openssl(
             Path(work), "x509", "-req", "-in", "new.csr", "-CA", str((certs / "ca.crt").resolve()),
             "-CAkey", str((certs / "ca.key").resolve()), "-days", str(DAYS),
@@ -134,7 +135,7 @@ def _alternative(host: str) -> str:
 
 def _place(made: Path, target: Path, mode: int) -> None:
     target.unlink(missing_ok=True)
-    # Created with its mode: a later chmod would leave the key readable until then.
+    # The mode is set on creation: until a later chmod, others could read the key.
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)

@@ -1,4 +1,4 @@
-"""Make a new fleet's folder: commented settings, keys, an empty registry; add groups later."""
+"""Makes a new fleet's folder: commented settings, keys, an empty registry; adds groups later."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def found(
     parse_settings(raw, path)
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
-    # Also if the folder existed: its contents are for its owner only.
+    # The mode is set even if the folder existed: its contents are for its owner only.
     folder.chmod(PRIVATE)
     (folder / CERTS).mkdir(exist_ok=True, mode=PRIVATE)
     kept = tuple(name for name in (SITE_KEY, OPERATOR_KEY) if (folder / name).exists())
@@ -79,13 +79,13 @@ def found(
     if authority is not None:
         with _staged(folder, raw) as stage:
             authority(stage)
-    # Last: a folder with settings counts as a complete fleet.
+    # The settings are written last: a folder that has them counts as a complete fleet.
     write_atomically(path, raw)
     return Founded(folder, (folder / OPERATOR_PUB).read_text("ascii").strip(), kept)
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder with other files: once private, it would lock others out of them."""
+    """Refuse a folder with other files: made private, it would lock other users out of them."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -150,7 +150,7 @@ groups = {_list(s.groups)}
 
 
 def add_group(fleet: Fleet, name: str) -> bool:
-    """Add a group to fleet.toml; False if it is there already. Only the groups line changes."""
+    """Add a group to fleet.toml; False if it exists already. Only the line of groups changes."""
     path = fleet.folder / SETTINGS
     busy = FleetError("another ostiary-fleet is writing fleet.toml", "try again")
     with alone(fleet.folder, busy):
@@ -178,5 +178,5 @@ def _list(values: tuple[str, ...]) -> str:
 
 
 def _text(value: str) -> str:
-    # A JSON string is a TOML string, unless characters beyond 16 bits are escaped.
+    # A JSON string is a TOML string, provided that characters beyond 16 bits are not escaped.
     return json.dumps(value, ensure_ascii=False)

@@ -25,8 +25,9 @@ ENVIRONMENT = "OSTIARY_FLEET"
 class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """fleet.toml: the site, its broker, the bundle used to enroll, and the operator's choices.
 
-    Relative paths start at the fleet's folder. `fpir` sets the look-alike guard's tau: the rate for
-    one enrollment against everybody else. `groups` are the groups that people can be in.
+    Relative paths start at the fleet's folder. `fpir` sets the look-alike guard's tau: the rate of
+    false alarms when one person is enrolled and compared with everybody else. `groups` are the
+    groups that people can be in.
     """
 
     site: Name
@@ -47,7 +48,7 @@ PATHS = ("bundle", "password_file", "ca", "cert", "key")
 
 
 class Fleet:
-    """One operator's folder. The registry is opened at first use, for that thread only."""
+    """An operator's folder. The registry is opened at first use, and only for that thread."""
 
     def __init__(self, folder: Path, settings: SiteSettings) -> None:
         self.folder = folder
@@ -78,7 +79,7 @@ class Fleet:
         return Sealer(self.site(), read_secret(self.folder / OPERATOR_KEY))
 
     def mqtt(self) -> MqttSection:
-        """How the operator connects to the broker."""
+        """The settings for the operator's connection to the broker."""
         s = self.settings
         return MqttSection(
             host=s.host,
@@ -91,7 +92,8 @@ class Fleet:
         )
 
     def bundle(self) -> Bundle:
-        """The bundle used to enroll. Raises BundleError, also if no trusted key signed it."""
+        """The bundle used to enroll. Raises BundleError, also if none of the trusted keys signed
+        it."""
         return bundles.load(self.settings.bundle)
 
     def close(self) -> None:
@@ -112,7 +114,7 @@ class Fleet:
 
 
 def chosen_folder(given: Path | None) -> Path:
-    """The folder given, else $OSTIARY_FLEET, else the folder in this user's data."""
+    """The folder given, else $OSTIARY_FLEET, else the default folder among this user's data."""
     if given is not None:
         return given
     named = os.environ.get(ENVIRONMENT)

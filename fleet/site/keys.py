@@ -21,7 +21,8 @@ def make_site_key(path: Path) -> bytes:
 
 
 def make_operator_key(path: Path) -> str:
-    """Write a new key pair, the public half beside it as `.pub`; returns the public key as hex.
+    """Write a new key pair: the secret key at `path`, the public key beside it as `.pub`; returns
+    the public key as hex.
 
     Raises FleetError if a file exists: devices trust the old key.
     """
@@ -32,7 +33,7 @@ def make_operator_key(path: Path) -> str:
 
 
 def read_secret(path: Path) -> bytes:
-    """The 32 bytes of a secret key. Raises FleetError, also if others may read it."""
+    """The 32 bytes of a secret key. Raises FleetError, also if other users may read the file."""
     exposed = ", or make another fleet if somebody may have it"
     return read_key(path, FleetError, "put it back from your backup", exposed)
 

@@ -1,4 +1,4 @@
-"""Fill in a board's profile with the fleet's values; all other lines stay unchanged."""
+"""Fills in a board's profile with the fleet's values; all other lines stay unchanged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
             continue
         key = _KEY.fullmatch(line)
         if key is None or key[1] not in left.get(table, {}):
-            # Alternative lines of a key that is set already stay comments.
+            # If a key is set already, its alternative lines stay comments.
             lines.append(line)
             continue
         value = left[table].pop(key[1])
@@ -68,7 +68,7 @@ def filled(text: str, wanted: Mapping[str, Mapping[str, Value]]) -> str:
 
 
 def _added(left: dict[str, dict[str, Value]], table: str) -> list[str]:
-    """The lines of wanted keys that a table, at its end, still lacks."""
+    """Lines to add at the end of a table, for the wanted keys that had no line in it."""
     keys = left.pop(table, {})
     return [f"{key} = {_text(value)}" for key, value in keys.items() if value is not None]
 

@@ -1,4 +1,4 @@
-"""A folder for one device, ready to be copied to /etc/ostiary: profile, keys and certificate."""
+"""Makes a folder to copy to a device as /etc/ostiary: profile, keys and certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET, PUBLIC = 0o600, 0o644
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """A device's folder; `to_do` lists what is left to do by hand."""
+    """A device's folder; `to_do` lists the steps to do by hand."""
 
     folder: Path
     certificate: bool
@@ -54,12 +54,14 @@ def provision(
         )
     if not folder.parent.is_dir():
         raise FleetError(f"there is no folder {folder.parent}")
-    # Made beside it and renamed when complete: half a folder could be copied to a door.
+    # Make it under another name and rename it when complete: half a folder could be copied to a
+    # door.
     staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     staged.mkdir(mode=0o700)
     try:
         done = _fill(fleet, device, text, staged, folder, groups)
-        # Before its keys can be installed: no erasure waits for a device that is not registered.
+        # Register the device before its keys can be installed: erasures wait only for registered
+        # devices.
         fleet.registry().add_device(device, time.time())
         if done.certificate:
             authority.keep(fleet.folder, device, staged / "certs" / "device.crt")
@@ -110,7 +112,8 @@ def _fill(
 
 
 def _credentials(fleet: Fleet, device: str, staged: Path, to_do: list[str]) -> dict[str, Value]:
-    """How the device logs in at the broker: with a certificate or a password, as the operator."""
+    """The profile's settings to log in at the broker: by certificate or password, as the operator
+    does."""
     settings = fleet.settings
     certs, key = staged / "certs", staged / "credentials" / "mqtt-key"
     found: dict[str, Value] = {
@@ -161,7 +164,7 @@ def _bundle_key(fleet: Fleet, staged: Path, to_do: list[str]) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    # Created with its mode: a later chmod would leave the file readable until then.
+    # The mode is set on creation: until a later chmod, others could read the file.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)

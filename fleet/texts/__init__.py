@@ -1,1 +1,1 @@
-"""What an operator types and reads: dates, hours of the week, a person as shown."""
+"""Texts for operators: dates, hours of the week, and a person's details."""

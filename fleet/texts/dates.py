@@ -12,7 +12,8 @@ _FORM = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d
 
 
 def start_of(text: str, now_s: float) -> float | None:
-    """When a right begins, in seconds since 1970; a day begins at midnight. None for an empty text.
+    """The time at which a right begins, in seconds since 1970; a day begins at midnight. None for
+    an empty text.
 
     Raises FleetError for a text that is not a date, and for a time before today.
     """
@@ -26,7 +27,8 @@ def start_of(text: str, now_s: float) -> float | None:
 
 
 def end_of(text: str, now_s: float) -> float | None:
-    """When a right ends, in seconds since 1970; a day counts whole. None for an empty text.
+    """The time at which a right ends, in seconds since 1970; a day counts whole. None for an empty
+    text.
 
     Raises FleetError for a text that is not a date, and for a time that is over.
     """

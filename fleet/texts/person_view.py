@@ -1,4 +1,4 @@
-"""A person as they are shown: state, times and hours as text, and never a template."""
+"""A person's details for display: state, times and hours as text, but never a template."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def state_of(person: Person, now_s: float) -> str:
 
 
 def as_json(person: Person, now_s: float) -> dict[str, object]:
-    """A person for machines; times in UTC."""
+    """A person's details for machines; times are in UTC."""
     return {
         "subject": person.subject,
         "name": person.name,

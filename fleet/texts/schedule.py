@@ -1,4 +1,4 @@
-"""Hours of the week in words: `mon-fri 08:00-18:00, sat 09:00-12:00`."""
+"""Hours of the week as text: `mon-fri 08:00-18:00, sat 09:00-12:00`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(text: str) -> tuple[Hours, ...]:
 
 
 def text_of(schedule: Iterable[Hours]) -> str:
-    """The hours as `parse` reads them."""
+    """The hours as a text that `parse` can read."""
     return ", ".join(
         f"{_days_text(h.days)} {_clock(h.start_min)}-{_clock(h.end_min)}" for h in schedule
     )

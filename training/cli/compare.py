@@ -1,4 +1,4 @@
-"""`ostiary-train compare`: which loss and which triplets suit a folder of faces best."""
+"""`ostiary-train compare`: finds the loss and the triplets that suit a folder of faces best."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def compare(
 
     `ostiary-train compare faces --bundle bundle --architecture small-28 --epochs 60 --json`
     """
-    # An unknown name is refused before minutes are spent on finding faces.
+    # Refuse an unknown name before spending minutes on finding faces.
     architectures.build(architecture, FIRST_SEED)
     contest = Contest(found_in(faces, bundles.read(bundle)), architecture, unseen, epochs)
     bar, done = progress("trainings")

@@ -120,7 +120,7 @@ def show(
 
 
 def contact_sheet(faces: list[Image], how: Augmentation, times: int, seed: int) -> Image:
-    """One picture with a row per face: the unchanged face, then `times` changed by `how`."""
+    """One picture with a row per face: the unchanged face, then `times` copies changed by `how`."""
     rows = []
     for row, face in enumerate(faces):
         rngs = (np.random.default_rng([seed, row, column]) for column in range(times))
@@ -134,10 +134,10 @@ def _framed(image: Image) -> Image:
 
 
 def _chosen(photos: Path, most: int) -> list[Path]:
-    """The photo itself, or at most `most` of a folder's, evenly spread over its sorted list."""
+    """The photo itself, or at most `most` of a folder, spread evenly over its sorted list."""
     if not photos.is_dir():
         return [photos]
-    # Not `rglob`: a person's folder may be a link, which `rglob` does not follow.
+    # `rglob` is not used: it follows no links, and a person's folder may be one.
     found = sorted(p for p in (*photos.glob("*"), *inside(photos)) if is_photo(p))
     places = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
     return [found[place] for place in places]

@@ -1,4 +1,4 @@
-"""A folder of faces, read with a progress bar and notes on unused photos on standard error."""
+"""Reads a folder of faces; a progress bar and notes on unused photos go to standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ostiary.training.data.photos import Faces
 
 
 def say(line: str) -> None:
-    """Print a progress line on standard error; of the lines "layer n of N" only the first."""
+    """Print a line on standard error; of the lines "layer n of N" only the first is printed."""
     if ", layer " in line and ", layer 1 " not in line:
         return
     err.print(f"[dim]{escape(line)}[/]")

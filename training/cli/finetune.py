@@ -1,4 +1,4 @@
-"""`ostiary-train finetune`: a bundle's encoder, fine-tuned for a camera condition."""
+"""`ostiary-train finetune`: fine-tunes a bundle's encoder for a camera condition."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def tune(
     refuse(run, resume, raw)
     loaded, start = bundles.read(bundle), EncoderStart(bundle=bundle)
     encoder = fit.encoder_of(start, seed)
-    # People with one photo are kept too: training needs no names.
+    # Keep people with one photo too: fine-tuning needs no names.
     licence, known = fit.begun_with(start)
     found = found_in(faces, loaded, 1, known)
     photos = finetune.parts(settings, found)

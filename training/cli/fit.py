@@ -115,12 +115,12 @@ def fit(
     with joined() as team:
         chosen, raw, encoder = team.together(lambda: _begun(settings))
         team.told(lambda: refuse(run, resume, raw))
-        # Read everything from the starting bundle now: hours later the file may be another one.
+        # Read everything from the starting bundle now: hours later its files may have changed.
         licence, known = team.together(lambda: learn.begun_with(chosen.encoder))
         found, photos = team.together(lambda: _photos(faces, bundle, chosen, known))
         begun = "untrained" if chosen.encoder.bundle is None else "before"
         task = learn.task_of(chosen, encoder, photos, team)
-        # Evaluated after centring, so that the gain counts training alone.
+        # Evaluate after centring, so that the gain counts training alone.
         before = team.told(lambda: learn.worth(begun, encoder, photos.judging))
         made_with = learn.made_with(chosen, encoder, photos, known, team)
         steps = chosen.optimiser.epochs * len(task.batches(1))

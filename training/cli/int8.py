@@ -1,4 +1,4 @@
-"""`ostiary-train int8`: a bundle's int8 encoder learns to embed as its float encoder does."""
+"""`ostiary-train int8`: trains a bundle's int8 encoder to embed as its float encoder does."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def teach(
     refuse(run, resume, raw)
     loaded = bundles.read(bundle)
     recipe, begun, name = _recipe(loaded), _table(loaded), data_set_name(faces, data_set)
-    # People with one photo are kept too: training needs no names.
+    # Keep people with one photo too: this training needs no names.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
     chosen, others = int8.pupils(found), found.judges()
     model, spec = onnx.load(str(bundle / loaded.model(FLOAT).file)), loaded.model(FLOAT).spec
     with held(run, raw, ALONE):
         say(f"training on {len(chosen)} photos of {chosen.people} people")
         start = int8.begin(model, begun, chosen, spec, say)
-        # Evaluate first: fails early if too few people are left to evaluate on.
+        # Evaluate first: this fails early if too few people are left to evaluate on.
         before, _ = _judged(loaded, model, start, others, name)
         lessons = int8.prepare(model, start, chosen, settings, spec)
         with watching(run, lessons.steps, ALONE) as watchers:
@@ -108,7 +108,7 @@ def teach(
 
 
 def _recipe(loaded: Bundle) -> str:
-    """The recipe's name, which the run's files bear. Raises BundleError if no file can bear it."""
+    """The recipe's name, used in the run's file names. Raises BundleError if it is invalid."""
     recipe = loaded.manifest.recipe
     if not recipes.NAME.fullmatch(recipe):
         raise BundleError(
@@ -135,7 +135,7 @@ def _judged(
 
 
 def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) -> None:
-    """Write the results as a recipe keeps them, so that `build --recorded` can read them."""
+    """Write the results as a recipe's measurements, which `build --recorded` reads."""
     write_atomically(run / f"{recipe}.table.json", tables.to_text(taught))
     verdict = msgspec.json.format(msgspec.json.encode(gate), indent=1)
     write_atomically(run / f"{recipe}.gate.json", verdict + b"\n")
@@ -157,7 +157,7 @@ def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> N
         out.print(f"[bold red]{escape(failure)}[/]")
     if after.passed:
         out.print("[bold green]passed[/]")
-    # A user's own encoder is built from its description file, not from a shipped recipe.
+    # A user's own encoder is built from its TOML file, not from a shipped recipe.
     plan = recipe if recipe in recipes.shipped() else f"{recipe}.toml"
     out.print(escape(f"next: ostiary-export build {plan} --recorded {run} --out BUNDLE"))
 

@@ -1,4 +1,4 @@
-"""`ostiary-train report`: write the report of a run again."""
+"""`ostiary-train report`: writes the report of a run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands that train share: options, the run's folder, and progress on the console."""
+"""Shared parts of the training commands: options, the run's folder, and progress output."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refuse(run: Path, resume: bool, settings: bytes) -> None:
 
 
 def _is_left_behind(run: Path) -> bool:
-    """True if the folder holds nothing but settings, left by a run refused before it began."""
+    """True if the folder holds only the settings of a run that was refused before it began."""
     return run.is_dir() and {path.name for path in run.iterdir()} <= {run_report.SETTINGS}
 
 
@@ -60,7 +60,7 @@ def _is_run(run: Path, settings: bytes) -> bool:
 def _refuse_others(run: Path, settings: bytes) -> None:
     """Raise ConfigError if another run, or the user, wrote other settings into the folder.
 
-    Once there is a checkpoint, its settings are compared when it is read.
+    If there is a checkpoint, its settings are compared when it is read.
     """
     if not checkpoint.begun(run) and _settings_in(run) not in (None, settings):
         raise ConfigError(
@@ -95,14 +95,15 @@ def _taken(run: Path, settings: bytes) -> Iterator[None]:
         try:
             yield
         finally:
-            # Of a run that never began, remove the settings: they would refuse all other runs.
+            # If the run never began, remove its settings: otherwise `refuse` would reject all other
+            # runs.
             if found is None and _is_left_behind(run):
                 (run / run_report.SETTINGS).unlink(missing_ok=True)
 
 
 @contextmanager
 def watching(run: Path, steps: int, team: Team) -> Iterator[list[Watcher]]:
-    """The watchers of a run of `steps` steps: TensorBoard's logs and a bar on standard error."""
+    """The watchers of a run of `steps` steps: TensorBoard's logs, and a bar on standard error."""
     if not team.first:
         yield []
         return
@@ -140,7 +141,10 @@ class Teller:
 
 
 def show_next(described: Path) -> None:
-    """Print the command that makes a bundle of an encoder; OTHERS took no part in training."""
+    """Print the command that builds a bundle from an encoder.
+
+    It names a folder OTHERS, for faces of people who took no part in training.
+    """
     out.print(
         escape(
             f"next: ostiary-export build {described} --out BUNDLE --calibrate FACES --faces OTHERS"

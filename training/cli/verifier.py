@@ -49,8 +49,8 @@ def make(
 
     A page with the reliability diagram is written beside the head. People whom the encoder learned
     from and photos that calibrated its int8 are left out. Exit code 1: nothing was written, since
-    the head ranks pairs worse than the plain distance, refuses many more genuine claims than tau,
-    or its probabilities are not true.
+    the head ranks pairs worse than the plain distance, refuses many more genuine claims than tau
+    does, or its probabilities are wrong.
 
     Example: `ostiary-train verifier --bundle bundle --faces lfw --out verifier.json`, then
     `ostiary-export attach bundle verifier.json`
@@ -83,7 +83,7 @@ def _check_place(path: Path) -> None:
     """Raise ConfigError if the head could not be written, before minutes are spent on it."""
     if path.suffix == ".html":
         raise ConfigError(f"{path} is the name of the page beside the head", "--out verifier.json")
-    # In this order: `with_suffix` raises for the name of some folders, such as `.`.
+    # Check `is_dir` first: `with_suffix` raises for the names of some folders, such as `.`.
     if path.is_dir() or path.with_suffix(".html").is_dir():
         raise ConfigError(f"{path}, or the page beside it, is a folder", "--out verifier.json")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -91,12 +91,12 @@ def _check_place(path: Path) -> None:
 
 
 def _embedded(loaded: Bundle, faces: Path) -> Embedded:
-    """Embed the faces by the bundle's encoders; left out are people whom the encoder learned from,
-    photos that calibrated its int8, and names that share a photo and may be one person.
+    """Embed the faces by the bundle's encoders. People whom the encoder learned from, photos that
+    calibrated its int8, and names that share a photo and may be one person are left out.
 
     Raises PhotoError if no face is left.
     """
-    # People with one photo are kept too: they make impostor pairs.
+    # Keep people with one photo too: they make impostor pairs.
     found = found_in(faces, loaded, 1, learned.in_bundle(loaded))
     crops = found.judges()
     if tables.FILE in loaded.manifest.files:
@@ -117,7 +117,8 @@ def _embedded(loaded: Bundle, faces: Path) -> Embedded:
 
 
 def comparisons(made: VerifierFile) -> list[tuple[str, Judged, float]]:
-    """(name for people, figures, the head's FNMR at FMR 1e-3) of each comparison measured."""
+    """For each measured comparison: (its name for people, its figures, the head's FNMR at FMR
+    1e-3)."""
     both = [(name, which, getattr(made, which)) for name, which in objections.PROBES.items()]
     return [(name, judged, made.fnmr(which)) for name, which, judged in both if judged is not None]
 
@@ -129,7 +130,7 @@ def _write(made: VerifierFile, path: Path) -> None:
     ]
     text = page.template("ostiary.training", "verifier.html.j2").render(file=made, shown=shown)
     try:
-        # The head is written last, so that no head lies there without its page.
+        # Write the head last, so that no head exists without its page.
         write_atomically(path.with_suffix(".html"), text.encode())
         write_atomically(path, verifier_file.to_text(made))
     except OSError as error:

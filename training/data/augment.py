@@ -1,4 +1,4 @@
-"""Simulate a door's camera on aligned crops: dark, noisy, grey, blurred or partly covered."""
+"""Simulates a door's camera on aligned crops: dark, noisy, grey, blurred or partly covered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Quality = Annotated[int, Meta(ge=1, le=100)]
 
 WHITE = 255.0
 SKIN_IN_INFRARED = np.array([[0.05, 0.2, 0.75]], np.float32)
-"""Weights of blue, green and red: to a camera at 850 nm skin is as bright as it is in red."""
+"""Weights of blue, green and red: for a camera at 850 nm skin is as bright as it is in red."""
 EYES = (0.40, 0.52)
 """Top and bottom of the eyes, as shares of an aligned face's height."""
 MASK = np.array([(0.14, 0.6), (0.5, 0.53), (0.86, 0.6), (0.8, 0.92), (0.5, 1.0), (0.2, 0.92)])
@@ -27,13 +27,14 @@ MASK = np.array([(0.14, 0.6), (0.5, 0.53), (0.86, 0.6), (0.8, 0.92), (0.5, 1.0),
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The chance of each change, 0 to 1, and below it the strength, drawn evenly up to that."""
+    """Chance and strength of each change. A chance is 0 to 1; the field below it is the greatest
+    strength, and each strength is drawn evenly up to it."""
 
     mirror: Chance = 0.0
 
     jitter: Chance = 0.0
     shift: Share = 0.03
-    """The share of the side, in both directions: 3 px of 112."""
+    """The share of the side, in both directions; 0.03 is 3 px of 112."""
     turn_deg: Annotated[float, Meta(ge=0, le=45)] = 5.0
     zoom: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
 
@@ -44,14 +45,15 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     motion: Chance = 0.0
     motion_length: Annotated[float, Meta(ge=0, le=0.5)] = 0.06
-    """The share of the side, in any direction: 7 px of 112."""
+    """The share of the side, in any direction; 0.06 is 7 px of 112."""
 
     infrared: Chance = 0.0
-    """Grey with a tone curve of its own, lit from beside the lens, so bright in the middle."""
+    """A grey picture with its own tone curve, lit from beside the lens and so brightest in the
+    middle."""
     curve: Annotated[float, Meta(ge=1, le=4)] = 1.4
     """The highest exponent; the lowest is 1 / curve."""
     falloff: Share = 0.6
-    """How much darker than the middle a corner is."""
+    """How much darker a corner is than the middle."""
 
     low_light: Chance = 0.0
     light: tuple[Light, Light] = (0.1, 0.5)
@@ -59,7 +61,7 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     gain: Annotated[float, Meta(ge=1, le=64)] = 4.0
     """The greatest amplification by the camera, which amplifies noise too."""
     electrons: Annotated[float, Meta(ge=10, le=1e6)] = 3000.0
-    """Electrons in a white pixel of a good photo; their number varies by its square root."""
+    """Electrons in a white pixel of a good photo; the noise is the square root of their number."""
     read_noise: Annotated[float, Meta(ge=0, le=1000)] = 5.0
     """The standard deviation, in electrons."""
 
@@ -87,15 +89,15 @@ DOMAINS: dict[str, Augmentation] = {
         infrared=1.0, low_light=1.0, light=(0.02, 0.08), gain=12.0, electrons=7000.0, read_noise=8.0
     ),
 }
-"""`door`: a little of everything, to train on. `night`: every photo as a camera with infrared lamps
-shows it in the dark, to measure what that costs and to fine-tune for it."""
+"""`door`: a little of everything, for training. `night`: every photo as by a camera with infrared
+lamps in the dark, to measure the loss of accuracy and to fine-tune for it."""
 
 
 def augment(image: Image, rng: Generator, how: Augmentation) -> Image:
     """The face (h, w, 3) uint8 BGR as a door's camera might show it: a new array of the same shape.
 
-    The scene is changed first, then come the effects of lens, sensor and JPEG. The result depends
-    on the picture, the generator's state and `how` alone.
+    The scene is changed first, then the effects of lens, sensor and JPEG are added. The result
+    depends only on the picture, the generator's state and `how`.
     """
     made = image.copy()
     if rng.random() < how.mirror:
@@ -143,13 +145,13 @@ def _jitter(image: Image, rng: Generator, how: Augmentation) -> Image:
     scale = 1 + rng.uniform(-how.zoom, how.zoom)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
     matrix[:, 2] += rng.uniform(-how.shift, how.shift, 2) * np.array([width, height])
-    # The border is repeated outwards, since no camera shows black corners.
+    # Repeat the border outwards, since no camera shows black corners.
     moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)
 
 
 def _move(image: Image, rng: Generator, how: Augmentation) -> Image:
-    """Motion blur: the mean along a line, as while the shutter is open."""
+    """Motion blur: the mean along a line, as if the face moved while the shutter was open."""
     length = rng.uniform(0, how.motion_length) * image.shape[0]
     angle = rng.uniform(0, np.pi)
     reach = int(np.ceil(length / 2))
@@ -172,15 +174,15 @@ def _infrared(image: Image, rng: Generator, how: Augmentation) -> Image:
         np.arange(n, dtype=np.float32) / n - at
         for n, at in ((width, middle[0]), (height, middle[1]))
     )
-    # 0.5 is the square of a corner's distance from the very middle.
+    # 0.5 is the square of a corner's distance from the centre.
     away = (across[None] ** 2 + down[:, None] ** 2) / 0.5
     return _pixels(grey * (1 - rng.uniform(0, how.falloff) * np.minimum(away, 1)))
 
 
 def _darken(image: Image, rng: Generator, how: Augmentation) -> Image:
-    """Fewer photons: shot and read noise (Janesick, Photon Transfer, 2007), then amplified.
+    """Take fewer photons: add shot and read noise (Janesick, Photon Transfer, 2007), then amplify.
 
-    A pixel's value is taken as the square root of its light, which is close to sRGB's 1 / 2.2.
+    A pixel's value is taken as the square root of its light, close to sRGB's power of 1 / 2.2.
     """
     left = rng.uniform(*how.light)
     gain = min(rng.uniform(1, how.gain), 1 / left)

@@ -1,4 +1,4 @@
-"""Find duplicates among aligned faces: one photo recompressed, resized or mirrored."""
+"""Finds duplicates among aligned faces: one photo recompressed, resized or mirrored."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from ostiary.export.graphs.run import Images
 
 SIDE_PX = 32
 WAVES = 16
-"""Side of the square of lowest frequencies; each but the mean gives the hash one bit."""
+"""The hash uses the WAVES x WAVES lowest frequencies; each except the mean gives one bit."""
 BITS = WAVES * WAVES - 1
 SAME_PERSON_BITS = 22
-"""In `orl`, two shots of a person who holds still differ by 25 bits or more."""
+"""Rows of one person that differ by at most this are one photo. In `orl`, two shots of a person who
+holds still differ by 25 bits or more."""
 TWO_PEOPLE_BITS = 45
-"""In `faces` and `orl`, aligned faces of two people differ by 58 bits or more: of 5.7 million pairs
-two differ by 58, and with every two bits less the number of pairs halves. So among the 5 billion
-pairs of 10^5 photos some twenty of different people may be as alike as this: somebody must look."""
+"""Rows of two people that differ by at most this may be one photo. In `faces` and `orl`, aligned
+faces of two people differ by 58 bits or more: of 5.7 million pairs two differ by 58, and with every
+two bits less the number of pairs halves. So of the 5 billion pairs of 10^5 photos, some twenty
+pairs of different people may be this alike: a person must look at them."""
 BLOCK = 1024
 
 
 class Twins(NamedTuple):
-    """Two rows, first < second, of what is probably one photo: their hashes differ by `bits`."""
+    """Two rows, first < second, that probably show one photo: their hashes differ by `bits`."""
 
     first: int
     second: int
@@ -53,7 +55,8 @@ def find(
     """Every pair of rows that show one photo, or a photo and its mirror image.
 
     `two_people` and `same_person` are the greatest differences, in bits, for rows of two people and
-    of one. The second is smaller, since one person's shots of one moment are alike but no error.
+    of one. The second is smaller: shots taken of one person at one moment are alike, and not an
+    error.
     """
     if not len(images):
         return []
@@ -74,7 +77,7 @@ def find(
 
 
 def repeats(found: list[Twins]) -> list[Twins]:
-    """The pairs whose second row can be dropped, so that one row of each photo stays."""
+    """The pairs whose second row can be dropped, so that one row of each photo remains."""
     gone: set[int] = set()
     kept = []
     for twins in sorted(found):

@@ -1,4 +1,4 @@
-"""List the files in a folder of faces that are not read, so that no photo is missed silently."""
+"""Lists the files in a folder of faces that are not read, so that no photo is missed silently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_READ = (
     *(".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".gif", ".jfif", ".jp2", ".jxl"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw"),
 )
-"""Suffixes of photo formats that are not read, although a user may expect it."""
+"""Suffixes of photo formats that are not read, although users may expect that."""
 
 
 def photos_of(folder: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def photos_of(folder: Path) -> list[Path]:
 
 
 def of_other_formats(photos: list[Path], folder: Path) -> dict[str, str]:
-    """(path in the folder: problem) of each photo in a format that is not read."""
+    """The problem of each photo in a format that is not read, by its path in the folder."""
     kinds = ", ".join(SUFFIXES)
     return {
         str(path.relative_to(folder)): f"{path}: this format is not read; use one of {kinds}"
@@ -30,7 +30,7 @@ def of_other_formats(photos: list[Path], folder: Path) -> dict[str, str]:
 
 
 def elsewhere(folder: Path) -> list[str]:
-    """Files beside the people's folders, and everything in these folders that is not a photo."""
+    """Files beside the people's folders, and everything in those folders that is not a photo."""
     beside = [path for path in folder.glob("*") if not (path.is_dir() or is_hidden(path))]
     others = [path for path in inside(folder) if not (is_photo(path) or _is_missed(path))]
     return [str(path.relative_to(folder)) for path in (*sorted(beside), *others)]

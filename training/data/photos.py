@@ -1,4 +1,4 @@
-"""Read a folder of people to train on: what can be used, what is left out and why; split it."""
+"""Reads a folder of people to train on: which photos can be used, which are left out and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_UNREADABLE = 0.05
 MIN_IMAGES = 2
 LEAST_PEOPLE = 2
 NAMED = 5
-"""Number of files that a message names."""
+"""The number of files that a message names."""
 
 
 class SamePhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,12 +40,12 @@ class SamePhoto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is not used of a folder. Files are named as `person/photo`.
+    """The photos and files of a folder that are not used. Files are named as `person/photo`.
 
-    `unreadable` gives each file's problem. `shared` are photos under two people's names; neither
-    is used. Of `repeats` the second is not used. `few` gives the number of faces of people with
-    too few. `elsewhere` are files beside the people's folders, and in these folders other folders,
-    which are not searched, and files that are not pictures.
+    `unreadable` gives each file's problem. `shared` are photos under two people's names; neither is
+    used. The second of each pair in `repeats` is not used. `few` gives the number of faces of
+    people with too few. `elsewhere` are files beside the people's folders and, in those folders,
+    files that are not pictures and folders, which are not searched.
     """
 
     unreadable: dict[str, str] = {}
@@ -58,7 +58,7 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def counts(self) -> dict[str, int]:
         """The number of photos that are not used, by reason; a reason without photos is left out.
 
-        A folder that is not searched counts as one.
+        A folder that is not searched counts as one photo.
         """
         found = {
             "unreadable": len(self.unreadable),
@@ -94,11 +94,11 @@ class Faces:
 
     @property
     def may_judge(self) -> NDArray[np.bool_]:
-        """(n,) by person: true if the person is not barred."""
+        """(n,) by person: true for people who are not barred from evaluation."""
         return np.array([name not in self.barred for name in self.names], bool)
 
     def judges(self) -> Crops:
-        """The photos of people who are not barred, with the numbers they have here."""
+        """The photos of people who are not barred; their numbers stay unchanged."""
         return self.crops.only(self.may_judge[self.crops.person])
 
 
@@ -123,13 +123,13 @@ def read_faces(
     """
     photos = listing.photos_of(folder)
     unreadable = listing.of_other_formats(photos, folder)
-    # Checked before minutes are spent on finding faces.
+    # Check before minutes are spent on finding faces.
     _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
     crops = read_crops(bundle, folder, backend, done)
     names = {path: str(path.relative_to(folder)) for path, _ in crops.left_out}
     unreadable |= {names[path]: why for path, why in crops.left_out if why != NO_FACE}
     _refuse_unreadable(folder, unreadable, len(photos), most_unreadable)
-    # From all photos: one that is left out below may also show whom the encoder knows.
+    # Use all photos: a photo that is left out below may show somebody whom the encoder knows.
     known = _known(crops, learned)
     crops, shares, repeats = _without_twins(crops, folder)
     crops, few = _without_few(_with_all_folders(crops, folder), folder, min_images)
@@ -146,9 +146,9 @@ def read_faces(
 def split(faces: Faces, shares: Sequence[float], seed: int) -> list[Crops]:
     """Split the people into the training part and one part per share, with nobody in two parts.
 
-    The split depends on the seed and the people's names alone: people are ordered by a hash of
-    both, so that one who joins moves at most one other person across each border between parts.
-    Barred people go to the training part. If too few remain for the shares, all shares shrink in
+    The split depends only on the seed and the people's names: people are ordered by a hash of both,
+    so that a new person moves at most one other person across each border between parts. Barred
+    people go to the training part. If too few remain for the shares, all shares shrink in
     proportion. Raises PhotoError if a part would have fewer than two people.
     """
     drawn = sorted(set(faces.names) - faces.barred, key=lambda name: _place(seed, name))
@@ -201,7 +201,7 @@ def by_names(faces: Faces, names: Iterable[str]) -> Crops:
 
 
 def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
-    """Lines about what was read and what is not used, one per reason."""
+    """Lines about what was read and what is not used, one line per reason."""
     left = faces.left_out
     unread, pairs = [*left.unreadable], ([*map(str, left.shared)], [*map(str, left.repeats)])
     few = f"with fewer than {min_images} faces, left out"
@@ -219,7 +219,7 @@ def told(faces: Faces, min_images: int = MIN_IMAGES) -> list[str]:
 
 
 def _with_all_folders(crops: Crops, folder: Path) -> Crops:
-    """The crops with the names of people without a photo added after the others."""
+    """The crops with more names at the end: those of people without a photo."""
     people = (path.name for path in folder.glob("*") if path.is_dir() and not is_hidden(path))
     return replace(crops, names=[*crops.names, *sorted(set(people) - set(crops.names))])
 
@@ -235,7 +235,7 @@ def _refuse_unreadable(folder: Path, unreadable: dict[str, str], total: int, mos
 
 
 def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[SamePhoto], list[SamePhoto]]:
-    """(crops without duplicates, photos under two names, duplicates of one person)."""
+    """The crops without duplicates, the photos under two names, the duplicates of one person."""
     found = duplicates.find(crops.images, crops.person)
     of_two = [twins for twins in found if crops.person[twins.first] != crops.person[twins.second]]
     clashing = {row for twins in of_two for row in (twins.first, twins.second)}
@@ -251,7 +251,7 @@ def _without_twins(crops: Crops, folder: Path) -> tuple[Crops, list[SamePhoto], 
 
 
 def _without_few(crops: Crops, folder: Path, least: int) -> tuple[Crops, dict[str, int]]:
-    """(the people with enough faces, numbered again; the number of faces of the others)."""
+    """(the crops of people with enough faces, numbered again; the others' numbers of faces)."""
     count = np.bincount(crops.person, minlength=len(crops.names))
     few = {crops.names[i]: int(count[i]) for i in np.flatnonzero(count < least)}
     enough = np.flatnonzero(count >= least)

@@ -1,4 +1,5 @@
-"""Encoders to train from scratch: the literature's small one, a FaceNet-like one, MobileFaceNet."""
+"""Encoders to train from scratch: a small one of the literature, a FaceNet-like one, and
+MobileFaceNet."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.errors import ConfigError
 
 LEAST_NORM = 1e-6
-"""The least length to divide by, as in every exported encoder: an all-zero output stays zero."""
+"""The least length to divide by, as in every exported encoder, so that an all-zero output stays
+zero."""
 
 
 class Encoder(nn.Module):
-    """f of the literature: maps images (n, c, h, w), as `edge.core.faces.preprocess.to_tensor`
-    makes them, to embeddings (n, dim) of unit length."""
+    """f of the literature: maps images (n, c, h, w), made by
+    `edge.core.faces.preprocess.to_tensor`, to embeddings (n, dim) of unit length."""
 
     def __init__(self, spec: InputSpec, dim: int) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ def centre(encoder: Encoder, images: Tensor) -> None:
     With random weights all faces lie near one point, at cosines of .99. From there the hardest
     triplets draw them together for good: with all faces at one point the loss is alpha, and its
     gradient nearly zero. Batch norms first take their statistics from the images, so that the mean
-    is zero in training as in evaluation. An encoder that ends in a batch norm is centred already.
+    is zero both in training and in evaluation. An encoder that ends in a batch norm needs no shift.
     """
     if not isinstance(encoder, Stack) or not isinstance(encoder.layers[-1], nn.Linear):
         return
@@ -61,7 +63,7 @@ def centre(encoder: Encoder, images: Tensor) -> None:
 
 
 def _adopt(layers: nn.Module, images: Tensor) -> None:
-    """Give every batch norm the statistics of these images alone."""
+    """Give every batch norm the statistics of these images only."""
     norms = [layer for layer in layers.modules() if isinstance(layer, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
@@ -73,7 +75,7 @@ def _adopt(layers: nn.Module, images: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How an encoder is built, and a line that describes it."""
+    """How to build an encoder, and a line that describes it."""
 
     says: str
     spec: InputSpec
@@ -95,7 +97,8 @@ def build(name: str, seed: int) -> Encoder:
 
 
 def small() -> nn.Sequential:
-    """Two Convs and a full layer: 28x28 becomes 8x13x13, pooled 8x6x6, then 16x2x2, then 128."""
+    """Two Convs and a full layer: 28x28 becomes 8x13x13, pooled 8x6x6, then 16x2x2, then 128
+    values."""
     return nn.Sequential(
         nn.Conv2d(1, 8, 4, 2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 4, 2), nn.ReLU(), nn.Flatten(),
@@ -121,7 +124,7 @@ def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1
 
 
 class Bottleneck(nn.Module):
-    """MobileNetV2's inverted residual as MobileFaceNet uses it: wide, depthwise, narrow again."""
+    """MobileNetV2's inverted residual as in MobileFaceNet: widen, depthwise Conv, narrow again."""
 
     def __init__(self, before: int, after: int, factor: int, stride: int, act: Activation) -> None:
         super().__init__()
@@ -140,12 +143,13 @@ class Bottleneck(nn.Module):
 
 Activation = Callable[[int], nn.Module]
 BLOCKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-"""Expansion, channels, repeats and the first one's stride: table 1 of Chen et al.,
+"""Expansion, channels, repeats, and the stride of the first: table 1 of Chen et al.,
 MobileFaceNets, 2018."""
 
 
 def mobilefacenet(act: Activation) -> nn.Sequential:
-    """112x112 to 192 values; the last 7x7 is a depthwise Conv with weights by place, not a mean."""
+    """112x112 to 192 values; a depthwise Conv weighs each place of the last 7x7, in place of a
+    mean."""
     layers: list[nn.Module] = [_conv(3, 64, 3, 2), act(64), _conv(64, 64, 3, 1, 64), act(64)]
     width = 64
     for factor, channels, repeats, first in BLOCKS:

@@ -26,16 +26,16 @@ from ostiary.export.records.calibration_table import Table
 from ostiary.training.encoders.onnx_encoder import OnnxEncoder
 
 LEAST, MOST = -128, quantize.MOST
-"""Range of an activation's int8 codes; a weight's are -127 to 127."""
+"""The range of an activation's int8 codes; a weight's are -127 to 127."""
 INSIDE = 0.499
-"""A weight this close to a code rounds to it, whatever the last bit of its scale."""
+"""A weight this close to a code rounds to the code, whatever the last bit of its scale."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
     """A Conv or Gemm in int8: the codes of its weight in the file, and their scale per output
-    channel, in the weight's shape. `bias` is one step of the learned bias: it moves a channel as
-    much as a step of one weight does when the input is at the end of its range."""
+    channel, in the weight's shape. `bias` is the size of a step of the learned bias: a step moves a
+    channel as much as a step of one weight does if the input is at the end of its range."""
 
     codes: Tensor
     scale: Tensor
@@ -45,11 +45,11 @@ class _Layer:
 class FakeInt8(OnnxEncoder):
     """The trainable int8 encoder of a calibration table: computes in float what its Q/DQ file does.
 
-    Weights and biases of the layers in int8 are learned; PReLU slopes and all ranges stay.
+    Weights and biases of the layers in int8 are learned; PReLU slopes and all ranges are fixed.
     """
 
     def __init__(self, model: onnx.ModelProto, table: Table, spec: InputSpec) -> None:
-        """`model` is the table's float encoder. Raises BundleError if the two do not fit."""
+        """`model` is the table's float encoder. Raises BundleError if the table does not fit it."""
         prepared = quantize.correct(equalise.apply(model, table.exponents), table.biases)
         super().__init__(prepared, spec)
         self.requires_grad_(requires_grad=False)
@@ -63,7 +63,7 @@ class FakeInt8(OnnxEncoder):
         self.change = self._rounded
 
     def _begin(self, node: str, layer: _Layer) -> None:
-        """Keep weight and bias in int8 steps, starting where they round to the file's values."""
+        """Keep weight and bias in int8 steps; at the start they round to the file's values."""
         weight, *bias = (self.weight(name) for name in self._inputs[node][1:])
         beside = weight.data / layer.scale - layer.codes
         weight.data = layer.codes + beside.clamp(-INSIDE, INSIDE)
@@ -74,7 +74,7 @@ class FakeInt8(OnnxEncoder):
             held.requires_grad_()
 
     def _rounded(self, node: onnx.NodeProto, inputs: list[Tensor]) -> list[Tensor]:
-        """A node's inputs, rounded as in the file; a residual Add too may read rounded values."""
+        """A node's inputs, rounded where the file rounds them, even at a residual Add."""
         made = [
             value if scale is None else rounded(value, scale)
             for value, scale in zip(inputs, self._given[node.name], strict=True)
@@ -91,7 +91,7 @@ class FakeInt8(OnnxEncoder):
         return quantize.quantize(self._float, self.taught())
 
     def taught(self) -> Table:
-        """The table with the learned weights: its Q/DQ file computes what this encoder does."""
+        """The table with the learned weights; its Q/DQ file computes what this encoder does."""
         steps, biases = dict(self._table.steps), dict(self._table.biases)
         for name, layer in self._layers.items():
             weight, *bias = (self.weight(name).data for name in self._inputs[name][1:])
@@ -137,7 +137,7 @@ def _short(values: Floats) -> list[float]:
 
 
 def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
-    """By node name, the scale by which each of its inputs is rounded; None if it is not."""
+    """The scales by which the inputs of each node are rounded, by node name; None: not rounded."""
     held = normal_form.weights(file)
     scales = {
         node.output[0]: float(held[node.input[1]])
@@ -148,7 +148,7 @@ def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
 
 
 def _layers(file: onnx.ModelProto) -> dict[str, _Layer]:
-    """The int8 layers by node name, read from the file so that no formula stands twice."""
+    """The int8 layers by node name, read from the file so that no formula is written twice."""
     held, made = normal_form.weights(file), {name: n for n in file.graph.node for name in n.output}
     given, found = _given(file), {}
     for node, codes in quantize.codes_of(file).items():

@@ -1,4 +1,4 @@
-"""Turn a float ONNX encoder into a trainable module, and back into the same graph."""
+"""Turns a float ONNX encoder into a trainable module, and back into the same graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HONOURED = {
     "ReduceSum": ("keepdims",),
     "Reshape": ("allowzero",),
 }
-"""Attributes, by operator, that are followed here or do not change the result."""
+"""Attributes, by operator, that are obeyed here or do not change the result."""
 PLAIN: dict[str, tuple[object, ...]] = {
     "auto_pad": (b"NOTSET", b"VALID"),
     "axis": (1,),
@@ -43,17 +43,17 @@ PLAIN: dict[str, tuple[object, ...]] = {
     "pads": ([0, 0, 0, 0],),
     "training_mode": (0,),
 }
-"""Allowed values of other attributes: with these, ignoring the attribute is right."""
+"""Values of other attributes, by name, for which ignoring the attribute is right."""
 HINT = "train the encoder with the framework that made it"
 MAX_DIFFERENCE = 1e-4
-"""Greatest difference from ONNX Runtime's embeddings: float32 rounding."""
+"""The greatest allowed difference from ONNX Runtime's embeddings: float32 rounding."""
 
 
 class OnnxEncoder(Encoder):
     """A float encoder in the form of every bundle, run node by node with its weights as parameters.
 
     Its batch norms are already folded into the Convs, so training cannot disturb their statistics.
-    `change`, if set, may replace the inputs of a node: int8 training rounds them that way.
+    `change`, if set, may replace a node's inputs: int8 training rounds them in it.
     """
 
     def __init__(self, model: onnx.ModelProto, spec: InputSpec) -> None:
@@ -69,7 +69,7 @@ class OnnxEncoder(Encoder):
         self._learned: list[str] = []
         self._constants: dict[str, Tensor] = {}
         for item in self._model.graph.initializer:
-            # Copied, since torch warns of a TensorProto's read-only memory.
+            # Copy the array, since torch warns of a TensorProto's read-only memory.
             values = torch.from_numpy(np.array(numpy_helper.to_array(item)))
             if item.name in learned and values.is_floating_point():
                 self.register_parameter(_safe(item.name), nn.Parameter(values))
@@ -80,7 +80,8 @@ class OnnxEncoder(Encoder):
         self._prove()
 
     def _prove(self) -> None:
-        """Compare with ONNX Runtime on two images of noise, to find forms the lists here miss.
+        """Compare with ONNX Runtime on two images of noise, to detect cases that the lists here
+        miss.
 
         Raises BundleError if they differ.
         """
@@ -89,7 +90,7 @@ class OnnxEncoder(Encoder):
         expected = run.run(self._model, given)
         try:
             with torch.no_grad():
-                # Not self(...): a subclass is not fully built yet.
+                # self(...) cannot be called: a subclass is not fully built yet.
                 made = OnnxEncoder.forward(self, torch.from_numpy(given)).numpy()
         except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise BundleError(f"the encoder cannot be run for training: {error}", HINT) from error
@@ -116,7 +117,7 @@ class OnnxEncoder(Encoder):
         return self.get_parameter(_safe(name))
 
     def to_onnx(self) -> onnx.ModelProto:
-        """The graph that the encoder was made from, with the present weights."""
+        """The original graph with the present weights."""
         made = normal_form.copy(self._model)
         learned = {name: self.weight(name).detach().cpu().numpy() for name in self._learned}
         normal_form.put_weights(made, learned)
@@ -124,7 +125,7 @@ class OnnxEncoder(Encoder):
 
 
 def _safe(name: str) -> str:
-    """The initialiser's name as a parameter's, which must not hold a dot."""
+    """An initialiser's name as a parameter's name, in which dots are not allowed."""
     return "w_" + name.replace(".", "/")
 
 
@@ -191,7 +192,7 @@ def _clip(x: list[Tensor], _: Attributes) -> Tensor:
 
 
 def _batch_norm(x: list[Tensor], a: Attributes) -> Tensor:
-    # The file's statistics are used: in a fine-tuning they must not follow a small batch.
+    # Use the file's statistics: in a fine-tuning they must not follow a small batch.
     scale, bias, mean, variance = x[1:]
     return functional.batch_norm(x[0], mean, variance, scale, bias, eps=a.get("epsilon", 1e-5))
 

@@ -1,4 +1,4 @@
-"""Write a trained encoder as ONNX, with the description that `ostiary-export build` reads."""
+"""Writes a trained encoder as ONNX, with the description that `ostiary-export build` reads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def to_onnx(encoder: Encoder) -> onnx.ModelProto:
     if isinstance(encoder, OnnxEncoder):
         return encoder.to_onnx()
     was = encoder.training
-    # Without the scaling to unit length, which the export adds in a form that TensorRT reads.
+    # Leave out the scaling to unit length: the export adds it in a form that TensorRT reads.
     raw = encoder.layers if isinstance(encoder, Stack) else encoder
     try:
         made = torch_forms.of_module(raw, described(encoder.spec))
@@ -43,7 +43,8 @@ def to_onnx(encoder: Encoder) -> onnx.ModelProto:
 def described(
     spec: InputSpec, licence: str = "not stated", photos: str | None = None
 ) -> EncoderSource:
-    """The description for the export; `photos` is the file that lists the photos learned from."""
+    """The encoder's description for the export; `photos` is the file that lists the photos it
+    learned from."""
     return EncoderSource(
         source=ENCODER,
         size_px=spec.size_px,
@@ -62,7 +63,7 @@ def write(
 
     `photos` are the ids of the photos that the encoder learned from. They are listed in
     `learned.json`, so that the export leaves the people on them out of every evaluation. The
-    encoder is written exactly as the export will write it, so its id is known already. Raises
+    encoder is written exactly as the export will write it, so that its id is already final. Raises
     BundleError.
     """
     spec = described(encoder.spec, licence, learned.FILE if photos else None)

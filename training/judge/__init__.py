@@ -1,1 +1,1 @@
-"""Evaluate trained encoders and heads on people they have never seen."""
+"""Evaluates trained encoders and heads on people they have never seen."""

@@ -10,16 +10,17 @@ from ostiary.edge.errors import PhotoError
 
 DRAWS = 200
 MOST_IMPOSTORS = 1 << 18
-"""The most impostor pairs used; a sample is enough, since the choice of people varies more."""
+"""The most impostor pairs used: a sample is enough, since the choice of people varies more."""
 LEAST_PEOPLE = 10
-"""The fewest people for an interval: draws of fewer are too much alike."""
+"""The fewest people for an interval: draws from fewer people are too much alike."""
 Rows = NDArray[np.int64]
 
 
 def eer_draws(
     embeddings: Floats, person: Rows, draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64]:
-    """EERs (draws,) of people drawn with replacement; `person` (n,) is whose each embedding is.
+    """EERs (draws,) of people drawn with replacement; `person` (n,) is the person of each
+    embedding.
 
     People and not pairs are drawn, since the pairs of one person are not independent (Bolle, Ratha,
     Pankanti 2004). The same seed draws the same people for every encoder of the same photos, so
@@ -56,7 +57,7 @@ def _people(images: Rows, rng: np.random.Generator) -> Rows:
 
 
 def _eer(genuine: NDArray[np.number], impostor: NDArray[np.number]) -> float:
-    """Half the sum of FNMR and FMR where they are closest; given the weight of pairs by score."""
+    """Half the sum of FNMR and FMR where they are closest, from the weight of pairs by score."""
     fnmr = (np.cumsum(genuine) - genuine) / genuine.sum()
     fmr = 1 - (np.cumsum(impostor) - impostor) / impostor.sum()
     at = int(np.argmin(np.abs(fnmr - fmr)))

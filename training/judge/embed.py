@@ -1,4 +1,4 @@
-"""Embed crops by an encoder in training, and compute the equal error rate of scores."""
+"""Embeds crops by an encoder in training, and computes the equal error rate of scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ BATCH = 64
 def embed(encoder: Encoder, images: Images, batch: int = BATCH) -> Floats:
     """Unit-length embeddings (n, dim) float32 of aligned BGR crops (n, h, w, 3), as at a door.
 
-    The encoder keeps its mode, training or not. Raises PhotoError if an embedding is not finite.
+    The encoder's mode (training or evaluation) stays. Raises PhotoError if an embedding is not
+    finite.
     """
     was = encoder.training
     encoder.eval()

@@ -1,4 +1,4 @@
-"""evaluation.json: a run's encoders, measured on people set aside."""
+"""evaluation.json: measurements of a run's encoders on people set aside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ostiary.training.judge.embed import eer
 
 EVALUATION = "evaluation.json"
 A_DATA_SET = len(charts.DASHES)
-"""The most encoders of one data set: a chart has only this many line styles."""
+"""The most encoders for one data set: a chart has only this many line styles."""
 STEPS = 100
 """Points of a DET curve along each of its two rates."""
 DRAWN_PEOPLE, DRAWN_IMAGES = charts.DOTS, 20
@@ -32,7 +32,7 @@ Kind = Literal["genuine", "impostor"]
 
 
 class Plane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Embeddings in the plane of most variance; `share` is each axis's share of the variance."""
+    """Embeddings in the plane of greatest variance; `share` is each axis's share of variance."""
 
     points: list[tuple[float, float]]
     person: list[int]
@@ -53,8 +53,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One encoder measured on one data set; people have numbers here, never names or pictures.
 
     `name` is the encoder's ("untrained", "best"). `drawn` are the EERs of random draws of people,
-    from which the interval of `eer` is taken (0 to 1 if there are too few people); `counts` are
-    those along the DET curve.
+    from which the interval of `eer` is taken (0 to 1 if there are too few people); `counts` are the
+    pairs along the DET curve.
     """
 
     name: str
@@ -100,11 +100,11 @@ class Evaluations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def measure(name: str, embeddings: Floats, person: Rows, data_set: str = "") -> Evaluation:
-    """Evaluate unit-length embeddings (n, dim) over all pairs; `person` (n,) is whose each is.
+    """Evaluate unit-length embeddings (n, dim) over all pairs; `person` (n,) is the person of each.
 
     Raises PhotoError if there is no genuine or no impostor pair.
     """
-    # Numbered again: an unused number would be drawn like a person without photos.
+    # Number the people again: an unused number would be drawn like a person without photos.
     ids, owner = np.unique(person, return_inverse=True)
     genuine, impostor, pairs = all_pairs(embeddings, embeddings, owner)
     drawn = eer_draws(embeddings, person)
@@ -125,7 +125,7 @@ def measure(name: str, embeddings: Floats, person: Rows, data_set: str = "") -> 
 def fall(before: Evaluation, after: Evaluation) -> Rate | None:
     """The fall of the EER from `before` to `after`, with its 95 % interval over people.
 
-    Both have the same draws of people, so that the interval is that of the difference. None if the
+    Both use the same draws of people, so that the interval is that of the difference. None if the
     two were not measured on the same photos.
     """
     sizes = [(e.data_set, e.people, e.images, e.counts.genuines) for e in (before, after)]
@@ -145,8 +145,8 @@ def plane(embeddings: Floats, person: Rows) -> Plane:
     """The embeddings (n, dim) along their first two principal components, for a chart.
 
     The components are those of all embeddings, by singular value decomposition (Jolliffe, Principal
-    Component Analysis, 2002); the points kept are those of the people with the most photos. The
-    sign of an axis is arbitrary; its greatest weight is made positive, so that charts agree.
+    Component Analysis, 2002); only points of the people with the most photos are kept. The sign of
+    an axis is arbitrary; its greatest weight is made positive, so that charts agree.
     """
     centred = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
@@ -158,7 +158,7 @@ def plane(embeddings: Floats, person: Rows) -> Plane:
 
 
 def _drawn_rows(person: Rows) -> Rows:
-    """The rows to draw: the first photos of the people with the most photos."""
+    """The rows to show in a chart: the first photos of the people with the most photos."""
     ids, counts = np.unique(person, return_counts=True)
     chosen = np.sort(ids[np.argsort(-counts, kind="stable")][:DRAWN_PEOPLE])
     return np.concatenate([np.flatnonzero(person == one)[:DRAWN_IMAGES] for one in chosen])

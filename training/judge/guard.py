@@ -1,4 +1,4 @@
-"""Measure what a fine-tuning gained in the camera's domain and lost on unchanged photos."""
+"""Measures what a fine-tuning gained in the camera's domain and lost on unchanged photos."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FMR = 1e-3
 """The FMR at which the limits apply."""
 FMRS = (FMR, 1e-4)
 ViewPairing = Literal["plain_plain", "plain_domain", "domain_domain"]
-"""Views of template and probe: unchanged photos, or as the camera's domain shows them."""
+"""The views of template and probe: "plain" for unchanged photos, "domain" for simulated ones."""
 COMPARISONS: tuple[ViewPairing, ...] = ("domain_domain", "plain_domain", "plain_plain")
 MAX_LOSS = 0.005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """Photos (n, h, w, 3) uint8 BGR, unchanged and as a domain shows them, and whose they are."""
+    """Photos (n, h, w, 3) uint8 BGR, unchanged and as a domain shows them, and their people."""
 
     plain: Images
     domain: Images
@@ -40,21 +40,21 @@ class Views:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewEmbeddings:
-    """An encoder's embeddings (n, dim) of both views, and whose they are."""
+    """An encoder's embeddings (n, dim) of both views, and the people on the photos."""
 
     plain: Floats
     domain: Floats
     person: NDArray[np.int64]
 
     def pairs(self, comparison: ViewPairing) -> Pairs:
-        """All pairs of the photos. Raises PhotoError if there is no genuine or no impostor pair."""
+        """All pairs of photos. Raises PhotoError if there is no genuine or no impostor pair."""
         templates = self.domain if comparison == "domain_domain" else self.plain
         probes = self.plain if comparison == "plain_plain" else self.domain
         return all_pairs(templates, probes, self.person)[2]
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """TAR at an FMR before and after; `gain` is the difference, with its interval over people."""
+    """TAR at an FMR before and after; `gain` is the difference, with an interval over people."""
 
     comparison: ViewPairing
     fmr: float
@@ -64,11 +64,12 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def views(images: Images, person: NDArray[np.int64], how: Augmentation, seed: int) -> Views:
-    """Photos unchanged and in a domain; a photo's position and the seed decide how it is changed.
+    """Photos, both unchanged and changed by `how`; each change depends on the photo's position and
+    `seed`.
 
     Raises PhotoError if there are too few pairs to measure TAR at FMR.
     """
-    # Numbered again: an unused number would be drawn like a person without photos.
+    # Number the people again: an unused number would be drawn like a person without photos.
     _, owner, count = np.unique(person, return_inverse=True, return_counts=True)
     impostors = (len(owner) ** 2 - int((count**2).sum())) // 2
     if impostors * FMR < LEAST_IMPOSTORS or count.max() < 2:
@@ -82,14 +83,14 @@ def views(images: Images, person: NDArray[np.int64], how: Augmentation, seed: in
 
 
 def look(encoder: Encoder, shown: Views) -> ViewEmbeddings:
-    """Embed both views."""
+    """The encoder's embeddings of both views."""
     return ViewEmbeddings(embed(encoder, shown.plain), embed(encoder, shown.domain), shown.person)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TarGuard:
-    """Evaluates an epoch by its misses in the domain, 1 - TAR. An epoch that loses more than
-    `max_loss` of `start`, the TAR on unchanged photos, never becomes the best."""
+    """Evaluates an epoch by its share of misses in the domain, 1 - TAR. An epoch whose TAR on
+    unchanged photos is more than `max_loss` below `start` never becomes the best."""
 
     encoder: Encoder
     shown: Views

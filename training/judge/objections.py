@@ -7,13 +7,17 @@ from ostiary.edge.runtime.verifier_file import VerifierFile
 
 MOST_ERROR = 0.05
 MOST_LOST = 0.05
-"""TAR at FMR 1e-3 that a head may lose: a head only refuses claims, and too many must not be."""
+"""The most TAR at FMR 1e-3 that a head may lose: it only refuses claims, and must not refuse many
+genuine ones."""
 PROBES: dict[str, Comparison] = {"float probes": "float_float", "int8 probes": "float_int8"}
 
 
 def objections(file: VerifierFile) -> list[str]:
-    """Why a head should not be used; empty if it may be. A head may rank pairs worse than the plain
-    distance, refuse many more genuine claims than tau, or give probabilities that are not true."""
+    """Why a head should not be used; empty if it may be.
+
+    A head may rank pairs worse than the plain distance, refuse many more genuine claims than tau
+    does, or give wrong probabilities.
+    """
     found = []
     for name, comparison in PROBES.items():
         judged = getattr(file, comparison)

@@ -11,7 +11,8 @@ from ostiary.edge.errors import PhotoError
 from ostiary.training.judge.reliability import Rows, Values
 
 MOST_LISTED = 20_000_000
-"""Up to this many pairs, numpy lists all to draw without repeats; of more, repeats are dropped."""
+"""The most pairs that are listed in full to draw without repeats; of more, random positions are
+drawn, and repeats are dropped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +60,12 @@ def pairs_of(
 
 
 def _triangle(photos: int) -> int:
-    """The number of pairs of this many photos."""
+    """The number of pairs among this many photos."""
     return photos * (photos - 1) // 2
 
 
 def _drawn(total: int, most: int | None, rng: np.random.Generator | None) -> Rows:
-    """Positions among `total`: all of them, or at most `most` that `rng` draws."""
+    """Positions below `total`: all of them, or at most `most` drawn by `rng`."""
     if rng is None or most is None or total <= most:
         return np.arange(total)
     if total <= MOST_LISTED:
@@ -73,7 +74,7 @@ def _drawn(total: int, most: int | None, rng: np.random.Generator | None) -> Row
 
 
 def _genuine(rows: Rows, rng: np.random.Generator | None, most: int | None) -> Rows:
-    """Pairs (2, n) of one person's photos, the earlier first."""
+    """The pairs (2, n) of one person's photos, the earlier photo first."""
     place = _drawn(_triangle(len(rows)), most, rng)
     starts = np.concatenate([[0], np.cumsum(np.arange(len(rows) - 1, 0, -1))])
     earlier = np.searchsorted(starts, place, side="right") - 1

@@ -1,4 +1,4 @@
-"""Measure how well scores rank pairs and how true probabilities are: AUC, calibration error."""
+"""Measures how well scores rank pairs and how true probabilities are: AUC, calibration error."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def areas(
 ) -> tuple[Rate, Rate, Rate]:
     """(AUC of a head, AUC of the plain distance, gain), each with its 95 % interval.
 
-    `head` and `plain` are (genuine, impostor) values of the same pairs; `people` is whose they are:
-    (g,) and (i, 2). The intervals are over people, not pairs; the gain's uses the same draws of
-    people for both (Bolle, Ratha, Pankanti 2004).
+    `head` and `plain` are (genuine, impostor) values of the same pairs; `people` are the people of
+    these pairs: (g,) and (i, 2). The intervals are over people, not pairs; the gain's uses the same
+    draws of people for both (Bolle, Ratha, Pankanti 2004).
     """
     own, two = people
     both = [Ranking(*values) for values in (head, plain)]
@@ -83,8 +83,8 @@ def fnmr(genuine: Values, impostor: Values) -> float:
 def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BINS) -> list[Bin]:
     """The points of the reliability diagram: probabilities (0..1) in bins of equal width.
 
-    The genuine pairs have the total weight `prior` and the impostor pairs 1 - `prior`, however many
-    there are, as the claims for which the probabilities hold. Empty bins are left out.
+    The genuine pairs get the total weight `prior` and the impostor pairs 1 - `prior`, whatever
+    their number, as among the claims that the probabilities are for. Empty bins are left out.
     """
     said = np.concatenate([genuine, impostor])
     weight = np.concatenate(
@@ -110,8 +110,8 @@ def reliability(genuine: Values, impostor: Values, prior: float, bins: int = BIN
 def calibration_error(bins: Sequence[Bin]) -> float:
     """The expected calibration error: sum over bins of weight * |met - said|.
 
-    Guo et al., On calibration of modern neural networks, 2017, equation 5, but for the probability
-    that both photos show the same person, not for that of the likelier answer.
+    Guo et al., On calibration of modern neural networks, 2017, equation 5; but the probability is
+    that of one person on both photos, not that of the likelier answer.
     """
     return sum(item.weight * abs(item.met - item.said) for item in bins)
 
@@ -119,7 +119,7 @@ def calibration_error(bins: Sequence[Bin]) -> float:
 def diagram(bins: Sequence[Bin], title: str) -> Chart:
     """The reliability diagram: predicted probability against the share of genuine pairs.
 
-    On the dashed line every probability is true. The mouse over a point shows its counts.
+    On the dashed line every probability is true. A tooltip on each point shows its counts.
     """
     x = charts.linear("mean predicted probability", 0, 1)
     y = charts.linear("share that is the same person", 0, 1)

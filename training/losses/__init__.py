@@ -1,1 +1,1 @@
-"""The losses of the literature, and the choice of hard triplets."""
+"""The losses of the literature, and the choice of triplets."""

@@ -1,4 +1,4 @@
-"""The losses over angles by pytorch-metric-learning, two of them with a safer gradient."""
+"""Losses over angles, from pytorch-metric-learning; two of them get a safer gradient here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_COSINE = 1 - 2**-23
 
 
 def cosine_triplet(alpha: float) -> nn.Module:
-    """max(cos(A, N) - cos(A, P) + alpha, 0) of each triplet, not reduced to one number."""
+    """max(cos(A, N) - cos(A, P) + alpha, 0) of each triplet, one value per triplet."""
     made: nn.Module = losses.TripletMarginLoss(
         alpha, distance=CosineSimilarity(), reducer=DoNothingReducer()
     )
@@ -46,8 +46,9 @@ def cosface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.
 def arcface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.Module:
     """Like `cosface`, with s cos(theta + alpha) for the image's own person; alpha in radians.
 
-    Beyond theta = pi - alpha the cosine would rise again; there cos(theta) - alpha sin(alpha) takes
-    its place. Deng et al., ArcFace: Additive angular margin loss for deep face recognition, 2019.
+    Beyond theta = pi - alpha the cosine would rise again; cos(theta) - alpha sin(alpha) is used
+    there instead. Deng et al., ArcFace: Additive angular margin loss for deep face recognition,
+    2019.
     """
     return _ArcFace(
         people, dim, margin=math.degrees(alpha), scale=scale, weight_init_func=_Drawn(seed)
@@ -55,7 +56,7 @@ def arcface(alpha: float, scale: float, dim: int, people: int, seed: int) -> nn.
 
 
 class _Drawn:
-    """Fills the centres from a seed, without touching torch's own generator."""
+    """Fills the centres from a seed, without using torch's own generator."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -65,7 +66,7 @@ class _Drawn:
 
 
 class _Angular(losses.AngularLoss):  # type: ignore[misc] # the package has no types
-    """Takes pairs by index_select: several threads sum the gradient of plain indexing in any
+    """Selects pairs with index_select: several threads sum the gradient of plain indexing in any
     order, so that a resumed training would drift."""
 
     def get_pairs(self, embeddings: Tensor, *given: object) -> tuple[Tensor | None, ...]:
@@ -77,7 +78,7 @@ class _Angular(losses.AngularLoss):  # type: ignore[misc] # the package has no t
 
 
 class _ArcFace(losses.ArcFaceLoss):  # type: ignore[misc]
-    """Keeps acos away from 1, where an embedding at its centre would have a gradient of NaN."""
+    """Keeps the cosine below 1: an embedding exactly at its centre would have a gradient of NaN."""
 
     def get_angles(self, cosine: Tensor) -> Tensor:
         return torch.acos(cosine.clamp(-MOST_COSINE, MOST_COSINE))

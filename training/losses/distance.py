@@ -15,14 +15,14 @@ from ostiary.edge.errors import ConfigError
 from ostiary.training.losses.mining import Mining, Triplets, choose
 
 LEAST_SQUARED = 1e-12
-"""Smaller squared distances count as this one: the gradient of a root at zero is infinite."""
+"""Smaller squared distances are raised to this: the gradient of a root at zero is infinite."""
 
 
 class LossValue(NamedTuple):
-    """A batch's loss, a scalar, and the share of its triplets with a loss above 0 (None: it has no
+    """A batch's loss, a scalar, and the share of its triplets with a loss above 0 (None without
     triplets).
 
-    For a batch without a pair or triplet the value is 0, and still has a gradient.
+    For a batch without pairs or triplets the value is 0, and still has a gradient.
     """
 
     value: Tensor
@@ -30,10 +30,10 @@ class LossValue(NamedTuple):
 
 
 class BatchLoss(nn.Module):
-    """The loss of a whole batch; its parameters, such as people's centres, are learned too."""
+    """The loss of a whole batch; its own parameters, such as people's centres, are learned too."""
 
     def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
-        """The loss of embeddings (n, dim) of unit length; `person` (n,) int64 is whose each is."""
+        """The loss of unit-length embeddings (n, dim); `person` (n,) int64 holds their people."""
         raise NotImplementedError
 
 
@@ -46,7 +46,7 @@ def triplet(to_positive: Tensor, to_negative: Tensor, alpha: float) -> Tensor:
     """max(||f(A) - f(P)||^2 - ||f(A) - f(N)||^2 + alpha, 0) of squared distances (n,): (n,).
 
     Schroff, Kalenichenko and Philbin, FaceNet: A unified embedding for face recognition and
-    clustering, 2015. Without alpha, all faces at one point would be a minimum.
+    clustering, 2015. If alpha were 0, putting all faces at one point would be a minimum.
     """
     return torch.relu(to_positive - to_negative + alpha)
 
@@ -63,7 +63,7 @@ def contrastive(squared: Tensor, genuine: Tensor, margin: float) -> Tensor:
 
 
 def pair_logit(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """sum_k w_k |a_k - b_k| + b of rows (n, dim): (n,); its sigma is P(same person).
+    """sum_k w_k |a_k - b_k| + b of rows (n, dim): (n,); its sigmoid is P(same person).
 
     Taigman et al., DeepFace, 2014 (the weighted L1 Siamese metric); Koch, Zemel and Salakhutdinov,
     Siamese neural networks for one-shot image recognition, 2015.
@@ -106,7 +106,7 @@ class TripletLoss(BatchLoss):
 class CosineTripletLoss(TripletLoss):
     """The mean of `cosine_triplet` over the triplets that mining chooses.
 
-    For unit vectors it is half of `triplet` with twice this alpha, so it has the same minima.
+    For unit vectors it is half of `triplet` with twice this alpha, so both have the same minima.
     """
 
     def __init__(self, alpha: float, mining: Mining) -> None:
@@ -123,11 +123,11 @@ class CosineTripletLoss(TripletLoss):
 class PairLoss(BatchLoss):
     """A loss over every pair of the batch; genuine and impostor pairs have half the weight each.
 
-    All pairs are used, since they cost little once the embeddings are there. The weights are equal,
-    since only (K - 1) in (P * K - 1) pairs of P x K images are genuine: otherwise calling everybody
-    a stranger would be nearly the best answer, the more so the larger the batch. Memory grows with
-    the square of the batch, about four rows per pair: for 192 numbers, 1.5 GB for 1000 images and
-    25 GB for 4096.
+    All pairs are used, since a pair costs little once its embeddings are computed. The weights are
+    equal, since only (K - 1) in (P * K - 1) pairs of P x K images are genuine: otherwise, calling
+    everybody a stranger would be nearly the best answer, the more so the larger the batch. Memory
+    grows with the square of the batch, about four rows per pair: for 192 numbers, 1.5 GB for 1000
+    images and 25 GB for 4096.
     """
 
     def forward(self, embeddings: Tensor, person: Tensor, rng: np.random.Generator) -> LossValue:
@@ -157,8 +157,8 @@ class ContrastiveLoss(PairLoss):
 class LogisticLoss(PairLoss):
     """Binary cross-entropy on sigma of `pair_logit` over every pair; w and b are learned too.
 
-    At the start equal embeddings are one person (logit 2) and orthogonal ones two (about -2.5,
-    since the sum of dim differences of random unit vectors is near 1.13 * sqrt(dim)).
+    At the start, equal embeddings mean one person (logit 2) and orthogonal ones two people (about
+    -2.5, since the sum of dim differences of random unit vectors is near 1.13 * sqrt(dim)).
     """
 
     def __init__(self, dim: int) -> None:
@@ -187,8 +187,8 @@ class AngularLoss(BatchLoss):
 
 
 class ClassLoss(BatchLoss):
-    """Softmax over the people trained on, each with a learned centre; a margin makes it harder for
-    an image to belong to its own person.
+    """Softmax over the people trained on, each with a learned centre; the margin makes it harder to
+    assign an image to its own person.
 
     `person` must lie in 0..people-1; otherwise ConfigError is raised.
     """
@@ -208,7 +208,7 @@ class ClassLoss(BatchLoss):
 
 
 class LossOptions(NamedTuple):
-    """What a loss is built from: `alpha` in the loss's unit, `scale` for losses with centres."""
+    """The options of a loss: `alpha` in the loss's unit, `scale` for losses with centres."""
 
     dim: int
     people: int
@@ -219,7 +219,7 @@ class LossOptions(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A loss by name: a line that describes it, its default alpha, and alpha's upper limit."""
+    """A kind of loss: a line that describes it, its default alpha, and alpha's upper limit."""
 
     says: str
     alpha: float
@@ -229,7 +229,7 @@ class Kind(NamedTuple):
 
 def _of_centres(name: Literal["cosface", "arcface"]) -> Callable[[LossOptions], BatchLoss]:
     def build(asked: LossOptions) -> BatchLoss:
-        # Imported only when needed: pytorch-metric-learning loads all of SciPy's statistics.
+        # Import only when needed: pytorch-metric-learning loads all of SciPy's statistics.
         from ostiary.training.losses import angular as angular_losses
 
         formula = angular_losses.cosface if name == "cosface" else angular_losses.arcface

@@ -1,4 +1,4 @@
-"""Choose the triplets of a batch: random, semi-hard, or the hardest of each anchor."""
+"""Chooses the triplets of a batch: random, semi-hard, or the hardest of each anchor."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def choose(
 ) -> Triplets:
     """The triplets of a batch with squared distances (n, n); `person` (n,) is whose each image is.
 
-    "random": one triplet per anchor, its positive and negative drawn at random.
-    "semi-hard": see _semi_hard. "hardest": the farthest positive and the nearest negative of each
-    anchor ("batch hard": Hermans, Beyer and Leibe, In Defense of the Triplet Loss, 2017).
+    "random": one triplet per anchor, its positive and negative drawn at random. "semi-hard": see
+    _semi_hard. "hardest": the farthest positive and the nearest negative of each anchor ("batch
+    hard": Hermans, Beyer and Leibe, In Defense of the Triplet Loss, 2017).
 
-    Anchors are in the batch's order, and of equal distances the first row is taken, so the same
-    batch gives the same triplets. An image is an anchor only if the batch holds another image of
-    its person and one of somebody else; there may be no triplet at all. Only "semi-hard" uses
+    Anchors are in the batch's order; of rows at equal distances the first is taken, so that the
+    same batch gives the same triplets. An image is an anchor only if the batch holds another image
+    of its person and one of somebody else; there may be no triplet at all. Only "semi-hard" uses
     `alpha`, only "random" uses `rng`. Raises ConfigError for another `how`.
     """
     if how not in get_args(Mining):
@@ -58,12 +58,13 @@ def choose(
 
 
 def _semi_hard(distances: Tensor, positive: Tensor, negative: Tensor, alpha: float) -> Triplets:
-    """Every anchor and positive, with the nearest negative that is farther than the positive by
-    less than `alpha` (Schroff, Kalenichenko and Philbin, FaceNet, 2015).
+    """For every anchor and positive, the nearest negative that is farther than the positive by less
+    than `alpha` (Schroff, Kalenichenko and Philbin, FaceNet, 2015).
 
-    If there is none, the farthest of the negatives that are not farther than the positive is taken:
-    the paper warns that the hardest ones draw all faces to one point early in training. If there is
-    none of those either, the triplet has no loss, and the nearest negative is taken.
+    If no negative is in that range, the farthest negative that is not farther than the positive is
+    taken: the paper warns that the hardest negatives draw all faces to one point early in training.
+    If every negative is farther than that range, the nearest one is taken, and the triplet has no
+    loss.
     """
     a, p = torch.where(positive)
     to_positive, to_negative, negative = distances[a, p][:, None], distances[a], negative[a]
@@ -75,5 +76,5 @@ def _semi_hard(distances: Tensor, positive: Tensor, negative: Tensor, alpha: flo
 
 
 def _most(values: Tensor, among: Tensor) -> Tensor:
-    """Per row, the column of the greatest value where `among` is true; of equal ones the first."""
+    """Per row, the column of the greatest value where `among` is true; the first of equal ones."""
     return torch.where(among, values, -NEVER).argmax(1)

@@ -1,1 +1,1 @@
-"""Reports of a training run."""
+"""The report of a training run, and its plots."""

@@ -14,9 +14,9 @@ from ostiary.training.judge.evaluation import Evaluation, Plane
 from ostiary.training.run.log import EpochLine, StepLine
 
 MOST_POINTS = 300
-"""The most points of a line over the steps; more are averaged, since they would hide the trend."""
+"""The most points of a line over the steps; more are averaged, which shows the trend."""
 FEW = 40
-"""Up to this many points of a line are drawn as dots too."""
+"""The most points of a line that are drawn as dots too."""
 
 
 def det_points(counts: Counts) -> list[Place]:
@@ -53,7 +53,7 @@ def det(evaluations: Sequence[Evaluation]) -> Chart:
 
 
 def embeddings(title: str, plane: Plane) -> Chart:
-    """A map with each photo as a dot in its person's colour and shape, both axes at one scale."""
+    """A map with each photo as a dot in its person's colour and shape; both axes have one scale."""
     points = np.array(plane.points)
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     across = charts.WIDTH - charts.LEFT - charts.RIGHT
@@ -75,7 +75,7 @@ def embeddings(title: str, plane: Plane) -> Chart:
 
 
 def averaged(values: Sequence[tuple[float, float]]) -> tuple[list[Place], int]:
-    """(at most MOST_POINTS means of neighbouring values, how many values a mean is of)."""
+    """(at most MOST_POINTS means of neighbouring values, the number of values in a mean)."""
     every = -(-len(values) // MOST_POINTS)
     runs = [values[at : at + every] for at in range(0, len(values), max(every, 1))]
     means = [np.mean(run, axis=0).tolist() for run in runs]
@@ -83,7 +83,7 @@ def averaged(values: Sequence[tuple[float, float]]) -> tuple[list[Place], int]:
 
 
 def loss(steps: Sequence[StepLine]) -> tuple[Chart, int]:
-    """(chart of the loss over the steps, how many steps a point is the mean of)."""
+    """(chart of the loss over the steps, the number of steps averaged in a point)."""
     points, every = averaged([(s.step, s.loss) for s in steps])
     highest = max(y for _, y in points)
     y = charts.linear("loss", min(0.0, *(y for _, y in points)), 1.05 * highest or 1.0)
@@ -94,7 +94,7 @@ def loss(steps: Sequence[StepLine]) -> tuple[Chart, int]:
 
 
 def active(steps: Sequence[StepLine]) -> tuple[Chart, int] | None:
-    """As `loss`, for the share of active triplets; None if the loss has no triplets."""
+    """Like `loss`, for the share of active triplets; None if the loss has no triplets."""
     known = [(s.step, s.active) for s in steps if s.active is not None]
     if not known:
         return None
@@ -108,7 +108,7 @@ def active(steps: Sequence[StepLine]) -> tuple[Chart, int] | None:
 
 def eer(epochs: Sequence[EpochLine]) -> Chart:
     """The equal error rate over the epochs, with the best epoch marked."""
-    # The best epoch's label stands above the highest point.
+    # Leave room for the best epoch's label above the highest point.
     y = charts.linear("EER", 0, 1.25 * max(line.eer for line in epochs) or 0.1, most=6)
     points = [(float(line.epoch), line.eer) for line in epochs]
     title = f"EER over the epochs: {_from_to(points)}"
@@ -119,7 +119,8 @@ def eer(epochs: Sequence[EpochLine]) -> Chart:
 
 
 def tar(epochs: Sequence[EpochLine]) -> Chart | None:
-    """TAR over the epochs, of the same people and on unchanged photos; None if not measured."""
+    """TAR over the epochs: of the people who choose the epoch, and on unchanged photos; None if it
+    was not measured."""
     both = {
         "TAR of the people who choose the epoch": [(e.epoch, e.tar) for e in epochs],
         "TAR on unchanged photos, which must not fall": [(e.epoch, e.guard) for e in epochs],
@@ -140,7 +141,7 @@ def tar(epochs: Sequence[EpochLine]) -> Chart | None:
 
 
 def best(epochs: Sequence[EpochLine]) -> EpochLine | None:
-    """The best epoch: the last one that was the best so far."""
+    """The best epoch: the last epoch that was better than all before it."""
     return next((line for line in reversed(epochs) if line.best), None)
 
 
@@ -151,7 +152,7 @@ def _mark_best(plot: Plot, epochs: Sequence[EpochLine]) -> None:
 
 
 def _trend(plot: Plot, points: Sequence[Place], series: int, name: str) -> tuple[str, str]:
-    """Draw a line, with dots if its points are few; returns its entry in the legend."""
+    """Draw a line, with dots if it has few points; returns its entry in the legend."""
     plot.line(points, series)
     if len(points) <= FEW:
         plot.dots(points, series, name)
@@ -159,7 +160,7 @@ def _trend(plot: Plot, points: Sequence[Place], series: int, name: str) -> tuple
 
 
 def _from_to(points: Sequence[Place]) -> str:
-    """What a line shows, in words for people who cannot see it."""
+    """A description of a line, in words for people who cannot see it."""
     return f"from {charts.short(points[0][1])} to {charts.short(points[-1][1])}"
 
 

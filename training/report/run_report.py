@@ -25,7 +25,7 @@ REPORT, SETTINGS = "report.html", "settings.toml"
 
 
 class DataSetOutcome(msgspec.Struct, frozen=True):
-    """The effect of training on one data set: the first encoder beside the last."""
+    """The effect of training on one data set: the first and the last encoder."""
 
     data_set: str
     before: Evaluation
@@ -35,7 +35,7 @@ class DataSetOutcome(msgspec.Struct, frozen=True):
 
     @property
     def word(self) -> str:
-        """ "better" or "worse" only if the whole interval of the fall agrees."""
+        """ "better" or "worse" only if the whole interval of the fall agrees; else neither."""
         if self.fall is None:
             return "measured"
         return "better" if self.fall.low > 0 else "worse" if self.fall.high < 0 else "unproven"
@@ -55,7 +55,7 @@ def write(folder: Path) -> Path:
     """Write the report of a run's folder; returns its path.
 
     The report shows no photos: reports are passed on, faces are personal data, and the people
-    agreed to training only. Raises ConfigError or StoreError if the folder is not a run's, or one
+    agreed only to training. Raises ConfigError or StoreError if the folder is not a run's, or one
     of its files is damaged.
     """
     path = folder / REPORT
@@ -65,7 +65,7 @@ def write(folder: Path) -> Path:
 
 
 def render(folder: Path) -> str:
-    """The page as HTML; the same files always give the same page."""
+    """The page as HTML; equal files give equal pages."""
     settings = list(_flat(_settings(folder)))
     lines = log.read(folder)
     steps = [line for line in lines if isinstance(line, StepLine)]

@@ -1,4 +1,4 @@
-"""Turn rows of photos into a batch and its loss; the step's key alone seeds all that is random."""
+"""Turns rows of photos into a batch and its loss; all randomness comes from the step's key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Photos:
     def _image(self, row: int, key: Key, place: int) -> Images:
         if self.how is None:
             return np.asarray(self.images[row])
-        # Counted from 1: to numpy the seed (a, b, c, 0) is (a, b, c), which the loss draws from.
+        # Places count from 1, since numpy treats the seed (a, b, c, 0) as (a, b, c), and (a, b, c)
+        # is the seed of the loss.
         rng = np.random.default_rng((*key, place + 1))
         return augment(self.images[row], rng, self.how)
 
@@ -54,7 +55,7 @@ class Supervised:
 
     It is Siamese (Bromley et al., Signature verification using a Siamese time delay neural network,
     1993): both photos of a pair and all three of a triplet go through one encoder in one batch, so
-    that batch norm sees them together. `person` (n,) is whose photo each row is.
+    that batch norm sees them together. `person` (n,) is the person on each photo.
     """
 
     encoder: Encoder

@@ -1,4 +1,4 @@
-"""A run's state on disk: written whole or not at all, refused if damaged or of another run."""
+"""A run's state on disk: written whole or not at all; refused if it is damaged or another run's."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 MAGIC = b"ostiary checkpoint 1 sha256 "
 
 Tensors = dict[str, Any]
-"""A state dict: tensors by name, and what an optimiser keeps beside them."""
+"""A state dict: tensors by name, and an optimiser's other values."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """How far a run is: `done` steps of `epoch`, `steps` in total, and the best epoch so far.
+    """The progress of a run: `done` steps of `epoch`, `steps` in total, and the best epoch so far.
 
     Epochs count from 1; epoch 0 evaluates the encoder before its first step. `best` is the lowest
     figure of an epoch so far, `best_epoch` its number, `stale` the number of epochs since.
@@ -39,7 +39,7 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """All that a run needs to continue as if it had never stopped.
+    """Everything that a run needs to continue as if it had never stopped.
 
     `made_with` holds digests of what must not change during a run, by names for error messages.
     """
@@ -82,7 +82,7 @@ def read(path: Path) -> RunState:
         head, _, body = path.read_bytes().partition(b"\n")
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    # Checked here, since torch does not compare the checksums of its own archive.
+    # Check the digest here: torch does not compare the checksums of its own archive.
     if head != MAGIC + digest([body]).encode():
         raise StoreError(
             f"{path} is damaged, or not a checkpoint",
@@ -98,7 +98,8 @@ def begun(folder: Path) -> bool:
 
 
 def check(who: str, theirs: dict[str, str], ours: dict[str, str]) -> None:
-    """Raise ConfigError, naming what differs, if `theirs` are not the digests of this run.
+    """Raise ConfigError if the digests of this run (`ours`) differ from `theirs`; it names each
+    difference.
 
     `who` names the owner of `theirs` in the error: a checkpoint or another process.
     """

@@ -1,4 +1,4 @@
-"""Training in several processes or machines started by torchrun: one batch, one loss.
+"""Training in several processes or machines, started by torchrun, with one batch and one loss.
 
 Each process embeds its share of a batch; the embeddings are gathered, and every process computes
 the loss of the whole batch, so that hard triplets are found across all of it. Each process carries
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The processes of a run: `size` is how many, `rank` the number of this one, from 0."""
+    """The processes of a run: `size` is their number, `rank` the number of this one, from 0."""
 
     rank: int = 0
     size: int = 1
@@ -70,7 +70,7 @@ class Team:
         return torch.cat(parts)
 
     def add(self, parameters: Iterable[Parameter]) -> None:
-        """Sum the gradients of an encoder over the processes."""
+        """Sum an encoder's gradients over all processes."""
         if self.size > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
@@ -101,7 +101,7 @@ class Team:
 
 
 def _tried(make: Callable[[], T]) -> tuple[T | None, OstiaryError | None]:
-    """(result, None), or (None, an error that somebody can mend)."""
+    """(result, None), or (None, the OstiaryError that `make` raised)."""
     try:
         return make(), None
     except OstiaryError as error:

@@ -1,4 +1,4 @@
-"""log.jsonl: what a run measured, one line per step and one per epoch."""
+"""log.jsonl: the measurements of a run, one line per step and one per epoch."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class EpochLine(
 ):
     """The evaluation after an epoch, on people set aside; epoch 0 is before the first step.
 
-    `eer` and `tar` are rates in 0..1, `guard` is the TAR of the photos on which nothing may be
-    lost, if there are any, and `best` is true if this is the best epoch so far.
+    `eer` and `tar` are rates in 0..1, `guard` is the TAR on unchanged photos, which must not fall
+    (None if it was not measured), and `best` is true if this is the best epoch so far.
     """
 
     epoch: int
@@ -59,7 +59,7 @@ def read(folder: Path) -> list[Line]:
     """
     path = folder / LOG
     try:
-        # A kill or a full disk may leave an unfinished line after the last line's end.
+        # After a kill or a full disk, the last line may be unfinished.
         whole = path.read_bytes().split(b"\n")[:-1]
         return [_DECODER.decode(line) for line in whole]
     except OSError as error:
@@ -83,7 +83,7 @@ def append(folder: Path, line: Line) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Make all added lines durable. Raises StoreError if the disk refuses."""
+    """Make all added lines durable. Raises StoreError if the disk fails."""
     path = folder / LOG
     try:
         with path.open("ab") as file:
@@ -93,10 +93,11 @@ def sync(folder: Path) -> None:
 
 
 def cut(folder: Path, epoch: int, step: int) -> None:
-    """Drop the lines that a resumed run writes again: steps after `step`, epochs from `epoch` on.
+    """Drop the lines that a resumed run will write again: steps after `step`, epochs from `epoch`
+    on.
 
-    The first invalid line and all after it are dropped too: after a power cut there may be zeros
-    behind what the last checkpoint made durable.
+    The first invalid line and all lines after it are dropped too: after a power cut the file may
+    end in zeros, behind the lines that the last checkpoint made durable.
     """
     if not (folder / LOG).exists():
         return

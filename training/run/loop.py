@@ -1,8 +1,8 @@
 """The training loop: seeded steps, checkpoints to resume from exactly, an evaluation per epoch.
 
-What is learned is a `LearningTask`: training, fine-tuning and distillation are three of them. Only
-the weights and the optimiser's state pass from step to step; batches, augmentation and mining are
-functions of (seed, epoch, step). So a checkpoint holds all that a resumed run needs.
+The loop runs a `LearningTask`, such as training, fine-tuning or distillation. Only the weights and
+the optimiser's state pass from step to step; batches, augmentation and mining are functions of
+(seed, epoch, step). So a checkpoint holds all that a resumed run needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ostiary.training.run.sampling import Rows
 from ostiary.training.run.settings import RunPlan
 
 Key = tuple[int, int, int]
-"""(seed, epoch, step of the epoch): the seed of all that is random in a step."""
+"""(seed, epoch, step of the epoch): the seed of everything random in a step."""
 Objective = Callable[[Rows, Key], LossValue]
 """The loss of a batch, given its rows and the step's key."""
 Watcher = Callable[[Line], None]
@@ -48,7 +48,7 @@ class EpochVerdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LearningTask:
-    """What a run learns.
+    """The task of a run.
 
     `batches(epoch)` gives the rows of an epoch's batches, `objective` is the loss to lower, and
     `judge` evaluates the encoder after each epoch. `head` holds the loss's own parameters, such as
@@ -84,10 +84,10 @@ def fit(
 ) -> RunOutcome:
     """Learn a task in a run's folder; the encoder then holds the weights of the best epoch.
 
-    `made_with` are digests of what a resumed run must share with the run it continues, by name.
-    With `resume` but no checkpoint yet, the run starts from the beginning. Raises ConfigError for a
-    loss or weights that are not finite and for a checkpoint of another run, StoreError for a
-    checkpoint that cannot be written or is damaged.
+    `made_with` are digests, by name, of what must be the same when a run is resumed. With `resume`
+    but no checkpoint yet, the run starts from the beginning. Raises ConfigError for a loss or
+    weights that are not finite and for a checkpoint of another run, StoreError for a checkpoint
+    that cannot be written or is damaged.
     """
     run = _Run(task, plan, folder, made_with, watchers, team)
     with _deterministic():
@@ -137,14 +137,15 @@ class _Run:
         if state is not None:
             self._restore(state)
             return
-        # Drop the lines of a run that was killed before its first checkpoint.
+        # The run was killed before its first checkpoint: drop its log's lines.
         self._cut_log()
         encoder, head = self._team.told(self._weights)
         self._load(encoder, head)
         self._judge(0)
 
     def _found(self) -> RunState | None:
-        """The run's last state, if there is one. Raises ConfigError if it is of another run."""
+        """The run's last state; None without a checkpoint. Raises ConfigError if it is of another
+        run."""
         if not checkpoint.begun(self._folder):
             return None
         state = self.saved(LAST)
@@ -197,7 +198,7 @@ class _Run:
         """Evaluate the encoder after an epoch, and save it if it is the best so far."""
         self._check_weights()
         self._task.encoder.eval()
-        # In one process, since batch norm may let the encoders of the others differ a little.
+        # Evaluate in one process, since batch norm may make the others' encoders differ a little.
         verdict = self._team.told(self._task.judge)
         place = replace(self._place, epoch=epoch + 1, done=0, stale=self._place.stale + 1)
         better = epoch == 0 or verdict.figure < place.best
@@ -235,7 +236,7 @@ class _Run:
         self._task.head.load_state_dict(head)
 
     def _check_weights(self) -> None:
-        """Raise ConfigError if a weight is not finite: no run could continue from such weights."""
+        """Raise ConfigError if a weight is not finite: a run cannot continue from it."""
         for held in (value for weights in self._weights() for value in weights.values()):
             if held.is_floating_point() and not held.isfinite().all():
                 raise self._diverged("a weight is not finite")
@@ -268,13 +269,13 @@ def _optimiser(task: LearningTask, plan: RunPlan) -> torch.optim.Optimizer:
 
 
 def _is_matrix(weights: Tensor) -> bool:
-    """True for matrices and kernels, false for biases and slopes; in ONNX a slope is (c, 1, 1)."""
+    """True for matrices and kernels, false for biases and slopes, which in ONNX are (c, 1, 1)."""
     return sum(size > 1 for size in weights.shape) > 1
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Make torch sum in a fixed order, which it does not always do by itself."""
+    """Make torch sum in a fixed order, which it does not always do by default."""
     was = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(mode=True)
     try:
@@ -285,7 +286,7 @@ def _deterministic() -> Iterator[None]:
 
 @contextmanager
 def _torch_seeded(key: Key) -> Iterator[None]:
-    """Seed torch's own generator, which dropout uses, from a step's key; restored afterwards."""
+    """Seed torch's own generator, which dropout uses, from a step's key; restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         yield

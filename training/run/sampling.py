@@ -19,7 +19,7 @@ class PeopleBatches:
     """
 
     def __init__(self, person: Rows, people: int, images: int, seed: int) -> None:
-        """`person` (n,) is whose image each row is; P and K are at least 2, `seed` at least 0.
+        """`person` (n,) is the person of each row; P and K are at least 2, `seed` at least 0.
 
         If there are fewer than P people, a batch holds all of them. Raises ConfigError if P or K is
         too small, PhotoError if there is only one person or nobody has two images.
@@ -43,34 +43,35 @@ class PeopleBatches:
         self._rows = np.split(np.argsort(whose, kind="stable"), np.cumsum(count)[:-1])
 
     def __len__(self) -> int:
-        """The number of batches in an epoch: together about as many images as there are."""
+        """The number of batches in an epoch; all batches hold about as many images as there are."""
         return math.ceil(sum(map(len, self._rows)) / (self.people * self.images))
 
     def epoch(self, number: int) -> list[Rows]:
         """The rows (P*K,) of each batch, a person's K images side by side.
 
-        A batch draws each person at most once, and over an epoch the number of draws of two people
-        differs by at most one.
+        A batch draws each person at most once. Over an epoch, the numbers of draws of two people
+        differ by at most one.
         """
-        # The spawn key makes a stream of its own: numpy pads short seeds with zeros, so that
-        # [seed, epoch] alone would be the stream of [seed, epoch, 0].
+        # The spawn key gives a separate stream: numpy pads short seeds with zeros, so that [seed,
+        # epoch] alone would be the stream of [seed, epoch, 0].
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, number], spawn_key=(1,)))
         drawn = np.zeros(len(self._rows), np.int64)
         return [self._batch(drawn, rng) for _ in range(len(self))]
 
     def _batch(self, drawn: Rows, rng: np.random.Generator) -> Rows:
-        """A batch of the P people drawn least so far, ties broken at random; counts the draws."""
+        """A batch of the P people drawn least often so far, ties broken at random; counts the
+        draws."""
         chosen = np.lexsort((rng.random(len(drawn)), drawn))[: self.people]
         drawn[chosen] += 1
         return np.concatenate([self._images(self._rows[who], rng) for who in chosen])
 
     def _images(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """K of a person's images; if there are fewer, they are repeated."""
+        """K images of a person; if there are fewer, images are repeated."""
         return np.resize(rng.permutation(rows), self.images)
 
 
 def batches(photos: int, size: int, seed: int, epoch: int) -> list[Rows]:
     """Every photo once, in an order drawn for the epoch; the last batch may be smaller."""
-    # The spawn key keeps this stream apart from those of the steps.
+    # The spawn key keeps this stream apart from the steps' streams.
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,)))
     return np.array_split(rng.permutation(photos), range(size, photos, size))

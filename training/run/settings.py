@@ -17,7 +17,7 @@ Share = Annotated[float, Meta(gt=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 MOST_IN_BATCH = 4096
-"""Photos in a batch: losses over all pairs need memory by the square of this number."""
+"""The most photos in a batch: for losses over all pairs, memory grows with its square."""
 
 
 class SettingsTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +87,7 @@ class PeopleShares(SettingsTable, frozen=True):
     """Shares of the people who are set aside and never trained on.
 
     `choosing` people evaluate every epoch and so choose the best. `judging` people evaluate only
-    the result: on the people who chose it, the best epoch looks better than it is.
+    the result: measured on the people who chose it, the best epoch looks better than it is.
     """
 
     choosing: Share = 0.15
@@ -123,7 +123,7 @@ class Batches(SettingsTable, frozen=True):
 
 
 class Augment(SettingsTable, frozen=True):
-    """The camera condition that photos are made to show: see `training.data.augment.DOMAINS`."""
+    """The camera condition to simulate on photos: see `training.data.augment.DOMAINS`."""
 
     domain: str = "none"
 
@@ -152,7 +152,7 @@ def raw(path: Path) -> bytes:
 
 
 def parse(held: bytes, path: Path, kind: type[AnyPlan]) -> AnyPlan:
-    """The settings of a `kind` that a file holds. Raises ConfigError with the file and field."""
+    """The settings in a file, as a `kind`. Raises ConfigError with the file and field."""
     hint = "the help of `ostiary-train fit` shows a settings file"
     try:
         return msgspec.toml.decode(held, type=kind, dec_hook=_path_of)

@@ -1,4 +1,4 @@
-"""TensorBoard's logs of a run: the figures of log.jsonl, written while the run goes on."""
+"""TensorBoard's logs of a run: the figures of log.jsonl, written during the run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BOARD = "tensorboard"
 class Board:
     """Writes a run's lines below its folder: steps to "steps", epochs to "epochs".
 
-    There are two logs since steps and epochs are counted apart. The first line opens a log and
-    makes TensorBoard discard what a killed run wrote from that step on.
+    There are two logs, since steps and epochs are counted separately. The first line opens a log
+    and makes TensorBoard discard what a killed run wrote from that step on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,13 +66,14 @@ class Board:
         trace: TracebackType | None,
     ) -> None:
         for log in self._logs.values():
-            # All was flushed, or refused, when written; an error here would hide that reason.
+            # Every line was flushed when it was written, or raised an error then; closing must not
+            # replace that error by another.
             with suppress(OSError):
                 log.close()
 
 
 class _Log:
-    """One file of TensorBoard's, which discards what older files hold from step `at` on.
+    """A log file; TensorBoard discards what older files hold from step `at` on.
 
     TensorBoard's own writer is not used: its thread prints a traceback when the disk is full.
     """

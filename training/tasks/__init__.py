@@ -1,1 +1,1 @@
-"""What can be trained: an encoder, a fine-tuned encoder, its int8 form, a logistic head."""
+"""The kinds of training: an encoder, a fine-tuned encoder, its int8 form, a logistic head."""

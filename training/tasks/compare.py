@@ -1,4 +1,4 @@
-"""Compare losses: train a new encoder with each, and evaluate it on people it never saw."""
+"""Compares losses: trains a new encoder with each, and evaluates it on people it never saw."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LOSSES = {
     HARDEST: LossChoice(name="triplet", mining="hardest"),
     "contrastive": LossChoice(name="contrastive"),
     "logistic": LossChoice(name="logistic"),
-    # With an alpha of 0.1 this would be half of the triplet loss above, and nothing new.
+    # An alpha of 0.1 would only give half of the triplet loss above.
     "cosine triplet, hardest": LossChoice(name="cosine-triplet", mining="hardest", alpha=0.2),
     "angular": LossChoice(name="angular"),
     "large-margin cosine": LossChoice(name="cosface", scale=16.0),
@@ -48,11 +48,12 @@ LOSSES = {
 """Losses by row name. Scale 16, since the papers' 64 is for data sets of thousands of people."""
 HALF = 0.5
 FIRST_SEED = 100
-"""Lower seeds, which set other people aside, were used to choose batches, rate and epochs."""
+"""The first seed. Lower ones, which set other people aside, served to choose batches, rate and
+epochs."""
 
 
 class LossRow(msgspec.Struct, frozen=True):
-    """A loss's EERs on people never seen, one per seed."""
+    """A loss's EERs on people it never saw, one per seed."""
 
     name: str
     eers: list[float]
@@ -78,8 +79,8 @@ class Comparison(msgspec.Struct, frozen=True):
     rows: list[LossRow]
 
     def findings(self) -> list[tuple[bool, str]]:
-        """(true or false, figures) of two claims: the hardest triplets reach at most half the
-        untrained EER, and a lower one than random triplets."""
+        """(true or false, figures) of two claims: the hardest triplets halve the untrained EER at
+        least, and reach a lower EER than random triplets."""
         untrained, random, hardest = (
             np.array(next(row.eers for row in self.rows if row.name == name))
             for name in (UNTRAINED, RANDOM, HARDEST)
@@ -106,7 +107,8 @@ def settings_of(architecture: str, loss: LossChoice, seed: int, epochs: int) -> 
         encoder=EncoderStart(architecture=architecture),
         loss=loss,
         seed=seed,
-        # Few people per batch: among many, the hardest triplets are photos that barely show a face.
+        # Use few people per batch: among many, the hardest triplets are photos that barely show a
+        # face.
         batches=Batches(people=8, images=2),
         optimiser=Optimiser(rate=1e-3, epochs=epochs, warm_up=1.0),
         augment=Augment(domain="door"),
@@ -140,13 +142,14 @@ class Contest:
 
     @property
     def learned(self) -> int:
-        """How many people every training learns from."""
+        """The number of people in every training."""
         return len(self.faces.names) - self.unseen
 
     def eer(self, name: str, seed: int) -> float:
-        """The EER on people never seen, of a loss's encoder after its last epoch or untrained.
+        """The EER on people never seen: of a loss's encoder after its last epoch, or of the
+        untrained one.
 
-        Not of its best epoch: an EER on the people who choose the epoch is too good.
+        The best epoch is not used: on the people who choose it, its EER looks too good.
         """
         learned, judging = self.set_aside(seed)
         loss = LOSSES.get(name, LossChoice())
@@ -154,7 +157,7 @@ class Contest:
         encoder = fit.encoder_of(settings.encoder, seed)
         task = fit.task_of(settings, encoder, fit.Parts(learned, judging, judging), ALONE)
         if name != UNTRAINED:
-            # Each epoch counts as better than the one before, so that the last one is kept.
+            # Make each epoch count as better than the one before, so that the last one is kept.
             epoch = iter(range(0, -self.epochs - 1, -1))
             last = replace(task, judge=lambda: EpochVerdict(float(next(epoch)), 0.0))
             with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +203,7 @@ def _trained(
     contest: Contest, wanted: Sequence[tuple[str, int]], processes: int
 ) -> Iterator[float]:
     """Yield the EER of each (loss, seed), in their order."""
-    # Spawned, since torch's threads do not survive a fork.
+    # Spawn, since torch's threads do not survive a fork.
     spawned = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(processes, spawned, _begin, (contest,)) as pool:
@@ -214,7 +217,7 @@ def _trained(
 
 
 _HELD: list[Contest] = []
-"""A worker process's contest: its photos are sent once, not with each training."""
+"""A worker process's contest, kept here so that its photos are sent once, not for each training."""
 
 
 def _begin(contest: Contest) -> None:

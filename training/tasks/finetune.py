@@ -2,8 +2,8 @@
 
 The encoder is both teacher and student. The teacher never changes and sees each photo unchanged;
 the student begins as its copy and sees the photo as the camera would. Names are not needed, so
-people with one photo are used too. The student also sees a share of the photos unchanged, which
-keeps it from losing what it can do already.
+people with one photo are used too. The student also sees a share of the photos unchanged, so that
+it does not get worse on these.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from ostiary.training.tasks.fit import Parts
 RESULT = "finetuning.json"
 AS_THEY_ARE = "as they are"
 CHOOSING, JUDGING = 1, 2
-"""Added to the run's seed: seeds of how the domain shows the photos of people set aside."""
+"""Added to the run's seed for the simulated photos of the people who choose and who evaluate."""
 
 
 class Finetuning(RunPlan, frozen=True):
@@ -70,7 +70,7 @@ class Finetuning(RunPlan, frozen=True):
 class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The result of a fine-tuning, measured on people who took no other part in it.
 
-    `encoder_id` is None if the encoder is not worth a new id; `objections` then say why.
+    `encoder_id` is None if the gain does not justify a new encoder; `objections` then say why.
     """
 
     domain: str
@@ -129,7 +129,7 @@ class PreparedFinetuning:
 
 
 def domain_of(name: str) -> Augmentation:
-    """What a camera's domain does to photos. Raises ConfigError if no domain has this name."""
+    """The changes that simulate a camera's domain. Raises ConfigError for an unknown name."""
     known = {name: how for name, how in DOMAINS.items() if how != Augmentation()}
     if name not in known:
         raise ConfigError(f"no domain {name!r} to fine-tune for", f"use one of {', '.join(known)}")
@@ -137,7 +137,7 @@ def domain_of(name: str) -> Augmentation:
 
 
 def parts(settings: Finetuning, faces: Faces) -> Parts:
-    """The people in three parts; those with one photo are all in the training part.
+    """The people in three parts; people with one photo are all in the training part.
 
     Raises PhotoError if a part would have fewer than two people.
     """
@@ -153,7 +153,7 @@ def parts(settings: Finetuning, faces: Faces) -> Parts:
 def begin(
     settings: Finetuning, encoder: Encoder, encoder_id: str, photos: Parts, how: Augmentation
 ) -> PreparedFinetuning:
-    """Prepare a fine-tuning; the encoder as it is now becomes the teacher.
+    """Prepare a fine-tuning, with the encoder in its present state as the teacher.
 
     Raises PhotoError if too few people are left to choose the epoch or to evaluate the result.
     """
@@ -184,7 +184,7 @@ def begin(
 
 
 def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str, str]:
-    """Digests of what a resumed run must share with this one, by names for error messages."""
+    """Digests, by names for error messages, of what must be the same when a run is resumed."""
     return {
         "settings": checkpoint.digest([msgspec.json.encode(settings)]),
         "encoder to begin with": encoder_id,
@@ -197,8 +197,8 @@ def end(
 ) -> tuple[Finetuned, ViewEmbeddings]:
     """Evaluate the fine-tuned encoder; returns the result and the embeddings it was measured on.
 
-    The encoder is that of `epoch`. If it is worth a new id, it is written to the run's folder with
-    the ids of the `photos` that it learned from.
+    The encoder is that of `epoch`. If it is good enough, it is written to the run's folder with the
+    ids of the `photos` that it learned from.
     """
     settings = lesson.settings
     after = guard.look(lesson.encoder, lesson.judged)

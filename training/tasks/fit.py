@@ -79,9 +79,9 @@ def encoder_of(start: EncoderStart, seed: int) -> Encoder:
 
 
 def begun_with(start: EncoderStart) -> tuple[str, list[str]]:
-    """(licence of the weights to be trained, ids of the photos learned from before).
+    """(licence of the starting weights, ids of the photos that they learned from).
 
-    Weights that start from a bundle keep its terms. Raises BundleError or ConfigError.
+    Weights from a bundle keep its terms. Raises BundleError or ConfigError.
     """
     if start.bundle is None:
         return "not stated", []
@@ -92,16 +92,16 @@ def begun_with(start: EncoderStart) -> tuple[str, list[str]]:
 
 
 def learned_from(known: Sequence[str], photos: Parts) -> list[str]:
-    """The ids of all photos behind the trained weights: `known` ones, which the starting weights
-    learned from, those trained on, and those that chose the epoch."""
+    """The ids of all photos that the trained weights depend on: `known` photos, which the starting
+    weights learned from, the photos trained on, and those that chose the epoch."""
     return sorted({*known, *photos.training.photos, *photos.choosing.photos})
 
 
 def made_with(
     settings: FitSettings, encoder: Encoder, photos: Parts, known: Sequence[str], team: Team
 ) -> dict[str, str]:
-    """Digests of what a resumed run must share with this one, by names for error messages."""
-    # A bundle's path may change as long as its weights are the same.
+    """Digests, by names for error messages, of what must be the same when a run is resumed."""
+    # The bundle's path is left out: it may change as long as the weights are the same.
     begun = msgspec.structs.replace(settings, encoder=EncoderStart(architecture="its weights"))
     weights = (held.numpy().tobytes() for held in encoder.state_dict().values())
     found = {
@@ -111,7 +111,7 @@ def made_with(
     }
     if known:
         found["photos learned before"] = checkpoint.digest(photo.encode() for photo in known)
-    # Batch norm takes statistics per process, so another number of processes trains differently.
+    # Batch norm takes statistics per process, so the number of processes affects the weights.
     if any(isinstance(layer, nn.BatchNorm2d) for layer in encoder.modules()):
         found["processes"] = str(team.size)
     return found
@@ -124,7 +124,7 @@ def check(settings: FitSettings, encoder: Encoder) -> None:
 
 
 def loss_of(settings: FitSettings, encoder: Encoder, people: int) -> BatchLoss:
-    """The loss of the settings for this many people. Raises ConfigError for an unknown one."""
+    """The loss of the settings for this many people. Raises ConfigError for an unknown loss."""
     chosen = settings.loss
     return distance.make(
         chosen.name,
@@ -138,7 +138,7 @@ def loss_of(settings: FitSettings, encoder: Encoder, people: int) -> BatchLoss:
 
 
 def task_of(settings: FitSettings, encoder: Encoder, photos: Parts, team: Team) -> LearningTask:
-    """The learning task of `fit`; a new encoder is first centred on photos it will learn from.
+    """The learning task of `fit`; a new encoder is first centred on some training photos.
 
     Raises ConfigError for an unknown loss or domain.
     """
@@ -161,7 +161,7 @@ def shown_to(encoder: Encoder, images: Images) -> Tensor:
 
 
 def augmentation(chosen: Augment) -> Augmentation:
-    """How photos are changed. Raises ConfigError for an unknown domain."""
+    """The changes to photos for the chosen domain. Raises ConfigError for an unknown domain."""
     if chosen.domain not in DOMAINS:
         raise ConfigError(f"no domain {chosen.domain!r}", f"use one of {', '.join(DOMAINS)}")
     return DOMAINS[chosen.domain]

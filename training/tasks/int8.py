@@ -1,7 +1,7 @@
-"""Distillation: the int8 encoder learns to give each photo the embedding of the float encoder.
+"""Distillation: the int8 encoder learns to give each photo the float encoder's embedding.
 
-Knowledge distillation (Hinton et al., Distilling the Knowledge in a Neural Network, 2015) into
-the rounded encoder of Jacob et al., 2018. It needs no names; the gate leaves out the people whose
+Knowledge distillation (Hinton et al., Distilling the Knowledge in a Neural Network, 2015) into the
+rounded encoder of Jacob et al., 2018. It needs no names; the gate leaves out the people whose
 photos were trained on.
 """
 
@@ -41,15 +41,16 @@ from ostiary.training.run.settings import Count, Optimiser, RunPlan, Stop
 
 Say = Callable[[str], None]
 LEAST_PHOTOS = 256
-"""Photos needed to train and to choose the epoch: fewer cannot settle a million weights."""
+"""The fewest photos to train and to choose the epoch: fewer cannot determine a million weights."""
 CHOOSING = 8
-"""One in this many of the people chooses the epoch."""
+"""Each CHOOSING-th person helps to choose the epoch; all others are trained on."""
 LEAST_PEOPLE = 3
-"""One person to train on, and two to choose the epoch: one alone makes no impostor pair."""
+"""The fewest people: one to train on, and two to choose the epoch, who make an impostor pair."""
 
 
 class Teaching(RunPlan, frozen=True):
-    """The settings of a distillation; the rate is in int8 steps: the most a weight moves a step."""
+    """The settings of a distillation; the rate is the most int8 steps that a weight moves in a step
+    of training."""
 
     images: Annotated[int, Meta(ge=2, le=4096)] = 16
     optimiser: Optimiser = Optimiser(rate=0.01, weight_decay=0.0, warm_up=0.1, epochs=3)
@@ -75,7 +76,7 @@ class Int8Objective:
 class Judge:
     """Measures how far int8 is from float on people set aside: 1 - the mean cosine.
 
-    The EER beside it compares float templates of the mirrored photos with int8 probes.
+    The EER is reported too, with float templates of the mirrored photos and int8 probes.
     """
 
     pupil: FakeInt8
@@ -95,7 +96,7 @@ class Judge:
 def pupils(faces: Faces) -> Crops:
     """Choose the people to train on, whom the gate then leaves out.
 
-    These are the barred people and those with a single photo, who make no genuine pair for the
+    These are the barred people and people with a single photo, who make no genuine pair for the
     gate anyway. If their photos are too few, people with the fewest photos join, up to half of all
     people. Raises PhotoError if the photos are still too few.
     """
@@ -117,9 +118,11 @@ def pupils(faces: Faces) -> Crops:
 
 
 def begin(model: onnx.ModelProto, table: Table, chosen: Crops, spec: InputSpec, say: Say) -> Table:
-    """The table with every layer in int8 and the photos to train on, which its gate leaves out.
+    """The table with every layer in int8, and with the photos to train on, which the gate leaves
+    out.
 
-    If some layers were in float, the bias corrections are computed again: they depend on that.
+    If some layers were in float, the bias corrections are computed again, since they depend on
+    this.
     """
     photos = sorted({*table.photos, *chosen.photos})
     start = msgspec.structs.replace(table, floats={}, photos=photos)
@@ -153,7 +156,7 @@ class PreparedTeaching:
 def prepare(
     model: onnx.ModelProto, start: Table, chosen: Crops, settings: Teaching, spec: InputSpec
 ) -> PreparedTeaching:
-    """Prepare to train the int8 encoder of the `start` table on the `chosen` photos."""
+    """Prepare to train the int8 encoder of the table `start` on the photos `chosen`."""
     pupil = FakeInt8(model, start, spec)
     task = _task(pupil, model, chosen, settings)
     made_with = {

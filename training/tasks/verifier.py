@@ -1,4 +1,4 @@
-"""The logistic head over |f(a) - f(b)|: fit, calibrate and evaluate on three sets of people."""
+"""The logistic head over |f(a) - f(b)|: fit, calibrated and evaluated on separate people."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ from ostiary.training.judge.pairs import PairRows, pairs_of
 from ostiary.training.judge.reliability import Ranking, Rows, Values
 
 GRID = np.round(np.arange(-60, 30.001, 0.05), 2)
-"""Logits at which pairs are counted. Above 30, float64 probabilities can no longer differ."""
+"""Logits at which pairs are counted. Above 30, float64 cannot tell probabilities apart."""
 STRENGTHS = (1e-4, 3e-4, 1e-3, 1e-2)
-"""Regularisation strengths to try. Weaker ones overfit the few hundred people there are."""
+"""Regularisation strengths to try. Weaker ones overfit to a few hundred people."""
 LEAST_CALIBRATED = 20
 MOST_PAIRS = 100
-"""Genuine pairs of one person to fit and to calibrate on: pairs grow by the square of the photos,
-so one person with many photos would outweigh everybody else."""
+"""The most genuine pairs of a person to fit and to calibrate on. Pairs grow by the square of the
+photos, so a person with many photos would otherwise outweigh everybody else."""
 MOST_IMPOSTORS = 10_000_000
-"""Impostor pairs to calibrate and to evaluate on: a pair takes some 150 bytes."""
+"""The most impostor pairs to calibrate and to evaluate on: a pair takes some 150 bytes."""
 CHUNK = 1 << 15
 Say = Callable[[str], None]
 
 
 class VerifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares of people to fit and to calibrate on (the others evaluate), and how pairs are drawn.
+    """Shares of the people to fit and to calibrate on, and how pairs are drawn.
 
-    `prior` is the share of honest claims that the probabilities assume. At a door with cards it is
-    unknown, so honest and false claims weigh the same.
+    All other people are used to evaluate. `prior` is the share of honest claims that the
+    probabilities assume. At a door with cards this share is unknown, so honest and false claims
+    weigh the same.
     """
 
     fitted: float = 0.5
@@ -63,29 +64,29 @@ class Embedded:
     probes: Floats | None = None
 
     def of(self, kept: NDArray[np.bool_]) -> Embedded:
-        """Only the photos that `kept` (n,) marks."""
+        """The embeddings of the photos that `kept` (n,) marks."""
         probes = None if self.probes is None else self.probes[kept]
         return Embedded(self.templates[kept], self.person[kept], probes)
 
     @property
     def paired(self) -> NDArray[np.bool_]:
-        """(n,): true if there is another photo of the same person."""
+        """(n,): true for photos of a person who has another photo."""
         _, owner, photos = np.unique(self.person, return_inverse=True, return_counts=True)
         return photos[owner] > 1
 
     @property
     def people(self) -> int:
-        """The number of people with several photos: one photo makes no genuine pair."""
+        """The number of people with several photos: a single photo makes no genuine pair."""
         return len(np.unique(self.person[self.paired]))
 
 
 def logits(head: Verifier, given: Embedded, pairs: PairRows) -> Values:
-    """The head's logits (n,) of pairs, by the device's own code, against int8 probes if given."""
+    """The head's logits (n,) of pairs, by the device's code; the probes are int8 ones if given."""
     return _compared(head.logits, given, pairs)
 
 
 def cosines(given: Embedded, pairs: PairRows) -> Values:
-    """The scores (n,) of pairs, against int8 probes if given."""
+    """The scores (n,) of pairs; the probes are int8 ones if given."""
     return _compared(lambda a, b: np.einsum("ij,ij->i", a, b, dtype=float), given, pairs)
 
 
@@ -102,8 +103,8 @@ def fit(apart: torch.Tensor, same: torch.Tensor, strength: float) -> Verifier:
     """Fit a head by L-BFGS: the least cross-entropy on |a - b| (n, dim) float64, with equal weight
     for genuine and impostor pairs, plus `strength` * sum_k (w_k - mean w)^2.
 
-    The penalty draws the weights to each other, not to zero: a strong one leads to -||a - b||_1,
-    which needs no fitting, and not to a head that ignores its input.
+    The penalty draws the weights to each other, not to zero: a strong penalty leads to -||a -
+    b||_1, which needs no fitting, and not to a head that ignores its input.
     """
     weight = torch.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
     free = torch.zeros(apart.shape[1], dtype=torch.float64, requires_grad=True)
@@ -125,9 +126,9 @@ def calibrate(head: Verifier, z: Values, same: NDArray[np.bool_], prior: float) 
     """The same head with its logits scaled and shifted, so that its probabilities are true.
 
     Slope and offset are those of Platt (Probabilistic outputs for support vector machines, 1999),
-    with his softened targets: pairs told apart without an error do not make the head certain. Both
-    are folded into weights and bias. Raises PhotoError if a higher logit does not mean the same
-    person.
+    with his softened targets, so that the head does not become certain if it separates all pairs.
+    Both are folded into weights and bias. Raises PhotoError if a higher logit does not mean the
+    same person.
     """
     genuines, impostors = int(same.sum()), int((~same).sum())
     target = np.where(same, (genuines + 1) / (genuines + 2), 1 / (impostors + 2))
@@ -168,7 +169,7 @@ def judge(head: Verifier, given: Embedded, prior: float, seed: int = 0) -> Judge
     """Evaluate a head, beside the plain distance, on people that it has never seen."""
     rng = np.random.default_rng(seed)
     pairs = pairs_of(given.person, rng, impostors=MOST_IMPOSTORS)
-    # -d^2 = 2 * cosine - 2 ranks as the cosine does.
+    # The cosine ranks pairs as -d^2 = 2 * cosine - 2 does.
     z, plain = logits(head, given, pairs), cosines(given, pairs)
     a, b = given.person[pairs.first], given.person[pairs.second]
     people = a[: pairs.genuines], np.stack([a, b], axis=1)[pairs.genuines :]
@@ -243,7 +244,7 @@ def _parts(given: Embedded, how: VerifierSettings, rng: np.random.Generator) -> 
 def _chosen(
     fitted: Embedded, calibrated: Embedded, how: VerifierSettings, rng: np.random.Generator
 ) -> tuple[Verifier, float]:
-    """(calibrated head, strength): the head that ranks the calibration pairs best."""
+    """The calibrated head that best ranks the calibration pairs, and its strength."""
     pairs = pairs_of(fitted.person, rng, genuines=MOST_PAIRS, impostors=how.impostors)
     others = pairs_of(calibrated.person, rng, genuines=MOST_PAIRS, impostors=MOST_IMPOSTORS)
     rows = fitted.templates.astype(np.float64)

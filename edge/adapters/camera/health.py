@@ -1,4 +1,4 @@
-"""Faults that a camera's pictures show: not a picture, one flat colour, or frozen."""
+"""Faults that a camera's pictures show: no picture, one flat colour, or a frozen picture."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ostiary.edge.errors import CameraError
 SAMPLE_STEP = 8
 FLAT_S = 2.0
 FLAT_RANGE = 2
-"""A picture in which no channel varies by more than this shows nothing: a broken sensor's black or
-green, or a covered lens. After compression a single colour still varies by a step or two."""
+"""The range of values in each channel up to which a picture counts as one colour: a broken sensor's
+black or green, or a covered lens. After compression one colour still varies by a step or two."""
 
 
 def checked(image: object) -> Image:
@@ -32,7 +32,7 @@ class Watchfulness:
     """Finds pictures of a live camera that show nothing new, and raises if that lasts too long.
 
     Real pictures have noise, so two pictures with equal pixels mean a frozen camera. Noise in place
-    of a scene is not detected here; it shows no face.
+    of a scene is not detected here; no face is found in it.
     """
 
     def __init__(self, frozen_s: float) -> None:
@@ -50,7 +50,7 @@ class Watchfulness:
         self._changed_s = self._shown_s = None
 
     def useless(self, image: Image, now: float) -> bool:
-        """Whether a picture shows nothing new. Raises CameraError if this lasts too long."""
+        """True if a picture shows nothing new. Raises CameraError if this lasts too long."""
         seen = image[::SAMPLE_STEP, ::SAMPLE_STEP]
         still, flat = self._is_still(seen), _is_flat(seen)
         if not still or self._changed_s is None:

@@ -15,13 +15,14 @@ from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
-"""Seconds from the start of one attempt to the next. An event must come within 5 s of a fault, and
-a picture within 5 s of the camera's return: a hanging attempt and the next must fit in 5 s."""
+"""Seconds from the start of one attempt to the start of the next: first, then at most. An event
+must come within 5 s of a fault, and a picture within 5 s of the camera's return; so a hanging
+attempt and the next one must fit in 5 s."""
 STARTING_S, SLACK_S = 3.5, 0.5
-"""Seconds to open a source, and again to its first picture: at least STARTING_S, and SLACK_S more
-than the source's own limit. After that another attempt starts beside the hanging one."""
+"""Limits for opening a source, and for its first picture: at least STARTING_S, and SLACK_S more
+than the source's own limit. After that a new attempt starts beside the hanging one."""
 MOST_THREADS = 4
-"""Attempts that may hang at once: without a limit their threads would pile up."""
+"""The most attempts that may hang at once: without a limit their threads would pile up."""
 
 Open = Callable[[CameraSection], CameraSource]
 Clock = Callable[[], float]
@@ -56,7 +57,8 @@ class CameraReader:
         self._events: deque[CameraEvent] = deque(maxlen=64)
         self._turn: _Turn | None = None
         self._threads: list[threading.Thread] = []
-        # Kept across attempts: a camera that still shows its frozen picture has not recovered.
+        # All attempts share this object: a camera that still shows its frozen picture has not
+        # recovered.
         self._watchful = Watchfulness(camera.frozen_s)
         self._size: tuple[int, int] | None = None
         self._count = 0
@@ -66,7 +68,8 @@ class CameraReader:
         self.ended = False
 
     def start(self) -> None:
-        """Start a thread that opens the source and reads it, so that a hang blocks nobody else."""
+        """Start a thread that opens the source and reads it, so that a hang does not block the
+        caller."""
         self._turn = _Turn(self)
         thread = threading.Thread(target=self._turn.run, name="camera", daemon=True)
         self._threads = [t for t in self._threads if t.is_alive()] + [thread]
@@ -75,7 +78,7 @@ class CameraReader:
     def next(self, timeout_s: float) -> Frame | None:
         """The newest frame not yet taken; None if none came in time or the source ended.
 
-        If the thread has been silent for `stall_s`, it is given up here and a new one started.
+        If the thread has been silent for `stall_s`, it is abandoned here and a new one is started.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self.ended, timeout_s)
@@ -115,7 +118,7 @@ class CameraReader:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _watch(self) -> None:
-        """Give up a turn whose source hangs, and start the next turn beside it."""
+        """If the turn's source hangs, abandon the turn and start the next one beside it."""
         turn = self._turn
         if turn is None or not turn.hangs(self._clock()):
             return
@@ -136,7 +139,7 @@ class CameraReader:
                 return False
             self._count += 1
             now = self._clock()
-            # Without dropping, times follow the recording's frame rate, however fast it is read.
+            # With `drop` off, times follow the recording's frame rate, however fast it is read.
             at_s = now if self._camera.drop else self._started_s + self._count / self._camera.fps
             self._frame = Frame(image, at_s, self._count)
             self._wait_s = FIRST_WAIT_S
@@ -148,14 +151,14 @@ class CameraReader:
         return True
 
     def _measure(self, size_px: tuple[int, int]) -> None:
-        """Report a camera's picture that has another size than before."""
+        """Report the camera's picture size if it has changed."""
         before, self._size = self._size, size_px
         if before is not None and before != size_px:
             was, now = (f"{width}x{height}" for width, height in (before, size_px))
             self._events.append(CameraEvent("camera-changed", f"{was} before, {now} now"))
 
     def _fail(self, reason: str) -> None:
-        """Report the first failure in a row, not every attempt."""
+        """Report a failure, unless the attempt before this one failed too."""
         with self._changed:
             if not self._lost:
                 self._events.append(CameraEvent("camera-lost", reason))
@@ -183,14 +186,14 @@ class _Turn:
         self.since = reader._clock()
 
     def hangs(self, now: float) -> bool:
-        """Whether the turn's current step has taken longer than it may."""
+        """True if the turn's current step has taken longer than allowed."""
         return now - self.since >= self._allowed_s
 
     def _does(self, allowed_s: float) -> None:
         self.since, self._allowed_s = self._reader._clock(), allowed_s
 
     def leave(self) -> None:
-        """End the turn. A pipeline is killed here, since its thread may hang in a read."""
+        """End the turn. A pipeline is killed here, since the turn's thread may hang in a read."""
         self._left.set()
         source = self._source
         if source is not None:
@@ -237,7 +240,7 @@ class _Turn:
         if self._left.is_set():
             return False
         if source.live and self._reader._watchful.useless(image, self._reader._clock()):
-            # A frozen face must not collect votes.
+            # A repeated picture is not passed on: a frozen face must not collect votes.
             return True
         height, width = image.shape[:2]
         return self._reader._give(self, image, source.size_px or (width, height))

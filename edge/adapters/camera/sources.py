@@ -27,7 +27,7 @@ OPENING_S = 3.0
 an attempt that hangs must be over soon after the camera has returned."""
 LAST_WORDS = 64_000
 CONVERT = "ostiary"
-"""Name of the first element that is added to a pipeline: its input has the camera's own size."""
+"""Name of the first element that we add to a pipeline: its input has the camera's own size."""
 _CAPS = re.compile(
     rb":%b\.GstPad:sink: caps = .*?width=\(int\)(\d+), height=\(int\)(\d+)" % CONVERT.encode()
 )
@@ -166,10 +166,10 @@ class FolderSource:
 
 
 class PipelineSource:
-    """A GStreamer pipeline in a process of its own that writes raw BGR to a pipe.
+    """A GStreamer pipeline in its own process, which writes raw BGR to a pipe.
 
-    OpenCV from PyPI has no GStreamer. And a camera driver that hangs then blocks a process that
-    can be killed, not the daemon.
+    OpenCV from PyPI has no GStreamer. If a camera driver hangs, it blocks only this process, which
+    can be killed, and not the daemon.
     """
 
     live = True
@@ -183,7 +183,8 @@ class PipelineSource:
         self._shape = (camera.height, camera.width, 3)
         self.size_px: tuple[int, int] | None = None
         self._heard = 0
-        # Not stdout: elements print there, and one printed line would shift every later frame.
+        # Use a separate pipe, not stdout: elements print to stdout, and one printed line would
+        # shift every later frame.
         reading, writing = os.pipe()
         sink = (
             f"! videoconvert name={CONVERT} ! videoscale ! video/x-raw,format=BGR,"
@@ -222,7 +223,7 @@ class PipelineSource:
         raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
 
     def _hear(self) -> None:
-        """Read the camera's own size from what the pipeline prints, also when the size changes."""
+        """Read the camera's own picture size from the pipeline's output, each time it changes."""
         file = self._told.fileno()
         told = os.pread(file, LAST_WORDS, self._heard)
         whole = told[: told.rfind(b"\n") + 1]

@@ -1,4 +1,4 @@
-"""What a door is to the daemon, and which kind an action URL names."""
+"""The interface of a door, and the door that an action URL names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Door(Protocol):
-    """Something that opens for a moment and shuts by itself."""
+    """A door that opens for a moment and shuts by itself."""
 
     def open(self) -> None:
         """Open. Raises DoorError if that fails, and no other exception.
@@ -24,7 +24,7 @@ class Door(Protocol):
 
 
 class LogDoor:
-    """No actuator, only a line in the log: for trials, and for locks that are driven over MQTT."""
+    """A door without an actuator: writes a log line; for trials, and for locks driven over MQTT."""
 
     def open(self) -> None:
         log.info("door: open")

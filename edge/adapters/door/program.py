@@ -7,7 +7,7 @@ import subprocess
 from ostiary.edge.errors import DoorError
 
 GRACE_S = 2.0
-"""How long a program may take to end once it is asked to."""
+"""Seconds that a program may take to end after it is asked to."""
 
 
 class ProgramDoor:
@@ -17,7 +17,7 @@ class ProgramDoor:
         self._command, self._timeout_s = command, timeout_s
 
     def open(self) -> None:
-        # No pipes: a process that the program leaves behind would hold them open.
+        # Use no pipes: a process that the program leaves behind would hold them open.
         quiet = subprocess.DEVNULL
         try:
             process = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)

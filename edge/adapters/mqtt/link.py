@@ -32,11 +32,10 @@ Will = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, its payload still sealed. `retained`: the broker had kept it, or with
-    `as_published` was asked to keep it. `again`: the broker has sent it before, on an earlier
-    connection, and received no acknowledgement. `connection`: the number of the connection that it
-    came on, 0 if they are not counted.
-    """
+    """A message, its payload still sealed. `retained`: the broker had stored it, or with
+    `as_published` its publisher asked for that. `again`: the broker sent it on an earlier
+    connection too and got no acknowledgement. `connection`: the number of the connection that it
+    came on; 0 if they are not counted."""
 
     topic: str
     payload: bytes
@@ -49,9 +48,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to subscribe to. Without `replay` no retained messages come, only those published from
-    now on. With `as_published` a message that comes live also shows whether its publisher asked
-    to retain it."""
+    """A subscription. Without `replay` the broker sends no retained messages, only those published
+    from now on. With `as_published` a live message also shows if its publisher asked to retain it.
+    """
 
     topic: str
     qos: int = 1
@@ -198,10 +197,10 @@ class Link:
             with contextlib.suppress(RuntimeError, ValueError):
                 info.wait_for_publish(wait_s)
             said = info.is_published()
-        # If that failed, the will must be sent: a plain disconnect would discard the will and leave
-        # `online` at the broker.
+        # If the goodbye was not sent, the will must be: a plain disconnect would discard the will
+        # and leave `online` at the broker.
         reason = None if said else ReasonCode(PacketTypes.DISCONNECT, WITH_WILL)
-        # What paho logs of a connection that it is told to close is no error.
+        # What paho logs about a connection that we close is no error.
         self._client.disable_logger()
         self._client.disconnect(reason)
         self._client.loop_stop()
@@ -217,7 +216,7 @@ class Link:
             # Messages that paho kept from the last connection would be sent beside the outbox's.
             client.drop_out_messages()
             self._outbox.window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
-            # Set before the count, which tells others of the connection.
+            # Set before `connection` is raised, since other threads wait for that.
             self.kept = bool(flags.session_present)
             self.connection += 1
             self.connected, self.problem = True, ""
@@ -226,7 +225,8 @@ class Link:
         self.problem = f"cannot reach {self._settings.host}:{self._settings.port}"
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
-        if self.connected:  # else `problem` already holds the refusal, which is the better reason
+        # If the broker refused the connection, `problem` already holds its reason: keep that.
+        if self.connected:
             self.problem = f"disconnected: {reason}"
         self.connected = False
         self.session += 1

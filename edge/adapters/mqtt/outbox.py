@@ -8,14 +8,15 @@ from collections.abc import Callable
 from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
 
 WINDOW = 10
-"""Entries under way at once: half of what Mosquitto takes, which leaves room for other messages."""
+"""The most entries under way: half of what Mosquitto allows, which leaves room for other messages.
+"""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1, 30
 
 
 class Outbox:
     """The entries that were sent and not yet acknowledged.
 
-    The client's thread calls `answer` alone, which only fills a queue; the loop calls the rest.
+    The client's thread calls only `answer`, which fills a queue; the loop calls all other methods.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -32,11 +33,13 @@ class Outbox:
         return len(self._under_way)
 
     def answer(self, mid: int, refusal: str) -> None:
-        """Note that the broker took message `mid`, or why it refused; an empty `refusal`: taken."""
+        """Note the broker's answer to message `mid`: why it refused, or an empty text if it took
+        it."""
         self._answers.put((mid, refusal))
 
     def start_over(self) -> None:
-        """Send again from the oldest unacknowledged entry, as the journal (not paho) has it."""
+        """Send again from the oldest unacknowledged entry, reading the journal and not paho's
+        copies."""
         self._under_way.clear()
         self._last, self._pause_until = 0, 0.0
 
@@ -49,7 +52,7 @@ class Outbox:
             if seq is None:
                 continue
             if refusal:
-                # A refused entry is not marked; after a pause all are sent again.
+                # A refused entry is not marked; after a pause all unmarked entries are sent again.
                 problem = f"the broker refused a decision: {refusal}"
                 self._pause_until = self._clock() + LONGEST_WAIT_S
             else:
@@ -57,7 +60,8 @@ class Outbox:
         return problem
 
     def mark(self, journal: Journal) -> None:
-        """Mark acknowledged entries in the journal. Raises StoreError; a later call tries again."""
+        """Mark the acknowledged entries in the journal. Raises StoreError; a later call tries
+        again."""
         if self._done:
             journal.acknowledge(self._done)
             self._done = []

@@ -8,12 +8,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 SESSION_S = 7 * 24 * 3600
-"""How long the broker keeps our subscriptions and missed messages while only the network is away.
-A device that comes back later, or starts, reads what has changed from the retained roster."""
+"""How long the broker keeps our subscriptions and missed messages while only the network is down. A
+device that returns later, or restarts, reads what has changed from the retained roster."""
 RECEIVE_MAXIMUM = 20
-"""Messages that may come before we acknowledge one: with the size below, 20 MiB."""
+"""The most messages that may come before we acknowledge one: at MAX_PACKET_BYTES each, 20 MiB."""
 MAX_PACKET_BYTES = 1 << 20
-"""No message of ours is larger. The broker drops larger ones before they fill our memory."""
+"""None of our messages is larger. The broker drops larger ones before they fill our memory."""
 
 
 def connecting(session_s: int) -> Properties:

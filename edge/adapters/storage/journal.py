@@ -1,4 +1,4 @@
-"""The journal of decisions: on the disk before the door moves, kept until the broker has them."""
+"""The journal of decisions: written before the door opens, and kept until the broker has them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Journal:
         return int(self._all("SELECT count(*) FROM decision WHERE acknowledged = 0")[0][0])
 
     def acknowledge(self, seqs: list[int]) -> None:
-        """Mark entries that the broker has taken over."""
+        """Mark entries that the broker has acknowledged."""
         try:
             with atomic(self._database):
                 self._database.executemany(
@@ -87,7 +87,8 @@ class Journal:
             raise StoreError(f"{self.path}: {error}", "check the disk's free space") from error
 
     def trim(self, older_than: float, most_rows: int) -> int:
-        """Drop acknowledged entries that are too old or too many from the front; the number."""
+        """Drop acknowledged entries that are too old or too many, oldest first; returns their
+        number."""
         try:
             with atomic(self._database):
                 last = self._trim_to(older_than, most_rows)
@@ -103,11 +104,11 @@ class Journal:
         return gone.rowcount
 
     def _trim_to(self, older_than: float, most_rows: int) -> int | None:
-        """The last entry that may be dropped: always before the first one still to be sent."""
+        """The last entry that may be dropped, before the first one that is not acknowledged."""
         seq, _ = self._last()
         found = self._all(
-            # Only rows before the first young one: a row that a wrong clock dated too early must
-            # not take younger rows along.
+            # Take only rows before the first young one: if a wrong clock dated a row too early,
+            # trimming it must not take younger rows along.
             "SELECT max(seq) FROM decision WHERE (seq <= ? OR seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE at >= ?)) AND seq <"
             " (SELECT coalesce(min(seq), ?) FROM decision WHERE acknowledged = 0)",

@@ -41,7 +41,8 @@ class Nonces:
                 self._database.execute(
                     "INSERT INTO nonce (value, expires_at) VALUES (?, ?)", (nonce, expires_at_s)
                 )
-                # By number and not by age alone: a wrong clock must not make a nonce new again.
+                # The last `kept` nonces stay whatever their age: a wrong clock must not make a
+                # nonce new again.
                 self._database.execute(
                     "DELETE FROM nonce WHERE number <= (SELECT max(number) FROM nonce) - ?"
                     " AND expires_at < ?",

@@ -1,4 +1,4 @@
-"""The roster on the disk: records stay sealed as they came, so they are encrypted at rest."""
+"""The roster on the disk: records are stored as they were received, still encrypted."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class RosterStore:
 
     @staticmethod
     def damaged(error: StoreError) -> bool:
-        """Whether SQLite found the file itself damaged, and not the disk full or the file locked:
-        for those it raises subclasses of DatabaseError."""
+        """True if SQLite found the file itself damaged. For a full disk or a locked file it raises
+        subclasses of DatabaseError."""
         return type(error.__cause__) is sqlite3.DatabaseError
 
     def begin_anew(self) -> None:
@@ -70,7 +70,7 @@ class RosterStore:
     ) -> None:
         """Insert or replace rows, delete the `dropped` subjects, replace the head if one is given.
 
-        All of it or nothing; `digest` is that of all records stored afterwards.
+        If one of these fails, none takes effect. `digest` is that of all records stored afterwards.
         """
         try:
             with atomic(self._database):
@@ -99,7 +99,7 @@ class RosterStore:
     def scrub(self) -> bool:
         """Empty the write-ahead log, so that deleted records are gone from the disk too.
 
-        False if another process is reading; try again later then. This does not wait for it.
+        Returns False at once if another process is reading; then call it again later.
         """
         try:
             self._database.execute("PRAGMA busy_timeout = 0")
@@ -120,7 +120,7 @@ class RosterStore:
         return str(rows[0][0]) if rows else ""
 
     def rows(self) -> Iterable[RosterRow]:
-        """Every record, one by one: a hundred thousand are never in memory at once."""
+        """Every record, one by one: 100,000 records would take too much memory at once."""
         try:
             for row in self._database.execute("SELECT subject, revision, payload FROM record"):
                 yield RosterRow(*row)

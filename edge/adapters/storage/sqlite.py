@@ -39,15 +39,15 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 def _write_ahead(database: sqlite3.Connection) -> None:
     """Keep a write-ahead log, so that readers and a writer do not wait for each other.
 
-    If two processes do this first on a new database, both read it and then want to write. SQLite
-    refuses one of them at once ("locked"), whose read lock holds up the other; it tries again here.
+    If two processes do this at the same time on a new database, both hold a read lock and want to
+    write. SQLite then refuses one of them at once ("locked"); that one tries again here.
     """
     until = time.monotonic() + BUSY_S
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            # By its text: Python before 3.11 does not give the error's code.
+            # The text is compared, since Python before 3.11 does not give the error's code.
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.01)
@@ -57,7 +57,7 @@ def _write_ahead(database: sqlite3.Connection) -> None:
 
 def _migrate(database: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
     if _version(database) == len(migrations):
-        # No lock: a process that only reads must not wait for one that writes for long.
+        # Nothing to do, so no lock: a reader must not wait for a process that writes for long.
         return
     with atomic(database):
         version = _version(database)
@@ -81,7 +81,8 @@ def atomic(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        # A full disk may have rolled back already; a second rollback would hide the first error.
+        # On a full disk SQLite may have rolled back already; a second rollback would hide the first
+        # error.
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise

@@ -61,7 +61,7 @@ class Store:
             raise self._failed(error) from error
 
     def remove(self, subject: str) -> bool:
-        """Delete a subject and all of its templates; False if there was no such subject."""
+        """Delete a subject and all of its templates; False if the subject is unknown."""
         try:
             with atomic(self._database):
                 gone = self._database.execute("DELETE FROM subject WHERE id = ?", (subject,))

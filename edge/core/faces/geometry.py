@@ -26,10 +26,10 @@ TEMPLATE_SIDE = 112
 def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
     """The least-squares similarity (rotation, uniform scale, shift) from source to target points.
 
-    Both are (n, 2) float32; the answer is a (2, 3) matrix. With points as complex numbers the
-    fit is d = a*s + b with a = <s, d> / <s, s> over centred points: in the plane this equals
-    Umeyama 1991 without a singular value decomposition, and cannot mirror. A robust fit
-    (LMEDS) instead was measured to be less accurate in recognition.
+    Both are (n, 2) float32; the answer is a (2, 3) matrix. With points as complex numbers the fit
+    is d = a*s + b with a = <s, d> / <s, s> over centred points: in the plane this equals Umeyama
+    1991 without a singular value decomposition, and cannot mirror. A robust fit (LMEDS) was
+    measured too: recognition was less accurate.
     """
     s = source[:, 0] + 1j * source[:, 1].astype(np.float64)
     d = target[:, 0] + 1j * target[:, 1].astype(np.float64)
@@ -67,8 +67,8 @@ def crop(image: Image, box_px: Floats) -> Image:
 def surroundings(image: Image, box_px: Floats, factor: float) -> Image:
     """The pixels of a box enlarged about its centre, moved and shrunk to lie inside the image.
 
-    Unlike `crop` it never pads: a black border looks like the edge of a held-up photo, so that
-    a live face counted as an attack. Minivision's liveness models were trained on this crop.
+    Unlike `crop` it never pads: a black border looks like the edge of a held-up photo, and a live
+    face would count as an attack. Minivision's liveness models were trained on this crop.
     """
     size = np.array([image.shape[1], image.shape[0]]) - 1
     side = np.maximum(box_px[2:] - box_px[:2], 1)

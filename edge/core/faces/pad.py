@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Presentation(str, Enum):
-    """What is before the camera, by the evidence so far."""
+    """What is in front of the camera, by the frames so far."""
 
     BONA_FIDE = "bona-fide"
     ATTACK = "attack"
@@ -26,8 +26,8 @@ class PadRules:
 def judge(live: Sequence[float], rules: PadRules) -> Presentation:
     """The verdict over the newest `rules.frames` live probabilities (0..1) of one track.
 
-    Fail secure: undecided does not count as bona fide. The newest frame alone must look live too:
-    otherwise the frames of a live face would pass a photo that is held up next.
+    Undecided does not count as bona fide. The newest frame alone must look live too: otherwise a
+    photo held up after a live face would pass on that face's frames.
     """
     if len(live) < rules.frames:
         return Presentation.UNDECIDED

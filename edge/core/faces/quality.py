@@ -1,4 +1,4 @@
-"""Whether a face can be compared, as a list of named failures; quality never changes a score."""
+"""Names what makes a face unfit to be compared; quality never changes a score."""
 
 from __future__ import annotations
 

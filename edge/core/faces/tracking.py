@@ -16,7 +16,7 @@ class TrackRules:
     """When faces belong to one track.
 
     `min_iou` is the least overlap of two boxes, `forget_s` how long the face may be out of view,
-    `window` how many frames are fused; below the cosine `min_same_score` it is another person.
+    `window` how many frames are fused. A cosine below `min_same_score` means another person.
     """
 
     min_iou: float = 0.3
@@ -86,8 +86,8 @@ class Tracker:
     def add(self, track: Track, embedding: Floats, live: float | None) -> None:
         """Give a track this frame's embedding and live probability.
 
-        If the embedding is another person's, the track starts over with a new id: evidence of
-        one face (votes, liveness) must never count for the next one.
+        If the embedding is another person's, the track starts over with a new id: one person's
+        votes and liveness must never count for another.
         """
         if track.embeddings and self._another(track, embedding):
             track.id, track.first_s = self._take_id(), track.last_s

@@ -1,1 +1,1 @@
-"""From scores to a decision: who may pass here and now, and the policy."""
+"""From scores to a decision: the rights of a subject, and the policy."""

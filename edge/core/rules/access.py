@@ -1,4 +1,4 @@
-"""Who may pass where and when: the rights of a subject, checked at one door and one moment."""
+"""Whether a subject's rights let it pass one door at one moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ostiary.edge.core.types import Reason
 DAY_MIN = 24 * 60
 EVERY_DAY = 0b111_1111
 SPARE = 64
-"""Unused entries that are kept until a tidy-up is worth its time."""
+"""Unused entries that may be kept before a tidy-up is worth its time."""
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -32,8 +32,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the roster gives a subject. Without a span, always; times in seconds since 1970, half
-    open."""
+    """A subject's rights by the roster. Without `spans` it may pass at any hour; times are in
+    seconds since 1970, half open."""
 
     groups: tuple[str, ...] = ()
     valid_from_s: float | None = None
@@ -44,7 +44,7 @@ class Rights:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Now: seconds since 1970, and the door's local weekday (Monday is 0) and minute of the day."""
+    """A time: seconds since 1970, the door's local weekday (Monday is 0), and the day's minute."""
 
     at_s: float
     weekday: int
@@ -90,7 +90,7 @@ class Kinds:
         return len(self._held)
 
     def one(self, rights: Rights) -> Rights:
-        """The stored object equal to these rights; equal groups and hours are shared too."""
+        """The object stored for these rights, added if new; equal groups and hours are shared."""
         held = self._held.get(rights)
         if held is not None:
             return cast(Rights, held)
@@ -98,15 +98,15 @@ class Kinds:
         return self._same(replace(rights, groups=groups, schedule=schedule))
 
     def tidy(self, used: Iterable[Rights]) -> None:
-        """Drop what is not among `used`, if that may be half of everything that is stored.
+        """Drop stored rights that are not in `used`, if that may be half of all.
 
-        `used` are objects that `one` gave. Rights of former visitors would otherwise be kept for as
-        long as the door runs.
+        `used` are objects that `one` returned. Without this, rights of former visitors would be
+        kept for ever.
         """
         if len(self._held) <= self._room:
             return
         self._held.clear()
-        # By identity: hashing the rights of 100,000 people would hold up the door.
+        # Compared by identity: hashing the rights of 100,000 people would hold up the door.
         for rights in {id(rights): rights for rights in used}.values():
             for part in (rights, rights.groups, rights.schedule):
                 self._same(part)

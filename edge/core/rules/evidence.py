@@ -1,4 +1,4 @@
-"""What policy decides from: the evidence of a frame, a claim, or only that time passes."""
+"""The input of policy: the evidence of a frame, a claim, or a tick of the clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A card or keypad names a subject; `enrolled` says if the gallery has them.
+    """A claim by card or keypad; `enrolled` says if the gallery has the subject.
 
     `subject` is None if what was read does not have the form of a subject's id.
     """
@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Only time passes."""
+    """A tick of the clock: time has passed, and nothing else happened."""
 
 
 Event = Evidence | Claim | Tick

@@ -25,17 +25,17 @@ RECOGNISED = frozenset(
         Reason.ROSTER_STALE,
     }
 )
-"""Reasons about a recognised subject: they need `votes`, as a grant does."""
+"""Reasons about a recognised subject; like a grant, they need `votes`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What it takes to decide.
+    """The settings of policy.
 
     `margin` is the lead in score that the first subject needs over the second. `votes` and
     `denials` are the frames in a row that must agree before somebody is recognised or denied. After
-    a decision the same face or subject gets no other for `cooldown_s`. A face that is unusable for
-    `patience_s` is denied as `low-quality`. A claim holds for `claim_s`.
+    a decision, the same face or subject gets no other one for `cooldown_s`. A face that is unusable
+    for `patience_s` is denied as `low-quality`. A claim is valid for `claim_s`.
     """
 
     mode: Mode = Mode.IDENTIFY
@@ -96,7 +96,7 @@ def _expire(rules: Rules, state: State, now: float) -> tuple[State, Decision | N
     )
     if state.claim is None or now < state.claim_until:
         return state, None
-    # A claim is an attempt, so it gets an answer although no usable face came.
+    # A claim gets an answer even if no usable face came.
     decision = Decision(Outcome.DENIED, Reason.LOW_QUALITY, state.claim)
     return _without_claim(state), decision
 
@@ -111,7 +111,7 @@ def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[Stat
     state = replace(state, claim=claim.subject, claim_until=now + rules.claim_s)
     if before is None or before == claim.subject:
         return state, None
-    # Another card came before an answer: the first card was an attempt too.
+    # Another card came before the answer to the first, which is denied.
     return state, Decision(Outcome.DENIED, Reason.LOW_QUALITY, before)
 
 
@@ -135,7 +135,7 @@ def _seen(
 
 
 def judge(rules: Rules, evidence: Evidence) -> Decision:
-    """What one frame alone would decide, without votes: for `ostiary identify`, not for a door."""
+    """The decision that one frame alone would give, without votes: for `ostiary identify`."""
     reason, candidate = _reading(rules, evidence)
     reason = reason or Reason.LOW_QUALITY
     named = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
@@ -177,7 +177,7 @@ def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate
 
 
 def _is_near(best: Candidate, evidence: Evidence) -> bool:
-    """True if the score reaches tau and, if a logistic head is asked, it agrees.
+    """True if the score reaches tau and the logistic head, if one is asked, agrees.
 
     Written so that NaN and a missing probability are refused.
     """
@@ -202,9 +202,9 @@ def _is_time(rules: Rules, tally: _Tally, now: float) -> bool:
 
 
 def _is_quiet(rules: Rules, state: State, track: int, tally: _Tally) -> bool:
-    """True if this was answered a moment ago: a face does not get the same answer at every frame.
+    """True if this answer was given a moment ago: a face does not get the same one at every frame.
 
-    A claim is always answered. A denied face may still be granted: it may have come nearer.
+    A claim is always answered. A denied face may be granted soon after, when it comes nearer.
     """
     if rules.mode is Mode.VERIFY:
         return False

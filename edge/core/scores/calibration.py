@@ -29,7 +29,7 @@ class DetCurve:
     data_set: str
 
     def fmr(self, tau: float) -> float:
-        """The false match rate at a threshold, by the next lower grid point: never too low."""
+        """The false match rate at a threshold, read at the next lower grid point: never too low."""
         return self._rate(self.impostor_at_or_above, self.impostors, tau)
 
     def fnmr(self, tau: float) -> float:
@@ -51,8 +51,8 @@ class Threshold:
     """tau, with the error rate and K it is for.
 
     `wanted` is the requested rate, `expected` the rate at this tau by the curve. `supported` is
-    False if fewer than thirty errors were counted for it: tau still rises with K, at most to just
-    above every measured impostor score, but the rate that it keeps is no longer known.
+    False if fewer than thirty errors were counted for this rate: tau still rises with K, at most to
+    just above every measured impostor score, but the real rate is unknown.
     """
 
     tau: float
@@ -74,8 +74,8 @@ def count_scores(
 def fmr_for(fpir: float, k: int) -> float:
     """The false match rate of one comparison that gives `fpir` over k independent ones.
 
-    FPIR = 1 - (1 - FMR)^K (ISO/IEC 19795-1). The comparisons of one probe are not independent:
-    they tend to err together, so that the real FPIR is lower, not higher.
+    FPIR = 1 - (1 - FMR)^K (ISO/IEC 19795-1). The comparisons of one probe are not independent but
+    tend to err together, so that the real FPIR is lower, not higher.
     """
     return -math.expm1(math.log1p(-fpir) / max(k, 1))
 

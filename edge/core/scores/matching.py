@@ -13,25 +13,25 @@ from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.core.types import Candidate, Floats
 
 BLOCK = 1024
-"""Rows that give one maximum when the least score for a re-rank is chosen; see `_near_the_best`."""
+"""Rows in a block, for which `_near_the_best` takes one maximum."""
 LEVELS = 127
 TOLERANCE = 2e-3
-"""How far the length of an embedding may differ from 1. Earlier checks, which sum in another order,
-allow less, so that nothing that passed them is refused here."""
+"""How far the length of an embedding may differ from 1. Earlier checks sum in another order and
+allow less, so that whatever passed them passes here."""
 ROUNDING = 1e-9
 """Allowance for rounding of sums in float64."""
 
 
 class Gallery:
-    """The templates searched, in memory; the answer always equals a float64 brute force.
+    """The searched templates, in memory; answers equal those of a float64 brute force.
 
-    Each template t is held as float32 and as int8 codes q with t = s*q + e. For a probe
-    p = s'*q' + e' the Cauchy-Schwarz inequality bounds the error of the codes:
+    Each template t is held as float32 and as int8 codes q with t = s*q + e. For a probe p = s'*q' +
+    e' the Cauchy-Schwarz inequality bounds the error of the codes:
 
-        |t.p - s*s'*(q.q')| <= ||e||*||p|| + (||t|| + ||e||)*||e'|| =: E
+    |t.p - s*s'*(q.q')| <= ||e||*||p|| + (||t|| + ||e||)*||e'|| =: E
 
-    So a row whose int8 score lies 2E below the n-th best subject's cannot be among the n best.
-    All other rows are scored again from the float32 templates in float64.
+    So a row whose int8 score lies 2E below the n-th best subject's cannot be among the n best. All
+    other rows are scored again from the float32 templates in float64.
     """
 
     def __init__(self, dim: int) -> None:
@@ -134,8 +134,8 @@ class Gallery:
         """The rows that may belong to one of the `top` best subjects."""
         step = max(float(np.abs(probe).max()), 1e-12) / LEVELS
         codes = np.rint(probe / step).astype(np.int8)
-        # Not with `out=`, which would save page faults: simsimd 6.5 then returns None without
-        # counting the reference, and after some ten thousand frames Python ends the process.
+        # `out=` would save page faults, but simsimd 6.5 then returns None without counting the
+        # reference, and after some ten thousand frames Python ends the process.
         scores = np.asarray(simsimd.cdist(codes[None], self._codes[: self._count], metric="dot"))
         probe_error = float(np.linalg.norm(probe - step * codes.astype(np.float64)))
         probe_norm = float(np.linalg.norm(probe.astype(np.float64)))
@@ -156,7 +156,7 @@ class Gallery:
                 raise ValueError(f"expected (n, {self.dim}) float32, got {shape} {kind}")
         for start in range(0, len(given), BLOCK):
             norms = np.linalg.norm(np.concatenate(given[start : start + BLOCK]), axis=1)
-            if not np.all(np.abs(norms - 1) < TOLERANCE):  # so that NaN is refused too
+            if not np.all(np.abs(norms - 1) < TOLERANCE):  # written so that NaN is refused too
                 raise ValueError("expected embeddings of unit length")
 
     def _reserve(self, rows: int) -> None:
@@ -164,13 +164,14 @@ class Gallery:
         if rows <= len(self._templates):
             return
         room = (rows + rows // 8 + 64, self.dim)
-        # In place: the system only remaps pages, while a copy of 100,000 templates would stop the
-        # door for 0.1 s. No view of the arrays outlives a call, so refcheck is not needed.
+        # Resize in place: the system only remaps pages, while a copy of 100,000 templates would
+        # stop the door for 0.1 s. No view of the arrays outlives a call, so refcheck is not needed.
         self._templates.resize(room, refcheck=False)
         self._codes.resize(room, refcheck=False)
 
     def _quantize(self, first: int) -> None:
-        """Set the int8 codes of the rows from `first` on; of all if a value exceeds the range."""
+        """Set the int8 codes of the rows from `first` on, or of all rows if a value exceeds the
+        range."""
         added = self._templates[first : self._count]
         largest = float(max(added.max(initial=0), -added.min(initial=0)))
         if largest > self._range:
@@ -181,7 +182,7 @@ class Gallery:
             exact = self._templates[rows]
             coded = exact / step
             self._codes[rows] = np.rint(coded, out=coded)
-            # In place: new memory for each block would cost more than the arithmetic.
+            # Work in place: new memory for each block would cost more than the arithmetic.
             coded *= step
             coded -= exact
             self._norm = max(self._norm, _longest(exact))
@@ -195,10 +196,10 @@ def _longest(rows: Floats) -> float:
 
 
 def _near_the_best(scores: NDArray[np.float64], nth: int, slack: float) -> NDArray[np.intp]:
-    """The rows whose score is at least `bar - slack`, if at least `nth` scores reach `bar`.
+    """The rows whose score is at most `slack` below `bar`, which at least `nth` scores reach.
 
-    For many rows the bar is the nth best of the block maxima, which takes one pass; only blocks
-    that reach the bar are searched again. For few rows the bar is the nth best score itself.
+    For many rows `bar` is the nth best of the block maxima, found in one pass; then only blocks
+    near it are searched again. For few rows `bar` is the nth best score itself.
     """
     whole = len(scores) // BLOCK * BLOCK
     nth = min(nth, len(scores))

@@ -39,7 +39,7 @@ class Pairs:
 def tau_at_fmr(pairs: Pairs, fmr: float) -> float:
     """The lowest threshold at which at most a share `fmr` of the impostor pairs match.
 
-    Raises ValueError if the kept tail has too few pairs for so high a rate.
+    Raises ValueError if `tail` has too few pairs for such a high rate.
     """
     allowed = int(fmr * pairs.impostors)
     if allowed >= len(pairs.tail):
@@ -102,7 +102,7 @@ def _between_people(images: NDArray[np.int64]) -> float:
 def proportion(errors: int, trials: int) -> Rate:
     """An error rate of independent trials with its Wilson score interval (Wilson 1927).
 
-    Raises ValueError if there were no trials: nothing measured is not a rate of 0.
+    Raises ValueError without trials: a rate that was not measured is not 0.
     """
     if trials <= 0:
         raise ValueError("a rate needs at least one trial")

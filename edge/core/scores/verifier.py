@@ -23,7 +23,7 @@ class Verifier:
     bias: float
 
     def logits(self, templates: Floats, probe: Floats) -> NDArray[np.float64]:
-        """z (n,) of some templates (n, dim) against a probe (dim,), summed in float64."""
+        """The logits z (n,) of n templates (n, dim) against a probe (dim,), summed in float64."""
         apart = np.abs(templates.astype(np.float64) - probe.astype(np.float64))
         return np.asarray(apart @ self.weights + self.bias)
 
@@ -35,7 +35,7 @@ class Verifier:
 
 
 def probability(logit: float) -> float:
-    """The logistic function, written so that neither end overflows."""
+    """The logistic function, written so that it overflows for no logit."""
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     odds = math.exp(logit)
