@@ -250,6 +250,6 @@ def test_without_a_cuda_binding_the_error_says_what_to_install(
 def test_the_probe_tells_place_and_flags(device: Device) -> None:
     device.become("10.3", sm=(8, 7), name="Orin", driver=12060)
     here: Here = Bench().probe(PlaceQuery(TENSORRT))
-    assert here.place == engines.Place("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
+    assert here.place == engines.EnginePlace("tensorrt 10.3.0", "12.6", "sm_87", "Orin")
     assert here.runs
     assert here.flags == {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}

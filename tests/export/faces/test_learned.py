@@ -100,7 +100,7 @@ def test_the_gate_leaves_them_out_counts_them_and_says_whom_to_give(faces: Crops
     assert (gate.learned_left_out, gate.calibration_left_out) == (40, 0)
     assert (gate.images, gate.people, det.people) == (360, 90, 90)
     assert "40 photos left out, of 10 people whom the encoder learned from" in said
-    with pytest.raises(PhotoError, match="240 photos of people whom the encoder lea") as caught:
+    with pytest.raises(PhotoError, match="240 photos of people that the encoder lea") as caught:
         measure(judged(60), faces, "x", LIMITS, QUIET)
     assert caught.value.hint.startswith("give faces of people that the encoder did not learn from")
 
@@ -140,7 +140,7 @@ def test_a_build_judges_by_others_and_calibrates_on_all(
 def test_layers_without_two_photos_of_anybody_are_refused(faces: Crops) -> None:
     table = calibrate.calibrate(normalised(), SPEC, faces, "x", "mse", False, QUIET)
     alone = faces.only(np.arange(0, len(faces), EACH))
-    with pytest.raises(PhotoError, match="nobody has two of the"):
+    with pytest.raises(PhotoError, match="no person has two of the"):
         sensitivity.measure(normalised(), table, alone, SPEC, QUIET)
 
 

@@ -92,7 +92,7 @@ def resigned(text: str) -> str:
         (lambda t: t.replace('"people":3', '"people":4'), "cut short"),
         (
             lambda t: t.replace('"groups":[]', '"groups":["No Group"]', 1),
-            "line 2: alice: no record",
+            "line 2: alice: malformed record",
         ),
         (lambda t: t.replace('"name":""', '"nmae":""', 1), "line 2: .*nmae"),
         (
