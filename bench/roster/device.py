@@ -29,7 +29,7 @@ from bench.roster.operator import (
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.core.rules import access, policy
-from ostiary.edge.core.rules.access import Kinds, Moment, Rights
+from ostiary.edge.core.rules.access import Moment, Rights, SharedRights
 from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.rules.policy import Rules, State
 from ostiary.edge.core.scores.matching import Gallery
@@ -87,7 +87,7 @@ class RosterDoor:
     def __init__(self, dim: int = DIM) -> None:
         self.gallery = Gallery(dim)
         self._rights: dict[str, Rights] = {}
-        self._kinds = Kinds()
+        self._kinds = SharedRights()
 
     def change(
         self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]

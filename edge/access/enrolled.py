@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ostiary.edge.clock import WallClock
 from ostiary.edge.config import Config
 from ostiary.edge.core.rules import access
-from ostiary.edge.core.rules.access import Kinds, Moment, Rights
+from ostiary.edge.core.rules.access import Moment, Rights, SharedRights
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.scores.calibration import DetCurve, Threshold, threshold
 from ostiary.edge.core.scores.matching import Gallery
@@ -35,7 +35,7 @@ class Enrolled:
         default is the system's clock in the profile's timezone."""
         self._config, self._curve, self._dim = config, curve, dim
         self._moment = moment or WallClock(config.access.timezone)
-        self._kinds = Kinds()
+        self._kinds = SharedRights()
         self.rights: dict[str, Rights] = {}
         self.stale = False
         self.gallery = Gallery(dim)
@@ -55,7 +55,7 @@ class Enrolled:
         """Replace the whole gallery by these templates, without rights, and derive tau anew."""
         gallery = Gallery(self._dim)
         gallery.put_many(templates)
-        self.gallery, self.rights, self._kinds = gallery, {}, Kinds()
+        self.gallery, self.rights, self._kinds = gallery, {}, SharedRights()
         self.tau = self._tau()
 
     def change(

@@ -77,7 +77,7 @@ def assemble(
         store=store,
         journal=journal,
         pipeline=chosen.pipeline,
-        succession=chosen.succession,
+        changeover=chosen.changeover,
         enrolled=enrolled,
         observer=Observer(chosen.pipeline, config, enrolled),
         camera=camera,

@@ -24,7 +24,7 @@ from ostiary.edge.daemon.shutdown import Shutdown
 from ostiary.edge.daemon.upkeep import Upkeep
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import BackendError
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.remote.client import Remote
 from ostiary.edge.vision.observer import Observer
 from ostiary.edge.vision.pipeline import Pipeline
@@ -46,7 +46,7 @@ class DaemonParts:
     store: Store
     journal: Journal
     pipeline: Pipeline
-    succession: Succession
+    changeover: Changeover
     enrolled: Enrolled
     observer: Observer
     camera: CameraReader
@@ -135,7 +135,7 @@ class Daemon:
         # A command or a decision may hold the loop with the door's program: report alive after
         # each.
         self._service.turned()
-        if remote.may_succeed(self._parts.succession):
+        if remote.may_change_over(self._parts.changeover):
             log.info("everybody has a template of the next bundle: restarting with it")
             self.restart_wanted = True
         return remote.looked(frame)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Succession:
+class Changeover:
     """The encoder in use (`active`), and the next bundle's (`successor`) if the door waits for one.
 
     A door that has changed over, or has refused the next bundle, has no successor.

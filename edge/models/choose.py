@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ostiary.edge.config import Config
 from ostiary.edge.errors import BackendError, BundleError, OstiaryError
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import MANIFEST, Bundle
@@ -34,7 +34,7 @@ class Chosen:
     """What the door runs, which bundle it waits for, and each refused bundle with the reason."""
 
     pipeline: Pipeline
-    succession: Succession
+    changeover: Changeover
     refused: tuple[str, ...] = ()
 
 
@@ -53,23 +53,23 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
     """
     after, refused = _to_come(config)
     if after is None:
-        return Chosen(open_models(config), Succession(), refused)
+        return Chosen(open_models(config), Changeover(), refused)
     try:
         now = bundles.load(config.bundle.path, read_keys(config.bundle.keys))
     except BundleError as error:
         return _instead(config, after, error)
-    succession = Succession(now.encoder_id, after.encoder_id)
+    changeover = Changeover(now.encoder_id, after.encoder_id)
     if now.encoder_id == after.encoder_id:
-        succession = Succession()
-    elif succession.complete(encoders()):
+        changeover = Changeover()
+    elif changeover.complete(encoders()):
         try:
-            return Chosen(_try(config, after), Succession())
+            return Chosen(_try(config, after), Changeover())
         except (BundleError, BackendError) as error:
             # Wait for this bundle no longer: otherwise the door would restart for it again and
             # again.
-            refused, succession = (_said(after.path, error),), Succession()
+            refused, changeover = (_said(after.path, error),), Changeover()
     try:
-        return Chosen(_ready(config, _open(config, now)), succession, refused)
+        return Chosen(_ready(config, _open(config, now)), changeover, refused)
     except BackendError as error:
         if refused or now.encoder_id == after.encoder_id:
             raise
@@ -106,7 +106,7 @@ def _instead(config: Config, after: Bundle, broken: OstiaryError) -> Chosen:
         pipeline = _try(config, after)
     except (BundleError, BackendError):
         raise broken from None
-    return Chosen(pipeline, Succession(), (_said(config.bundle.path, broken),))
+    return Chosen(pipeline, Changeover(), (_said(config.bundle.path, broken),))
 
 
 def _try(config: Config, after: Bundle) -> Pipeline:

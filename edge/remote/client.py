@@ -17,7 +17,7 @@ from ostiary.edge.core.types import Frame
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.effects.throttle import EventThrottle
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.remote.commands import Commander
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
@@ -110,15 +110,15 @@ class Remote:
         self._capture.look(frame)
         return capturing
 
-    def may_succeed(self, succession: Succession) -> bool:
+    def may_change_over(self, changeover: Changeover) -> bool:
         """Whether the roster has enough templates for the next bundle to switch to it."""
-        if succession.successor is None or not self._syncer.complete:
+        if changeover.successor is None or not self._syncer.complete:
             return False
         coverage = self._members.coverage
         # Count subject by subject only if the totals allow the switch.
-        if coverage[succession.successor] < coverage[succession.active]:
+        if coverage[changeover.successor] < coverage[changeover.active]:
             return False
-        return succession.due(coverage, succession.needed(self._members.encoders()))
+        return changeover.due(coverage, changeover.needed(self._members.encoders()))
 
     def close(self) -> None:
         """Close the databases; every message taken is already on the disk."""

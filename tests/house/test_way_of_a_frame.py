@@ -96,7 +96,7 @@ def daemon_of(folder: Path) -> Daemon:
     nothing: Any = SimpleNamespace(close=lambda: None, keep=lambda: None)
     parts = DaemonParts(
         config=config, lock=os.open(folder, os.O_RDONLY), store=nothing, journal=journal,
-        pipeline=pipeline, succession=nothing, enrolled=enrolled,
+        pipeline=pipeline, changeover=nothing, enrolled=enrolled,
         observer=Observer(pipeline, config, enrolled), camera=camera, reporter=reporter,
         decisions=Decisions(config.rules(), recorder, "e" * 64), claims=None, remote=None,
         link=None, publishing=Publishing(None, journal, topics.decision, camera, reporter),

@@ -28,7 +28,7 @@ def checked(image: object) -> Image:
     return image
 
 
-class Watchfulness:
+class PictureHealth:
     """Finds pictures of a live camera that show nothing new, and raises if that lasts too long.
 
     Real pictures have noise, so two pictures with equal pixels mean a frozen camera. Noise in place

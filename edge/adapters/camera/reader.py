@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ostiary.edge.adapters.camera.health import Watchfulness, checked
+from ostiary.edge.adapters.camera.health import PictureHealth, checked
 from ostiary.edge.adapters.camera.sources import CameraSource
 from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
@@ -59,7 +59,7 @@ class CameraReader:
         self._threads: list[threading.Thread] = []
         # All attempts share this object: a camera that still shows its frozen picture has not
         # recovered.
-        self._watchful = Watchfulness(camera.frozen_s)
+        self._watchful = PictureHealth(camera.frozen_s)
         self._size: tuple[int, int] | None = None
         self._count = 0
         self._lost = False

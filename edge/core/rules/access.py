@@ -79,7 +79,7 @@ def _within(span: Span, moment: Moment) -> bool:
     )
 
 
-class Kinds:
+class SharedRights:
     """Stores equal rights once: most of thousands of people have the same."""
 
     def __init__(self) -> None:

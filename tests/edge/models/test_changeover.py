@@ -22,7 +22,7 @@ from ostiary.edge.config import (
 )
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.models.choose import Chosen, choose_models
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
@@ -30,7 +30,7 @@ from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
 from tests.support import tiny_bundle
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
-AWAITED = Succession(OLD, NEW)
+AWAITED = Changeover(OLD, NEW)
 
 
 @given(st.lists(st.sets(st.sampled_from([OLD, NEW, THIRD])), max_size=6))
@@ -46,8 +46,8 @@ def test_a_change_over_is_due_when_nobody_who_passes_would_be_shut_out(
 
 
 def test_a_change_over_is_never_due_without_a_next_bundle_or_anybody_enrolled() -> None:
-    assert not Succession().due({NEW: 3, "": 3}, 3)
-    assert not Succession(OLD).complete([{OLD, NEW}])
+    assert not Changeover().due({NEW: 3, "": 3}, 3)
+    assert not Changeover(OLD).complete([{OLD, NEW}])
     assert not AWAITED.due({}, 0)
     assert not AWAITED.due({OLD: 2}, 2)
 
@@ -90,7 +90,7 @@ class Two:
 
     def has_changed(self, chosen: Chosen) -> None:
         assert chosen.pipeline.bundle.encoder_id == self.new
-        assert chosen.succession == Succession()
+        assert chosen.changeover == Changeover()
 
 
 def with_curve(folder: Path, seed: int) -> Path:
@@ -119,9 +119,9 @@ def test_the_next_bundle_is_used_once_everybody_has_its_templates(site: Two) -> 
     chosen = site.start()
     site.stays(chosen)
     assert chosen.refused == ()
-    assert chosen.succession == Succession(site.old, site.new)
+    assert chosen.changeover == Changeover(site.old, site.new)
     site.people[-1].add(site.new)
-    assert chosen.succession.complete(site.people)
+    assert chosen.changeover.complete(site.people)
     site.has_changed(site.start())
 
 
@@ -136,7 +136,7 @@ def test_the_door_goes_back_when_next_is_removed(site: Two) -> None:
     shutil.rmtree(site.after)
     chosen = site.start()
     site.stays(chosen)
-    assert (chosen.succession, chosen.refused) == (Succession(), ())
+    assert (chosen.changeover, chosen.refused) == (Changeover(), ())
 
 
 def test_old_templates_that_are_retired_do_not_bring_the_old_bundle_back(site: Two) -> None:
@@ -147,7 +147,7 @@ def test_old_templates_that_are_retired_do_not_bring_the_old_bundle_back(site: T
 def test_a_next_bundle_with_the_same_encoder_is_not_awaited(site: Two) -> None:
     chosen = site.start(shutil.copytree(site.now, site.now.with_name("copy")))
     assert chosen.pipeline.bundle.path == site.now
-    assert (chosen.succession, chosen.refused) == (Succession(), ())
+    assert (chosen.changeover, chosen.refused) == (Changeover(), ())
 
 
 def unsigned(folder: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_broken_next_is_refused_by_name_and_not_awaited(
     assert BROKEN[harm] in refused
     assert str(site.after) in refused
     # Otherwise the daemon would restart for it again and again.
-    assert not chosen.succession.complete(site.people)
+    assert not chosen.changeover.complete(site.people)
 
 
 def test_a_next_that_is_not_due_is_not_run(site: Two) -> None:

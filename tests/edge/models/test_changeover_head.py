@@ -11,7 +11,7 @@ import pytest
 from ostiary.edge.config import RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BundleError
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import MANIFEST, Manifest
 from ostiary.edge.runtime.verifier_file import VERIFIER
@@ -50,7 +50,7 @@ def test_a_next_without_the_head_that_the_profile_asks_for_is_refused(site: Two,
     (refused,) = chosen.refused
     assert "no verifier.json" in refused
     assert str(site.after) in refused
-    assert not chosen.succession.complete([{site.new}])
+    assert not chosen.changeover.complete([{site.new}])
     with_head(site.after)
     site.people = [{site.new}]
     site.has_changed(site.start())
@@ -69,7 +69,7 @@ def test_an_old_bundle_without_the_head_that_the_profile_asks_for_is_broken(
     asking(site)
     chosen = site.start(after)
     assert chosen.pipeline.bundle.path == after
-    assert chosen.succession == Succession()
+    assert chosen.changeover == Changeover()
     (refused,) = chosen.refused
     assert "no verifier.json" in refused
     assert str(site.now) in refused

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.errors import ConfigError
-from ostiary.edge.models.changeover import Succession
+from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.remote.stored import encoders, stored
 from tests.support.doors.remote_door import NEXT, NOW_S, Door
 from tests.support.roster.operator import ENCODER, Operator
@@ -77,19 +77,19 @@ def test_the_clock_on_the_wall_is_never_earlier_than_the_head(
 def test_the_next_bundle_is_due_when_every_subject_has_a_template_for_it(
     door: Door, operator: Operator
 ) -> None:
-    succession = Succession(ENCODER, NEXT)
+    changeover = Changeover(ENCODER, NEXT)
     operator.enroll("alice", 1)
     door.broker.keep(operator.everything())
     door.turns()
-    assert not door.remote.may_succeed(succession)
+    assert not door.remote.may_change_over(changeover)
     record = operator.records["alice"]
     both = {**record.templates, NEXT: record.templates[ENCODER]}
     operator.enroll("alice", 1)
     operator.records["alice"] = type(record)("alice", operator.sequence, templates=both)
     door.broker.keep(operator.everything())
     door.turns()
-    assert door.remote.may_succeed(succession)
-    assert not door.remote.may_succeed(Succession())
+    assert door.remote.may_change_over(changeover)
+    assert not door.remote.may_change_over(Changeover())
     assert Counter(e for each in encoders(door.config, None) for e in each) == {ENCODER: 1, NEXT: 1}
 
 

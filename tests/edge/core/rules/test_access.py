@@ -11,9 +11,9 @@ from ostiary.edge.core.rules.access import (
     DAY_MIN,
     EVERY_DAY,
     SPARE,
-    Kinds,
     Moment,
     Rights,
+    SharedRights,
     Span,
     barred,
 )
@@ -183,7 +183,7 @@ def lent(number: int) -> Rights:
 
 
 def test_equal_rights_are_one_object_and_so_are_their_parts() -> None:
-    kinds = Kinds()
+    kinds = SharedRights()
     one, same, other = kinds.one(lent(1)), kinds.one(lent(1)), kinds.one(lent(2))
     assert one == lent(1)
     assert one is same
@@ -193,7 +193,7 @@ def test_equal_rights_are_one_object_and_so_are_their_parts() -> None:
 
 
 def test_rights_that_nobody_has_any_more_are_let_go() -> None:
-    kinds = Kinds()
+    kinds = SharedRights()
     kept = [kinds.one(lent(0)), kinds.one(lent(0))]
     for visitor in range(10 * SPARE):
         kinds.one(lent(visitor))
