@@ -30,7 +30,8 @@ class WallClock:
         self._known_s = self._since_s = 0.0
 
     def known(self, at_s: float) -> None:
-        """Set the floor to `at_s`, when the newest head was signed; a later head may lower it."""
+        """Set the floor, below which the time never falls, to `at_s`, when the newest head was
+        signed; a later head may lower it."""
         if at_s != self._known_s:
             self._known_s, self._since_s = at_s, self._clock()
 

@@ -54,8 +54,8 @@ class StoreFollower:
         templates, damaged = self._store.templates(encoder, self._bundle.dim)
         unusable = self._store.unusable(encoder)
         self._enrolled.load(templates)
-        # Set last, so that a failed read is tried again: otherwise a removal could be missed for
-        # good.
+        # Store the version last, so that a failed read is tried again: otherwise a removal could be
+        # missed for good.
         self._version = version
         log.info("searching %d templates", len(self._enrolled.gallery))
         self._report(damaged, unusable)

@@ -28,8 +28,8 @@ STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + p
 LARGE_DIM = 128
 TURN, WARM_UP = 50, 10
 """Timed frames in one turn of a backend, and untimed ones before them. During a turn the caches
-fill with this backend's data, as at a door; if the machine slows down, turns slow all backends
-alike."""
+fill with this backend's data, as at a door. Since the turns are short, a machine that slows down
+affects all backends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def verify(
 
 
 class _Head:
-    """The bundle's logistic head, and the least probability for a false match rate."""
+    """The bundle's logistic head, and the least probability that a false match rate requires."""
 
     def __init__(self, pipeline: Pipeline, fmr: float) -> None:
         self._verifier, judged = pipeline.head()

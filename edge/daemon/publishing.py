@@ -15,7 +15,7 @@ from ostiary.edge.errors import StoreError
 log = logging.getLogger(__name__)
 
 GOODBYE_S, SPARE_S = 1.5, 0.5
-"""Seconds to close that are kept for the goodbye, and those of them for disconnecting."""
+"""Seconds kept for the goodbye at closing, and the part of them for disconnecting."""
 
 
 class Publishing:
@@ -51,8 +51,7 @@ class Publishing:
         self._reporter.flush(fresh)
 
     def drain(self, left_s: Callable[[], float]) -> None:
-        """Wait a moment for the broker to take the pending entries; the next start sends the
-        others."""
+        """Wait a moment for the broker to take pending entries; the next start sends the rest."""
         while self._link is not None and self._link.connected and left_s() > GOODBYE_S:
             self.pump()
             if not self._journal.pending_count():

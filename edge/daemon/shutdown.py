@@ -20,8 +20,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLOSED_S = 4.0
 """Seconds after the signal by which everything is closed."""
 ASK_S, KILL_S, LEAVE_S = 1.5, 3.0, 4.5
-"""Seconds after the signal: child processes are asked to end, are killed, and the process ends in
-whatever state it is."""
+"""Seconds after the signal at which child processes are asked to end, are killed, and at which this
+process ends in any case."""
 LAST_WORDS_S = 0.3
 HUNG = 1
 """The exit code if the loop hangs and nothing could be closed."""
@@ -63,8 +63,7 @@ class Shutdown:
         self.wanted = True
         self.left_s()
 
-    # Called in the signals' thread, which never logs: the loop may hang while it holds the log's
-    # lock.
+    # The signals' thread runs this. It never logs: the loop may hang while it holds the log's lock.
 
     def _keep_time(self) -> None:
         os.read(self._reading, 1)

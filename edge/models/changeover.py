@@ -36,7 +36,8 @@ class Changeover:
         return sum(1 for own in encoders if self.active in own or self.successor in own)
 
     def complete(self, encoders: Iterable[Collection[str]]) -> bool:
-        """Whether the door should restart, like `due`, counted from `encoders` as in `needed`."""
+        """Like `due`, but `encoders` replaces both counts; it holds each subject's encoders, as in
+        `needed`."""
         each = list(encoders)
         covered = sum(1 for own in each if self.successor in own)
         return self.due({self.successor or "": covered}, self.needed(each))

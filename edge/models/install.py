@@ -1,4 +1,4 @@
-"""Installs a bundle in place of another: only if it is complete, verified and proven."""
+"""Installs a bundle in place of another, only if the new one is complete, verified and proven."""
 
 from __future__ import annotations
 

@@ -125,8 +125,7 @@ class Pull:
         want = self._open.get(shard, {}).pop(subject, None)
         if want is None:
             return
-        # Count only requested messages: other changes could come so often that a loss is never
-        # noticed.
+        # Count only requested messages: otherwise frequent changes could hide a loss for ever.
         self._last_s = now
         # If the message proves to be of no use, its topic is not requested again at once.
         self._postpone(shard, subject, now)

@@ -186,7 +186,7 @@ class _Work:
         return draft.index is not None or draft.sum == head.sum_of(shard_of(record.subject))
 
     def _settle(self, name: str) -> None:
-        """Put records that can be proven in force, remove obsolete ones, and sum up."""
+        """Move proven records from `waiting` to `held`, drop obsolete ones, update the sum."""
         draft = self._drafts[name]
         draft.sum = sum_of(draft.held)
         if self._head is not None:

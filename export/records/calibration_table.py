@@ -64,9 +64,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A calibration of one float encoder.
 
     `exponents`, by tensor that enters a depthwise Conv: channel c is multiplied by 2**exponents[c]
-    before it is rounded. `ranges`, by tensor. `biases`, by Conv or Gemm, are added to each output
-    channel; `steps` are the int8 steps by which training moved each weight (see `packed`). `floats`
-    gives the reason for each node left in float.
+    before it is rounded. `ranges` are the values that each tensor takes. `biases`, by Conv or Gemm,
+    are added to each output channel; `steps` are the int8 steps by which training moved each weight
+    (see `packed`). `floats` gives the reason for each node left in float.
     """
 
     encoder_id: Sha256

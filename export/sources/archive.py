@@ -77,8 +77,10 @@ def vet_program(path: Path, torch: Any) -> None:
 
 
 def load_tensors(file: Any, where: str, torch: Any, *, trust: bool = False) -> Any:
-    """Load tensors in plain containers. Code in `file` may run only with `trust`; else it raises
-    BundleError."""
+    """Load tensors in plain containers.
+
+    Raises BundleError if `file` contains code that would run, unless `trust`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)

@@ -193,7 +193,7 @@ class Connection:
             "run the command again: what the broker has taken stays",
         )
 
-    # Called by the client's thread.
+    # The client's thread calls these methods.
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         if reason.is_failure:

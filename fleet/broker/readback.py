@@ -13,7 +13,7 @@ FIRST_WINDOW, LEAST_WINDOW, LARGEST_WINDOW = 80, 20, 800
 messages, the largest one a broker that queues 1,000: Mosquitto's defaults, depending on its
 version."""
 DOUBTS = 5
-"""How often missing messages are asked for again. If one is then wrongly taken for missing, it is
+"""How often missing messages are asked for again. A message that is wrongly taken for missing is
 only sent once more."""
 QUIET_S, SHORT_S = 0.5, 0.05
 

@@ -45,7 +45,7 @@ def make(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Fit a logistic head for 1:1 claims, calibrate it and evaluate it, each on other people.
+    """Fit a logistic head for 1:1 claims, calibrate and evaluate it, on three sets of people.
 
     A page with the reliability diagram is written beside the head. People whom the encoder learned
     from and photos that calibrated its int8 are left out. Exit code 1: nothing was written, since

@@ -43,7 +43,7 @@ PLAIN: dict[str, tuple[object, ...]] = {
     "pads": ([0, 0, 0, 0],),
     "training_mode": (0,),
 }
-"""Values of other attributes, by name, for which ignoring the attribute is right."""
+"""Attributes that may be ignored if they have one of these values, by name."""
 HINT = "train the encoder with the framework that made it"
 MAX_DIFFERENCE = 1e-4
 """The greatest allowed difference from ONNX Runtime's embeddings: float32 rounding."""

@@ -198,7 +198,8 @@ class _Run:
         """Evaluate the encoder after an epoch, and save it if it is the best so far."""
         self._check_weights()
         self._task.encoder.eval()
-        # Evaluate in one process, since batch norm may make the others' encoders differ a little.
+        # Evaluate in one process only: batch norm may make the encoders of the processes differ a
+        # little.
         verdict = self._team.told(self._task.judge)
         place = replace(self._place, epoch=epoch + 1, done=0, stale=self._place.stale + 1)
         better = epoch == 0 or verdict.figure < place.best

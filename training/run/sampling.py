@@ -72,6 +72,6 @@ class PeopleBatches:
 
 def batches(photos: int, size: int, seed: int, epoch: int) -> list[Rows]:
     """Every photo once, in an order drawn for the epoch; the last batch may be smaller."""
-    # The spawn key keeps this stream apart from the steps' streams.
+    # The spawn key keeps these random numbers apart from those of the steps.
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch], spawn_key=(1,)))
     return np.array_split(rng.permutation(photos), range(size, photos, size))

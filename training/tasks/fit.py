@@ -92,8 +92,11 @@ def begun_with(start: EncoderStart) -> tuple[str, list[str]]:
 
 
 def learned_from(known: Sequence[str], photos: Parts) -> list[str]:
-    """The ids of all photos that the trained weights depend on: `known` photos, which the starting
-    weights learned from, the photos trained on, and those that chose the epoch."""
+    """The ids of all photos that the trained weights depend on.
+
+    These are the photos trained on, those that chose the epoch, and `known`, which the starting
+    weights learned from.
+    """
     return sorted({*known, *photos.training.photos, *photos.choosing.photos})
 
 

@@ -128,7 +128,7 @@ class CameraReader:
             turn.leave()
             self.start()
 
-    # Called by the turn's thread.
+    # The turn's thread calls these methods.
 
     def _give(self, turn: _Turn, image: Image, size_px: tuple[int, int]) -> bool:
         """Hand a frame over; False if this turn is over."""

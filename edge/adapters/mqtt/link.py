@@ -109,7 +109,7 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        # Set before connecting: in a kept session messages come right behind the CONNACK.
+        # This is set before connecting: in a kept session messages come right after the CONNACK.
         client.on_message = self._on_message
         client.on_socket_open = without_delay
         # An exception from a callback would end paho's thread, and so the connection for good.
@@ -205,7 +205,7 @@ class Link:
         self._client.disconnect(reason)
         self._client.loop_stop()
 
-    # Called by the client's thread.
+    # The client's thread calls these methods.
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, props: Any) -> None:
         if reason.is_failure:
@@ -216,7 +216,7 @@ class Link:
             # Messages that paho kept from the last connection would be sent beside the outbox's.
             client.drop_out_messages()
             self._outbox.window = max(1, min(WINDOW, (limit or 2 * WINDOW) // 2))
-            # Set before `connection` is raised, since other threads wait for that.
+            # `kept` is set before `connection` grows, since other threads wait for the latter.
             self.kept = bool(flags.session_present)
             self.connection += 1
             self.connected, self.problem = True, ""

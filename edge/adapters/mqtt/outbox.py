@@ -29,12 +29,11 @@ class Outbox:
         self.window = WINDOW
 
     def __len__(self) -> int:
-        """Entries that were sent and not yet acknowledged."""
+        """The number of entries that were sent and not yet acknowledged."""
         return len(self._under_way)
 
     def answer(self, mid: int, refusal: str) -> None:
-        """Note the broker's answer to message `mid`: why it refused, or an empty text if it took
-        it."""
+        """Note the broker's answer to message `mid`; an empty `refusal` means that it was taken."""
         self._answers.put((mid, refusal))
 
     def start_over(self) -> None:

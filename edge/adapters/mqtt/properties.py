@@ -1,4 +1,4 @@
-"""MQTT 5 properties: how long a session lasts, how much may come, what a message answers."""
+"""MQTT 5 properties: a session's length, limits of messages, the request that a message answers."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ class SharedRights:
         if len(self._held) <= self._room:
             return
         self._held.clear()
-        # Compared by identity: hashing the rights of 100,000 people would hold up the door.
+        # The rights are compared by identity: hashing them for 100,000 people would hold up the
+        # door.
         for rights in {id(rights): rights for rights in used}.values():
             for part in (rights, rights.groups, rights.schedule):
                 self._same(part)
