@@ -11,8 +11,8 @@ from ostiary.edge.core.rules.access import Moment
 from tests.support.fakes import FakeClock
 
 
-def utc(*when: int) -> float:
-    return datetime(*when, tzinfo=timezone.utc).timestamp()
+def utc(year: int, month: int, day: int, hour: int, minute: int) -> float:
+    return datetime(year, month, day, hour, minute, tzinfo=timezone.utc).timestamp()
 
 
 @pytest.fixture

@@ -46,6 +46,8 @@ def test_the_contact_sheet_can_be_drawn_again(tmp_path: Path) -> None:
     drawn, shown = (
         cv2.imread(str(path)) for path in (tmp_path / "sheet.png", contact_sheet.TARGET)
     )
+    assert drawn is not None
+    assert shown is not None
     assert drawn.shape == shown.shape
     # Versions of OpenCV differ by a little along edges.
     assert np.abs(drawn.astype(int) - shown.astype(int)).mean() < 2
@@ -62,7 +64,7 @@ def test_every_key_of_the_profile_is_explained() -> None:
 
 def test_the_examples_are_the_messages() -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", MQTT, re.S)]
-    kinds = (
+    kinds: tuple[type[msgspec.Struct], ...] = (
         DecisionMessage,
         StateMessage,
         EventMessage,

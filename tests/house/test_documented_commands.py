@@ -110,9 +110,9 @@ def test_the_old_benchmark_put_back_makes_its_line_wrong(monkeypatch: pytest.Mon
     """The programs got --version, and the benchmark, built alike, then wanted a sub-command."""
     assert problem(Line(OLD_PEERS)) == ""
     old = ModuleType("bench.peers")
-    old.app = new_app("Time a whole frame beside others.")  # type: ignore[attr-defined]
+    old.app = app = new_app("Time a whole frame beside others.")  # type: ignore[attr-defined]
 
-    @old.app.command()
+    @app.command()
     def peers(bundle: Path, yunet: Path | None = None) -> None: ...
 
     monkeypatch.setitem(sys.modules, "bench.peers", old)

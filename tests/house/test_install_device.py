@@ -295,6 +295,6 @@ def test_a_real_environment_runs_real_models(
     programs = device.at("/opt/ostiary/venv/bin")
     for name, command in (("ostiary", "run"), ("ostiary-export", "engine")):
         assert (programs / name).read_text().startswith("#!/opt/ostiary/venvs/")
-        line = [programs / "python", programs / name, command, "--help"]
+        line: list[str | Path] = [programs / "python", programs / name, command, "--help"]
         done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def connect(site: SiteBroker, authority: Authority) -> Iterator[Connect]:
     """Connect as somebody: their name is their certificate's CN, their client id and their file."""
     peers: list[Peer] = []
 
-    def connected(name: str, client_id: str = "", file: str = "", **more) -> Peer:
+    def connected(name: str, client_id: str = "", file: str = "", **more: Any) -> Peer:
         file = file or name
         made = authority.folder / f"{file}.crt", authority.folder / f"{file}.key"
         identity = made if made[0].exists() else authority.client(name, file)

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import cv2
 import pytest
@@ -15,11 +14,17 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8
 from ostiary.edge.runtime.verifier_file import VERIFIER
-from ostiary.edge.wire import DecisionMessage
 from ostiary.export.bundle import release, signing
 from scripts import trial
 from tests.support import made_verifier
-from tests.support.doors.real_daemon import PATIENCE_S, Door, Listener, eventually
+from tests.support.doors.real_daemon import (
+    PATIENCE_S,
+    Door,
+    Listener,
+    assert_in_order,
+    decided,
+    wait_for_entries,
+)
 from tests.support.fakes import unit
 
 
@@ -97,7 +102,7 @@ def test_a_card_is_verified_against_its_owner_only(
         for number, (card, _, _) in enumerate(expected, 1):
             with cards.open("w") as reader:
                 reader.write(f"{card}\n")
-            assert listener.until(lambda h, n=number: len(h.decisions) >= n), door.log()
+            assert listener.until(decided(number)), door.log()
     found = [(d.reason.value, d.subject) for d in listener.decisions]
     assert found == [(reason, subject) for _, reason, subject in expected]
     listener.close()
@@ -131,7 +136,11 @@ def test_a_claim_that_tau_lets_in_is_decided_by_the_bundles_head(
         assert listener.until(lambda h: bool(h.decisions)), door.log()
     (decision,) = listener.decisions
     assert (decision.reason.value, decision.subject) == (reason, "eileen")
+    assert decision.score is not None
+    assert decision.tau is not None
     assert decision.score > decision.tau
+    assert decision.probability is not None
+    assert decision.least_probability is not None
     assert (decision.probability >= decision.least_probability) == (reason == "matched")
     online = [state for state in listener.states if state.status == "online"]
     assert online[-1].least_probability == decision.least_probability
@@ -197,7 +206,7 @@ def test_the_broker_may_come_later_and_nothing_is_lost(
 ) -> None:
     broker = trial.Mosquitto(tmp_path / "broker")
     with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
-        journal = _wait_for_entries(door, 20)
+        journal = wait_for_entries(door, 20)
         assert journal.pending_count() >= 20
         with contextlib.ExitStack() as running:
             # The door stands still until somebody listens, or its first decisions reach nobody.
@@ -207,15 +216,7 @@ def test_the_broker_may_come_later_and_nothing_is_lost(
             assert listener.until(lambda h: len(h.decisions) >= 40), door.log()
             listener.close()
         journal.close()
-    _assert_in_order(listener.decisions, first=1)
-
-
-def _wait_for_entries(door: Door, count: int) -> Any:
-    """Until the daemon has journaled so many decisions."""
-    assert eventually(lambda: (door.state / "journal.db").exists() and door.running), door.log()
-    journal = door.journal()
-    assert eventually(lambda: len(journal.entries()) >= count), door.log()
-    return journal
+    assert_in_order(listener.decisions, first=1)
 
 
 def test_the_broker_is_killed_in_mid_stream_and_every_decision_arrives(
@@ -224,7 +225,7 @@ def test_the_broker_is_killed_in_mid_stream_and_every_decision_arrives(
     listener = Listener(broker.port, "lasting")
     with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
         for number in (1, 2, 3):
-            assert listener.until(lambda h, n=number: len(h.decisions) >= 30 * n), door.log()
+            assert listener.until(decided(30 * number)), door.log()
             # Mosquitto acknowledges before it saves, so that a kill may lose what it said it took.
             # The door stands still until all is saved: what is under test here is the door.
             with door.stopped():
@@ -240,27 +241,15 @@ def test_the_broker_is_killed_in_mid_stream_and_every_decision_arrives(
     assert journal.pending_count() == 0
     journal.close()
     assert listener.until(lambda h: h.decisions[-1].seq == written)
-    _assert_in_order(listener.decisions, first=1)
+    assert_in_order(listener.decisions, first=1)
     listener.close()
-
-
-def _assert_in_order(decisions: list[DecisionMessage], first: int) -> None:
-    """Every one from the first on, in order; what came twice has the same id."""
-    ids: dict[int, str] = {}
-    for decision in decisions:
-        if decision.seq in ids:
-            assert ids[decision.seq] == decision.id
-            continue
-        assert decision.seq == first + len(ids), "a gap, or out of order"
-        ids[decision.seq] = decision.id
-    assert len(set(ids.values())) == len(ids)
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(
     tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, camera: str
 ) -> None:
     with Door(tmp_path / "door", bundle_dir, camera, broker.port) as first:
-        journal = _wait_for_entries(first, 1)
+        journal = wait_for_entries(first, 1)
         journal.close()
         second = Door(tmp_path / "two", bundle_dir, camera, broker.port, state=first.state).start()
         assert second._process is not None
@@ -274,7 +263,7 @@ def test_a_signal_ends_it_also_while_the_broker_is_away(
 ) -> None:
     port = trial.free_port()
     with Door(tmp_path / "door", bundle_dir, camera, port) as door:
-        _wait_for_entries(door, 1).close()
+        wait_for_entries(door, 1).close()
         for _ in range(signals - 1):
             os.kill(door.pid, signal.SIGTERM)
         assert door.end() in ((0,) if signals == 1 else (0, 128 + signal.SIGTERM))
@@ -292,5 +281,5 @@ def test_a_video_that_is_stopped_in_mid_read_ends_cleanly(
     writer.release()
     more = "drop = false"
     with Door(tmp_path / "door", bundle_dir, str(path), broker.port, camera_more=more) as door:
-        _wait_for_entries(door, 2 + 3 * attempt).close()
+        wait_for_entries(door, 2 + 3 * attempt).close()
         assert door.end() == 0

@@ -15,8 +15,7 @@ import pytest
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.core.types import Template
 from scripts import trial
-from tests.integration.test_daemon import _assert_in_order, _wait_for_entries
-from tests.support.doors.real_daemon import Door, Listener
+from tests.support.doors.real_daemon import Door, Listener, assert_in_order, wait_for_entries
 
 needs_gstreamer = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
@@ -52,7 +51,7 @@ def survives(door: Door, listener: Listener, times: int, seed: int) -> None:
     assert journal.broken_at() is None
     payloads = {entry.seq: entry.payload for entry in journal.entries()}
     journal.close()
-    _assert_in_order(listener.decisions, first=1)
+    assert_in_order(listener.decisions, first=1)
     for decision in listener.decisions:
         assert decision.id.encode() in payloads[decision.seq], "published, but not in the journal"
     assert listener.until(lambda h: h.decisions[-1].seq == max(payloads))
@@ -138,7 +137,7 @@ def test_with_a_full_disk_the_door_does_what_the_profile_says(
         assert "the door stays shut" in listener.events[-1].detail
     else:
         assert "the door opens unrecorded" in listener.events[-1].detail
-    _assert_in_order(listener.decisions, first=1)
+    assert_in_order(listener.decisions, first=1)
     listener.close()
 
 
@@ -188,11 +187,11 @@ def test_an_interrupted_daemon_leaves_what_it_had_not_sent_for_the_next(
     broker = trial.Mosquitto(tmp_path / "broker")
     door = Door(tmp_path / "door", bundle_dir, camera, broker.port)
     with door:
-        _wait_for_entries(door, 10).close()
+        wait_for_entries(door, 10).close()
         door.end(signal.SIGKILL)
     with broker:
         listener = Listener(broker.port)
         with door:
             assert listener.until(lambda h: len(h.decisions) >= 15), door.log()
         listener.close()
-    _assert_in_order(listener.decisions, first=1)
+    assert_in_order(listener.decisions, first=1)

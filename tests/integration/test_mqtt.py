@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ostiary.edge.adapters.mqtt.link import LONGEST_WAIT_S, Link
+from ostiary.edge.adapters.mqtt.link import Link
+from ostiary.edge.adapters.mqtt.outbox import LONGEST_WAIT_S
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
@@ -36,7 +38,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     made.close()
 
 
-def made_link(port: int, clock: FakeClock, **settings) -> Link:
+def made_link(port: int, clock: FakeClock, **settings: Any) -> Link:
     mqtt = MqttSection(host="127.0.0.1", port=port, **settings)
     link = Link(mqtt, "door", "ostiary/1/test/device/door/state", lambda session: b"lost", clock)
     link.start(1)

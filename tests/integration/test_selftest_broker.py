@@ -5,6 +5,7 @@ import queue
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from tests.support.site_broker import Authority, SiteBroker
 OK, WARN, FAIL, SKIPPED = CheckVerdict
 
 
-def door_with(site: str = "test", device: str = "door", **mqtt) -> DoorUnderTest:
+def door_with(site: str = "test", device: str = "door", **mqtt: Any) -> DoorUnderTest:
     profile = Config(
         device=DeviceSection(site=site, id=device), bundle=BundleSection(path=Path("none")),
         camera=CameraSection(url="folder:x"), state=StateSection(path=Path("none")),
@@ -37,7 +38,7 @@ def door_with(site: str = "test", device: str = "door", **mqtt) -> DoorUnderTest
     return DoorUnderTest(profile, profile.bundle, 1.0)
 
 
-def local(port: int, **more) -> DoorUnderTest:
+def local(port: int, **more: Any) -> DoorUnderTest:
     return door_with(host="127.0.0.1", port=port, **more)
 
 

@@ -199,7 +199,7 @@ def _torchrun(arguments: list[str], mention: bool) -> str:
     from torch.distributed import run
 
     def parse() -> None:
-        given = run.parse_args(arguments)
+        given = run.parse_args(arguments)  # type: ignore[no-untyped-call]
         if not given.module:
             raise SystemExit("torchrun is told no module")
         if why := _module(given.training_script, given.training_script_args, mention):

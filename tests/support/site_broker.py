@@ -59,7 +59,7 @@ class Authority:
 
 def _commands(first: str) -> str:
     """The block of the README's commands that begins with this comment."""
-    blocks = re.findall(r"```sh\n(.*?)```", (CONFIGS / "README.md").read_text(), re.S)
+    blocks: list[str] = re.findall(r"```sh\n(.*?)```", (CONFIGS / "README.md").read_text(), re.S)
     (found,) = (block for block in blocks if block.startswith(first))
     return found
 

@@ -38,7 +38,9 @@ def ostiary(
         monkeypatch.setattr(sys, "argv", ["ostiary", "bundle", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             console.run(app)
-        return (left.value.code or 0, *capsys.readouterr())
+        code = left.value.code or 0
+        assert isinstance(code, int)
+        return (code, *capsys.readouterr())
 
     return call
 

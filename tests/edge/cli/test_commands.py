@@ -11,7 +11,7 @@ import pytest
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.core.scores.calibration import threshold
 from ostiary.edge.core.scores.verifier import probability
-from ostiary.edge.core.types import Template
+from ostiary.edge.core.types import Image, Template
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8
@@ -182,8 +182,8 @@ def test_a_door_that_follows_the_roster_enrolls_and_forgets_nobody(
     ],
 )
 def test_bad_photos_are_refused_by_every_command_that_takes_one(
-    profile: Path, bundle_dir: Path, portrait_file: Path, portrait, tmp_path: Path, name: str,
-    message: str,
+    profile: Path, bundle_dir: Path, portrait_file: Path, portrait: Image, tmp_path: Path,
+    name: str, message: str,
 ) -> None:  # fmt: skip
     (tmp_path / "truncated.jpg").write_bytes(portrait_file.read_bytes()[:30_000])
     (tmp_path / "empty.jpg").touch()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ostiary.edge.adapters import logs
 from ostiary.edge.cli import door
 
 
@@ -49,7 +50,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lives], No
         '[camera]\nurl = "v4l2:"\n[state]\npath = "state"\n'
     )
     monkeypatch.setattr(door, "Shutdown", Quiet)
-    monkeypatch.setattr(door.logs, "set_up", lambda level: None)
+    monkeypatch.setattr(logs, "set_up", lambda level: None)
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     def live(lives: Lives) -> None:

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.edge.config import (
-    BundleSection,
-    CameraSection,
-    Config,
-    DeviceSection,
-    StateSection,
     load_config,
 )
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
 from ostiary.edge.models.changeover import Changeover
-from ostiary.edge.models.choose import Chosen, choose_models
-from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
-from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
-from tests.support import tiny_bundle
+from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.det import DET_CURVE
+from tests.support.two_bundles import Two, rewrite, wrong_golden
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
 AWAITED = Changeover(OLD, NEW)
@@ -50,63 +42,6 @@ def test_a_change_over_is_never_due_without_a_next_bundle_or_anybody_enrolled() 
     assert not Changeover(OLD).complete([{OLD, NEW}])
     assert not AWAITED.due({}, 0)
     assert not AWAITED.due({OLD: 2}, 2)
-
-
-class Two:
-    """A profile with two tiny bundles, and the encoders of each subject's templates."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now, self.after = (with_curve(folder / name, n) for n, name in enumerate(("a", "b")))
-        keys = folder / "keys"
-        keys.mkdir()
-        (keys / "factory.pub").write_text(next(iter(tiny_bundle.KEYS.trusted)))
-        choice = BundleSection(path=self.now, next=self.after, keys=keys, backend="onnxruntime")
-        self.config = Config(
-            device=DeviceSection(site="hq", id="door"),
-            bundle=choice,
-            camera=CameraSection(url="v4l2:"),
-            state=StateSection(path=folder / "state"),
-        )
-        self.config.state.path.mkdir()
-        self.old, self.new = (bundles.read(p).encoder_id for p in (self.now, self.after))
-        self.people: list[set[str]] = [{self.old, self.new}, {self.old, self.new}]
-
-    def start(self, following: Path | None = None) -> Chosen:
-        """The models that the door chooses when it starts."""
-        choice = msgspec.structs.replace(self.config.bundle, next=following or self.after)
-        return self._chosen(msgspec.structs.replace(self.config, bundle=choice))
-
-    def start_without_next(self) -> Chosen:
-        choice = msgspec.structs.replace(self.config.bundle, next=None)
-        return self._chosen(msgspec.structs.replace(self.config, bundle=choice))
-
-    def _chosen(self, config: Config) -> Chosen:
-        chosen = choose_models(config, lambda: self.people)
-        chosen.pipeline.close()
-        return chosen
-
-    def stays(self, chosen: Chosen) -> None:
-        assert chosen.pipeline.bundle.encoder_id == self.old
-
-    def has_changed(self, chosen: Chosen) -> None:
-        assert chosen.pipeline.bundle.encoder_id == self.new
-        assert chosen.changeover == Changeover()
-
-
-def with_curve(folder: Path, seed: int) -> Path:
-    """A tiny bundle from which a threshold can be derived."""
-    tiny_bundle.make(folder, seed)
-    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    counts = Counts(40_000, 10, [40_000, 4000, 40], [0, 1, 5])
-    curve = DetFile(manifest.encoder_id, "made up", 1, 1, [0.0, 0.2, 0.4], counts)
-    (folder / DET_CURVE).write_bytes(msgspec.json.encode(curve))
-    rewrite(folder, [*manifest.files, DET_CURVE])
-    return folder
-
-
-def rewrite(folder: Path, names: Iterable[str]) -> None:
-    """Sign the files of a bundle as they are now."""
-    tiny_bundle.write_manifest(folder, {name: (folder / name).read_bytes() for name in names})
 
 
 @pytest.fixture
@@ -158,14 +93,6 @@ def changed(folder: Path) -> None:
     (folder / "pad.onnx").write_bytes(b"another")
 
 
-def wrong_golden(folder: Path) -> None:
-    with np.load(folder / GOLDEN) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
-    found["encoder.outputs"] = -found["encoder.outputs"]
-    (folder / GOLDEN).write_bytes(tiny_bundle.golden(found))
-    rewrite(folder, msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest).files)
-
-
 def without_curve(folder: Path) -> None:
     files = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest).files
     rewrite(folder, [name for name in files if name != DET_CURVE])
@@ -176,7 +103,7 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
-BROKEN = {
+BROKEN: dict[Callable[[Path], None], str] = {
     unsigned: "not signed",
     changed: "not the file",
     wrong_golden: "golden vectors",

@@ -16,8 +16,8 @@ from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import MANIFEST, Manifest
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.edge.vision.pipeline import Pipeline
-from tests.edge.models.test_changeover import Two, rewrite, wrong_golden
 from tests.support import made_verifier
+from tests.support.two_bundles import Two, rewrite, wrong_golden
 
 
 @pytest.fixture

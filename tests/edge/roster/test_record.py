@@ -111,7 +111,8 @@ def test_a_field_out_of_range_is_refused(kind: type[Body], field: int, value: ob
 @pytest.mark.parametrize("kind", GOOD)
 def test_a_field_that_is_not_known_or_missing_is_refused(kind: type[Body]) -> None:
     plain = fields(GOOD[kind])
-    for wrong in ([*plain, None], plain[:1], [], {}, None, 1):
+    wrongs: list[object] = [[*plain, None], plain[:1], [], {}, None, 1]
+    for wrong in wrongs:
         with pytest.raises(SealError, match=r"malformed (record|index|head|command)"):
             decode(msgspec.msgpack.encode(wrong), kind)
 

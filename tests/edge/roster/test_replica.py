@@ -184,7 +184,7 @@ def test_the_same_story_at_once_ends_the_same(story: str) -> None:
 
 
 def test_a_refusal_says_what_it_is_about() -> None:
-    messages = [head(4), head(5), index(3, **{B: 1}), rec(A, 1), rec(B, 4)]
+    messages: list[Message] = [head(4), head(5), index(3, **{B: 1}), rec(A, 1), rec(B, 4)]
     _, changes = step(at(5, **{A: 5}), messages)
     assert changes.refused == (
         Refused(messages[0], "old-head", "sequence 4 after 5"),

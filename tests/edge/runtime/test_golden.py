@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,7 +16,7 @@ from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.backends import Choice, backends
 from ostiary.edge.runtime.bundle import Bundle, ModelEntry
 from ostiary.edge.runtime.ovino import OpenVinoBackend
-from ostiary.edge.runtime.runner import Tensors
+from ostiary.edge.runtime.runner import Backend, Runner, Tensors
 from ostiary.edge.vision.pipeline import open_pipeline
 from tests.support.places import ROOT
 
@@ -30,10 +29,10 @@ class WrongBackend:
     name = "wrong"
     runs_int8 = False
 
-    def __init__(self, real, spoil: Wrong, file: str = "encoder.onnx") -> None:
+    def __init__(self, real: Backend, spoil: Wrong, file: str = "encoder.onnx") -> None:
         self._real, self._spoil, self._file = real, spoil, file
 
-    def load(self, file: Path, model: ModelEntry) -> Any:
+    def load(self, file: Path, model: ModelEntry) -> Runner:
         runner, spoil = self._real.load(file, model), self._spoil
         if model.file != self._file:
             return runner

@@ -5,21 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ostiary.edge.config import BundleSection, RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
+from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines as files
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.bundle import Bundle, ModelEntry
 from ostiary.edge.runtime.engines import EnginePlace, Fingerprint, Header, Proof
+from ostiary.edge.runtime.runner import Runner
 from ostiary.edge.selftest import engines, models
 from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.engines import EngineState
 from ostiary.edge.selftest.report import CheckVerdict
 from ostiary.edge.selftest.thermal import Thermal
-from tests.edge.selftest.test_parts import door_on
+from tests.support.doors.under_test import door_on
 
 OK, WARN, FAIL, SKIPPED = CheckVerdict
 ORIN = EnginePlace("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")
@@ -105,7 +109,7 @@ def test_a_backend_without_its_int8_still_reproduces_the_rest(
 ) -> None:
     real = golden.outputs
 
-    def spoiled(runner, name, model, images):
+    def spoiled(runner: Runner, name: str, model: ModelEntry, images: NDArray[np.uint8]) -> Floats:
         return real(runner, name, model, images) + (name == "encoder_int8")
 
     monkeypatch.setattr(golden, "outputs", spoiled)

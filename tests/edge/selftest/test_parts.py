@@ -15,35 +15,18 @@ from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import (
-    BundleSection,
-    CameraSection,
-    Config,
-    DeviceSection,
-    MqttSection,
-    RosterSection,
-    StateSection,
-)
+from ostiary.edge.config import CameraSection, MqttSection, RosterSection
 from ostiary.edge.core.types import Frame, Template
 from ostiary.edge.errors import CameraError, ConfigError
 from ostiary.edge.selftest import camera, clock, disk, report, roster, state
 from ostiary.edge.selftest.clock import Discipline
 from ostiary.edge.selftest.door import DoorUnderTest, secrets
 from ostiary.edge.selftest.report import CheckVerdict
+from tests.support.doors.under_test import door_on
 from tests.support.fakes import FakeSource, image, unit
 
 OK, WARN, FAIL, SKIPPED = CheckVerdict
 NOW_S = 1_795_000_000.0
-
-
-def door_on(
-    folder: Path, bundle: Path = Path("none"), url: str = "v4l2:/dev/video0"
-) -> DoorUnderTest:
-    profile = Config(
-        device=DeviceSection(site="test", id="door"), bundle=BundleSection(path=bundle),
-        camera=CameraSection(url=url), state=StateSection(path=folder),
-    )  # fmt: skip
-    return DoorUnderTest(profile, profile.bundle, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +63,7 @@ SEEN = {"fps": 15.0, "width": 64, "height": 64, "stall_s": 5.0}
 
 
 def seen_by(
-    script: list[Any], seconds: float = 30.0, live: bool = True, **settings
+    script: list[Any], seconds: float = 30.0, live: bool = True, **settings: Any
 ) -> report.Check:
     """What is said of a camera that gives this script and then fails; time goes by its frames."""
     given = CameraSection(url="v4l2:x", **(SEEN | settings))
@@ -250,7 +233,9 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
-def test_a_disk_in_memory_that_is_nearly_full_full_or_read_only(mounted) -> None:
+def test_a_disk_in_memory_that_is_nearly_full_full_or_read_only(
+    mounted: Callable[[str], Path],
+) -> None:
     folder = mounted("size=1m")
     found = disk.check(door_on(folder))
     assert (found.verdict, found.details["file_system"]) == (WARN, "tmpfs")

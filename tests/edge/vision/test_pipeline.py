@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def test_the_embedding_survives_light_scale_and_turn(pipeline: Pipeline, portrai
     assert np.linalg.norm(reference) == pytest.approx(1, abs=1e-5)
     for changed in (
         trial.worn(portrait),
-        np.asarray(cv2.resize(portrait, None, fx=0.6, fy=0.6)),
+        np.asarray(cv2.resize(portrait, None, fx=0.6, fy=0.6), np.uint8),
         np.ascontiguousarray(portrait[:, ::-1]),
     ):
         assert float(embedding(pipeline, changed) @ reference) > 0.7
@@ -59,11 +60,12 @@ def test_curve_and_head_are_those_of_the_probes_made_here(
     file = made_verifier.made(bundle.encoder_id, bundle.dim, int8=hashed)
     runner = SimpleNamespace(precision="float")
     proven = SimpleNamespace(backend="none", refused=(), runners=dict.fromkeys(models, runner))
-    pipeline = Pipeline(replace(bundle, verifier=file), proven)
+    pipeline = Pipeline(replace(bundle, verifier=file), cast(Any, proven))
     head, judged = pipeline.head()
     assert head.weights.tolist() == file.weights
     wanted = getattr(file, comparison).counts
     assert judged.impostor_at_or_above.tolist() == wanted.impostor_at_or_above
+    assert file.float_int8 is not None
     assert file.float_float.counts != file.float_int8.counts
     counted = getattr(bundle.measured, comparison)
     assert pipeline.curve().impostor_at_or_above.tolist() == counted.impostor_at_or_above
@@ -126,10 +128,10 @@ def test_enrollment_takes_one_photo_or_several(
 def test_enrollment_refuses_by_name(
     pipeline: Pipeline, two_people: dict[str, Image], portrait: Image, reason: str
 ) -> None:
-    photos = {
+    photos: list[tuple[str, Image]] = {
         "no-face": [("wall", np.full((480, 640, 3), 90, np.uint8))],
         "two-faces": [("couple", np.hstack([portrait, portrait]))],
-        "low-quality": [("soft", np.asarray(cv2.GaussianBlur(portrait, (0, 0), 6)))],
+        "low-quality": [("soft", np.asarray(cv2.GaussianBlur(portrait, (0, 0), 6), np.uint8))],
         "disagreement": [("obama", two_people["obama"]), ("biden", two_people["biden"])],
     }[reason]
     with pytest.raises(EnrollmentRefused) as caught:

@@ -177,7 +177,13 @@ def test_what_comes_again_on_a_new_wire_is_no_attack(
         voice.send(operator.changes(["alice"]))
         until([door], lambda: door.equals(operator))
     mails, take = list[Mail](), door.mailbox.take
-    monkeypatch.setattr(door.mailbox, "take", lambda most: mails.extend(m := take(most)) or m)
+
+    def noted(most: int) -> list[Mail]:
+        taken = take(most)
+        mails.extend(taken)
+        return taken
+
+    monkeypatch.setattr(door.mailbox, "take", noted)
     proxy.cut()
     until([door], lambda: bool(mails) and mails[-1].kept and not mails[-1].again)
     assert [mail.topic[0] for mail in mails if mail.again].count("head") >= 2

@@ -125,7 +125,9 @@ def test_without_a_broker_the_door_goes_on_with_what_it_stored(
 def test_a_door_says_what_it_holds(site: Site, eileen: Template, broker: trial.Mosquitto) -> None:
     held: list[wire.RosterMessage] = []
     client = trial.subscribe(broker.port, TOPICS.roster, "acknowledgements")
-    client.on_message = lambda _c, _d, m: held.append(wire.decode(m.payload, wire.RosterMessage))
+    client.on_message = lambda _c, _d, m: held.append(
+        wire.decode(bytes(m.payload), wire.RosterMessage)
+    )
     client.loop_start()
     site.enroll(eileen, groups=("staff",))
     assert eventually(lambda: bool(held) and held[-1].complete and held[-1].sequence == 1)

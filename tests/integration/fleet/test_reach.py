@@ -92,7 +92,7 @@ def test_each_door_acknowledges_under_its_own_name(
 ) -> None:
     heard: dict[str, RosterMessage] = {}
     voice.client.on_message = lambda c, d, m: heard.update(
-        {m.topic.split("/")[4]: decode(m.payload, RosterMessage)}
+        {m.topic.split("/")[4]: decode(bytes(m.payload), RosterMessage)}
     )
     voice.client.subscribe("ostiary/1/hq/device/+/roster", 1)
     # This broker has the roster of the test before.

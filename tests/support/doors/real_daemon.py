@@ -158,11 +158,11 @@ class Listener:
 
     def _take(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         if message.topic == TOPICS.decision:
-            self.decisions.append(wire.decode(message.payload, DecisionMessage))
+            self.decisions.append(wire.decode(bytes(message.payload), DecisionMessage))
         elif message.topic == TOPICS.event:
-            self.events.append(wire.decode(message.payload, EventMessage))
+            self.events.append(wire.decode(bytes(message.payload), EventMessage))
         elif message.topic == TOPICS.state:
-            self.states.append(wire.decode(message.payload, StateMessage))
+            self.states.append(wire.decode(bytes(message.payload), StateMessage))
         self._arrived.put(None)
 
     def until(self, met: Callable[[Listener], bool], patience_s: float = PATIENCE_S) -> bool:
@@ -197,3 +197,28 @@ class Listener:
 
     def close(self) -> None:
         trial.leave(self._client)
+
+
+def decided(count: int) -> Callable[[Listener], bool]:
+    """A condition for `until`: so many decisions have come."""
+    return lambda heard: len(heard.decisions) >= count
+
+
+def wait_for_entries(door: Door, count: int) -> Journal:
+    """Until the daemon has journaled so many decisions."""
+    assert eventually(lambda: (door.state / "journal.db").exists() and door.running), door.log()
+    journal = door.journal()
+    assert eventually(lambda: len(journal.entries()) >= count), door.log()
+    return journal
+
+
+def assert_in_order(decisions: list[DecisionMessage], first: int) -> None:
+    """Every one from the first on, in order; what came twice has the same id."""
+    ids: dict[int, str] = {}
+    for decision in decisions:
+        if decision.seq in ids:
+            assert ids[decision.seq] == decision.id
+            continue
+        assert decision.seq == first + len(ids), "a gap, or out of order"
+        ids[decision.seq] = decision.id
+    assert len(set(ids.values())) == len(ids)

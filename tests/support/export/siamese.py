@@ -32,23 +32,28 @@ class Branch(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = torch.max_pool2d(torch.relu(self.norm(self.conv1(image))), 2)
         x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
-        return self.fc(x.view(x.size(0), -1))
+        rows: torch.Tensor = self.fc(x.view(x.size(0), -1))
+        return rows
 
 
-class Pair(nn.Module):
-    """Same person or not: a logistic head over |f(a) - f(b)|."""
+class Parts(nn.Module):
+    """What every pair consists of."""
 
     def __init__(self, branch: nn.Module | None = None) -> None:
         super().__init__()
         self.branch = branch or Branch()
         self.head = nn.Linear(128, 1)
 
+
+class Pair(Parts):
+    """Same person or not: a logistic head over |f(a) - f(b)|."""
+
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         difference = torch.abs(self.branch(first) - self.branch(second))
         return torch.sigmoid(self.head(difference))
 
 
-class TwoOutputs(Pair):
+class TwoOutputs(Parts):
     """The pair as a contrastive loss trains it: both embeddings, no head."""
 
     def forward(
@@ -62,7 +67,8 @@ class Cosine(Pair):
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         a, b = self.branch(first), self.branch(second)
-        return (a * b).sum(1) / ((a * a).sum(1) * (b * b).sum(1)).sqrt()
+        cosine: torch.Tensor = (a * b).sum(1) / ((a * a).sum(1) * (b * b).sum(1)).sqrt()
+        return cosine
 
 
 class Unshared(Pair):
@@ -83,6 +89,8 @@ def seeded(kind: type[nn.Module]) -> nn.Module:
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 module.running_mean.uniform_(-0.2, 0.2)
                 module.running_var.uniform_(0.5, 2)
     return net.eval()
@@ -98,20 +106,17 @@ def pair() -> nn.Module:
     return Pair()
 
 
+def small(file: Path) -> np.ndarray:
+    """A photo, grey, in the size that the net takes."""
+    photo = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    assert photo is not None
+    return cv2.resize(photo, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+
+
 def faces(folder: Path) -> torch.Tensor:
     """Every person's photos (people, photos, 1, 28, 28), in -1..1."""
     people = sorted(folder.iterdir(), key=lambda p: int(p.name[1:]))
-    read = [
-        [
-            cv2.resize(
-                cv2.imread(str(file), cv2.IMREAD_GRAYSCALE),
-                (SIDE_PX, SIDE_PX),
-                interpolation=cv2.INTER_AREA,
-            )
-            for file in sorted(person.glob("*.pgm"))
-        ]
-        for person in people
-    ]
+    read = [[small(file) for file in sorted(person.glob("*.pgm"))] for person in people]
     return torch.from_numpy((np.array(read, np.float32)[:, :, None] - 127.5) / 127.5)
 
 

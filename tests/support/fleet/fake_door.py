@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -49,6 +50,7 @@ class FakeDoor:
 
     def listen(self) -> FakeDoor:
         _, mid = self.client.subscribe(self.topics.every_command, 1)
+        assert mid is not None
         self._done(mid)
         return self
 
@@ -85,8 +87,9 @@ class FakeDoor:
 
     def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
         name = message.topic.rpartition("/")[2]
-        command = decode(self._opener.open(message.topic, message.payload), Command)
-        said = message.properties
+        command = decode(self._opener.open(message.topic, bytes(message.payload)), Command)
+        # paho gives a property's value as an attribute that no type declares.
+        said: Any = message.properties
         assert said is not None
         assert said.ResponseTopic == self.topics.response(name)
         self.heard.append((command, message.retain, said.MessageExpiryInterval))

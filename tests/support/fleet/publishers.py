@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ostiary.edge.roster.record import Index
 from ostiary.fleet.publishing import publish as publishing
 from ostiary.fleet.publishing.publish import Published
@@ -10,7 +12,7 @@ from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.memory_broker import Door, Kept
 
 
-def publish(fleet: Fleet, kept: Kept, now: float = 5000.0, **more) -> Published:
+def publish(fleet: Fleet, kept: Kept, now: float = 5000.0, **more: Any) -> Published:
     return publishing.publish(fleet, wall=lambda: now, connect=kept.connect, **more)
 
 

@@ -21,7 +21,7 @@ BAD_HEADERS = [
     b"\xd6\xff\0\0\0\0", b"\xc7\x0c\xff" + b"\xff" * 12,
 ]  # fmt: skip
 """Msgpack headers of long values that do not follow, bad UTF-8, surrogates, NaN, timestamps."""
-ODD = [
+ODD: list[Any] = [
     math.nan, math.inf, -math.inf, -0.0, -1, -1.5, 0, 1, 2**53, 2**64 - 1, -(2**63), 1e300, True,
     False, None, "", "a\n", "\0", "é", "a" * 65, "a" * 5000, b"", b"\0" * 16, b"\0" * 20_000,
     [], {}, [[]] * 300, [None] * 5000, {"a": 1}, {b"a": 1}, {1: {}}, [["a", 1]] * 3,

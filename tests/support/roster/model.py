@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from ostiary.edge.roster.changes import Message, Sealed, SealedHead
 from ostiary.edge.roster.record import EMPTY, SHARDS, Head, Index, Record, shard_of, sum_of
 
 Topic = tuple[str, ...]
+Sending = Generator[tuple[Topic, Message], None, None]
 Entries = dict[str, int]
 
 
@@ -141,7 +142,7 @@ class Publisher:
     highest: int = 0
     _clock: float = 0.0
 
-    def publish(self, whole: bool, chunk: int, leave_out: bool) -> Iterator[tuple[Topic, Message]]:
+    def publish(self, whole: bool, chunk: int, leave_out: bool) -> Sending:
         """The messages to the broker, in order; whoever stops iterating kills the publisher.
 
         What a chunk's head says of subjects that a later chunk changes: nothing with `leave_out`,

@@ -146,13 +146,15 @@ class Voice:
 
     def __init__(self, mqtt: MqttSection, name: str = "ostiary.operator") -> None:
         self._mqtt, self._name = mqtt, name
-        self.client = None
-        self.again()
+        self.client = self._connected()
 
     def again(self) -> None:
-        """Connect as soon as the broker answers."""
-        if self.client is not None:
-            self.close()
+        """Connect anew as soon as the broker answers."""
+        self.close()
+        self.client = self._connected()
+
+    def _connected(self) -> paho.Client:
+        """A client that is connected as soon as the broker answers."""
         lost = self._lost = threading.Event()
         room = self._room = threading.Semaphore(WINDOW)
         connected = threading.Event()
@@ -174,7 +176,7 @@ class Voice:
                 assert time.monotonic() < until, "no broker"
         client.loop_start()
         assert connected.wait(PATIENCE_S)
-        self.client = client
+        return client
 
     def send(self, messages: Iterable[Said], retain: bool = True) -> None:
         """Publish messages; all are acknowledged when this returns."""

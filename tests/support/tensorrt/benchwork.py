@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +25,8 @@ from tests.support.tensorrt import fake_trt
 from tests.support.tensorrt.fake_cuda import CUDA_PYTHON
 from tests.support.tensorrt.fake_gpu import Gpu
 
+A = TypeVar("A", bound=Answer)
+
 
 class Bench:
     """A workshop that works in this process; `steps` holds the reported progress."""
@@ -34,20 +36,22 @@ class Bench:
         self.steps: list[Answer] = []
 
     def probe(self, order: PlaceQuery) -> Here:
-        return self._carry_out(order)
+        return self._carry_out(order, Here)
 
     def build(self, order: Build, heard: Heard) -> Built:
-        return self._carry_out(order)
+        return self._carry_out(order, Built)
 
     def prove(self, order: Prove) -> ProvenPlan:
-        return self._carry_out(order)
+        return self._carry_out(order, ProvenPlan)
 
-    def _carry_out(self, order: Order) -> Any:
+    def _carry_out(self, order: Order, kind: type[A]) -> A:
         self.orders.append(order)
         answers: list[Answer] = []
         child.carry_out(order, answers.append)
         self.steps += answers[:-1]
-        return answers[-1]
+        last = answers[-1]
+        assert isinstance(last, kind)
+        return last
 
     def count(self, kind: type) -> int:
         return sum(isinstance(order, kind) for order in self.orders)

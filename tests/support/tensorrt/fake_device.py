@@ -33,7 +33,8 @@ def quantized(zero: int = 0, batch: int | str = 1) -> bytes:
     graph = helper.make_graph(nodes, "tiny", [taken], [given], weights)
     opset = helper.make_opsetid("", 13)
     made: onnx.ModelProto = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    return made.SerializeToString()
+    data: bytes = made.SerializeToString()
+    return data
 
 
 class Place:

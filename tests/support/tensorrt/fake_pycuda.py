@@ -269,7 +269,7 @@ class Functions:
         with calling("cuMemHostAlloc"):
             memory = self._gpu.host_allocate(size, keep=False)
         weakref.finalize(memory, self._gpu.host.pop, ctypes.addressof(memory), None)
-        return np.frombuffer(memory, dtype).reshape(shape)
+        return np.ndarray(shape, dtype, memoryview(memory))
 
     def memcpy_htod_async(self, dest: Any, src: Any, stream: Any = None) -> None:
         self._copy("cuMemcpyHtoDAsync", dest, src, stream, to_device=True)
@@ -286,14 +286,15 @@ class Functions:
 
 def pycuda_module(gpu: Gpu) -> ModuleType:
     """`module.state_.leave()` says whether the process could end now."""
-    module: Any = ModuleType("pycuda.driver")
+    made = ModuleType("pycuda.driver")
+    module: Any = made
     state = module.state_ = State(gpu)
     for kind in (Device, Context, Stream, Event, DeviceAllocation):
         setattr(module, kind.__name__, type(kind.__name__, (kind,), {"_state": state}))
     state.context, module.mem_alloc = module.Context, module.DeviceAllocation  # type: ignore[attr-defined]
-    for kind in ERRORS:
-        setattr(module, kind.__name__, kind)
+    for error in ERRORS:
+        setattr(module, error.__name__, error)
     functions = Functions(state)
     for name in (n for n in vars(Functions) if not n.startswith("_")):
         setattr(module, name, getattr(functions, name))
-    return module
+    return made

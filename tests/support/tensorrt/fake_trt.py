@@ -28,9 +28,9 @@ TABLE = json.loads((Path(__file__).parents[2] / "data" / "tensorrt_api.json").re
 FULL = {"8.6": "8.6.1", "10.3": "10.3.0", "10.13": "10.13.0.35", "10.16": "10.16.1.11"}
 FULL["11.4"] = "11.4.0.106"
 VERSIONS = tuple(FULL)
-WRITTEN = (build.Builder, build.INetworkDefinition, build.IBuilderConfig, build.ITimingCache)
-WRITTEN += (build.IOptimizationProfile, parse.OnnxParser, parse.ParserError, build.ILogger)
-WRITTEN += (build.Logger, build.IProgressMonitor, run.Runtime, run.ICudaEngine)
+WRITTEN: tuple[type, ...] = (build.Builder, build.INetworkDefinition, build.IBuilderConfig)
+WRITTEN += (build.ITimingCache, build.IOptimizationProfile, parse.OnnxParser, parse.ParserError)
+WRITTEN += (build.ILogger, build.Logger, build.IProgressMonitor, run.Runtime, run.ICudaEngine)
 WRITTEN += (run.EngineInspector, run.IExecutionContext)
 DEFAULTS: dict[str, Any] = {"name": "", "refittable": False, "num_aux_streams": 0, "DLA_core": -1}
 DEFAULTS |= {"active_optimization_profile": 0, "device_memory_size": 1 << 20}
@@ -93,6 +93,8 @@ def child_site(folder: Path, version: str, binding: str = CUDA_PYTHON, **gpu: An
 
 class World:
     """The state that all classes of one module share."""
+
+    _severity: "type[Numbered]"
 
     def __init__(self, version: str, gpu: Gpu, trt: Any) -> None:
         self.version, self.gpu, self.trt, self.timed = version, gpu, trt, 0
@@ -189,11 +191,12 @@ class World:
 
         return call
 
-    def _enum(self, name: str, numbers: dict[str, int]) -> Any:
+    def _enum(self, name: str, numbers: dict[str, int]) -> "type[Numbered]":
         # An enum shows a number by its first name, so an old alias comes last.
         order = sorted(numbers, key=lambda n: (numbers[n], n in ALIASES))
-        base = Kind if name == "DataType" else Numbered
-        return base(name, {n: numbers[n] for n in order})
+        base: Any = Kind if name == "DataType" else Numbered
+        made: type[Numbered] = base(name, {n: numbers[n] for n in order})
+        return made
 
 
 class Numbered(enum.Enum):

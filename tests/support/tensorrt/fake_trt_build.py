@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.tensorrt.fake_plan import Settings, layers
+from tests.support.tensorrt.fake_plan import Graph, Settings, layers
 
 NO_INT8 = (
     "Error Code 4: Internal Error (Int8 precision has been set for a layer or layer output, but"
@@ -26,7 +26,8 @@ class Logger:
     _world: Any
 
     def __init__(self, min_severity: Any = None) -> None:
-        self._ready, self._said = True, []
+        self._ready = True
+        self._said: list[str] = []
         self.min_severity = min_severity or self._world.trt.ILogger.Severity.WARNING
 
     def log(self, severity: Any, msg: str) -> None:
@@ -55,7 +56,7 @@ class Builder:
 
     @property
     def platform_has_fast_int8(self) -> bool:
-        return self._world.gpu.sm >= (6, 1) and self._world.gpu.sm != (6, 2)
+        return bool(self._world.gpu.sm >= (6, 1) and self._world.gpu.sm != (6, 2))
 
     @property
     def platform_has_fast_fp16(self) -> bool:
@@ -63,7 +64,7 @@ class Builder:
 
     @property
     def platform_has_tf32(self) -> bool:
-        return self._world.gpu.sm >= (8, 0)
+        return bool(self._world.gpu.sm >= (8, 0))
 
     def create_network(self, flags: int = 0) -> Any:
         known = self._world.trt.NetworkDefinitionCreationFlag
@@ -150,7 +151,8 @@ class INetworkDefinition:
     _world: Any
 
     def __init__(self, builder: Any, flags: int) -> None:
-        self._flags, self._graph = flags, None
+        self._flags = flags
+        self._graph: Graph | None = None
         known = self._world.trt.NetworkDefinitionCreationFlag
         self._explicit = self._world.version != "8.6" or bool(
             flags & 1 << int(known.EXPLICIT_BATCH)
@@ -171,13 +173,17 @@ class INetworkDefinition:
         return bool(self._flags & 1 << int(flag))
 
     def get_input(self, index: int) -> Any:
-        return self._tensor(list(self._graph.inputs)[index])
+        return self._tensor(list(self._parsed().inputs)[index])
 
     def get_output(self, index: int) -> Any:
-        return self._tensor(list(self._graph.outputs)[index])
+        return self._tensor(list(self._parsed().outputs)[index])
+
+    def _parsed(self) -> Graph:
+        assert self._graph is not None
+        return self._graph
 
     def _tensor(self, name: str) -> Any:
-        tensor, (shape, kind) = self._world.make("ITensor"), self._graph.tensors[name]
+        tensor, (shape, kind) = self._world.make("ITensor"), self._parsed().tensors[name]
         tensor.name, tensor.shape = name, self._world.trt.Dims(shape)
         tensor.dtype = getattr(self._world.trt.DataType, kind)
         return tensor
@@ -188,7 +194,8 @@ class IBuilderConfig:
 
     def __init__(self) -> None:
         trt = self._world.trt
-        self._flags, self._profiles, self._cache = {trt.BuilderFlag.TF32}, [], None
+        self._flags, self._cache = {trt.BuilderFlag.TF32}, None
+        self._profiles: list[Any] = []
         self._pools = {trt.MemoryPoolType.WORKSPACE: self._world.gpu.memory}
         self.profiling_verbosity = trt.ProfilingVerbosity.LAYER_NAMES_ONLY
         self.hardware_compatibility_level = trt.HardwareCompatibilityLevel.NONE
@@ -214,7 +221,8 @@ class IBuilderConfig:
         self._pools[self._world.of(pool, "MemoryPoolType")] = int(pool_size)
 
     def get_memory_pool_limit(self, pool: Any) -> int:
-        return self._pools.get(self._world.of(pool, "MemoryPoolType"), 0)
+        limit: int = self._pools.get(self._world.of(pool, "MemoryPoolType"), 0)
+        return limit
 
     def add_optimization_profile(self, profile: Any) -> int:
         self._profiles.append(self._world.of(profile, "IOptimizationProfile"))

@@ -165,7 +165,7 @@ class IExecutionContext:
         return self._addresses.get(name, 0)
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-        return profile_index < self._engine.num_optimization_profiles
+        return bool(profile_index < self._engine.num_optimization_profiles)
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         world, gpu = self._world, self._world.gpu

@@ -35,7 +35,7 @@ def embeddings(
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(int(person.max()) + 1, dim))
     made = centres[person] + spread * rng.normal(size=(len(person), dim))
-    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
 
 
 def untrained(data_set: str = "") -> Evaluation:

@@ -31,7 +31,7 @@ def picture(value: int, side: int = 64) -> Image:
     return made
 
 
-def reader(sources: list[Any], **settings) -> CameraReader:
+def reader(sources: list[Any], **settings: Any) -> CameraReader:
     """A reader that opens these sources one after another."""
     left = list(sources)
 
@@ -186,14 +186,14 @@ def test_attempts_that_hang_do_not_pile_up() -> None:
     assert made.close(WAIT_S)
 
 
-def test_closing_takes_one_limit_however_many_threads_hang() -> None:
+def test_closing_takes_one_limit_however_many_threads_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     hung = threading.Event()
     made = reader([FakeSource([hung]) for _ in range(50)], stall_s=0.01)
     while len(made._threads) < cameras.MOST_THREADS:
         made.next(0.01)
     limits: list[float] = []
     for thread in made._threads:
-        thread.join = limits.append  # type: ignore[method-assign]
+        monkeypatch.setattr(thread, "join", limits.append)
     assert not made.close(WAIT_S)
     assert len(limits) == cameras.MOST_THREADS
     # What the first has waited for is gone from the others' limits.
@@ -223,7 +223,7 @@ def test_a_picture_of_another_size_is_an_event_with_both_sizes() -> None:
     ],
 )
 def test_a_source_that_gives_no_picture_loses_the_camera_and_not_the_thread(
-    garbage, why: str
+    garbage: Any, why: str
 ) -> None:
     gate = threading.Event()
     made = reader([FakeSource([picture(1), garbage]), FakeSource([picture(2), gate])])

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ostiary.edge.adapters.camera.sources import open_source
+from ostiary.edge.adapters.camera.sources import CameraSource, PipelineSource, open_source
 from ostiary.edge.config import CameraSection
+from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 from tests.support.fakes import image
 from tests.support.places import write_png
@@ -21,8 +22,14 @@ needs_gstreamer = pytest.mark.skipif(
 )
 
 
-def camera(url: str, **settings) -> CameraSection:
+def camera(url: str, **settings: Any) -> CameraSection:
     return CameraSection(url=url, **settings)
+
+
+def frame_of(source: CameraSource) -> Image:
+    frame = source.read()
+    assert frame is not None
+    return frame
 
 
 def test_a_folder_holds_each_photo_in_order(tmp_path: Path) -> None:
@@ -41,7 +48,7 @@ def test_a_folder_can_loop(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", image(10))
     write_png(tmp_path / "b.png", image(20))
     source = open_source(camera(str(tmp_path), loop=True, hold_frames=1))
-    assert [int(source.read()[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
+    assert [int(frame_of(source)[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
@@ -74,14 +81,14 @@ def test_a_video_file_is_read_to_its_end_and_looped(tmp_path: Path) -> None:
     assert greys == pytest.approx([10, 120, 240], abs=3)
     source.close()
     looped = open_source(camera(str(path), loop=True))
-    assert [int(looped.read().mean()) > 200 for _ in range(6)] == [False, False, True] * 2
+    assert [int(frame_of(looped).mean()) > 200 for _ in range(6)] == [False, False, True] * 2
     looped.close()
 
 
 @needs_gstreamer
 def test_a_pipeline_gives_bgr_of_the_asked_size() -> None:
     source = open_source(camera("gst:videotestsrc pattern=blue is-live=true", width=64, height=48))
-    frame = source.read()
+    frame = frame_of(source)
     source.close()
     assert frame.shape == (48, 64, 3)
     assert np.abs(frame.reshape(-1, 3).mean(0) - [255, 0, 0]).max() < 6
@@ -106,7 +113,7 @@ def test_output_of_a_pipeline_shifts_no_frame() -> None:
     noisy = "videotestsrc pattern=blue ! tee name=t t. ! queue ! fakesink dump=true t. ! queue"
     source = open_source(camera(f"gst:{noisy}", width=64, height=48))
     for _ in range(40):
-        frame = source.read()
+        frame = frame_of(source)
     source.close()
     assert np.abs(frame.reshape(-1, 3) - np.array([255, 0, 0])).max() < 6
 
@@ -132,7 +139,7 @@ def test_a_pipeline_whose_size_changes_keeps_the_asked_size_and_reports_the_new(
     source = open_source(camera(f"gst:{both}", width=128, height=96))
     frames, sizes = [], []
     for _ in range(10):
-        frames.append(source.read())
+        frames.append(frame_of(source))
         sizes.append(source.size_px)
     source.close()
     assert sizes[0] == (64, 48)
@@ -148,7 +155,7 @@ def test_a_video_whose_size_changes_goes_on_in_its_first_size(tmp_path: Path) ->
     path = tmp_path / "a.mjpeg"
     path.write_bytes(b"".join(cv2.imencode(".jpg", p)[1].tobytes() for p in pictures))
     source = open_source(camera(str(path)))
-    frames = [source.read() for _ in range(6)]
+    frames = [frame_of(source) for _ in range(6)]
     source.close()
     assert [(frame.shape[:2], int(frame.mean()) > 100) for frame in frames] == [
         ((64, 64), False)
@@ -185,6 +192,7 @@ def test_a_pipeline_that_warns_at_every_frame_fills_no_disk(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     source = open_source(camera("gst:any", width=64, height=48))
+    assert isinstance(source, PipelineSource)
     for _ in range(40):
         source.read()
         assert os.fstat(source._said.fileno()).st_size < 400_000

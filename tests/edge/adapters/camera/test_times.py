@@ -36,7 +36,7 @@ Fault = Callable[[int], object]
 FAULTS: dict[str, Fault] = {
     "frozen": lambda count: scene(0),
     "black": lambda count: np.zeros((64, 64, 3), np.uint8),
-    "green": lambda count: np.tile(np.uint8([0, 200 + count % 2, 0]), (64, 64, 1)),
+    "green": lambda count: np.tile(np.array([0, 200 + count % 2, 0], np.uint8), (64, 64, 1)),
     "no picture": lambda count: None,
     "cut short": lambda count: scene(0)[:, :, 0],
     "not decoded": lambda count: CameraError("cannot decode"),
@@ -138,7 +138,8 @@ class Hanging:
         self.clock = FakeClock()
         self.fails_at = self.clock.now
         self.returns_at = self.fails_at + outage_s
-        self.live, self.size_px, self._opens = True, None, opens
+        self.live, self._opens = True, opens
+        self.size_px: tuple[int, int] | None = None
         self._hung: list[tuple[float, threading.Event]] = []
         self._settled = threading.Semaphore(0)
         self._end = threading.Event()

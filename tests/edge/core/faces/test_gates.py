@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ostiary.edge.core.faces import detection, quality
 from ostiary.edge.core.faces.pad import PadRules, Presentation, judge
 from ostiary.edge.core.faces.quality import Limits, Quality
-from ostiary.edge.core.types import Face
+from ostiary.edge.core.types import Face, Image
+from ostiary.edge.vision.pipeline import Pipeline
 from tests.support.fakes import face_at
 
 GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
@@ -44,7 +45,7 @@ def test_turn_is_zero_frontal_and_grows_as_the_nose_leaves_the_middle() -> None:
     assert quality.turn_of(aside) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_blur_dark_and_tilt_are_measured(portrait, pipeline) -> None:
+def test_blur_dark_and_tilt_are_measured(portrait: Image, pipeline: Pipeline) -> None:
     face = pipeline.find(portrait)[0]
     aligned = pipeline.align(portrait, face)
     sharp = quality.measure(face, aligned)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -154,7 +155,9 @@ def test_the_hours_are_those_of_a_naive_loop(schedule: list[Span], picked: list[
     weekday=st.integers(0, 6),
     minute=st.integers(0, DAY_MIN - 1),
 )
-def test_taking_something_away_never_lets_in(rights, doors, at_s, weekday, minute) -> None:
+def test_taking_something_away_never_lets_in(
+    rights: Rights, doors: list[str], at_s: float, weekday: int, minute: int
+) -> None:
     moment = Moment(at_s, weekday, minute)
     if barred(rights, doors, moment) is None:
         return
@@ -166,8 +169,10 @@ def test_taking_something_away_never_lets_in(rights, doors, at_s, weekday, minut
 
 @pytest.mark.parametrize("field", ["valid_from_s", "valid_until_s"])
 def test_a_time_that_is_no_number_lets_nobody_in(field: str) -> None:
-    assert barred(replace(Rights(), **{field: float("nan")}), (), NOON) is not None
-    assert barred(replace(Rights(), **{field: 1e9}), (), replace(NOON, at_s=float("nan")))
+    wrong: dict[str, Any] = {field: float("nan")}
+    good: dict[str, Any] = {field: 1e9}
+    assert barred(replace(Rights(), **wrong), (), NOON) is not None
+    assert barred(replace(Rights(), **good), (), replace(NOON, at_s=float("nan")))
 
 
 def test_a_moment_is_what_a_calendar_says() -> None:

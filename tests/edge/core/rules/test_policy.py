@@ -6,17 +6,13 @@ from typing import Any
 import pytest
 
 from ostiary.edge.core.faces.pad import Presentation
-from ostiary.edge.core.rules.evidence import Claim, Evidence, Mode, Tick
-from ostiary.edge.core.rules.policy import Rules, State, judge, step
+from ostiary.edge.core.rules.evidence import Claim, Evidence, Tick
+from ostiary.edge.core.rules.policy import State, judge, step
 from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason
-
-TAU, K = 0.5, 10
-FRAME_S = 0.1
-IDENTIFY = Rules(votes=2, denials=4, cooldown_s=5.0, patience_s=2.0, margin=0.05)
-VERIFY = replace(IDENTIFY, mode=Mode.VERIFY, claim_s=3.0)
+from tests.support.policy_run import CARD, IDENTIFY, TAU, VERIFY, K, outcomes, run
 
 
-def seen(*candidates: tuple[str, float], track: int = 1, **fields) -> Evidence:
+def seen(*candidates: tuple[str, float], track: int = 1, **fields: Any) -> Evidence:
     found = tuple(Candidate(subject, score) for subject, score in candidates)
     return Evidence(track, TAU, K, candidates=found, **fields)
 
@@ -28,22 +24,6 @@ SUSPENDED = replace(ALICE, barred=Reason.SUSPENDED)
 BARRING = ["not-here", "outside-schedule", "expired", "suspended", "roster-stale"]
 TWINS = seen(("alice", 0.80), ("bob", 0.78))
 BLURRED = Evidence(1, TAU, K, failures=("blurred",))
-CARD = Claim("alice", enrolled=True)
-
-
-def run(rules: Rules, events: list[Any], start: float = 100.0) -> list[tuple[float, Decision]]:
-    """The decisions of one event a tenth of a second, with the time after the start."""
-    state, decisions = State(), []
-    for number, event in enumerate(events):
-        now = start + number * FRAME_S
-        state, decision = step(rules, state, event, now)
-        if decision is not None:
-            decisions.append((round(now - start, 3), decision))
-    return decisions
-
-
-def outcomes(rules: Rules, events: list[Any]) -> list[tuple[str, str, str | None]]:
-    return [(d.outcome.value, d.reason.value, d.subject) for _, d in run(rules, events)]
 
 
 def test_an_enrolled_person_is_granted_after_the_votes_and_no_sooner() -> None:
@@ -175,7 +155,9 @@ def test_bad_frames_never_open() -> None:
         (Presentation.UNDECIDED, []),
     ],
 )
-def test_pad_is_a_gate_where_it_is_required(presentation, expected) -> None:
+def test_pad_is_a_gate_where_it_is_required(
+    presentation: Presentation, expected: list[tuple[str, str, str | None]]
+) -> None:
     rules = replace(IDENTIFY, require_pad=True)
     events = [replace(ALICE, presentation=presentation)] * 4
     assert outcomes(rules, events) == expected

@@ -4,7 +4,7 @@ import pytest
 
 from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.types import Candidate
-from tests.edge.core.rules.test_policy import CARD, TAU, VERIFY, K, outcomes, run
+from tests.support.policy_run import CARD, TAU, VERIFY, K, outcomes, run
 
 
 def told(probability: float | None, score: float = 0.9, least: float | None = 0.95) -> Evidence:

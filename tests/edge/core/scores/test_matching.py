@@ -49,7 +49,8 @@ def test_any_history_answers_as_a_brute_force(
     """Look-alikes a rounding step apart, outliers, several templates, replaced and removed."""
     rng = np.random.default_rng(seed)
     centre = rng.standard_normal(dim)
-    gallery, rows = Gallery(dim), {}
+    gallery = Gallery(dim)
+    rows: Rows = {}
     for _ in range(2 * subjects):
         name = f"s{rng.integers(subjects)}"
         if rng.random() < 0.25:
@@ -153,7 +154,9 @@ def test_an_empty_gallery_has_no_candidates() -> None:
         (np.full((1, 4), np.nan, np.float32), "unit length"),
     ],
 )
-def test_wrong_templates_are_refused_and_change_nothing(given_rows, message: str) -> None:
+def test_wrong_templates_are_refused_and_change_nothing(
+    given_rows: np.ndarray, message: str
+) -> None:
     gallery = Gallery(4)
     gallery.put("a", unit([[1, 0, 0, 0]]))
     with pytest.raises(ValueError, match=message):

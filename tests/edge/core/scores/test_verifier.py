@@ -61,7 +61,9 @@ def test_the_likeliest_template_of_the_claimed_subject_counts() -> None:
     assert alice.probability == HEAD.likeliest(near[None], PROBE)[1]
     assert alice.score == pytest.approx(float(near @ PROBE), abs=1e-6), "the score stays a cosine"
     assert bob.probability == HEAD.likeliest(TEMPLATES[4:], PROBE)[1]
-    assert gallery.verify(PROBE, "alice").probability is None
+    plain = gallery.verify(PROBE, "alice")
+    assert plain is not None
+    assert plain.probability is None
 
 
 def test_one_template_must_meet_both_thresholds() -> None:
@@ -72,6 +74,8 @@ def test_one_template_must_meet_both_thresholds() -> None:
     for both in (np.vstack([near, liked]), np.vstack([liked, near])):
         gallery.put("alice", both)
         found, plain = gallery.verify(probe, "alice", head), gallery.verify(probe, "alice")
+        assert found is not None
+        assert plain is not None
         assert found.probability == probability(1.0)
         assert found.score == pytest.approx(float(liked @ probe), abs=1e-6)
         assert plain.score == pytest.approx(float(near @ probe), abs=1e-6)
