@@ -19,7 +19,8 @@ from ostiary.fleet.enrollment.reembed import ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
-from tests.support.fleet.reembed_desk import GREY, NOW_S, OLD, PORTRAIT, Desk, template
+from tests.support.fleet.people import OLD, template
+from tests.support.fleet.reembed_desk import GREY, NOW_S, PORTRAIT, Desk
 
 
 @pytest.fixture
