@@ -27,12 +27,14 @@ def legal_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         weight_type=QuantType.QInt8,
         **LEGAL,
     )
-    return made.SerializeToString()
+    serialized: bytes = made.SerializeToString()
+    return serialized
 
 
 @pytest.fixture
 def legal(legal_bytes: bytes) -> onnx.ModelProto:
-    return onnx.ModelProto.FromString(legal_bytes)
+    parsed: onnx.ModelProto = onnx.ModelProto.FromString(legal_bytes)
+    return parsed
 
 
 def broken(result: Audit) -> set[tuple[str, str]]:
@@ -112,7 +114,8 @@ def test_an_add_may_be_quantized_on_either_side(legal: onnx.ModelProto, side: in
 
 
 def _node(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    return next(n for n in model.graph.node if n.name == name)
+    found: onnx.NodeProto = next(n for n in model.graph.node if n.name == name)
+    return found
 
 
 def _set(model: onnx.ModelProto, name: str, value: Any) -> None:

@@ -79,7 +79,8 @@ def test_one_of_another_encoder_is_refused_and_nothing_changes(
 def test_it_says_that_another_key_signs_now_and_a_missing_one_changes_nothing(
     loaded: Bundle, tmp_path: Path
 ) -> None:
-    file, said, before = tmp_path / "head.json", [], state(loaded.path)
+    said: list[str] = []
+    file, before = tmp_path / "head.json", state(loaded.path)
     file.write_bytes(verifier_file.to_text(head_of(loaded)))
     with pytest.raises(BundleError, match="there is no key"):
         release.attach(loaded, file, tmp_path / "none.key", said.append)
@@ -88,6 +89,7 @@ def test_it_says_that_another_key_signs_now_and_a_missing_one_changes_nothing(
     assert not any("devices must trust" in line for line in said)
     other = signing.keygen(tmp_path / "other.key")
     release.attach(loaded, file, tmp_path / "other.key", said.append)
+    assert loaded.signer is not None
     told = f"signed by {loaded.signer[:16]}: devices must trust {other[:16]} now"
     assert told in said[-1]
 

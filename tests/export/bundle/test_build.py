@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -171,7 +172,7 @@ def test_it_replaces_a_bundle_and_nothing_else(
     assert build.build(made, out, Options(weights=at_hand), QUIET).encoder_id == first.encoder_id
 
 
-def without(made: BuildPlan, **changes: object) -> BuildPlan:
+def without(made: BuildPlan, **changes: Any) -> BuildPlan:
     return dataclasses.replace(made, recorded=dataclasses.replace(made.recorded, **changes))
 
 

@@ -1,7 +1,10 @@
 """Equalised channels, ranges and bias correction: exact where they say so, and better."""
 
+from typing import Any, get_args
+
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from ostiary.edge.errors import BundleError
@@ -9,7 +12,7 @@ from ostiary.export.audit.check import audit
 from ostiary.export.graphs import normal_form, run
 from ostiary.export.int8 import bias_correction, calibrate, equalise, quantize, ranges
 from ostiary.export.int8.ranges import ActivationHistogram
-from ostiary.export.records.calibration_table import Table, parse, to_text
+from ostiary.export.records.calibration_table import Method, Table, parse, to_text
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
@@ -21,7 +24,7 @@ def table() -> Table:
     return calibrate.calibrate(normalised(), SPEC, FACES, "made up", "mse", False, QUIET)
 
 
-def cosine(model: object, table: Table) -> float:
+def cosine(model: onnx.ModelProto, table: Table) -> float:
     """Median cosine of float and int8 on people who were not calibrated on."""
     images = crops(seed=1).images
     base = run.embed(normal_form.to_bytes(model), images, SPEC, "onnxruntime")
@@ -123,7 +126,9 @@ def test_the_same_table_gives_the_same_bytes_and_survives_its_text(table: Table)
         ({"biases": {"Conv_99": [1.0]}}, "bias of Conv_99 does not fit"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(table: Table, change: dict, message: str) -> None:
+def test_a_table_that_does_not_fit_is_refused(
+    table: Table, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BundleError, match=message):
         quantize.quantize(normalised(), msgspec.structs.replace(table, **change))
 
@@ -154,7 +159,9 @@ def test_each_method_clips_as_it_says() -> None:
     sample = np.append(rng.normal(0, 1, 200_000), [40.0]).astype(np.float32)
     histogram = ActivationHistogram()
     histogram.add(sample)
-    found = {method: histogram.range(method) for method in ranges.THRESHOLDS}
+    methods: tuple[Method, ...] = get_args(Method)
+    assert set(methods) == set(ranges.THRESHOLDS)
+    found = {method: histogram.range(method) for method in methods}
     assert found["minmax"].threshold == 40
     assert found["percentile"].coverage == pytest.approx(0.9999, abs=2e-4)
 

@@ -2,7 +2,9 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +15,15 @@ from ostiary.edge.runtime.signature import SIGNATURE, Keys, read_keys
 from ostiary.export.bundle import signing
 from tests.support import tiny_bundle
 
+QUIET = lambda *a: None  # noqa: E731
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.fixture(params=[0o000, 0o077], ids=["umask-000", "umask-077"])
-def _umask(request: pytest.FixtureRequest):
+def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
     old = os.umask(request.param)
     yield
     os.umask(old)
@@ -40,9 +44,9 @@ def test_the_secret_is_never_open_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even between its creation and a later chmod: the modes that open() is given."""
-    real, modes = os.open, {}
+    real, modes = os.open, dict[str, tuple[int, bool]]()
 
-    def spied(path, flags, mode=0o777, **more):
+    def spied(path: str, flags: int, mode: int = 0o777, **more: Any) -> int:
         modes[Path(path).name] = (mode, bool(flags & os.O_EXCL))
         return real(path, flags, mode, **more)
 
@@ -144,11 +148,11 @@ def test_the_default_key_is_made_once_and_trusted(home: Path, tmp_path: Path) ->
 
 
 def test_a_trusted_key_without_its_secret_is_not_replaced(home: Path) -> None:
-    signing.ensure_default_key(str)
+    signing.ensure_default_key(QUIET)
     before = read_keys().trusted
     (home / "signing.key").unlink()
     with pytest.raises(BundleError, match=r"signing\.key is gone"):
-        signing.ensure_default_key(str)
+        signing.ensure_default_key(QUIET)
     assert read_keys().trusted == before
     assert not (home / "signing.key").exists()
 
@@ -161,7 +165,7 @@ def test_a_default_key_that_cannot_be_trusted_is_not_kept(
 
     monkeypatch.setattr(signing, "write_atomically", full)
     with pytest.raises(BundleError, match="No space left"):
-        signing.ensure_default_key(str)
+        signing.ensure_default_key(QUIET)
     assert [p.name for p in home.rglob("*") if p.is_file()] == []
 
 

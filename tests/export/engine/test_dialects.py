@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -48,13 +49,19 @@ def test_each_version_builds_what_it_can(
     device.become(version)
     made = benchwork.build(bundle, tmp_path)
     assert precisions(made) == {**dict.fromkeys(MODELS, half), "encoder_int8": "int8"}
-    int8 = engines.read(tmp_path / made.report.entries[-1].file)
+    file = made.report.entries[-1].file
+    assert file is not None
+    int8 = engines.read(tmp_path / file)
     assert int8.header.fingerprint.flags == int8_flags
-    settings, _ = unpack(int8.plan)
+    unpacked = unpack(int8.plan)
+    assert unpacked is not None
+    settings, _ = unpacked
     assert set(int8_flags) <= set(settings.flags)
     assert settings.verbosity == "DETAILED"
     assert settings.profiles[0]["input"][0][0] == settings.profiles[0]["input"][2][0] == 1
+    assert int8.header.layers is not None
     assert int8.header.layers.counts["int8"] > 40
+    assert int8.header.proof is not None
     assert int8.header.proof.worst <= int8.header.proof.tolerance
     assert ("no FP16 flag" in made.here.lacks) == (version == "11.4")
 
@@ -106,7 +113,7 @@ def test_a_second_build_takes_its_timings_from_the_cache(
     "change", [{"full": "10.3.1"}, {"driver": 13000}, {"sm": (8, 9)}, {"name": "Another"}]
 )
 def test_on_another_device_or_version_every_engine_is_built_again(
-    bundle: Bundle, device: Device, tmp_path: Path, change: dict
+    bundle: Bundle, device: Device, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     device.become("10.3")
     benchwork.build(bundle, tmp_path)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,27 +23,28 @@ from ostiary.export.engine.workshop import Apart
 from tests.support.places import ROOT, ostiary_export, refused
 
 pytestmark = pytest.mark.skipif(bool(rtx.rtx_available()), reason=rtx.rtx_available())
+Report = dict[str, Any]
 MODELS = ["detector", "landmarks", "pad", "encoder", "encoder_int8"]
 
 
-def engine(bundle: Path, out: Path, *more: object) -> dict[str, object]:
+def engine(bundle: Path, out: Path, *more: object) -> Report:
     done = ostiary_export("engine", bundle, "--out", out, "--rtx", "sm86", "--json", *more)
     assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+    found: Report = json.loads(done.stdout)
     return found
 
 
-def did(found: dict[str, object]) -> dict[str, str]:
+def did(found: Report) -> dict[str, str]:
     return {row["model"]: row["did"] for row in found["models"]}
 
 
 @pytest.fixture(scope="module")
-def built(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def built(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     out = tmp_path_factory.mktemp("engines") / "engines"
     return out, engine(bundle_dir, out)
 
 
-def test_every_model_of_the_bundle_is_built(built: tuple[Path, dict]) -> None:
+def test_every_model_of_the_bundle_is_built(built: tuple[Path, Report]) -> None:
     out, found = built
     assert did(found) == dict.fromkeys(MODELS, "built")
     kinds = {row["model"]: row["precision"] for row in found["models"]}
@@ -58,7 +60,7 @@ def test_every_model_of_the_bundle_is_built(built: tuple[Path, dict]) -> None:
     }
 
 
-def test_a_second_run_keeps_every_engine(bundle_dir: Path, built: tuple[Path, dict]) -> None:
+def test_a_second_run_keeps_every_engine(bundle_dir: Path, built: tuple[Path, Report]) -> None:
     out, _ = built
     before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.engine")}
     assert did(engine(bundle_dir, out)) == dict.fromkeys(MODELS, "hit")
@@ -70,7 +72,7 @@ def test_a_second_run_keeps_every_engine(bundle_dir: Path, built: tuple[Path, di
 
 @pytest.mark.parametrize("part", ["onnx", "tensorrt", "driver", "sm", "flags", "shapes", "plan"])
 def test_an_engine_that_differs_in_any_part_is_built_again(
-    bundle_dir: Path, built: tuple[Path, dict], part: str
+    bundle_dir: Path, built: tuple[Path, Report], part: str
 ) -> None:
     out, found = built
     file = out / next(row["file"] for row in found["models"] if row["model"] == "landmarks")
@@ -109,7 +111,7 @@ def test_a_model_that_cannot_be_built_is_reported_and_not_tried_again(
 
 
 def test_engines_of_another_bundle_are_cleared_away(
-    bundle_dir: Path, built: tuple[Path, dict]
+    bundle_dir: Path, built: tuple[Path, Report]
 ) -> None:
     out, _ = built
     stale = engines.engine_file(out, "c" * 64, "int8")

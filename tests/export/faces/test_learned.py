@@ -1,6 +1,7 @@
 """People whom an encoder learned from may calibrate it, and are left out of every evaluation."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from ostiary.export.bundle.int8_stages import Int8Stages
 from ostiary.export.cli import judging
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
-from ostiary.export.graphs import normal_form
+from ostiary.export.graphs import normal_form, run
 from ostiary.export.int8 import calibrate, quantize, sensitivity
+from ostiary.export.judge import gate
 from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan import recipe
 from ostiary.export.plan.options import Options
@@ -170,9 +172,13 @@ def test_every_later_evaluation_of_a_bundle_leaves_them_out(
         raise Judged(len(left))
 
     for room, name in (
-        (judging.gates, "measure"), (sensitivity, "measure"), (judging.run, "embed"),
+        (gate, "measure"), (sensitivity, "measure"), (run, "embed"),
     ):  # fmt: skip
         monkeypatch.setattr(room, name, measure)
-    asked = {"verify": judging.verify, "sensitivity": judging.per_layer}
+    asked: dict[str, Callable[..., None]] = {
+        "verify": judging.verify,
+        "sensitivity": judging.per_layer,
+        "evaluate": judging.evaluate,
+    }
     with pytest.raises(Judged, match=r"^360$"):
-        asked.get(command, judging.evaluate)(folder, tmp_path)
+        asked[command](folder, tmp_path)

@@ -1,6 +1,7 @@
 """Calibration takes many different real faces, and refuses others unless the user insists."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from ostiary.edge.errors import PhotoError
 from ostiary.export.faces.crops import Crops
 from ostiary.export.int8 import calibrate
+from ostiary.export.records.calibration_table import Table
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
 
 
-def run(given: Crops, insist: bool = False):
+def run(given: Crops, insist: bool = False) -> Table:
     return calibrate.calibrate(normalised(), SPEC, given, "mine", "minmax", insist, QUIET)
 
 
@@ -57,7 +59,9 @@ def twice() -> Crops:
         (twice, "69 photos are duplicates"),
     ],
 )
-def test_photos_unfit_for_calibration_are_refused_unless_insisted_on(given, message: str) -> None:
+def test_photos_unfit_for_calibration_are_refused_unless_insisted_on(
+    given: Callable[[], Crops], message: str
+) -> None:
     with pytest.raises(PhotoError, match=message):
         run(given())
     assert message.split(",", maxsplit=1)[0] in run(given(), insist=True).insisted

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.runtime.det import COMPARISONS, DetFile
 from ostiary.export.faces.crops import Crops
@@ -36,7 +37,7 @@ def table(faces: Crops) -> Table:
 
 
 def judged(
-    faces: Crops, table: Table, rounded: onnx.ModelProto | None = None, spec=SPEC
+    faces: Crops, table: Table, rounded: onnx.ModelProto | None = None, spec: InputSpec = SPEC
 ) -> tuple[Gate, DetFile]:
     model = normalised()
     made = rounded or quantize.quantize(model, table)

@@ -116,10 +116,12 @@ def test_a_verdict_on_other_files_is_none(field: str, det: DetFile) -> None:
 
 
 def test_a_curve_a_table_and_costs_of_another_encoder_are_left_out(det: DetFile) -> None:
-    others = [
-        msgspec.structs.replace(part, encoder_id="0f" * 32) for part in (det, layers(), table())
-    ]
-    stray = render(manifest(), gate(), *others, SPEEDS)
+    curve, costs, ranges = (
+        msgspec.structs.replace(det, encoder_id="0f" * 32),
+        msgspec.structs.replace(layers(), encoder_id="0f" * 32),
+        msgspec.structs.replace(table(), encoder_id="0f" * 32),
+    )
+    stray = render(manifest(), gate(), curve, costs, ranges, SPEEDS)
     assert '<p class="word">PASSED</p>' in stray
     assert plots(stray) == []
     assert "the DET curves, the layers&#39; costs, the calibration table" in stray

@@ -6,6 +6,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,7 @@ FORMS = (
 IMAGES = np.random.default_rng(3).uniform(-1, 1, (5, 1, 28, 28)).astype(np.float32)
 RAN: list[str] = []
 """Filled by code in a pickle, if it ever runs."""
-
-
-def spec_of(source: str, *, pair: bool = False, **fields: object) -> EncoderSource:
-    return EncoderSource(source, (28, 28), "gray", 127.5, 127.5, pair=pair, **fields)
+spec_of = partial(EncoderSource, size_px=(28, 28), channels="gray", mean=127.5, scale=127.5)
 
 
 def embed(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:

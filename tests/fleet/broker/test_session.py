@@ -6,6 +6,7 @@ import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from tests.support.fleet.memory_broker import Door, enroll, many
 from tests.support.site_broker import HOST, Authority, SiteBroker
 
 
-def at(fleet: Fleet, port: int, host: str = HOST, **settings) -> Fleet:
+def at(fleet: Fleet, port: int, host: str = HOST, **settings: Any) -> Fleet:
     """The same fleet at another broker."""
     return Fleet(
         fleet.folder, msgspec.structs.replace(fleet.settings, host=host, port=port, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -143,10 +144,11 @@ def test_a_revoked_subject_is_refused_before_any_work(
     monkeypatch.setattr(enrolling, "template_from", work)
     rights.revoke(office.fleet, "alice", NOW_S, office.say, office.publish)
     request, rules = Request("alice", (Path("a.jpg"),)), EnrollmentRules(again=again)
-    for enroll_one in (
+    ways: list[Callable[[], object]] = [
         lambda: enrolling.enroll(office.fleet, request, rules, office.say),
         lambda: enrolling.capture(office.fleet, "north", request, rules, 5.0, office.say),
-    ):
+    ]
+    for enroll_one in ways:
         if again:
             with pytest.raises(Reached):
                 enroll_one()

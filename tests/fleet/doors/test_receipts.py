@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_an_erasure_waits_for_every_device_of_the_registry(
 
 @pytest.mark.parametrize("lie", [{"sequence": 8}, {"digest": "f" * 32}])
 def test_a_word_about_another_roster_confirms_no_erasure(
-    live: Fleet, door: Callable[..., FakeDoor], lie: dict[str, object]
+    live: Fleet, door: Callable[..., FakeDoor], lie: dict[str, Any]
 ) -> None:
     """A door that is ahead of a restored registry, or holds as many changes of another history."""
     enroll(live, "alice", "bob")

@@ -21,7 +21,8 @@ from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from scripts import trial
-from tests.support.fleet.reembed_desk import NEW, NOW_S, OLD, PORTRAIT, Desk, template
+from tests.support.fleet.people import NEW, OLD, template
+from tests.support.fleet.reembed_desk import NOW_S, PORTRAIT, Desk
 from tests.support.places import ostiary
 
 

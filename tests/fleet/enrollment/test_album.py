@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -102,8 +103,11 @@ def test_the_key_is_its_owners_only_and_stays(fleet: Fleet) -> None:
 def test_a_lost_key_is_said_and_no_new_one_takes_its_place(fleet: Fleet) -> None:
     album(fleet).keep("alice", [("a", PORTRAIT)])
     (fleet.folder / KEY).unlink()
-    for act in (lambda a: a.open("alice"), lambda a: a.keep("alice", [("a", PORTRAIT)]),
-                lambda a: a.forget("alice"), lambda a: a.has("alice")):  # fmt: skip
+    acts: list[Callable[[Album], object]] = [
+        lambda a: a.open("alice"), lambda a: a.keep("alice", [("a", PORTRAIT)]),
+        lambda a: a.forget("alice"), lambda a: a.has("alice"),
+    ]  # fmt: skip
+    for act in acts:
         with pytest.raises(FleetError, match=r"photos\.key"):
             act(album(fleet))
     assert not (fleet.folder / KEY).exists()

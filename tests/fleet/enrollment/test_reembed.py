@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,8 @@ from ostiary.fleet.enrollment.reembed import ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
-from tests.support.fleet.reembed_desk import GREY, NOW_S, OLD, PORTRAIT, Desk, template
+from tests.support.fleet.people import OLD, template
+from tests.support.fleet.reembed_desk import GREY, NOW_S, PORTRAIT, Desk
 
 
 @pytest.fixture
@@ -114,8 +117,8 @@ def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
         desk.enroll(subject, PORTRAIT)
     other = Registry(fleet.folder / "registry.db", who="another")
 
-    def slow(*given: object) -> object:
-        made = each_photo(*given)  # type: ignore[arg-type]
+    def slow(*given: Any) -> object:
+        made: object = each_photo(*given)
         other.put(Person(subject="bob"), {OLD: template(77)}, NOW_S)
         other.revoke("carol", NOW_S)
         other.erase("dave", NOW_S)

@@ -18,7 +18,7 @@ from ostiary.fleet.registry.database import RegistryDatabase
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
-from tests.fleet.enrollment.test_admit import ENCODER, axis, enrolling, ready
+from tests.support.fleet.admitting import ENCODER, axis, enrolling, ready
 from tests.support.fleet.desk import Desk, init, typed
 
 OTHER = "f" * 64

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ostiary.edge.roster.record import Index, shard_of
@@ -213,7 +215,7 @@ def test_two_publishers_do_not_interleave(fleet: Fleet, monkeypatch: pytest.Monk
     enroll(fleet, "alice")
 
     class Second(Kept):
-        def read(self, *given, **more) -> dict[str, bytes]:
+        def read(self, *given: Any, **more: Any) -> dict[str, bytes]:
             with pytest.raises(Exception, match="another ostiary-fleet is publishing"):
                 publish(fleet, Kept())
             return super().read(*given, **more)

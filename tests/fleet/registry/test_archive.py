@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,8 @@ from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.contents import restore
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
-from tests.fleet.registry.test_registry import OLD, fill, template
-
-
-def silent(done: int, total: int) -> None:
-    """No progress."""
+from tests.support.fleet.archives import resigned, silent
+from tests.support.fleet.people import OLD, fill, template
 
 
 @pytest.fixture
@@ -69,13 +65,6 @@ def test_a_registry_that_is_not_empty_is_not_touched(archive: Path, tmp_path: Pa
         restore(registry, read_archive(archive, "hq", silent), 9.0)
     assert registry.roster.entries() == {"erin": 1}
     registry.close()
-
-
-def resigned(text: str) -> str:
-    """An archive whose end fits again what was changed in it."""
-    lines = text.splitlines(keepends=True)
-    digest = sha256("".join(lines[:-1]).encode()).hexdigest()
-    return "".join(lines[:-1]) + re.sub("[0-9a-f]{64}", digest, lines[-1])
 
 
 @pytest.mark.parametrize(

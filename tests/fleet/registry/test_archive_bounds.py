@@ -14,8 +14,8 @@ import pytest
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.registry import Registry
-from tests.fleet.registry.test_archive import resigned, silent
-from tests.fleet.registry.test_registry import fill
+from tests.support.fleet.archives import resigned, silent
+from tests.support.fleet.people import fill
 
 Line = dict[str, Any]
 

@@ -15,7 +15,7 @@ from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.contents import restore
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
-from tests.fleet.registry.test_registry import NEW, OLD, naive_sums, template
+from tests.support.fleet.people import NEW, OLD, naive_sums, template
 
 SUBJECTS = [f"p-{n}" for n in range(6)]
 GROUPS = st.sampled_from([(), ("staff",), ("staff", "cleaners")])

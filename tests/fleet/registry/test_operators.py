@@ -10,7 +10,7 @@ import pytest
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
-from tests.fleet.registry.test_registry import OLD, fill, naive_sums, template
+from tests.support.fleet.people import OLD, fill, naive_sums, template
 
 
 def test_an_operator_who_waits_too_long_is_told(registry: Registry, tmp_path: Path) -> None:

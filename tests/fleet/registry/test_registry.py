@@ -13,27 +13,7 @@ from ostiary.edge.roster.record import EMPTY, Hours, Record, shard_names, shard_
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.registry.registry import Registry
-from tests.support.fakes import unit
-
-OLD, NEW = "a" * 64, "b" * 64
-
-
-def template(number: int, dim: int = 8) -> Floats:
-    return unit(np.random.default_rng(number).standard_normal(dim))
-
-
-def naive_sums(registry: Registry) -> list[object]:
-    """The head's sums from all entries, the slow way."""
-    shards: dict[str, dict[str, int]] = {name: {} for name in shard_names()}
-    for subject, revision in registry.roster.entries().items():
-        shards[shard_of(subject)][subject] = revision
-    return [sum_of(shards[name]) for name in shard_names()]
-
-
-def fill(registry: Registry, *subjects: str) -> None:
-    registry.put_many(
-        [(Person(subject=s), {OLD: template(n)}) for n, s in enumerate(subjects)], 10.0
-    )
+from tests.support.fleet.people import NEW, OLD, fill, naive_sums, template
 
 
 def test_every_change_is_one_number_more_and_the_subjects_revision(registry: Registry) -> None:

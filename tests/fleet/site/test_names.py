@@ -36,7 +36,7 @@ def test_json_takes_names_that_are_no_text(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_name_that_is_no_text_is_printed_all_the_same(desk: Desk, tmp_path: Path) -> None:
     file = os.fsdecode(bytes(tmp_path) + b"/\xff.jsonl")
-    command = [sys.executable, "-m", "ostiary.fleet", "export", file, "--fleet", desk.folder]
+    command = [sys.executable, "-m", "ostiary.fleet", "export", file, "--fleet", str(desk.folder)]
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(command, capture_output=True, env=strict, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -7,6 +7,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def with_settings(fleet: Fleet, **settings) -> Fleet:
+def with_settings(fleet: Fleet, **settings: Any) -> Fleet:
     return Fleet(fleet.folder, msgspec.structs.replace(fleet.settings, **settings))
 
 
@@ -205,7 +206,7 @@ def test_the_key_that_signed_the_fleets_bundle_comes_along(
 
 def test_what_a_profile_of_ones_own_lacks_is_added() -> None:
     text = '[device]\nsite = "x"  # ours\nid = "y"\n\n[mqtt]\nhost = "h"\ncert = "c"\nkey = "k"\n'
-    wanted = {
+    wanted: dict[str, dict[str, str | int | tuple[str, ...] | None]] = {
         "device": {"id": 'a"b'},
         "mqtt": {"port": 8883, "cert": None, "key": None},
         "roster": {"site_key": "s"},

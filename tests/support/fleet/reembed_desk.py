@@ -6,25 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from ostiary.edge.core.types import Floats
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.enrollment.reembed import Reembedding, ReembedReport
 from ostiary.fleet.registry.person import Person
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
-from tests.support.fakes import unit
+from tests.support.fleet.people import OLD, template
 from tests.support.places import ROOT
 
-OLD, NEW = "a" * 64, "b" * 64
 PORTRAIT = (ROOT / "export" / "assets" / "portrait.jpg").read_bytes()
 GREY = b"P5 64 64 255\n" + bytes([90]) * 64 * 64
 NOW_S = 1000.0
-
-
-def template(number: int) -> Floats:
-    return unit(np.random.default_rng(number).standard_normal(8))
 
 
 class Desk:

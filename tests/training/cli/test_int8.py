@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -39,8 +40,9 @@ def made(path: Path, recipe: str) -> Path:
     for name, held in files.items():
         (path / name).write_bytes(held)
     manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+    channels = cast(Any, SPEC.channels)
     encoder = ModelEntry(
-        "encoder.onnx", "input", ["embedding"], SPEC.size_px, SPEC.channels, SPEC.mean, SPEC.scale
+        "encoder.onnx", "input", ["embedding"], SPEC.size_px, channels, SPEC.mean, SPEC.scale
     )
     manifest = msgspec.structs.replace(
         manifest,

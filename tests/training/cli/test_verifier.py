@@ -19,6 +19,7 @@ from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.export.bundle import release
 from ostiary.export.records import calibration_table as tables
 from ostiary.training.cli import verifier as command
+from ostiary.training.tasks import verifier as training
 from scripts import trial
 from tests.support import made_verifier
 from tests.support.places import write_png
@@ -42,6 +43,7 @@ def test_what_the_int8_was_calibrated_on_and_what_two_people_share_is_left_out(
     found = command._embedded(calibrated_on(bundle_dir, tmp_path / "bundle", chosen[2:]), faces)
     assert found.person.tolist() == [0, 1]
     assert len(found.templates) == 2
+    assert found.probes is not None
     for template, probe, photo in zip(found.templates, found.probes, chosen, strict=False):
         image = read_photo(photo)
         aligned = pipeline.align(image, pipeline.find(image)[0])
@@ -83,7 +85,7 @@ def test_a_name_that_is_not_utf_8_is_kept_as_its_bytes(
         return msgspec.structs.replace(made_verifier.made(encoder, 3), data_set=data_set)
 
     monkeypatch.setattr(command, "_embedded", lambda bundle, faces: None)
-    monkeypatch.setattr(command.verifier, "train", train)
+    monkeypatch.setattr(training, "train", train)
     faces = Path(os.fsdecode(b"caf\xe9"))
     command.make(bundle_dir, faces, tmp_path / "head.json", data_set=given)
     assert json.loads((tmp_path / "head.json").read_bytes())["data_set"] == kept
@@ -99,6 +101,7 @@ def test_what_is_written_is_json_and_a_page_with_the_diagram(
     assert page.count("<svg") >= 2
     for item in made.float_float.reliability:
         assert f"{item.genuines} genuine" in page
+    assert made.float_int8 is not None
     assert f"<dd>{made.float_int8.distance_fnmr:.4f}</dd>" in page
     assert f"<dd>{made.fnmr('float_int8'):.4f}</dd>" in page
     assert "should not be used" not in page

@@ -51,9 +51,9 @@ def test_the_same_state_gives_the_same_picture_and_leaves_the_given_one(
 def test_none_changes_nothing_and_every_other_change_does() -> None:
     assert np.array_equal(augment(face(), np.random.default_rng(1), NONE), face())
     for name in CHANCES:
-        made = [once(name, seed) for seed in (1, 2)]
-        assert not np.array_equal(made[0], face()), name
-        assert name == "mirror" or not np.array_equal(*made), f"{name} draws nothing"
+        first, second = (once(name, seed) for seed in (1, 2))
+        assert not np.array_equal(first, face()), name
+        assert name == "mirror" or not np.array_equal(first, second), f"{name} draws nothing"
 
 
 def test_a_chance_is_how_often() -> None:

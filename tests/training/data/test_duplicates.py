@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -19,14 +21,17 @@ def picture(seed: int) -> Image:
 
 
 def recompressed(image: Image) -> Image:
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 1)
+    found = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 1)
+    assert found is not None
+    return np.asarray(found, np.uint8)
 
 
 def resized(image: Image) -> Image:
-    return cv2.resize(cv2.resize(image, (60, 60), interpolation=cv2.INTER_AREA), (112, 112))
+    smaller = cv2.resize(image, (60, 60), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(smaller, (112, 112)), np.uint8)
 
 
-FORMS = {
+FORMS: dict[str, Callable[[Image], np.ndarray]] = {
     "the very same": lambda image: image,
     "recompressed": recompressed,
     "resized": resized,

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ostiary.edge.core.types import Image
 from ostiary.edge.errors import PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.faces.crops import Crops
@@ -27,6 +28,12 @@ from tests.support.places import DATA, ROOT, ostiary, refused
 
 ORL = DATA / "orl"
 needs_orl = pytest.mark.skipif(not ORL.is_dir(), reason=f"needs the faces of {ORL}")
+
+
+def picture(path: Path) -> Image:
+    read = cv2.imread(str(path))
+    assert read is not None
+    return np.asarray(read, np.uint8)
 
 
 def made_up(names: list[str], each: int = 3) -> Faces:
@@ -138,13 +145,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, source, photos in (("a", "s1", 4), ("b", "s2", 4), ("c", "s4", 4), ("lone", "s5", 1)):
         (root / name).mkdir()
         for i in range(1, photos + 1):
-            image = cv2.imread(str(ORL / source / f"{i}.pgm"))
+            image = picture(ORL / source / f"{i}.pgm")
             cv2.imwrite(str(root / name / f"{i}.png"), image)
     portrait = ROOT / "export" / "assets" / "portrait.jpg"
     (root / "a" / "7.jpg").write_bytes(portrait.read_bytes())
-    smaller = cv2.resize(cv2.imread(str(portrait)), None, fx=0.7, fy=0.7)
+    smaller = cv2.resize(picture(portrait), None, fx=0.7, fy=0.7)
     cv2.imwrite(str(root / "a" / "8.jpg"), smaller, [cv2.IMWRITE_JPEG_QUALITY, 70])
-    mirrored = cv2.imread(str(root / "b" / "3.png"))[:, ::-1]
+    mirrored = picture(root / "b" / "3.png")[:, ::-1]
     cv2.imwrite(str(root / "c" / "8.jpg"), mirrored, [cv2.IMWRITE_JPEG_QUALITY, 90])
     (root / "b" / "5.jpg").write_bytes(b"no picture")
     cv2.imwrite(str(root / "b" / "6.png"), np.full((120, 120, 3), 90, np.uint8))
@@ -222,7 +229,7 @@ def test_the_commands_tell_it_and_draw_it(bundle: Bundle, folder: Path, tmp_path
     show = ("show-augment", links, "--bundle", bundle.path, "--out", sheet)
     made = ostiary(*show, "--domain", "night", "--faces", 3, "--times", 2, program="training")
     assert made.returncode == 0, made.stderr
-    assert cv2.imread(str(sheet)).shape == (3 * 120, 3 * 120, 3)
+    assert picture(sheet).shape == (3 * 120, 3 * 120, 3)
     assert "no domain 'fog'" in refused(*show, "--domain", "fog", program="training")
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ostiary.edge.errors import ConfigError
-from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder, build, centre
+from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder, Stack, build, centre
 from ostiary.training.judge.embed import eer
 
 
@@ -24,7 +24,9 @@ def test_every_encoder_gives_what_it_says_and_of_unit_length(name: str) -> None:
 
 
 def test_the_small_network_is_that_of_the_literature() -> None:
-    layers = build("small-28", 0).layers
+    encoder = build("small-28", 0)
+    assert isinstance(encoder, Stack)
+    layers = encoder.layers
     shapes, given = [], images(1)
     for layer in layers:
         given = layer(given)

@@ -44,7 +44,7 @@ def test_rounding_is_that_of_a_plain_loop_half_to_even_and_clipped() -> None:
 
 def test_its_gradient_is_that_of_clipping_alone() -> None:
     values = torch.tensor([-200.0, -128.0, -0.3, 0.0, 0.4, 127.0, 127.6], requires_grad=True)
-    (rounded(values, 1.0) * torch.arange(1.0, 8.0)).sum().backward()
+    (rounded(values, 1.0) * torch.arange(1.0, 8.0)).sum().backward()  # type: ignore[no-untyped-call]
     assert values.grad is not None
     assert values.grad.tolist() == [0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0]
 
@@ -82,7 +82,7 @@ def test_what_was_learned_can_be_learned_on() -> None:
     assert normal_form.to_bytes(second.to_onnx()) == normal_form.to_bytes(first.to_onnx())
     with torch.no_grad():
         for parameter in second.parameters():
-            parameter += 1.0 if parameter.requires_grad and parameter.ndim > 1 else 0.0
+            parameter.add_(1.0 if parameter.requires_grad and parameter.ndim > 1 else 0.0)
     name, text = next(iter(second.taught().steps.items()))
     weights = normal_form.weights(quantize.quantize(tiny(), table()))
     codes = weights[quantize.codes_of(quantize.quantize(tiny(), table()))[name]]

@@ -156,7 +156,9 @@ def encoder_with(operator: str, *inputs: str, side: int = 12, **attributes: Any)
 def test_what_an_operator_here_would_ignore_is_refused(
     operator: str, inputs: list[str], plain: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    kernel = {"kernel_shape": [3, 3], "strides": [2, 2]} if operator.endswith("Pool") else {}
+    kernel: dict[str, Any] = {}
+    if operator.endswith("Pool"):
+        kernel = {"kernel_shape": [3, 3], "strides": [2, 2]}
     encoder_with(operator, *inputs, **kernel, **plain)
     with pytest.raises(BundleError, match=rf"node it: {next(iter(other))} = .* cannot be trained"):
         encoder_with(operator, *inputs, **kernel, **other)

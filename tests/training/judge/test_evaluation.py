@@ -11,10 +11,12 @@ from ostiary.training.judge.bootstrap import eer_draws
 from ostiary.training.judge.embed import eer
 from tests.support.training import judged
 
+Scores = list[np.float32]
 
-def scores_of(embeddings: np.ndarray, person: np.ndarray) -> tuple[list[float], list[float]]:
+
+def scores_of(embeddings: np.ndarray, person: np.ndarray) -> tuple[Scores, Scores]:
     """(genuine, impostor) by a loop over every two photos."""
-    genuine, impostor = [], []
+    genuine, impostor = Scores(), Scores()
     for i in range(len(person)):
         for j in range(i + 1, len(person)):
             score = np.float32(embeddings[i] @ embeddings[j])
@@ -24,7 +26,7 @@ def scores_of(embeddings: np.ndarray, person: np.ndarray) -> tuple[list[float], 
 
 def weighted_eer(embeddings: np.ndarray, person: np.ndarray, times: dict[int, int]) -> float:
     """The EER with each pair taken as often as its people were drawn."""
-    genuine, impostor = [], []
+    genuine, impostor = list[float](), list[float]()
     for i in range(len(person)):
         for j in range(i + 1, len(person)):
             score, a, b = float(embeddings[i] @ embeddings[j]), int(person[i]), int(person[j])
@@ -40,7 +42,7 @@ def test_draws_are_those_of_a_loop_over_pairs() -> None:
     embeddings = judged.embeddings(1.5, 3, person)
     found = eer_draws(embeddings, person, draws=12, seed=4)
     rng = np.random.default_rng(4)
-    expected = []
+    expected: list[float] = []
     while len(expected) < 12:
         drawn = rng.integers(0, 3, 3)
         times = {one: int((drawn == at).sum()) for at, one in enumerate((3, 5, 6))}

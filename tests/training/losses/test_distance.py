@@ -64,9 +64,11 @@ def test_the_margin_is_what_prevents_the_collapse(mining: str) -> None:
     nn.init.zeros_(encoder.bias)
 
     without = taken(made("triplet", alpha=0.0, mining=mining), encoder(images))
-    without.value.backward()
+    without.value.backward()  # type: ignore[no-untyped-call]
     assert without.value.item() == 0
     assert without.active == 0
+    assert encoder.weight.grad is not None
+    assert encoder.bias.grad is not None
     assert not encoder.weight.grad.any()
     assert not encoder.bias.grad.any()
 
@@ -99,6 +101,7 @@ def test_triplet(mining: str) -> None:
     found = taken(made("triplet", alpha=0.3, mining=mining), given)
     assert found.value.item() == pytest.approx(np.mean(expected))
     assert found.active == np.mean([value > 0 for value in expected])
+    assert found.active is not None
     assert 0 < found.active < 1 or mining == "hardest"
 
 
@@ -142,7 +145,7 @@ def test_logistic() -> None:
     found = taken(loss, given)
     assert found.value.item() == pytest.approx(balanced(expected))
     assert found.active is None
-    found.value.backward()
+    found.value.backward()  # type: ignore[no-untyped-call]
     assert loss.weight.grad is not None
     assert loss.bias.grad is not None
 

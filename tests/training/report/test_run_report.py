@@ -37,7 +37,8 @@ def words(page: str) -> str:
 
 
 def verdict(page: str) -> str:
-    return re.findall(r'<p class="word">(.*?)</p>', page)[0]
+    words: list[str] = re.findall(r'<p class="word">(.*?)</p>', page)
+    return words[0]
 
 
 def plots(page: str) -> list[str]:

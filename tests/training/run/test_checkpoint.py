@@ -9,7 +9,7 @@ import torch
 from ostiary.edge.errors import ConfigError, StoreError
 from ostiary.training.run import checkpoint, log
 from ostiary.training.run.checkpoint import RunProgress, RunState
-from ostiary.training.run.log import EpochLine, StepLine
+from ostiary.training.run.log import EpochLine, Line, StepLine
 from tests.support.training.interruptions import nearly_full
 
 
@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path) -> None:
 
 STEPS = [StepLine(1 + i // 2, i + 1, 0.5, None, 9.0, 0.1) for i in range(6)]
 EPOCHS = [EpochLine(i, 0.3, None, i == 0) for i in range(3)]
-LINES = [EPOCHS[0], *STEPS[:2], EPOCHS[1], *STEPS[2:4], EPOCHS[2], *STEPS[4:]]
+LINES: list[Line] = [EPOCHS[0], *STEPS[:2], EPOCHS[1], *STEPS[2:4], EPOCHS[2], *STEPS[4:]]
 
 
 def write_log(folder: Path) -> Path:

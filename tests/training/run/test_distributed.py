@@ -48,6 +48,7 @@ def same_losses(alone: Path, spread: Path) -> None:
     steps = [(a, b) for a, b in both if isinstance(a, StepLine)]
     assert len(steps) == tiny_run.PLAN.optimiser.epochs * tiny_run.STEPS
     for a, b in steps:
+        assert isinstance(b, StepLine)
         assert b.loss == pytest.approx(a.loss, abs=1e-5)
         assert (b.epoch, b.step, b.rate) == (a.epoch, a.step, a.rate)
     first, second = (checkpoint.read(f / "checkpoints" / "last.pt") for f in (alone, spread))

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ostiary.edge.errors import ConfigError
 from ostiary.training.losses.distance import LossValue
 from ostiary.training.run import checkpoint, log
 from ostiary.training.run.log import EpochLine, StepLine
-from ostiary.training.run.loop import EpochVerdict, Key, LearningTask, fit
+from ostiary.training.run.loop import EpochVerdict, Key, LearningTask, RunOutcome, fit
 from ostiary.training.run.settings import Checkpoint, Optimiser, RunPlan, Stop
 from tests.support.training import lesson
 
@@ -50,12 +51,17 @@ def line_fit(judge: Callable[[], EpochVerdict] | None = None) -> LearningTask:
     return LearningTask(encoder, lambda epoch: ROWS, objective, judge or error)
 
 
+def weight_of(task: LearningTask) -> Tensor:
+    assert isinstance(task.encoder.weight, Tensor)
+    return task.encoder.weight
+
+
 def scripted(figures: list[float]) -> Callable[[], EpochVerdict]:
     left = iter(figures)
     return lambda: EpochVerdict(next(left), 0.5)
 
 
-def learn(task: LearningTask, folder: Path, plan: RunPlan = PLAN, **more: object) -> object:
+def learn(task: LearningTask, folder: Path, plan: RunPlan = PLAN, **more: Any) -> RunOutcome:
     return fit(task, plan, folder, {"settings": "a"}, **more)
 
 
@@ -88,15 +94,15 @@ def test_the_encoder_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> 
     figures = iter([3.0, 2.0, 1.0, 2.5, 2.5, 2.5])
 
     def judge() -> EpochVerdict:
-        weights.append(task.encoder.weight.detach().clone())
+        weights.append(weight_of(task).detach().clone())
         return EpochVerdict(next(figures), 0.5)
 
     task = replace(task, judge=judge)
     outcome = learn(task, tmp_path, plan_of(patience=3))
     assert (outcome.best_epoch, outcome.best, outcome.epochs) == (2, 1.0, 5)
     assert outcome.ended == "patience"
-    assert torch.equal(task.encoder.weight, weights[2])
-    assert not torch.equal(task.encoder.weight, weights[5])
+    assert torch.equal(weight_of(task), weights[2])
+    assert not torch.equal(weight_of(task), weights[5])
     assert [x.best for x in log.read(tmp_path) if isinstance(x, EpochLine)] == [
         True, True, True, False, False, False,
     ]  # fmt: skip
@@ -119,10 +125,10 @@ def test_patience_0_never_ends_early(tmp_path: Path) -> None:
 def test_a_figure_that_is_never_finite_leaves_the_start(tmp_path: Path) -> None:
     """A guard that no epoch holds: the best is then what there was before."""
     task = line_fit(scripted([0.3, *[float("inf")] * 2]))
-    start = task.encoder.weight.detach().clone()
+    start = weight_of(task).detach().clone()
     outcome = learn(task, tmp_path, plan_of(epochs=2))
     assert outcome.best_epoch == 0
-    assert torch.equal(task.encoder.weight, start)
+    assert torch.equal(weight_of(task), start)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -34,9 +34,9 @@ def test_every_batch_is_p_people_by_k_images_and_the_epoch_is_fair(
         assert (whose == whose[:, :1]).all()
         assert len(set(whose[:, 0])) == held
         for row, who in zip(groups, whose[:, 0], strict=True):
-            _, times = np.unique(row, return_counts=True)
-            assert len(times) == min(images, (person == who).sum())
-            assert times.max() - times.min() <= 1
+            _, shown = np.unique(row, return_counts=True)
+            assert len(shown) == min(images, (person == who).sum())
+            assert shown.max() - shown.min() <= 1
         drawn.extend(whose[:, 0])
     times = [drawn.count(who) for who in np.unique(person)]
     assert max(times) - min(times) <= 1

@@ -1,9 +1,12 @@
 """TensorBoard's logs say what the lines say, each once, also after a kill or on a full disk."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from ostiary.edge.errors import StoreError
 from ostiary.training.run.log import EpochLine, StepLine
@@ -15,7 +18,7 @@ def step(at: int, loss: float, active: float | None = 0.5) -> StepLine:
     return StepLine(1 + (at - 1) // 2, at, loss, active, 100.0 + at, 0.01 / at)
 
 
-def said(folder: Path, log: str) -> dict[str, list[tuple[int, float]]]:
+def said(folder: Path, log: str) -> dict[str, list[tuple[int, Any]]]:
     """Every scalar that TensorBoard would show, as (step, value)."""
     read = EventAccumulator(str(folder / BOARD / log))
     read.Reload()

@@ -12,8 +12,10 @@ import pytest
 from ostiary.edge.errors import PhotoError
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
+from ostiary.export.graphs import run
 from ostiary.training.cli import finetune, verifier
 from ostiary.training.data.photos import Faces, LeftOut
+from ostiary.training.tasks import fit
 from tests.support.training import lesson
 
 PEOPLE = lesson.people(5, 2, 1)
@@ -47,9 +49,7 @@ def test_a_head_is_neither_fitted_nor_judged_on_them(
         return Faces(known(), LeftOut(), frozenset(PEOPLE.names[:2]))
 
     monkeypatch.setattr(verifier, "found_in", found_in)
-    monkeypatch.setattr(
-        verifier.run, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4")
-    )
+    monkeypatch.setattr(run, "embed", lambda model, images, spec: np.zeros((len(images), 2), "f4"))
     found = verifier._embedded(loaded, Path("faces"))
     assert found.person.tolist() == [2, 2, 3, 3, 4, 4]
     assert len(found.templates) == 6
@@ -66,7 +66,7 @@ def test_a_fine_tuning_asks_for_them_as_it_looks_for_faces(
         raise PhotoError("enough")
 
     monkeypatch.setattr(finetune, "found_in", found_in)
-    monkeypatch.setattr(finetune.fit, "begun_with", lambda start: ("theirs", LEARNED))
+    monkeypatch.setattr(fit, "begun_with", lambda start: ("theirs", LEARNED))
     with pytest.raises(PhotoError, match="enough"):
         finetune.tune(bundle_dir, tmp_path, tmp_path / "run")
     assert given == [LEARNED]

@@ -127,7 +127,8 @@ def answers(
 
 def right(photo: Path, answer: dict[str, Any]) -> bool:
     decision = answer["decision"]
-    return decision["outcome"] == "granted" and decision["subject"] == photo.parent.name
+    granted: bool = decision["outcome"] == "granted" and decision["subject"] == photo.parent.name
+    return granted
 
 
 def test_people_who_were_in_no_training_set_are_identified(

@@ -80,14 +80,16 @@ def test_int8_probes_are_judged_as_what_they_are() -> None:
     file = training.train(with_int8, "a" * 64, "made up", "b" * 64, HOW)
     judged = np.isin(given.person, parts_of(given)[2])
     a, b, person = given.templates[judged], probes[judged], given.person[judged]
-    z, scores = file.head(), {True: [], False: []}
-    found = {True: [], False: []}
+    z = file.head()
+    found: dict[bool, list[float]] = {True: [], False: []}
+    scores: dict[bool, list[float]] = {True: [], False: []}
     for i in range(len(a)):
         logits, cosines = z.logits(a[i] * np.ones_like(b), b), b.astype(float) @ a[i]
         for j in range(i + 1, len(a)):
             same = bool(person[i] == person[j])
             found[same].append(logits[j])
             scores[same].append(cosines[j])
+    assert file.float_int8 is not None
     counts = file.float_int8.counts
     assert (len(found[True]), len(found[False])) == (counts.genuines, counts.impostors)
     below = [sum(value < point for value in found[True]) for point in training.GRID[::40]]
@@ -131,12 +133,12 @@ def test_the_fit_is_a_minimum_of_its_loss() -> None:
 
     def loss(weights: np.ndarray, bias: float) -> float:
         """Term by term: the mean over genuine and over impostor pairs, and the penalty."""
-        told = {True: [], False: []}
+        told: dict[bool, list[float]] = {True: [], False: []}
         for row, same in zip(apart, pairs.same, strict=True):
             z = sum(w * v for w, v in zip(weights, row, strict=True)) + bias
             told[bool(same)].append(np.log1p(np.exp(-z)) if same else np.log1p(np.exp(z)))
         penalty = sum((w - weights.mean()) ** 2 for w in weights)
-        return np.mean(told[True]) / 2 + np.mean(told[False]) / 2 + 1e-2 * penalty
+        return float(np.mean(told[True]) / 2 + np.mean(told[False]) / 2 + 1e-2 * penalty)
 
     least, rng = loss(found.weights, found.bias), np.random.default_rng(0)
     for _ in range(6):
@@ -163,7 +165,8 @@ def test_people_told_apart_without_an_error_do_not_make_it_certain() -> None:
 
 def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
     rng = np.random.default_rng(2)
-    genuine, impostor = rng.integers(0, 9, 30) + 2.0, rng.integers(0, 9, 40) + 0.0
+    genuine = rng.integers(0, 9, 30).astype(np.float64) + 2
+    impostor = rng.integers(0, 9, 40).astype(np.float64)
     g, i = rng.integers(0, 4, 30), rng.integers(0, 4, 40)
     won = sum(
         a * b * (1.0 if x > y else 0.5 if x == y else 0.0)
