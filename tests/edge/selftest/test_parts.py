@@ -83,15 +83,16 @@ def pictures(*values: int, size: int = 64) -> list[Any]:
 
 
 def test_a_camera_is_counted_and_judged() -> None:
-    found = seen_by(pictures(*[200] * 30), live=False, fps=200.0)
+    # Slow enough that a busy machine takes the first frame before the next one replaces it.
+    found = seen_by(pictures(*[200] * 30), live=False, fps=40.0)
     assert found.verdict is OK
     assert found.details["recording_ended"]
     assert found.details["sizes"] == {"64x64": found.details["frames"]}
     assert found.details["frames"] + found.details["dropped"] == 30
-    assert found.details["fps"] == pytest.approx(200, rel=0.5)
+    assert found.details["fps"] == pytest.approx(40, rel=0.5)
     assert found.details["share_with_face"] == 1.0
     assert 100 < found.details["brightness"] < 200
-    dark = seen_by(pictures(*[3] * 30), live=False, fps=200.0)
+    dark = seen_by(pictures(*[3] * 10), live=False, fps=40.0)
     assert dark.details["share_with_face"] == 0.0
 
 
