@@ -23,7 +23,8 @@ MADE = (Path(CERTS, "ca.crt"), Path(CERTS, "operator.crt"), Path(CERTS, "operato
 def register(app: typer.Typer) -> None:
     app.command()(init)
     group = typer.Typer(
-        help="The groups that people can be in; a door's profile names those it admits.",
+        help="The groups that people can be in; a door's profile names those it admits.\n\n"
+        "Example: `ostiary-fleet group add staff`",
         no_args_is_help=True,
     )
     group.command("add")(group_add)

@@ -18,7 +18,7 @@ from ostiary.training.encoders import save
 from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder
 from ostiary.training.judge import evaluation
 from ostiary.training.judge.evaluation import Evaluation, RunPhotos
-from ostiary.training.losses.distance import LOSSES
+from ostiary.training.losses.by_name import LOSSES
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
 from ostiary.training.run import settings as settings_files

@@ -29,7 +29,7 @@ from ostiary.training.encoders.onnx_encoder import OnnxEncoder
 from ostiary.training.judge import evaluation
 from ostiary.training.judge.embed import eer, embed
 from ostiary.training.judge.evaluation import Evaluation, Part
-from ostiary.training.losses import distance
+from ostiary.training.losses import by_name
 from ostiary.training.losses.distance import BatchLoss
 from ostiary.training.run import checkpoint
 from ostiary.training.run.batches import Photos, Supervised
@@ -129,7 +129,7 @@ def check(settings: FitSettings, encoder: Encoder) -> None:
 def loss_of(settings: FitSettings, encoder: Encoder, people: int) -> BatchLoss:
     """The loss of the settings for this many people. Raises ConfigError for an unknown loss."""
     chosen = settings.loss
-    return distance.make(
+    return by_name.make(
         chosen.name,
         encoder.dim,
         people,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ostiary.training.losses.distance import BatchLoss, LossValue, make
+from ostiary.training.losses.by_name import make
+from ostiary.training.losses.distance import BatchLoss, LossValue
 
 PERSON = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3])
 DIM = 5

@@ -13,7 +13,7 @@ import torch
 from ostiary.training.data.augment import DOMAINS
 from ostiary.training.encoders import architectures
 from ostiary.training.judge.embed import eer, embed
-from ostiary.training.losses import distance
+from ostiary.training.losses import by_name
 from ostiary.training.run.batches import Photos, Supervised
 from ostiary.training.run.distributed import ALONE, Team, joined
 from ostiary.training.run.log import Line, StepLine
@@ -51,7 +51,7 @@ def task(team: Team = ALONE, loss: str = "triplet") -> LearningTask:
     """Learning to tell the made-up people apart, evaluated on the people trained on."""
     encoder = architectures.build("small-28", 1)
     # Random mining, so that a difference in rounding cannot choose other triplets.
-    made = distance.make(loss, encoder.dim, PEOPLE, mining="random")
+    made = by_name.make(loss, encoder.dim, PEOPLE, mining="random")
     images = made_up_faces()
     photos = Photos(images, encoder.spec, DOMAINS["door"])
     score_of = np.triu_indices(len(PERSON), 1)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ostiary.edge.errors import ConfigError
 from ostiary.training.losses import distance
-from ostiary.training.losses.distance import LOSSES, make
+from ostiary.training.losses.by_name import LOSSES, make
 from tests.support.training.loss_parts import DIM, OF_PEOPLE, OF_TRIPLETS, PERSON, made, taken, unit
 
 

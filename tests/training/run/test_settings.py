@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.errors import ConfigError
-from ostiary.training.losses import distance
+from ostiary.training.losses import by_name, distance
 from ostiary.training.run.settings import (
     FitSettings,
     LossChoice,
@@ -30,7 +30,7 @@ def test_two_lines_are_enough() -> None:
 
 
 def test_a_loss_mines_the_same_where_nobody_says_how() -> None:
-    made = distance.make("triplet", 8, 4)
+    made = by_name.make("triplet", 8, 4)
     assert isinstance(made, distance.TripletLoss)
     assert made.mining == LossChoice().mining
 
