@@ -60,6 +60,8 @@ def assemble(
     reporter.head(enrolled.least_logit)
     recorder = open_recorder(config, journal, reporter)
     decisions = Decisions(config.rules(), recorder, chosen.pipeline.bundle.encoder_id, shown)
+    # Before the roster is opened: a bad URL in the profile is then told without touching the disk.
+    claims = open_claims(config, enrolled, decisions, reporter)
     follower = remote = None
     if config.roster is None:
         follower = StoreFollower(store, enrolled, reporter, chosen.pipeline.bundle)
@@ -83,7 +85,7 @@ def assemble(
         camera=camera,
         reporter=reporter,
         decisions=decisions,
-        claims=open_claims(config, enrolled, decisions, reporter),
+        claims=claims,
         remote=remote,
         link=link,
         publishing=Publishing(link, journal, topics.decision, camera, reporter),

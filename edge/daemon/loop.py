@@ -64,7 +64,6 @@ class Daemon:
 
     def __init__(self, parts: DaemonParts, service: Notifier, shutdown: Shutdown) -> None:
         self._parts, self._service, self._shutdown = parts, service, shutdown
-        self._started = time.monotonic()
         rules = parts.config.rules()
         self._verify = rules.mode is Mode.VERIFY
         self._faults = Faults(parts.decisions, parts.reporter, rules.cooldown_s)
