@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ostiary.fleet.desk.delivery import Delivery, Publish, Say, forget_photos, publish_change
@@ -52,18 +53,14 @@ def suspend(
     fleet: Fleet, subject: str, now_s: float, say: Say, publish: Publish | None = publish_changes
 ) -> PersonChange:
     """Bar a person from every door until `resume`; doors still recognise them."""
-    before = fleet.registry().roster.sequence
-    revision = fleet.registry().suspend(check_subject(subject), now_s)
-    return PersonChange(subject, revision, revision > before, publish_change(fleet, say, publish))
+    return _edit(fleet, subject, fleet.registry().suspend, now_s, say, publish)
 
 
 def resume(
     fleet: Fleet, subject: str, now_s: float, say: Say, publish: Publish | None = publish_changes
 ) -> PersonChange:
     """End a suspension."""
-    before = fleet.registry().roster.sequence
-    revision = fleet.registry().resume(check_subject(subject), now_s)
-    return PersonChange(subject, revision, revision > before, publish_change(fleet, say, publish))
+    return _edit(fleet, subject, fleet.registry().resume, now_s, say, publish)
 
 
 def revoke(
@@ -81,3 +78,17 @@ def revoke(
         # Remove photos even if publishing is interrupted.
         forgotten = forget_photos(fleet, subject, say)
     return PersonChange(subject, revision, revision > before, delivery, not forgotten)
+
+
+def _edit(
+    fleet: Fleet,
+    subject: str,
+    edit: Callable[[str, float], int],
+    now_s: float,
+    say: Say,
+    publish: Publish | None,
+) -> PersonChange:
+    """Make an edit of the registry, which returns the person's revision, and publish it."""
+    before = fleet.registry().roster.sequence
+    revision = edit(check_subject(subject), now_s)
+    return PersonChange(subject, revision, revision > before, publish_change(fleet, say, publish))
