@@ -67,6 +67,11 @@ def as_sheet(pictures: Sequence[Image]) -> Image:
     return np.vstack(rows).astype(np.uint8)
 
 
+def sheet_of(files: Sequence[Path]) -> Image:
+    """The pictures of these files, of one size, as one."""
+    return as_sheet([read_photo(file) for file in files])
+
+
 def _seen(name: str) -> tuple[Image, Face]:
     """A frame of 640x480, and the face in it."""
     if name == "portrait":

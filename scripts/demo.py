@@ -22,7 +22,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.picture import write_jpeg
 from ostiary.edge.wire import DecisionMessage, Topics
 from scripts import trial
-from scripts.contact_sheet import as_sheet
+from scripts.contact_sheet import sheet_of
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "demo"
@@ -277,8 +277,8 @@ def _webcam(number: str, port: int) -> int:
 
 def _contact_sheet() -> Path:
     """Join the annotated pictures of all decisions into one."""
-    pictures = [read_photo(path) for path in sorted((WORK / "pictures").glob("*/*.jpg"))]
-    write_jpeg(sheet := WORK / "decisions.jpg", as_sheet(pictures))
+    sheet = WORK / "decisions.jpg"
+    write_jpeg(sheet, sheet_of(sorted((WORK / "pictures").glob("*/*.jpg"))))
     return sheet
 
 

@@ -14,6 +14,9 @@ import pytest
 from tests.support.places import ROOT
 
 PACKAGES = ("edge", "export", "fleet", "training")
+PARTS, ROOMS = "The workstation and the operator", "The rooms of the device"
+SHARED, CIRCLES = "What training shares with export", "No circles between rooms"
+"""How the contracts' names begin."""
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
@@ -46,27 +49,32 @@ def test_imports_point_one_way(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("importer", "imported"),
+    ("importer", "imported", "contract"),
     [
-        ("edge/core/rules/policy.py", "ostiary.edge.wire"),
-        ("edge/adapters/claims.py", "ostiary.edge.runtime.bundle"),
-        ("edge/vision/pipeline.py", "ostiary.edge.remote.mailbox"),
-        ("edge/daemon/loop.py", "ostiary.export.bundle.build"),
-        ("fleet/site/keys.py", "ostiary.export.bundle.signing"),
-        ("export/faces/crops.py", "ostiary.training.data.photos"),
-        ("training/data/photos.py", "ostiary.export.bundle.signing"),
-        ("export/plan/options.py", "ostiary.export.bundle.build"),
-        ("fleet/registry/person.py", "ostiary.fleet.registry.registry"),
+        ("edge/core/rules/policy.py", "ostiary.edge.wire", ROOMS),
+        ("edge/adapters/claims.py", "ostiary.edge.runtime.bundle", ROOMS),
+        ("edge/vision/pipeline.py", "ostiary.edge.remote.mailbox", ROOMS),
+        ("edge/daemon/loop.py", "ostiary.export.bundle.build", PARTS),
+        ("fleet/site/keys.py", "ostiary.export.bundle.signing", PARTS),
+        ("export/faces/crops.py", "ostiary.training.data.photos", PARTS),
+        ("training/data/photos.py", "ostiary.export.bundle.signing", SHARED),
+        ("export/plan/options.py", "ostiary.export.bundle.build", CIRCLES),
+        ("fleet/registry/person.py", "ostiary.fleet.registry.registry", CIRCLES),
     ],
 )
-def test_a_wrong_import_breaks_a_contract(copy: Path, importer: str, imported: str) -> None:
+def test_a_wrong_import_breaks_its_contract(
+    copy: Path, importer: str, imported: str, contract: str
+) -> None:
     with (copy / importer).open("a") as file:
         file.write(f"\nimport {imported}\n")
     done = lint(copy)
     assert done.returncode == 1, done.stdout
     assert re.search(r"[1-9] broken", done.stdout)
+    assert re.search(rf"^{contract}.* BROKEN", done.stdout, re.M), done.stdout
 
 
 def test_a_room_that_no_layer_names_breaks_the_contract(copy: Path) -> None:
     (copy / "edge" / "attic.py").write_text('"""A file that nobody has placed."""\n')
-    assert lint(copy).returncode == 1
+    done = lint(copy)
+    assert done.returncode == 1
+    assert "attic" in done.stdout

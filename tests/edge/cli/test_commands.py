@@ -47,16 +47,6 @@ def people() -> Path:
     return trial.sample_photos()
 
 
-COMMANDS = ["embed", "verify", "enroll", "subjects", "forget", "identify", "run", "check-config",
-            "bench", "selftest", "bundle check", "bundle install"]  # fmt: skip
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    text = ostiary(*command.split(), "--help").stdout
-    assert re.search(rf"ostiary {command} ", text)
-
-
 def test_verify_says_same_or_different_by_its_exit_code(bundle_dir: Path, people: Path) -> None:
     a, b, c = people / "obama.jpg", people / "obama2.jpg", people / "biden.jpg"
     same = ostiary("verify", "--bundle", bundle_dir, a, b, "--json")

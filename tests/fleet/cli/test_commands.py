@@ -134,18 +134,6 @@ def test_two_operators_at_once_are_told(
     assert desk.run("show", "alice")["state"] == "active"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["init", "enroll", "change", "revoke", "suspend", "resume", "erase", "list", "show", "export",
-     "import", "group add", "group list", "publish", "status", "watch", "open", "capture",
-     "provision", "unprovision", "reembed"],
-)  # fmt: skip
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    said = typed(*command.split(), "--help").out
-    assert f"Example: ostiary-fleet {command}" in said
-    assert "--json" in said
-
-
 def test_init_can_make_an_authority_that_the_settings_name(
     tmp_path: Path, bundle_dir: Path
 ) -> None:
