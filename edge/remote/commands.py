@@ -45,14 +45,7 @@ class GenuineCommand:
 class Answering(Protocol):
     """The part of the link that answers go over."""
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        qos: int = 1,
-        retain: bool = False,
-        correlation: bytes | None = None,
-    ) -> bool: ...
+    def publish(self, topic: str, payload: bytes, *, correlation: bytes | None) -> bool: ...
 
 
 class Commander:

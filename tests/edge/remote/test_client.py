@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,18 +13,6 @@ from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.remote.stored import encoders, stored
 from tests.support.doors.remote_door import NEXT, NOW_S, Door
 from tests.support.roster.operator import ENCODER, Operator
-
-
-@pytest.fixture
-def operator() -> Operator:
-    return Operator(wall=lambda: NOW_S)
-
-
-@pytest.fixture
-def door(tmp_path: Path, operator: Operator) -> Iterator[Door]:
-    made = Door(tmp_path, operator, stale_after_s=100.0)
-    yield made
-    made.remote.close()
 
 
 def test_a_head_that_is_too_old_makes_the_roster_stale_until_it_is_signed_anew(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,18 +16,6 @@ from ostiary.edge.remote.stored import encoders, stored
 from ostiary.edge.wire import RosterMessage
 from tests.support.doors.remote_door import NOW_S, Door
 from tests.support.roster.operator import Operator
-
-
-@pytest.fixture
-def operator() -> Operator:
-    return Operator(wall=lambda: NOW_S)
-
-
-@pytest.fixture
-def door(tmp_path: Path, operator: Operator) -> Iterator[Door]:
-    made = Door(tmp_path, operator, stale_after_s=100.0)
-    yield made
-    made.remote.close()
 
 
 @pytest.mark.parametrize("where", [0, 4096])

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -20,36 +20,12 @@ from ostiary.fleet.doors.command import CommandError, capture, open_door
 from ostiary.fleet.doors.status import status
 from ostiary.fleet.publishing.publish import publish
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
-from scripts import trial
 from tests.support.fleet.fake_door import FakeDoor, decision, event, template_bytes
 from tests.support.fleet.memory_broker import ENCODER, enroll, template
 from tests.support.places import ROOT
 
 NO = Response(nonce="", ok=False, reason="two-faces")
 YES = Response(nonce="", ok=True)
-
-
-@pytest.fixture
-def live(fleet: Fleet, tmp_path: Path) -> Iterator[Fleet]:
-    """The fleet with a broker of its own, also in its fleet.toml."""
-    with trial.Mosquitto(tmp_path / "broker", lasting=False) as broker:
-        path = fleet.folder / SETTINGS
-        path.write_text(f"{path.read_text()}port = {broker.port}\n")
-        with Fleet.open(fleet.folder) as opened:
-            yield opened
-
-
-@pytest.fixture
-def door(live: Fleet) -> Iterator[Callable[..., FakeDoor]]:
-    made: list[FakeDoor] = []
-
-    def make(name: str, answer: Response | None = None) -> FakeDoor:
-        made.append(FakeDoor(live, name, answer))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def cli(live: Fleet, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,34 +11,10 @@ from ostiary.fleet.desk.reembed import encoders_in_use
 from ostiary.fleet.doors.receipts import Receipts, receipts
 from ostiary.fleet.doors.status import status
 from ostiary.fleet.publishing.publish import await_erasure, publish
-from ostiary.fleet.site.fleet import SETTINGS, Fleet
-from scripts import trial
+from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.desk import refused, typed
 from tests.support.fleet.fake_door import FakeDoor
 from tests.support.fleet.memory_broker import ENCODER, enroll
-
-
-@pytest.fixture
-def live(fleet: Fleet, tmp_path: Path) -> Iterator[Fleet]:
-    """The fleet with a broker of its own, also in its fleet.toml."""
-    with trial.Mosquitto(tmp_path / "broker", lasting=False) as broker:
-        path = fleet.folder / SETTINGS
-        path.write_text(f"{path.read_text()}port = {broker.port}\n")
-        with Fleet.open(fleet.folder) as opened:
-            yield opened
-
-
-@pytest.fixture
-def door(live: Fleet) -> Iterator[Callable[[str], FakeDoor]]:
-    made: list[FakeDoor] = []
-
-    def make(name: str) -> FakeDoor:
-        made.append(FakeDoor(live, name))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_an_erasure_waits_for_every_device_of_the_registry(
