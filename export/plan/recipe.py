@@ -15,22 +15,21 @@ from ostiary.edge.errors import ConfigError
 from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.det import DetFile, Sha256
 from ostiary.export.faces import learned
+from ostiary.export.plan.registries import Package
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import EncoderMeasurements, Gate, LayerCosts
+from ostiary.export.records.results import (
+    USUAL,
+    EncoderMeasurements,
+    Gate,
+    GateLimits,
+    LayerCosts,
+)
 from ostiary.export.sources.spec import EncoderSource, read_spec
 
+DEFAULT = "sface-128"
+"""The recipe that is built if none is named."""
 NAME = re.compile("[a-z0-9-]{1,64}")
 Parsed = TypeVar("Parsed")
-
-
-class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry package that holds weights; `sha256` is the hash of its tarball."""
-
-    registry: Literal["npm"]
-    name: str
-    version: str
-    sha256: Sha256
-    licence: str
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The hash of the converted float encoder: with another one, stored templates would not fit."""
     packages: dict[str, Package]
     models: RecipeModels
+    limits: GateLimits = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,16 @@ class BuildPlan:
         if self.own is not None:
             return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
         return self.recipe.models.encoder.entry.spec
+
+    @property
+    def limits(self) -> GateLimits:
+        """The limits of the user's own encoder, or else the recipe's."""
+        return self.recipe.limits if self.own is None else self.own.limits
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is known to be wrong with the user's own encoder; empty for a recipe."""
+        return [] if self.own is None else self.own.warnings
 
     @property
     def packages(self) -> dict[str, Package]:

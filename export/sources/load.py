@@ -9,7 +9,15 @@ import onnx
 
 from ostiary.edge.errors import BundleError, ConfigError
 from ostiary.export.graphs import reading as graphs
-from ostiary.export.sources import onnx_file, pair, ports, proof, tidy, torch_forms
+from ostiary.export.sources import (
+    dequantize,
+    onnx_file,
+    pair,
+    ports,
+    proof,
+    tidy,
+    torch_forms,
+)
 from ostiary.export.sources.spec import EncoderSource
 
 SCRIPTS = (".pt", ".ts", ".torchscript")
@@ -19,14 +27,15 @@ FORMS = f".onnx, .pt2, {', '.join(SCRIPTS)}, or package.module:factory"
 def load_source(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     """Load an encoder as ONNX: float32 `input` (n, c, h, w) to `embedding` (n, dim).
 
-    Paths in `spec` are relative to `folder`. The opset is 17 if the operators allow it. The result
-    is run in batches of 1 and 3, and compared with the original. Raises BundleError and
-    ConfigError.
+    Weights that are stored in few bits become float32. Paths in `spec` are relative to `folder`.
+    The opset is 17 if the operators allow it. The result is run in batches of 1 and 3, and compared
+    with the original. Raises BundleError and ConfigError.
     """
     original = onnx_file.sound(_read(spec, folder), spec.source)
     tidy.check(original, spec.source)
+    dequantize.drop_unread(original.graph)
     batch = _batch(original)
-    model = onnx.ModelProto.FromString(original.SerializeToString())
+    model = dequantize.in_float(original, spec.source)
     ports.settle_inputs(model.graph, spec)
     embedding = None
     if spec.pair:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ostiary.edge.errors import ConfigError
+from ostiary.export.records.results import USUAL, GateLimits
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 
@@ -27,12 +28,16 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pair: bool = False
     """True for a Siamese pair, which takes two images; one of its branches is the encoder."""
     front_end: str = "mobilefacenet-192"
-    """The recipe that detector, landmarks and PAD are taken from."""
+    """The recipe that gives detector, landmarks and PAD; all shipped ones have the same."""
     licence: str = "not stated"
     """Licence of the weights, for the manifest."""
     learned: str | None = None
     """Path of the list of photos that the encoder learned from, relative to the TOML file: see
     `ostiary.export.faces.learned`."""
+    limits: GateLimits = USUAL
+    """What the gate asks of the encoder and of its int8 form."""
+    warnings: list[str] = []
+    """Faults that a door must say at every start, such as a training that is not proven."""
     trust_pickle: bool = False
     """True to load files that may run code; only for files that the user made."""
 
