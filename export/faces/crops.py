@@ -29,7 +29,8 @@ class Crops:
     `person` (n,) is an index into `names`, the folders' names; `photos` are the photos' ids.
     `missing` counts the photos left out, by problem; `refused` counts the photos that a door would
     refuse, by quality failure ("any": all of them). `paths`, and the paths and problems in
-    `left_out`, exist only if the photos were read from files.
+    `left_out`, exist only if the photos were read from files. `labels_left_out` counts the photos
+    that an exclusion list of wrong labels has removed, `labels_sha256` is that of the list.
     """
 
     images: NDArray[np.uint8]
@@ -40,6 +41,8 @@ class Crops:
     refused: dict[str, int]
     paths: list[Path] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
+    labels_left_out: int = 0
+    labels_sha256: str | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -84,22 +87,34 @@ def read_crops(
             f"{faces} holds photos of {len(folders)} people",
             f"give one subfolder per person, of two people or more: {', '.join(SUFFIXES)}",
         )
+    return crops_of(bundle, found, backend, done)
+
+
+def crops_of(
+    bundle: Bundle, found: list[Path], backend: str, done: Callable[[int, int], None]
+) -> Crops:
+    """The crops of these photos, each in a folder with its person's name.
+
+    Raises PhotoError if none shows a face.
+    """
     results = each_photo(bundle.in_float(), found, crop_photo, backend, done)
     kept = [(path, r) for path, r in zip(found, results, strict=True) if r.image is not None]
     left_out = [(path, r.problem) for path, r in zip(found, results, strict=True) if r.problem]
     if not kept:
         unread = sum(problem != NO_FACE for _, problem in left_out)
+        faces = found[0].parent.parent
         raise PhotoError(
             f"no face in any of the {len(found)} photos of {faces}; {unread} cannot be read",
             "give photos that show a face",
         )
+    folders = sorted({path.parent.name for path in found})
     refused = Counter(name for r in results for name in r.failures)
     refused["any"] = sum(1 for r in results if r.failures)
     number = {name: i for i, name in enumerate(folders)}
     return Crops(
         np.stack([r.image for _, r in kept if r.image is not None]),
         np.array([number[path.parent.name] for path, _ in kept]),
-        [_id(path) for path, _ in kept],
+        [photo_id(path) for path, _ in kept],
         folders,
         dict(Counter(problem for _, problem in left_out)),
         dict(refused),
@@ -123,5 +138,6 @@ def data_set_name(faces: Path, given: str) -> str:
     return as_text(given or faces.name)
 
 
-def _id(photo: Path) -> str:
+def photo_id(photo: Path) -> str:
+    """The id of a photo's file: the first digits of its SHA-256."""
     return sha256(photo.read_bytes()).hexdigest()[:ID_DIGITS]

@@ -9,9 +9,11 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from ostiary.edge.adapters.photos import is_photo
 from ostiary.edge.errors import ConfigError, PhotoError
+from ostiary.edge.files import to_json, without_mark
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.export.faces.crops import Crops
+from ostiary.export.faces.crops import Crops, photo_id
 
 FILE = "learned.json"
 """The list's file in a run's folder and in a bundle: a JSON list of ids as in `Crops.photos`."""
@@ -21,13 +23,13 @@ Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 def to_text(photos: Collection[str]) -> bytes:
     """The list as a file's text: sorted, one id per line, so that a diff shows a change."""
-    return msgspec.json.format(msgspec.json.encode(sorted(photos)), indent=1) + b"\n"
+    return to_json(sorted(photos))
 
 
 def read(path: Path) -> list[str]:
     """The ids in a list's file. Raises ConfigError, naming the file."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Id])
+        return msgspec.json.decode(without_mark(path.read_bytes()), type=list[Id])
     except (OSError, ValueError, msgspec.DecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
@@ -39,6 +41,16 @@ def read(path: Path) -> list[str]:
 def in_bundle(bundle: Bundle) -> list[str]:
     """The ids that a bundle lists for its encoder; empty without a list. Raises ConfigError."""
     return read(bundle.path / FILE) if FILE in bundle.manifest.files else []
+
+
+def known_folders(folders: Collection[Path], photos: Collection[str]) -> set[Path]:
+    """The folders that hold one of these photos, each folder being one person's."""
+    known = set(photos)
+    return {
+        folder
+        for folder in (folders if known else ())
+        if any(photo_id(path) in known for path in folder.iterdir() if is_photo(path))
+    }
 
 
 def strangers(crops: Crops, photos: Collection[str], say: Callable[[str], None]) -> Crops:

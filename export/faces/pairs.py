@@ -20,9 +20,11 @@ LEAST_IMPOSTORS = 10
 
 
 def all_pairs(
-    templates: Floats, probes: Floats, person: NDArray[np.int64]
+    templates: Floats, probes: Floats, person: NDArray[np.int64], tail: float = TAIL_FMR
 ) -> tuple[Floats, Floats, Pairs]:
     """(genuine scores, impostor scores, both with the people) of every two images.
+
+    `Pairs` keeps a share `tail` of the impostor scores.
 
     If probes differ from templates, the earlier image of a pair is the template. The swapped pair
     is not counted: with nearly the same score, it would look like twice the evidence. Raises
@@ -40,7 +42,7 @@ def all_pairs(
             "the photos hold no pair of the same person, or no pair of different people",
             "give two or more people with two or more photos each",
         )
-    kept = max(int(TAIL_FMR * len(impostor)), 1)
+    kept = max(int(tail * len(impostor)), 1)
     order = np.argsort(-impostor)[:kept]
     people = np.stack([person[first[~same]][order], person[second[~same]][order]], axis=1)
     pairs = Pairs(

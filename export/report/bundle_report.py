@@ -56,9 +56,11 @@ def render(
     table: Table | None,
     speeds: list[Speed],
     verifier: VerifierFile | None = None,
+    weak_float: Sequence[str] = (),
 ) -> str:
     """The report as HTML; the same input gives the same bytes.
 
+    `weak_float` are the sentences on a weak encoder of a bundle without int8, which has no gate.
     A part that is None, or was measured on other encoder files, is shown as missing.
     """
     parts: dict[str, Gate | DetFile | LayerCosts | Table | None] = {
@@ -82,6 +84,7 @@ def render(
         table=table,
         speeds=[_against(speed, speeds) for speed in speeds],
         strays=strays,
+        weak=_weak(manifest, gate, weak_float),
         curves=curves,
         det_chart=_det_chart(curves) if curves else None,
         shown=shown,
@@ -136,6 +139,12 @@ def _own(manifest: Manifest, part: Part | None) -> Part | None:
     if entry is not None and isinstance(part, (Gate, DetFile)):
         return part if part.int8_sha256 in (None, manifest.files[entry.file]) else None
     return part
+
+
+def _weak(manifest: Manifest, gate: Gate | None, weak_float: Sequence[str]) -> Sequence[str]:
+    if gate is not None:
+        return gate.weak
+    return weak_float if manifest.models.encoder_int8 is None else ()
 
 
 def _curves(det: DetFile | None) -> dict[Comparison, DetCurve]:

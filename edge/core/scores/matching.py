@@ -102,6 +102,11 @@ class Gallery:
             self._templates[last], self._codes[last] = 0, 0
         return True
 
+    def templates(self, subject: str) -> Floats | None:
+        """A copy of a subject's templates, (n, dim) float32; None if the subject has none."""
+        rows = self._rows.get(subject)
+        return None if rows is None else self._templates[list(rows)]
+
     def verify(self, probe: Floats, subject: str, head: Verifier | None = None) -> Candidate | None:
         """The best score of one subject's own templates; None if the subject is not enrolled.
 

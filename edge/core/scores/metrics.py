@@ -58,7 +58,7 @@ def tar_interval(pairs: Pairs, fmr: float, draws: int = 400, seed: int = 0) -> R
     Pairs that share a person are not independent; drawing whole people keeps dependent pairs
     together (Bolle, Ratha, Pankanti 2004). The threshold is computed anew in each draw.
     """
-    return _interval(tar_at_fmr(pairs, fmr), _drawn(pairs, fmr, draws, seed))
+    return interval(tar_at_fmr(pairs, fmr), _drawn(pairs, fmr, draws, seed))
 
 
 def tar_loss(before: Pairs, after: Pairs, fmr: float, draws: int = 400, seed: int = 0) -> Rate:
@@ -68,12 +68,22 @@ def tar_loss(before: Pairs, after: Pairs, fmr: float, draws: int = 400, seed: in
     shows the uncertainty of the difference, not of the choice of people.
     """
     drawn = _drawn(before, fmr, draws, seed) - _drawn(after, fmr, draws, seed)
-    return _interval(tar_at_fmr(before, fmr) - tar_at_fmr(after, fmr), drawn)
+    return interval(tar_at_fmr(before, fmr) - tar_at_fmr(after, fmr), drawn)
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> Rate:
+def interval(value: float, drawn: NDArray[np.float64]) -> Rate:
+    """A value with the bounds that hold 95 % of what was drawn."""
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Rate(value, float(low), float(high))
+
+
+def rate_over(errors: NDArray[np.float64], trials: NDArray[np.float64], draws: int = 1000) -> Rate:
+    """The error rate from the errors and trials of each person, both (n,), with a bootstrap
+    interval over people."""
+    met = np.flatnonzero(trials)
+    rows = np.random.default_rng(0).choice(met, (draws, len(met)))
+    drawn = errors[rows].sum(1) / trials[rows].sum(1)
+    return interval(float(errors.sum() / trials.sum()), drawn)
 
 
 def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float64]:
@@ -85,7 +95,7 @@ def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float6
     drawn = []
     for _ in range(draws):
         weight = np.bincount(rng.integers(0, people, people), minlength=people)
-        total = _between_people(weight * pairs.images)
+        total = between_people(weight * pairs.images)
         mass = np.cumsum(weight[pairs.tail_people[:, 0]] * weight[pairs.tail_people[:, 1]])
         cut = min(int(np.searchsorted(mass, fmr * total, side="right")), len(mass) - 1)
         accepted = np.searchsorted(-genuine, -pairs.tail[cut], side="left")
@@ -94,7 +104,7 @@ def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float6
     return np.array(drawn)
 
 
-def _between_people(images: NDArray[np.int64]) -> float:
+def between_people(images: NDArray[np.int64]) -> float:
     """The number of pairs of images of two different people."""
     return float(images.sum() ** 2 - (images**2).sum()) / 2
 

@@ -12,7 +12,7 @@ from ostiary.edge.errors import ConfigError, PhotoError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.export.bundle import build, release
 from ostiary.export.bundle.int8_stages import Int8Stages
-from ostiary.export.cli import judging
+from ostiary.export.cli import evaluating, judging
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
 from ostiary.export.graphs import normal_form, run
@@ -27,7 +27,7 @@ from tests.support.export import made_up
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
-LIMITS = GateLimits(fmrs=(1e-3,))
+LIMITS = GateLimits(fmrs=(1e-3,), most_fnir=1.0)
 EACH = 4
 TOML = (
     'source = "encoder.onnx"\nsize_px = [16, 16]\nchannels = "rgb"\nmean = 127.5\nscale = 128.0\n'
@@ -49,6 +49,12 @@ def described(tmp_path: Path, faces: Crops) -> Path:
     photos = faces.photos[: 10 * EACH : EACH]
     (tmp_path / learned.FILE).write_bytes(learned.to_text(photos))
     return path
+
+
+def test_a_list_that_an_editor_has_marked_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "photos.json"
+    path.write_bytes(b'\xef\xbb\xbf["0123456789abcdef"]\r\n')
+    assert learned.read(path) == ["0123456789abcdef"]
 
 
 def test_a_person_on_one_learned_photo_is_left_out_with_all_photos(faces: Crops) -> None:
@@ -178,7 +184,7 @@ def test_every_later_evaluation_of_a_bundle_leaves_them_out(
     asked: dict[str, Callable[..., None]] = {
         "verify": judging.verify,
         "sensitivity": judging.per_layer,
-        "evaluate": judging.evaluate,
+        "evaluate": evaluating.evaluate,
     }
     with pytest.raises(Judged, match=r"^360$"):
         asked[command](folder, tmp_path)

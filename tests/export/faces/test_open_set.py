@@ -10,7 +10,8 @@ from ostiary.edge.errors import PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.export.bundle import build
 from ostiary.export.faces.crops import read_crops
-from ostiary.export.faces.open_set import People, det_file, open_set
+from ostiary.export.faces.kinds import People
+from ostiary.export.faces.open_set import Search, det_file, open_set
 from ostiary.export.faces.pairs import all_pairs
 from ostiary.export.graphs import run
 from ostiary.export.plan import recipe
@@ -71,12 +72,12 @@ def test_the_curve_counts_what_was_measured() -> None:
 
 def test_open_set_lets_in_what_was_asked_for_and_a_fixed_tau_lets_in_more() -> None:
     people = made_up(400, 3, 0.9)
-    small, large = open_set(people, [20, 150], 0.05, draws=10)
+    small, large = open_set(people, Search((20, 150), 0.05, draws=10))
     for row in (small, large):
         assert 0.05 / 3 <= row.fpir.value <= 0.1
     assert large.fixed_fpir > small.fixed_fpir
     assert large.tau > small.tau
-    assert open_set(people, [5000], 0.05) == []
+    assert open_set(people, Search((5000,), 0.05)) == []
 
 
 def test_a_folder_of_too_few_people_is_refused(bundle: Bundle, tmp_path: Path) -> None:
@@ -92,7 +93,11 @@ def test_a_folder_of_too_few_people_is_refused(bundle: Bundle, tmp_path: Path) -
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("mobilefacenet-192", (0.974, 0.945)), ("faceplugin-512", (0.98, 0.96))],
+    [
+        ("mobilefacenet-192", (0.974, 0.945)),
+        ("faceplugin-512", (0.98, 0.96)),
+        ("sface-128", (0.985, 0.976)),
+    ],
 )
 def test_the_acceptance_figures_on_real_faces(
     name: str, least: tuple[float, float], faces_data: Path, tmp_path: Path
@@ -106,7 +111,7 @@ def test_the_acceptance_figures_on_real_faces(
     tar = {row.fmr: row.tar.value for row in found}
     assert tar[1e-3] >= least[0]
     assert tar[1e-4] >= least[1]
-    for row in open_set(People(rows, rows, crops.person), [100, 300], 0.01, draws=20):
+    for row in open_set(People(rows, rows, crops.person), Search()):
         assert 0.003 <= row.fpir.value <= 0.02
         assert row.fixed_fpir > 0.05
     # The recorded curve was measured without the photos of the calibration.
@@ -114,4 +119,5 @@ def test_the_acceptance_figures_on_real_faces(
     for k in (1, 100, 1000):
         measured = threshold(curve.curve(), 0.01, k).tau
         recorded = threshold(plan.recorded.curve.curve(), 0.01, k).tau
-        assert recorded == pytest.approx(measured, abs=0.006)
+        # Three steps of the grid, and the rounding of their sum.
+        assert recorded == pytest.approx(measured, abs=0.0061)

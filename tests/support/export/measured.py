@@ -98,7 +98,9 @@ def counted(seed: int) -> Counts:
 
 def curves() -> DetFile:
     counts = [counted(seed) for seed in range(3)]
-    return DetFile(FLOAT, "my faces", 1111, 3096, GRID.tolist(), counts[0], INT8, *counts[1:])
+    return DetFile(
+        FLOAT, "my faces", 1111, 3096, GRID.tolist(), counts[0], INT8, counts[1], counts[2]
+    )
 
 
 def layers() -> LayerCosts:
