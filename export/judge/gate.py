@@ -18,10 +18,13 @@ from ostiary.edge.runtime.bundle import sha256
 from ostiary.edge.runtime.det import COMPARISONS, MIN_IMPOSTORS, Comparison, DetFile
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
-from ostiary.export.faces.open_set import People, open_set
+from ostiary.export.faces.curves import template_curves, with_tail
+from ostiary.export.faces.groups import GroupFile, Groups, read_groups
+from ostiary.export.faces.kinds import People
+from ostiary.export.faces.open_set import Search, open_set
 from ostiary.export.faces.pairs import FMRS, GRID, LEAST_IMPOSTORS, all_pairs, counts, tar_rows
 from ostiary.export.graphs import run
-from ostiary.export.judge import diagnose
+from ostiary.export.judge import diagnose, floor
 from ostiary.export.judge import input_readings as reading
 from ostiary.export.records.calibration_table import Table
 from ostiary.export.records.results import Compared, Cosines, Gate, GateLimits, MovedPair, TarLoss
@@ -55,9 +58,14 @@ class _Scored:
 
 
 def measure(
-    encoders: Encoders, crops: Crops, data_set: str, limits: GateLimits, say: Say
+    encoders: Encoders,
+    crops: Crops,
+    data_set: str,
+    limits: GateLimits,
+    say: Say,
+    group_file: GroupFile | None = None,
 ) -> tuple[Gate, DetFile]:
-    """Compare int8 with float; returns the verdict and the DET curves.
+    """Compare int8 with float; returns the verdict and the DET curves, those of groups too.
 
     Photos used to calibrate and people whom the encoder learned from are left out. Raises
     PhotoError if too few pairs remain, so that an empty comparison cannot pass.
@@ -109,6 +117,8 @@ def measure(
         people=kept.people,
         calibration_left_out=left_out,
         learned_left_out=of_learned,
+        labels_left_out=kept.labels_left_out,
+        labels_sha256=kept.labels_sha256,
         genuines=len(scored["float_float"].genuine),
         impostors=len(scored["float_float"].impostor),
         backend=first,
@@ -121,7 +131,9 @@ def measure(
         worst=_worst(base, rounded, kept.person),
         readings=readings,
     )
-    return gate, _det(gate, scored)
+    groups = None if group_file is None else read_groups(group_file, kept)
+    det = _det(gate, scored, groups, say)
+    return floor.judged(gate, det, limits), det
 
 
 def _refuse_too_few(crops: Crops, data_set: str, left_out: int, of_learned: int) -> None:
@@ -188,7 +200,7 @@ def _cosines(a: Floats, b: Floats) -> Cosines:
 
 
 def _compared(name: Comparison, scored: _Scored) -> Compared:
-    opened = open_set(scored.people, list(SIZES), FPIR, DRAWS)
+    opened = open_set(scored.people, Search(SIZES, FPIR, DRAWS))
     return Compared(name, tar_rows(scored.pairs), opened)
 
 
@@ -209,13 +221,25 @@ def _worst(base: Floats, rounded: Floats, person: NDArray[np.int64]) -> list[Mov
     return found
 
 
-def _det(gate: Gate, scored: dict[Comparison, _Scored]) -> DetFile:
+def _det(gate: Gate, scored: dict[Comparison, _Scored], groups: Groups | None, say: Say) -> DetFile:
+    crossed = scored["float_int8"].people
+    curves, worst = template_curves(crossed, groups, say)
+    counted = {
+        name: with_tail(counts(item.genuine, item.impostor), item.people)
+        for name, item in scored.items()
+    }
     return DetFile(
         encoder_id=gate.encoder_id,
         data_set=gate.data_set,
         people=gate.people,
         images=gate.images,
         scores=GRID.tolist(),
+        float_float=counted["float_float"],
         int8_sha256=gate.int8_sha256,
-        **{name: counts(item.genuine, item.impostor) for name, item in scored.items()},
+        int8_int8=counted["int8_int8"],
+        float_int8=counted["float_int8"],
+        curves=curves,
+        worst_group=worst,
+        labels_left_out=gate.labels_left_out,
+        labels_sha256=gate.labels_sha256,
     )

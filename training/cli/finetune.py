@@ -14,10 +14,21 @@ from rich.table import Table
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.training.cli.faces import found_in, say
-from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, show_next, watching
+from ostiary.training.cli.runs import (
+    Json,
+    Resume,
+    Seed,
+    Threads,
+    held,
+    refuse,
+    show_next,
+    show_warnings,
+    watching,
+)
 from ostiary.training.encoders import save
 from ostiary.training.judge import evaluation
-from ostiary.training.judge.evaluation import RunPhotos
+from ostiary.training.judge import outcome as worth
+from ostiary.training.judge.evaluation import Evaluation, RunPhotos
 from ostiary.training.judge.guard import ViewPairing
 from ostiary.training.report import run_report
 from ostiary.training.run import loop
@@ -103,19 +114,19 @@ def tune(
         with watching(run, lesson.steps, ALONE) as watchers:
             outcome = loop.fit(lesson.task, settings, run, lesson.made_with, resume, watchers)
         say("evaluating the fine-tuned encoder")
-        made, after = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
+        made, told = finetune.end(lesson, outcome.best_epoch, run, licence, learned)
         about = RunPhotos(faces.name, fit.parts_of(photos), found.left_out.counts())
-        evaluation.write(run, finetune.evaluations(domain, lesson.before, after), about)
+        evaluation.write(run, told, about)
         run_report.write(run)
     if json:
         print_json(made)
     else:
-        _show(run, made)
+        _show(run, made, told)
     if made.objections:
         raise typer.Exit(FAILED)
 
 
-def _show(run: Path, made: Finetuned) -> None:
+def _show(run: Path, made: Finetuned, told: list[Evaluation]) -> None:
     table = Table(title="TAR with 95 % intervals over people; as is / as is must not get worse")
     for title in ("template / probe", "FMR", "before", "after", "gained"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -133,6 +144,7 @@ def _show(run: Path, made: Finetuned) -> None:
     if made.encoder_id is None:
         return out.print("no encoder was written: keep the one in use")
     described = run / save.DESCRIPTION
+    show_warnings(worth.warnings(told))
     out.print(f"encoder {made.begun_with[:12]} became {made.encoder_id[:12]} in epoch {made.epoch}")
     out.print(escape(f"wrote {described} and {run / run_report.REPORT}"))
     out.print("templates of the old encoder are not valid for the new one:")

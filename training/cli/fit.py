@@ -12,11 +12,12 @@ from rich.markup import escape
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.training.cli.faces import found_in
-from ostiary.training.cli.runs import Json, Resume, held, refuse, show_next, watching
+from ostiary.training.cli.runs import Json, Resume, held, refuse, show_next, show_warnings, watching
 from ostiary.training.data.photos import Faces
 from ostiary.training.encoders import save
 from ostiary.training.encoders.architectures import ARCHITECTURES, Encoder
 from ostiary.training.judge import evaluation
+from ostiary.training.judge import outcome as worth
 from ostiary.training.judge.evaluation import Evaluation, RunPhotos
 from ostiary.training.losses.by_name import LOSSES
 from ostiary.training.report import run_report
@@ -70,7 +71,8 @@ def fit(
     Some people are set aside to choose the best epoch, and others to evaluate the result. The
     run's folder then holds encoder.onnx, encoder.toml for `ostiary-export build`, a log,
     checkpoints, TensorBoard's logs and report.html. A run that was killed continues with --resume
-    and ends with exactly the same weights.
+    and ends with exactly the same weights. If it is not proven that training made the encoder
+    better, encoder.toml says so, and with it the bundle, and a door at every start.
 
     Examples:
 
@@ -129,11 +131,12 @@ def fit(
             if not team.first:
                 return
             after = learn.worth("best", encoder, photos.judging)
-            save.write(encoder, run, licence, learn.learned_from(known, photos))
+            warnings = worth.warnings([before, after])
+            save.write(encoder, run, licence, learn.learned_from(known, photos), warnings)
             about = RunPhotos(faces.name, learn.parts_of(photos), found.left_out.counts())
             evaluation.write(run, [before, after], about)
             run_report.write(run)
-    _show(run, outcome, before, after, json)
+    _show(run, outcome, [before, after], warnings, json)
 
 
 def _begun(path: Path) -> tuple[FitSettings, bytes, Encoder]:
@@ -154,16 +157,18 @@ def _photos(
 
 
 def _show(
-    run: Path, outcome: RunOutcome, before: Evaluation, after: Evaluation, json: bool
+    run: Path, outcome: RunOutcome, judged: list[Evaluation], warnings: list[str], json: bool
 ) -> None:
     described = run / save.DESCRIPTION
+    before, after = judged
     if json:
-        rates = {"before": before.eer, "after": after.eer}
-        return print_json({"outcome": outcome, **rates, "encoder": str(described)})
+        told = {"before": before.eer, "after": after.eer, "warnings": warnings}
+        return print_json({"outcome": outcome, **told, "encoder": str(described)})
     out.print(
         f"{outcome.epochs} epochs, {outcome.steps} steps; epoch {outcome.best_epoch} is the best"
     )
     for name, rate in ((before.name, before.eer), (after.name, after.eer)):
         out.print(f"EER {name:9}  {rate.value:.4f}  {rate.low:.4f} to {rate.high:.4f}")
+    show_warnings(warnings)
     out.print(escape(f"wrote {described} and {run / run_report.REPORT}"))
     show_next(described)

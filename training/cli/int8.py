@@ -27,8 +27,9 @@ from ostiary.export.judge import gate as gates
 from ostiary.export.judge.gate import Encoders
 from ostiary.export.plan import recipe as recipes
 from ostiary.export.records import calibration_table as tables
+from ostiary.export.records import limits_file
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import Gate, GateLimits
+from ostiary.export.records.results import Gate
 from ostiary.training.cli.faces import found_in, say
 from ostiary.training.cli.runs import Json, Resume, Seed, Threads, held, refuse, watching
 from ostiary.training.run import loop
@@ -66,7 +67,7 @@ def teach(
     id and all templates stay valid: the result is a calibration table that holds how far each
     weight of the int8 file moved.
 
-    Exit code 1: the trained encoder fails the gate.
+    Exit code 1: the trained encoder fails the gate, or the float encoder is too weak for it.
 
     Examples:
 
@@ -131,7 +132,7 @@ def _judged(
     """The gate's verdict on the int8 encoder of a table."""
     rounded = normal_form.to_bytes(quantize.quantize(model, table))
     encoders = Encoders(normal_form.to_bytes(model), rounded, loaded.model(FLOAT).spec, table)
-    return gates.measure(encoders, crops, data_set, GateLimits(), say)
+    return gates.measure(encoders, crops, data_set, limits_file.in_bundle(loaded), say)
 
 
 def _write(run: Path, recipe: str, taught: Table, gate: Gate, curve: DetFile) -> None:
@@ -155,6 +156,8 @@ def _show(run: Path, recipe: str, taught: Table, before: Gate, after: Gate) -> N
     out.print(f"median cosine {before.cosine.median:.5f} before, {after.cosine.median:.5f} after")
     for failure in after.failures:
         out.print(f"[bold red]{escape(failure)}[/]")
+    for weakness in after.weak:
+        out.print(f"[bold yellow]the float encoder {escape(weakness)}[/]")
     if after.passed:
         out.print("[bold green]passed[/]")
     # A user's own encoder is built from its TOML file, not from a shipped recipe.

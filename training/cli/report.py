@@ -12,9 +12,9 @@ from rich.table import Table
 
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.core.scores.metrics import Rate
-from ostiary.training.judge import evaluation
+from ostiary.training.judge import evaluation, outcome
+from ostiary.training.judge.outcome import DataSetOutcome
 from ostiary.training.report import run_report
-from ostiary.training.report.run_report import DataSetOutcome
 
 Run = Annotated[Path, typer.Argument(help="Folder of a training run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -32,7 +32,7 @@ def draw(run: Run, json: Json = False) -> None:
     Example: `ostiary-train report run`
     """
     path = run_report.write(run)
-    found = run_report.outcomes(evaluation.read(run))
+    found = outcome.outcomes(evaluation.read(run))
     if json:
         return print_json({"report": str(path), "outcomes": [_told(one) for one in found]})
     if found:

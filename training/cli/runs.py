@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -138,6 +138,12 @@ class Teller:
         guard = "" if line.guard is None else f", guard's TAR {line.guard:.4f}"
         best = " [green]best[/]" if line.best else ""
         return f"epoch {line.epoch}: {loss}EER {line.eer:.4f}{tar}{guard}{best}"
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Print what the encoder's bundle and the door will say of its training."""
+    for warning in warnings:
+        out.print(f"[bold yellow]warning:[/] {escape(warning)}")
 
 
 def show_next(described: Path) -> None:

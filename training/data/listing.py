@@ -7,10 +7,7 @@ from pathlib import Path
 from ostiary.edge.adapters.photos import SUFFIXES, is_photo
 from ostiary.export.faces.crops import inside, is_hidden
 
-NOT_READ = (
-    *(".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".gif", ".jfif", ".jp2", ".jxl"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw"),
-)
+NOT_READ = (".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 """Suffixes of photo formats that are not read, although users may expect that."""
 
 

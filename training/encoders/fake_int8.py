@@ -26,18 +26,22 @@ from ostiary.export.records.calibration_table import Table
 from ostiary.training.encoders.onnx_encoder import OnnxEncoder
 
 LEAST, MOST = -128, quantize.MOST
-"""The range of an activation's int8 codes; a weight's are -127 to 127."""
+"""The range of an activation's int8 codes."""
 INSIDE = 0.499
 """A weight this close to a code rounds to the code, whatever the last bit of its scale."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """A Conv or Gemm in int8: the codes of its weight in the file, and their scale per output
-    channel, in the weight's shape. `bias` is the size of a step of the learned bias: a step moves a
-    channel as much as a step of one weight does if the input is at the end of its range."""
+    """A Conv or Gemm in int8.
+
+    `codes` are those of its weight in the file, from -`most` to `most`; `scale` is their scale per
+    output channel, in the weight's shape. `bias` is the size of a step of the learned bias: it
+    moves a channel as much as a step of one weight does if the input is at the end of its range.
+    """
 
     codes: Tensor
+    most: int
     scale: Tensor
     bias: Tensor
 
@@ -55,7 +59,7 @@ class FakeInt8(OnnxEncoder):
         self.requires_grad_(requires_grad=False)
         self._table, self._float = table, model
         file = quantize.insert(prepared, table)
-        self._given, self._layers = _given(file), _layers(file)
+        self._given, self._layers = _given(file), _layers(file, table)
         self._inputs = {n.name: list(n.input) for n in prepared.graph.node}
         self._biases: dict[str, Tensor] = {}
         for name, layer in self._layers.items():
@@ -81,7 +85,7 @@ class FakeInt8(OnnxEncoder):
         ]
         layer = self._layers.get(node.name)
         if layer is not None:
-            made[1] = rounded(made[1], 1.0, -MOST) * layer.scale
+            made[1] = rounded(made[1], 1.0, -layer.most, layer.most) * layer.scale
         if layer is not None and node.name in self._biases:
             made[2] = self._biases[node.name] + made[2] * layer.bias
         return made
@@ -95,7 +99,7 @@ class FakeInt8(OnnxEncoder):
         steps, biases = dict(self._table.steps), dict(self._table.biases)
         for name, layer in self._layers.items():
             weight, *bias = (self.weight(name).data for name in self._inputs[name][1:])
-            learned = (weight.clamp(-MOST, MOST).round() - layer.codes).numpy()
+            learned = (weight.clamp(-layer.most, layer.most).round() - layer.codes).numpy()
             if name in steps:
                 learned += tables.unpacked(steps[name], learned.shape, name)
             steps[name] = tables.packed(learned)
@@ -111,23 +115,23 @@ class _Rounded(torch.autograd.Function):
     gives another code for values halfway between two."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, scale: float, least: int) -> Tensor:
+    def forward(ctx: Any, values: Tensor, scale: float, least: int, most: int) -> Tensor:
         ctx.save_for_backward(values)
-        ctx.range = (least - 0.5) * scale, (MOST + 0.5) * scale
-        return (values / scale).round_().clamp_(least, MOST).mul_(scale)
+        ctx.range = (least - 0.5) * scale, (most + 0.5) * scale
+        return (values / scale).round_().clamp_(least, most).mul_(scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (values,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, values, *ctx.range), None, None
+        return torch.ops.aten.hardtanh_backward(gradient, values, *ctx.range), None, None, None
 
 
-def rounded(values: Tensor, scale: float, least: int = LEAST) -> Tensor:
-    """Values rounded as int8 does: half to even, clipped to `least`..127 steps of `scale`.
+def rounded(values: Tensor, scale: float, least: int = LEAST, most: int = MOST) -> Tensor:
+    """Values rounded as int8 does: half to even, clipped to `least`..`most` steps of `scale`.
 
     The gradient is that of clipping alone.
     """
-    made: Tensor = _Rounded.apply(values, scale, least)  # type: ignore[no-untyped-call]
+    made: Tensor = _Rounded.apply(values, scale, least, most)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -147,7 +151,7 @@ def _given(file: onnx.ModelProto) -> dict[str, list[float | None]]:
     return {node.name: [scales.get(name) for name in node.input] for node in file.graph.node}
 
 
-def _layers(file: onnx.ModelProto) -> dict[str, _Layer]:
+def _layers(file: onnx.ModelProto, table: Table) -> dict[str, _Layer]:
     """The int8 layers by node name, read from the file so that no formula is written twice."""
     held, made = normal_form.weights(file), {name: n for n in file.graph.node for name in n.output}
     given, found = _given(file), {}
@@ -158,5 +162,7 @@ def _layers(file: onnx.ModelProto) -> dict[str, _Layer]:
         shape[normal_form.attribute(source, "axis", 1)] = -1
         reach = (given[node][0] or 0.0) * MOST
         start = torch.from_numpy(held[codes].astype(np.float32))
-        found[node] = _Layer(start, per_channel.reshape(shape), per_channel * reach)
+        found[node] = _Layer(
+            start, quantize.most(table, node), per_channel.reshape(shape), per_channel * reach
+        )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,10 +41,13 @@ def to_onnx(encoder: Encoder) -> onnx.ModelProto:
 
 
 def described(
-    spec: InputSpec, licence: str = "not stated", photos: str | None = None
+    spec: InputSpec,
+    licence: str = "not stated",
+    photos: str | None = None,
+    warnings: Sequence[str] = (),
 ) -> EncoderSource:
     """The encoder's description for the export; `photos` is the file that lists the photos it
-    learned from."""
+    learned from, `warnings` what its bundle and the door must say of it."""
     return EncoderSource(
         source=ENCODER,
         size_px=spec.size_px,
@@ -53,26 +56,33 @@ def described(
         scale=spec.scale,
         licence=licence,
         learned=photos,
+        warnings=list(warnings),
     )
 
 
 def write(
-    encoder: Encoder, folder: Path, licence: str = "not stated", photos: Collection[str] = ()
+    encoder: Encoder,
+    folder: Path,
+    licence: str = "not stated",
+    photos: Collection[str] = (),
+    warnings: Sequence[str] = (),
 ) -> Path:
     """Write `encoder.onnx` and `encoder.toml` into a folder; returns the path of `encoder.toml`.
 
     `photos` are the ids of the photos that the encoder learned from. They are listed in
-    `learned.json`, so that the export leaves the people on them out of every evaluation. The
-    encoder is written exactly as the export will write it, so that its id is already final. Raises
-    BundleError.
+    `learned.json`, so that the export leaves the people on them out of every evaluation. `warnings`
+    go into the bundle, and a door says them at every start. The encoder is written exactly as the
+    export will write it, so that its id is already final. Raises BundleError.
     """
-    spec = described(encoder.spec, licence, learned.FILE if photos else None)
+    spec = described(encoder.spec, licence, learned.FILE if photos else None, warnings)
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / ENCODER).write_bytes(normal_form.to_bytes(to_onnx(encoder)))
         settled = normal_form.normalise(load_source(spec, Path(name)), encoder.spec)
     write_atomically(folder / ENCODER, normal_form.to_bytes(settled))
     if photos:
         write_atomically(folder / learned.FILE, learned.to_text(photos))
-    fields = {k: v for k, v in msgspec.to_builtins(spec).items() if v is not None}
+    # The limits are left out: they are the usual ones until the user sets others.
+    held = {**msgspec.to_builtins(spec), "limits": None}
+    fields = {k: v for k, v in held.items() if v not in (None, [])}
     write_atomically(folder / DESCRIPTION, msgspec.toml.encode(fields))
     return folder / DESCRIPTION

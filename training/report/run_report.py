@@ -9,46 +9,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.errors import ConfigError
 from ostiary.edge.files import write_atomically
 from ostiary.export.report import page
 from ostiary.export.report.charts import Chart
-from ostiary.training.judge import evaluation
+from ostiary.training.judge import evaluation, outcome
 from ostiary.training.judge.bootstrap import LEAST_PEOPLE
-from ostiary.training.judge.evaluation import Evaluation, Evaluations
+from ostiary.training.judge.evaluation import Evaluation
 from ostiary.training.report import plots
 from ostiary.training.run import log
 from ostiary.training.run.log import EpochLine, StepLine
 
 REPORT, SETTINGS = "report.html", "settings.toml"
-
-
-class DataSetOutcome(msgspec.Struct, frozen=True):
-    """The effect of training on one data set: the first and the last encoder."""
-
-    data_set: str
-    before: Evaluation
-    after: Evaluation
-    fall: Rate | None
-    """The fall of the EER; None for a single encoder, or for two measured on different photos."""
-
-    @property
-    def word(self) -> str:
-        """ "better" or "worse" only if the whole interval of the fall agrees; else neither."""
-        if self.fall is None:
-            return "measured"
-        return "better" if self.fall.low > 0 else "worse" if self.fall.high < 0 else "unproven"
-
-
-def outcomes(held: Evaluations) -> list[DataSetOutcome]:
-    """One outcome per data set, in the order of the file."""
-    return [
-        DataSetOutcome(
-            name, some[0], some[-1], evaluation.fall(some[0], some[-1]) if len(some) > 1 else None
-        )
-        for name, some in held.data_sets().items()
-    ]
 
 
 def write(folder: Path) -> Path:
@@ -71,7 +43,7 @@ def render(folder: Path) -> str:
     steps = [line for line in lines if isinstance(line, StepLine)]
     epochs = [line for line in lines if isinstance(line, EpochLine)]
     held = evaluation.read(folder)
-    found = outcomes(held)
+    found = outcome.outcomes(held)
     return page.template("ostiary.training", "run.html.j2").render(
         name=folder.resolve().name,
         settings=settings,

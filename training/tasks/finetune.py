@@ -8,7 +8,7 @@ it does not get worse on these.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ from ostiary.training.data.augment import DOMAINS, Augmentation
 from ostiary.training.data.photos import Faces
 from ostiary.training.encoders import save
 from ostiary.training.encoders.architectures import Encoder
-from ostiary.training.judge import evaluation, guard
+from ostiary.training.judge import evaluation, guard, outcome
 from ostiary.training.judge.bootstrap import LEAST_PEOPLE
 from ostiary.training.judge.embed import embed
 from ostiary.training.judge.evaluation import Evaluation
@@ -194,34 +194,44 @@ def _made_with(settings: Finetuning, encoder_id: str, photos: Parts) -> dict[str
 
 def end(
     lesson: PreparedFinetuning, epoch: int, folder: Path, licence: str, photos: Collection[str]
-) -> tuple[Finetuned, ViewEmbeddings]:
-    """Evaluate the fine-tuned encoder; returns the result and the embeddings it was measured on.
+) -> tuple[Finetuned, list[Evaluation]]:
+    """Evaluate the fine-tuned encoder; returns the result and the `evaluations`.
 
     The encoder is that of `epoch`. If it is good enough, it is written to the run's folder with the
-    ids of the `photos` that it learned from.
+    ids of the `photos` that it learned from, and with a warning if its EER does not prove the gain.
     """
     settings = lesson.settings
     after = guard.look(lesson.encoder, lesson.judged)
     changes = guard.changes(lesson.before, after)
     objections = guard.objections(changes, settings.max_loss)
+    told = evaluations(settings.domain, lesson.before, after)
     if epoch == 0:
         objections = ["no epoch improved without losing too much on unchanged photos"]
+    written = None
+    if not objections:
+        written = _written(lesson.encoder, folder, licence, photos, outcome.warnings(told))
     made = Finetuned(
         domain=settings.domain,
         begun_with=lesson.encoder_id,
-        encoder_id=None if objections else _written(lesson.encoder, folder, licence, photos),
+        encoder_id=written,
         epoch=epoch,
         max_loss=settings.max_loss,
         objections=objections,
         changes=changes,
     )
     write_atomically(folder / RESULT, msgspec.json.format(msgspec.json.encode(made)))
-    return made, after
+    return made, told
 
 
-def _written(encoder: Encoder, folder: Path, licence: str, photos: Collection[str]) -> str:
+def _written(
+    encoder: Encoder,
+    folder: Path,
+    licence: str,
+    photos: Collection[str],
+    warnings: Sequence[str],
+) -> str:
     """Write the new encoder; returns its id."""
-    save.write(encoder, folder, licence, photos)
+    save.write(encoder, folder, licence, photos, warnings)
     return checkpoint.digest([(folder / save.ENCODER).read_bytes()])
 
 

@@ -20,7 +20,7 @@ from ostiary.export.records.results import Gate, GateLimits, Reading
 from tests.support.export.made_up import SPEC, crops, normalised
 
 QUIET = lambda *a: None  # noqa: E731
-LIMITS = GateLimits(fmrs=(1e-3,))
+LIMITS = GateLimits(fmrs=(1e-3,), most_fnir=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def swapped(rounded: onnx.ModelProto) -> onnx.ModelProto:
 
 def test_a_planted_channel_swap_fails_and_is_named(faces: Crops, table: Table) -> None:
     gate, _ = judged(faces, table, swapped(quantize.quantize(normalised(), table)))
-    assert not gate.passed
+    assert not gate.faithful
     assert any("red and blue are swapped" in line for line in gate.failures)
 
 
@@ -91,7 +91,7 @@ def test_calibration_on_noise_fails_and_is_named(faces: Crops, table: Table) -> 
     flat = (noise * 0.02 + 120).astype(np.uint8)
     wrong = calibrate.measure(normalised(), SPEC, flat, table, QUIET)
     gate, _ = judged(faces, wrong)
-    assert not gate.passed
+    assert not gate.faithful
     assert any("of the values on faces are clipped" in line for line in gate.failures)
 
 
@@ -104,7 +104,7 @@ def test_a_broken_weight_scale_fails_and_names_the_layer(
     scale[:4] *= np.float32(factor)
     normal_form.put_weights(made, {"project.w_scale": scale})
     gate, _ = judged(faces, table, made)
-    assert not gate.passed
+    assert not gate.faithful
     assert any("the weights of Conv_6 are off" in line for line in gate.failures), gate.failures
 
 
@@ -113,7 +113,7 @@ def test_a_broken_range_fails_and_names_the_layer(faces: Crops, table: Table) ->
     name = list(ranges)[-1]
     wide = msgspec.structs.replace(ranges[name], threshold=ranges[name].threshold * 60)
     gate, _ = judged(faces, msgspec.structs.replace(table, ranges=ranges | {name: wide}))
-    assert not gate.passed
+    assert not gate.faithful
     assert any("before Conv_8" in line and "faces reach only" in line for line in gate.failures)
 
 
@@ -133,7 +133,7 @@ def test_limits_that_too_few_pairs_can_show_fail(faces: Crops, table: Table) -> 
     gate, _ = measure(
         Encoders(model, model, SPEC, None), faces, "x", GateLimits(fmrs=(1e-7,)), QUIET
     )
-    assert not gate.passed
+    assert not gate.faithful
     assert "too few pairs" in gate.failures[0]
 
 
@@ -152,10 +152,10 @@ def test_the_search_finds_the_one_layer_that_must_stay_in_float(faces: Crops, ta
 
     def passes(candidate: Table) -> bool:
         tried.append(len(candidate.floats))
-        return judged(faces, candidate)[0].passed
+        return judged(faces, candidate)[0].faithful
 
     known = msgspec.structs.replace(wrong, photos=faces.photos[:64])
-    assert not judged(faces, wrong)[0].passed
+    assert not judged(faces, wrong)[0].faithful
     chosen = sensitivity.search(model, known, faces, SPEC, layers, passes, QUIET)
     assert list(chosen.floats) == [worst.node]
     assert "rank 1 of 5" in chosen.floats[worst.node]

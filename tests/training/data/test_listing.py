@@ -42,7 +42,7 @@ def test_nothing_in_a_folder_is_passed_over_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files(tmp_path, *(f"{name}/{i}.jpg" for name in "ab" for i in range(20)))
-    files(tmp_path, "c/1.HEIC", "d/1.jpg", "d/2.webp", "stray.jpg", "a/old/1.jpg")
+    files(tmp_path, "c/1.CR2", "d/1.jpg", "d/2.jxl", "stray.jpg", "a/old/1.jpg")
     (tmp_path / "empty").mkdir()
     files(tmp_path, *(f"a/{i}.pts" for i in range(20)), "b/README")
     files(tmp_path, ".DS_Store", "a/.DS_Store", "a/Thumbs.db", "b/desktop.ini")
@@ -52,13 +52,13 @@ def test_nothing_in_a_folder_is_passed_over_without_a_word(
     faces = read_faces(NO_BUNDLE, tmp_path, said.append)
     left = faces.left_out
     assert faces.names == ["a", "b"]
-    assert list(left.unreadable) == ["c/1.HEIC", "d/2.webp"]
-    assert "this format is not read" in left.unreadable["c/1.HEIC"]
+    assert list(left.unreadable) == ["c/1.CR2", "d/2.jxl"]
+    assert "this format is not read" in left.unreadable["c/1.CR2"]
     assert left.few == {"d": 1, "c": 0, "empty": 0}
     assert left.elsewhere[:3] == ["stray.jpg", "a/0.pts", "a/1.pts"]
     assert left.elsewhere[-2:] == ["a/old", "b/README"]
     assert said == told(faces)
-    for name in ("c/1.HEIC", "d/2.webp", "empty", "stray.jpg", "a/0.pts"):
+    for name in ("c/1.CR2", "d/2.jxl", "empty", "stray.jpg", "a/0.pts"):
         assert any(name in line for line in said)
     assert json.loads(msgspec.json.encode(left))["elsewhere"] == left.elsewhere
 
@@ -89,13 +89,13 @@ def test_of_other_formats_too_many_are_refused_before_any_face_is_looked_for(
 ) -> None:
     monkeypatch.delattr(photos, "read_crops")
     files(tmp_path, *(f"{name}/{i}.jpg" for name in "ab" for i in range(10)))
-    files(tmp_path, "a/x.heic", "c/y.tiff")
-    with pytest.raises(PhotoError, match=r"2 of the 22 photos .* more than 5%: a/x.heic, c/y.tiff"):
+    files(tmp_path, "a/x.dng", "c/y.jp2")
+    with pytest.raises(PhotoError, match=r"2 of the 22 photos .* more than 5%: a/x.dng, c/y.jp2"):
         read_faces(NO_BUNDLE, tmp_path, lambda line: None)
 
 
 def test_where_no_photo_can_be_read_the_formats_are_told(tmp_path: Path) -> None:
-    files(tmp_path, "a/1.heic", "b/1.heic", "a/._1.jpg", ".thumbnails/1.jpg")
+    files(tmp_path, "a/1.dng", "b/1.dng", "a/._1.jpg", ".thumbnails/1.jpg")
     with pytest.raises(PhotoError, match="photos of 0 people") as caught:
         read_faces(NO_BUNDLE, tmp_path, lambda line: None, most_unreadable=1.0)
     assert ".jpg, .jpeg, .png" in caught.value.hint

@@ -237,5 +237,10 @@ def test_the_commands_tell_it_and_draw_it(bundle: Bundle, folder: Path, tmp_path
 @pytest.mark.long
 def test_nothing_of_orl_is_taken_for_another(bundle: Bundle) -> None:
     faces = read_faces(bundle, ORL, lambda line: None)
-    assert (len(faces), len(faces.names)) == (385, 40)
-    assert faces.left_out.counts() == {"no face": 15}
+    # Of 400 photos: processors round the detector's scores and boxes differently (382 and 385 faces
+    # were seen), so that a few shots of one person in a row count as one photo or do not.
+    assert 380 <= len(faces) <= 390
+    assert len(faces.names) == 40
+    assert faces.left_out.shared == []
+    assert faces.left_out.counts().keys() <= {"no face", "twice"}
+    assert len(faces.left_out.repeats) < 5

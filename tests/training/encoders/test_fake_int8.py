@@ -85,10 +85,11 @@ def test_what_was_learned_can_be_learned_on() -> None:
             parameter.add_(1.0 if parameter.requires_grad and parameter.ndim > 1 else 0.0)
     name, text = next(iter(second.taught().steps.items()))
     weights = normal_form.weights(quantize.quantize(tiny(), table()))
+    most = quantize.most(table(), name)
     codes = weights[quantize.codes_of(quantize.quantize(tiny(), table()))[name]]
     steps = (tables.unpacked(t, codes.shape, name) for t in (text, first.taught().steps[name]))
-    now, before = (np.clip(codes + s.astype(int), -127, 127) for s in steps)
-    assert (now == np.clip(before + 1, -127, 127)).all()
+    now, before = (np.clip(codes + s.astype(int), -most, most) for s in steps)
+    assert (now == np.clip(before + 1, -most, most)).all()
 
 
 def test_only_layers_in_int8_learn() -> None:

@@ -23,6 +23,7 @@ from ostiary.export.sources.spec import read_spec
 from ostiary.training.data.augment import augment
 from ostiary.training.data.photos import Faces, LeftOut
 from ostiary.training.encoders.onnx_encoder import OnnxEncoder
+from ostiary.training.judge import guard, outcome
 from ostiary.training.judge.embed import embed
 from ostiary.training.judge.guard import FMR, TarGuard
 from ostiary.training.run import loop, sampling
@@ -161,8 +162,9 @@ def test_an_epoch_shows_every_photo_once_in_an_order_of_its_own() -> None:
 
 def test_it_learns_the_domain_and_holds_the_guard(tmp_path: Path) -> None:
     lesson, lines = begin(), list[Line]()
-    outcome = taught(lesson, tmp_path, watchers=[lines.append])
-    made, after = finetune.end(lesson, outcome.best_epoch, tmp_path, "mine", ["b", "a"])
+    ended = taught(lesson, tmp_path, watchers=[lines.append])
+    made, told = finetune.end(lesson, ended.best_epoch, tmp_path, "mine", ["b", "a"])
+    after = guard.look(lesson.encoder, lesson.judged)
     gain = {c.comparison: c.gain for c in made.changes if c.fmr == FMR}
     assert gain["domain_domain"].low > 0
     assert -gain["plain_plain"].value <= SETTINGS.max_loss
@@ -174,10 +176,10 @@ def test_it_learns_the_domain_and_holds_the_guard(tmp_path: Path) -> None:
     assert msgspec.json.decode((tmp_path / finetune.RESULT).read_bytes(), type=Finetuned) == made
     described = read_spec(tmp_path / "encoder.toml")
     assert (described.licence, described.learned) == ("mine", "learned.json")
+    assert described.warnings == outcome.warnings(told)
     assert msgspec.json.decode((tmp_path / "learned.json").read_bytes()) == ["a", "b"]
     judged = running.embed(file, lesson.judged.domain, SPEC, "onnxruntime")
     np.testing.assert_allclose(judged, after.domain, atol=1e-5)
-    told = finetune.evaluations("night", lesson.before, after)
     assert [(one.data_set, one.name) for one in told] == [
         ("night", "before"), ("night", "after"), ("as they are", "before"), ("as they are", "after")
     ]  # fmt: skip
@@ -198,15 +200,15 @@ def test_a_state_that_lost_too_much_is_never_the_best(tmp_path: Path) -> None:
     judge = lesson.task.judge
     assert isinstance(judge, TarGuard)
     strict = replace(lesson.task, judge=replace(judge, start=2.0))
-    outcome = taught(replace(lesson, task=strict), tmp_path, watchers=[lines.append])
+    ended = taught(replace(lesson, task=strict), tmp_path, watchers=[lines.append])
     epochs = [line for line in lines if isinstance(line, EpochLine)]
     tars = [line.tar for line in epochs if line.tar is not None]
     assert len(tars) == len(epochs)
     assert max(tars[1:]) > tars[0] + 0.1
     assert [line.best for line in epochs] == [True] + [False] * EPOCHS
-    assert outcome.best_epoch == 0
+    assert ended.best_epoch == 0
     assert weights(lesson) == weights(begin())
-    made, _ = finetune.end(lesson, outcome.best_epoch, tmp_path, "", ["a"])
+    made, _ = finetune.end(lesson, ended.best_epoch, tmp_path, "", ["a"])
     assert made.encoder_id is None
     assert made.objections == ["no epoch improved without losing too much on unchanged photos"]
     assert not (tmp_path / "encoder.onnx").exists()

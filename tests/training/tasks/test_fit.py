@@ -161,8 +161,13 @@ def test_a_run_counts_from_the_centred_encoder_and_tells_whom_it_learned_from(
     assert evaluation.read(run).evaluations[0].worst == centred.worst != as_built.worst
     listed = msgspec.json.decode((run / "learned.json").read_bytes())
     assert listed == sorted([*parts.training.photos, *parts.choosing.photos])
-    assert read_spec(run / "encoder.toml").learned == "learned.json"
-    assert "--calibrate FACES --faces OTHERS" in capsys.readouterr().out.replace("\n", " ")
+    described = read_spec(run / "encoder.toml")
+    assert described.learned == "learned.json"
+    (warning,) = described.warnings
+    assert "UNPROVEN" in warning
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "--calibrate FACES --faces OTHERS" in said
+    assert f"warning: {warning}" in said
 
 
 def test_what_a_bundle_learned_from_is_asked_ahead_of_training(
