@@ -12,11 +12,12 @@ from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.config import Config
 from ostiary.edge.core.rules.access import Moment, Rights, Span
 from ostiary.edge.core.scores.calibration import Threshold, threshold
+from ostiary.edge.core.scores.curves import Curves
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.scores.verifier import Verifier, probability
-from ostiary.edge.core.types import Candidate, Floats, Reason
+from ostiary.edge.core.types import Candidate, Floats, Probe, Reason
 from tests.support import made_verifier
-from tests.support.fakes import curve, unit
+from tests.support.fakes import curve, curves, unit
 
 DIM = 8
 ALICE, BOB, CAROL, DAVE = (row[None] for row in unit(np.eye(DIM)[:4]))
@@ -41,24 +42,29 @@ def profile(mode: str, access: dict[str, object], verifier: bool = False) -> Con
     return msgspec.convert(raw, Config, dec_hook=lambda kind, value: kind(value))
 
 
+PHOTOS = Curves(
+    {1: curve(), 2: curve(start=0.1), 3: curve(start=0.2)}, {1: curve(start=0.3)}, "women"
+)
+
+
 def made(moment: Moment = MONDAY_NOON, mode: str = "identify", **access: object) -> Enrolled:
-    return Enrolled(DIM, curve(), profile(mode, access), lambda: moment)
+    return Enrolled(DIM, curves(), profile(mode, access), lambda: moment)
 
 
 def seen(enrolled: Enrolled, claim: str | None = None) -> Asked:
-    candidates = enrolled.candidates(ALICE[0], claim)
+    candidates = enrolled.candidates(Probe(ALICE[0]), claim)
     return Asked(candidates, enrolled.barred(candidates))
 
 
 def test_changes_are_taken_over_and_tau_follows() -> None:
     enrolled = made()
     empty = enrolled.tau
-    enrolled.change([("alice", ALICE, FREE), ("bob", np.vstack([BOB, CAROL]), FREE)], [])
+    enrolled.change([("alice", ALICE, FREE, 0), ("bob", np.vstack([BOB, CAROL]), FREE, 0)], [])
     assert enrolled.gallery.subjects == ["alice", "bob"]
     assert set(enrolled.rights) == {"alice", "bob"}
     assert enrolled.tau.k == 3
     assert enrolled.tau.tau > empty.tau
-    enrolled.change([("dave", DAVE, FREE), ("alice", BOB, FREE)], ["bob", "nobody"])
+    enrolled.change([("dave", DAVE, FREE, 0), ("alice", BOB, FREE, 0)], ["bob", "nobody"])
     assert enrolled.gallery.subjects == sorted(enrolled.rights) == ["alice", "dave"]
     found = enrolled.gallery.verify(BOB[0], "alice")
     assert found is not None
@@ -73,22 +79,22 @@ def test_tau_is_derived_once_and_the_gallery_is_not_built_anew(
     enrolled = made()
     gallery = enrolled.gallery
     derived: list[int] = []
-    whole = enrolled._tau
+    whole = enrolled._derive
 
-    def derive() -> Threshold:
+    def derive() -> None:
         derived.append(1)
-        return whole()
+        whole()
 
-    monkeypatch.setattr(enrolled, "_tau", derive)
-    enrolled.change([("alice", ALICE, FREE), ("bob", BOB, FREE)], ["carol", "dave"])
+    monkeypatch.setattr(enrolled, "_derive", derive)
+    enrolled.change([("alice", ALICE, FREE, 0), ("bob", BOB, FREE, 0)], ["carol", "dave"])
     assert enrolled.gallery is gallery
     assert derived == [1]
 
 
 def test_somebody_without_a_usable_template_is_not_searched() -> None:
     enrolled = made()
-    enrolled.change([("alice", ALICE, FREE), ("bob", None, FREE)], [])
-    enrolled.change([("alice", None, FREE)], [])
+    enrolled.change([("alice", ALICE, FREE, 0), ("bob", None, FREE, 0)], [])
+    enrolled.change([("alice", None, FREE, 0)], [])
     assert len(enrolled.gallery) == len(enrolled.rights) == 0
     assert seen(enrolled).candidates == ()
     assert seen(enrolled).barred is None
@@ -96,19 +102,19 @@ def test_somebody_without_a_usable_template_is_not_searched() -> None:
 
 def test_of_several_changes_of_one_subject_the_last_counts_and_removal_before_all() -> None:
     enrolled = made()
-    enrolled.change([("alice", None, FREE), ("alice", ALICE, FREE)], [])
+    enrolled.change([("alice", None, FREE, 0), ("alice", ALICE, FREE, 0)], [])
     assert "alice" in enrolled.gallery
-    enrolled.change([("alice", ALICE, FREE), ("bob", BOB, FREE)], ["alice"])
+    enrolled.change([("alice", ALICE, FREE, 0), ("bob", BOB, FREE, 0)], ["alice"])
     assert enrolled.gallery.subjects == list(enrolled.rights) == ["bob"]
 
 
 def test_templates_that_can_not_be_searched_do_not_keep_anybody_in() -> None:
     """Whoever follows the roster has checked them; if not, what was taken away stays away."""
     enrolled = made()
-    enrolled.change([("alice", ALICE, FREE), ("bob", BOB, FREE)], [])
+    enrolled.change([("alice", ALICE, FREE, 0), ("bob", BOB, FREE, 0)], [])
     suspended = Rights(suspended=True)
     with pytest.raises(ValueError, match="unit length"):
-        enrolled.change([("alice", 2 * ALICE, suspended)], ["bob"])
+        enrolled.change([("alice", 2 * ALICE, suspended, 0)], ["bob"])
     assert enrolled.gallery.subjects == ["alice"]
     assert seen(enrolled).barred is Reason.SUSPENDED
 
@@ -130,7 +136,7 @@ def test_the_best_candidates_rights_are_what_counts(
 ) -> None:
     enrolled = made(mode=mode, groups=["staff"])
     other = Rights(("staff",)) if reason else FREE
-    enrolled.change([("alice", ALICE, rights), ("bob", BOB, other)], [])
+    enrolled.change([("alice", ALICE, rights, 0), ("bob", BOB, other, 0)], [])
     evidence = seen(enrolled, "alice")
     assert evidence.candidates[0].subject == "alice"
     assert evidence.barred is reason
@@ -138,8 +144,8 @@ def test_the_best_candidates_rights_are_what_counts(
 
 def test_a_door_that_stands_alone_bars_nobody() -> None:
     enrolled = made()
-    enrolled.change([("alice", ALICE, Rights(suspended=True))], [])
-    enrolled.load([("alice", ALICE), ("bob", BOB)])
+    enrolled.change([("alice", ALICE, Rights(suspended=True), 0)], [])
+    enrolled.load([("alice", ALICE, 0), ("bob", BOB, 0)])
     assert enrolled.rights == {}
     assert enrolled.gallery.subjects == ["alice", "bob"]
     assert seen(enrolled).barred is None
@@ -149,9 +155,9 @@ def test_a_door_that_stands_alone_bars_nobody() -> None:
 def test_a_stale_roster_bars_everybody_and_says_so(rights: Rights | None) -> None:
     enrolled = made()
     if rights is None:
-        enrolled.load([("alice", ALICE)])
+        enrolled.load([("alice", ALICE, 0)])
     else:
-        enrolled.change([("alice", ALICE, rights)], [])
+        enrolled.change([("alice", ALICE, rights, 0)], [])
     before = seen(enrolled).barred
     enrolled.stale = True
     assert seen(enrolled).barred is Reason.ROSTER_STALE
@@ -163,14 +169,16 @@ def test_time_passes_between_two_looks() -> None:
     enrolled = made()
     moments = iter([Moment(999.0, 0, 0), Moment(1000.0, 0, 0)])
     enrolled._moment = lambda: next(moments)
-    enrolled.change([("alice", ALICE, Rights(valid_until_s=1000.0))], [])
+    enrolled.change([("alice", ALICE, Rights(valid_until_s=1000.0), 0)], [])
     assert [seen(enrolled).barred for _ in range(2)] == [None, Reason.EXPIRED]
 
 
 def test_equal_rights_of_many_take_the_room_of_one() -> None:
     enrolled = made()
-    hours = [(f"s{n}", ALICE, Rights(tuple("ab"), schedule=(Span(31, 8, 9),))) for n in range(50)]
-    enrolled.change(hours, [])
+    names = [f"s{n}" for n in range(50)]
+    enrolled.change(
+        [(s, ALICE, Rights(tuple("ab"), schedule=(Span(31, 8, 9),)), 0) for s in names], []
+    )
     assert len({id(rights) for rights in enrolled.rights.values()}) == 1
 
 
@@ -179,7 +187,7 @@ def test_any_history_ends_as_if_built_at_once() -> None:
     enrolled = made()
     held: dict[str, Floats] = {}
     for _ in range(60):
-        put: list[tuple[str, Floats | None, Rights]] = []
+        put: list[tuple[str, Floats | None, Rights, int]] = []
         gone: list[str] = []
         for number in rng.permutation(40)[: rng.integers(1, 12)]:
             name, kind = f"s{number}", rng.random()
@@ -187,10 +195,10 @@ def test_any_history_ends_as_if_built_at_once() -> None:
             if kind < 0.3:
                 gone.append(name)
             elif kind < 0.4:
-                put.append((name, None, FREE))
+                put.append((name, None, FREE, 0))
             else:
                 held[name] = unit(rng.standard_normal((rng.integers(1, 3), DIM)))
-                put.append((name, held[name], Rights((f"g{rng.integers(9)}",))))
+                put.append((name, held[name], Rights((f"g{rng.integers(9)}",)), 0))
         enrolled.change(put, gone)
     whole = Gallery(DIM)
     whole.put_many(held.items())
@@ -204,12 +212,12 @@ def test_any_history_ends_as_if_built_at_once() -> None:
 def with_head() -> Enrolled:
     """Verify mode with a logistic head; unit vectors in other directions are two apart in L1."""
     head = Verifier(np.full(DIM, -8.0), 8.0), made_verifier.made("e" * 64, DIM).curve()
-    return Enrolled(DIM, curve(), profile("verify", {}, True), lambda: MONDAY_NOON, head)
+    return Enrolled(DIM, curves(), profile("verify", {}, True), lambda: MONDAY_NOON, head)
 
 
 def test_a_claim_must_convince_the_head_too() -> None:
     enrolled = with_head()
-    enrolled.load([("alice", ALICE), ("bob", BOB)])
+    enrolled.load([("alice", ALICE, 0), ("bob", BOB, 0)])
     least = enrolled.least_probability
     assert least == probability(threshold(made_verifier.made("e" * 64, DIM).curve(), 0.001, 1).tau)
     assert 0.1 < least < 0.9
@@ -221,6 +229,48 @@ def test_a_claim_must_convince_the_head_too() -> None:
 
 def test_without_a_head_a_claim_needs_the_score_alone() -> None:
     enrolled = made(mode="verify")
-    enrolled.load([("alice", ALICE)])
+    enrolled.load([("alice", ALICE, 0)])
     assert enrolled.least_probability is None
     assert seen(enrolled, "alice").candidates[0].probability is None
+
+
+@pytest.mark.parametrize("mode", ["identify", "verify"])
+def test_tau_knows_the_photos_per_template_and_visits(mode: str) -> None:
+    enrolled = Enrolled(DIM, PHOTOS, profile(mode, {}), lambda: MONDAY_NOON)
+
+    def expected(visit: bool) -> Threshold:
+        if mode == "verify":
+            return PHOTOS.claim(0.001, enrolled.by_photos, visit)
+        return PHOTOS.identify(0.01, enrolled.by_photos, visit)
+
+    taus = []
+    for photos in (1, 2, 3):
+        enrolled.change([("alice", ALICE, FREE, photos), ("bob", BOB, FREE, 1)], [])
+        assert enrolled.photo_tau == expected(visit=False)
+        assert enrolled.tau == expected(visit=True)
+        assert enrolled.tau.tau > enrolled.photo_tau.tau
+        taus.append(enrolled.photo_tau.tau)
+    assert taus[0] < taus[1] < taus[2]
+    enrolled.change([("alice", ALICE, FREE, 0)], [])
+    assert enrolled.photo_tau.tau == pytest.approx(taus[2]), "an unknown number is the strictest"
+    enrolled.change([], ["alice"])
+    assert enrolled.photo_tau.tau < taus[0] or mode == "verify"
+    enrolled.load([("alice", ALICE, 3), ("bob", BOB, 1)])
+    assert enrolled.photo_tau.tau == taus[2]
+
+
+@pytest.mark.parametrize("claim", [None, "alice"])
+def test_a_score_is_the_mean_of_the_frames_and_never_more_than_the_newest_give(
+    claim: str | None,
+) -> None:
+    enrolled = made(mode="verify" if claim else "identify")
+    enrolled.load([("alice", ALICE, 0)])
+    frames = np.stack([ALICE[0], ALICE[0], BOB[0]])
+    mean = frames.mean(0, dtype=np.float64)
+    probe = Probe(unit(mean), 3, float(np.linalg.norm(mean)))
+    (best, *_) = enrolled.candidates(probe, claim)
+    assert best.score == pytest.approx(float((frames @ ALICE[0]).mean()), abs=1e-6)
+    (held, *_) = enrolled.candidates(probe, claim, BOB[0])
+    assert held.score == pytest.approx(float(BOB[0] @ ALICE[0]), abs=1e-6)
+    (kept, *_) = enrolled.candidates(probe, claim, ALICE[0])
+    assert kept.score == best.score
