@@ -1,4 +1,4 @@
-"""The roster on the disk: records are stored as they were received, still encrypted."""
+"""The roster on the disk, encrypted: records as they were received, and what templates learned."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ MIGRATIONS = (
     CREATE TABLE head (only INTEGER PRIMARY KEY CHECK (only = 1), payload BLOB NOT NULL) STRICT;
     CREATE TABLE held (only INTEGER PRIMARY KEY CHECK (only = 1), digest TEXT NOT NULL) STRICT
     """,
+    # Whatever replaces or deletes a record deletes what its template learned, in the same
+    # transaction: a new revision, a tombstone, an erasure, a withdrawn consent.
+    """
+    CREATE TABLE learned (
+        number INTEGER PRIMARY KEY,
+        subject TEXT NOT NULL REFERENCES record ON DELETE CASCADE,
+        revision INTEGER NOT NULL,
+        encoder TEXT NOT NULL,
+        at REAL NOT NULL,
+        payload BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX learned_of ON learned (subject)
+    """,
 )
 
 
@@ -29,6 +42,18 @@ class RosterRow:
 
     subject: str
     revision: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRow:
+    """A sample that a template learned at `at_s` (seconds since 1970), sealed; it belongs to one
+    encoder and to one revision of the subject's record."""
+
+    subject: str
+    revision: int
+    encoder: str
+    at_s: float
     payload: bytes
 
 
@@ -127,12 +152,67 @@ class RosterStore:
         except sqlite3.Error as error:
             raise self._failed(error) from error
 
+    def learn(self, row: LearnedRow, most: int) -> bool:
+        """Store a sample, and delete the subject's oldest ones beyond `most`; durable on return.
+
+        False, and nothing is stored, if the subject's record is no longer of the row's revision.
+        """
+        try:
+            with atomic(self._database):
+                added = self._database.execute(
+                    "INSERT INTO learned (subject, revision, encoder, at, payload)"
+                    " SELECT subject, revision, ?, ?, ? FROM record"
+                    " WHERE subject = ? AND revision = ?",
+                    (row.encoder, row.at_s, row.payload, row.subject, row.revision),
+                )
+                self._database.execute(
+                    "DELETE FROM learned WHERE subject = ?1 AND number NOT IN (SELECT number"
+                    " FROM learned WHERE subject = ?1 ORDER BY number DESC LIMIT ?2)",
+                    (row.subject, most),
+                )
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return added.rowcount > 0
+
+    def learned(self, subject: str = "") -> list[LearnedRow]:
+        """The samples of a subject, the oldest first; without a subject those of everybody."""
+        rows = self._all(
+            "SELECT subject, revision, encoder, at, payload FROM learned"
+            " WHERE subject = ?1 OR ?1 = '' ORDER BY number",
+            subject,
+        )
+        return [LearnedRow(*row) for row in rows]
+
+    def learners(self) -> set[str]:
+        """The subjects that have samples."""
+        return {str(row[0]) for row in self._all("SELECT DISTINCT subject FROM learned")}
+
+    def unlearn(self, subject: str = "", kept: str = "") -> int:
+        """Delete the samples of a subject, or of everybody, from the disk too, and return how many
+        subjects lost theirs. Samples of the encoder `kept` stay."""
+        which = "(subject = ?1 OR ?1 = '') AND encoder != ?2"
+        try:
+            with atomic(self._database):
+                run = self._database.execute
+                counted = f"SELECT count(DISTINCT subject) FROM learned WHERE {which}"  # noqa: S608
+                ((count,),) = run(counted, (subject, kept)).fetchall()
+                run(f"DELETE FROM learned WHERE {which}", (subject, kept))  # noqa: S608
+            # Empties the write-ahead log, so that the deleted rows are gone from the disk too.
+            run("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        return int(count)
+
+    def version(self) -> int:
+        """A number that changes when another process wrote to the store."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
     def close(self) -> None:
         self._database.close()
 
-    def _all(self, query: str) -> list[tuple]:  # type: ignore[type-arg]
+    def _all(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         try:
-            return self._database.execute(query).fetchall()
+            return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from error
 

@@ -1,14 +1,17 @@
-"""Joins faces of several frames to tracks, and fuses one probe for each track."""
+"""Joins faces of several frames to tracks, and tracks to visits; fuses the probes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ostiary.edge.core.faces import geometry
-from ostiary.edge.core.types import Face, Floats, Probe
+from ostiary.edge.core.faces.detection import Found
+from ostiary.edge.core.faces.visits import Visit, VisitRules, Visits
+from ostiary.edge.core.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,25 @@ class TrackRules:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One face over several frames; `live` holds the newest live probabilities (0..1)."""
+    """One face over several frames, as it was `found` in the newest; `live` holds the newest live
+    probabilities (0..1), and `learnable` says of each embedding if a template may learn from its
+    frame.
+
+    `id` is that of its visit, once there is an embedding: a face that comes back has it again.
+    `looked_s` is when the models looked at it, and `promising` counts the looks in a row, up to the
+    newest, that reached tau.
+    """
 
     id: int
-    face: Face
+    found: Found
     first_s: float
     last_s: float
     embeddings: list[Floats] = field(default_factory=list)
     live: list[float] = field(default_factory=list)
-
-    def probe(self) -> Probe | None:
-        """The probe fused from the newest frames; None before the first embedding."""
-        return Probe(fuse(self.embeddings), len(self.embeddings)) if self.embeddings else None
+    learnable: list[bool] = field(default_factory=list)
+    visit: Visit | None = None
+    looked_s: float = -math.inf
+    promising: int = 0
 
 
 def fuse(embeddings: Sequence[Floats]) -> Floats:
@@ -50,17 +60,17 @@ def fuse(embeddings: Sequence[Floats]) -> Floats:
 class Tracker:
     """Follows faces by the overlap of boxes; embeddings check that it is still the same person."""
 
-    def __init__(self, rules: TrackRules) -> None:
-        self._rules = rules
+    def __init__(self, rules: TrackRules, visits: VisitRules | None = None) -> None:
+        self._rules, self._visits = rules, Visits(visits or VisitRules())
         self._tracks: list[Track] = []
         self._next = 1
 
-    def update(self, faces: Sequence[Face], now: float) -> list[Track]:
-        """The tracks of this frame's faces, in the order of `faces`."""
+    def update(self, faces: Sequence[Found], now: float) -> list[Track]:
+        """The tracks of the faces found in this frame, in the order of `faces`."""
         alive = [t for t in self._tracks if now - t.last_s <= self._rules.forget_s]
         overlaps = sorted(
             (
-                (geometry.iou(track.face.box_px, face.box_px), t, f)
+                (geometry.iou(track.found[0], face[0]), t, f)
                 for t, track in enumerate(alive)
                 for f, face in enumerate(faces)
             ),
@@ -78,28 +88,48 @@ class Tracker:
             if track is None:
                 track = self._begin(face, now)
                 alive.append(track)
-            track.face, track.last_s = face, now
+            track.found, track.last_s = face, now
             seen.append(track)
         self._tracks = alive
         return seen
 
-    def add(self, track: Track, embedding: Floats, live: float | None) -> None:
-        """Give a track this frame's embedding and live probability.
+    def add(
+        self,
+        track: Track,
+        embedding: Floats,
+        live: float | None,
+        weight: float = 1.0,
+        learnable: bool = False,
+    ) -> Visit:
+        """Give a track, and its visit, this frame's embedding, live probability and weight, and
+        whether it is `learnable`.
 
-        If the embedding is another person's, the track starts over with a new id: one person's
-        votes and liveness must never count for another.
+        Returns the visit. If the embedding is another person's, the track starts over: one
+        person's votes and liveness must never count for another.
         """
         if track.embeddings and self._another(track, embedding):
-            track.id, track.first_s = self._take_id(), track.last_s
-            track.embeddings, track.live = [], []
+            track.id, track.first_s, track.visit = self._take_id(), track.last_s, None
+            track.embeddings, track.live, track.learnable = [], [], []
+        now = track.last_s
+        if track.visit is None:
+            taken = {t.id for t in self._tracks if t is not track and t.last_s == now}
+            track.visit = self._visits.join(track.id, embedding, taken, now)
+            track.id = track.visit.id
+        self._visits.add(track.visit, embedding, weight, now)
         track.embeddings = [*track.embeddings, embedding][-self._rules.window :]
+        track.learnable = [*track.learnable, learnable][-self._rules.window :]
         if live is not None:
             track.live = [*track.live, live][-self._rules.window :]
+        return track.visit
+
+    def hold(self, until_s: Mapping[int, float]) -> None:
+        """Remember some faces longer: see `Visits.hold`."""
+        self._visits.hold(until_s)
 
     def _another(self, track: Track, embedding: Floats) -> bool:
         return float(fuse(track.embeddings) @ embedding) < self._rules.min_same_score
 
-    def _begin(self, face: Face, now: float) -> Track:
+    def _begin(self, face: Found, now: float) -> Track:
         return Track(self._take_id(), face, now, now)
 
     def _take_id(self) -> int:

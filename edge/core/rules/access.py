@@ -32,8 +32,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """A subject's rights by the roster. Without `spans` it may pass at any hour; times are in
-    seconds since 1970, half open."""
+    """A subject's rights, by the roster or by the door's own store. Without a `schedule` it may
+    pass at any hour; times are in seconds since 1970, half open."""
 
     groups: tuple[str, ...] = ()
     valid_from_s: float | None = None

@@ -23,7 +23,8 @@ class Evidence:
     `candidates` are the subjects closest to the fused probe, best first (in verify mode the claimed
     one only); empty if the frame had quality `failures` or the gallery is empty. `barred` is why
     the best candidate may not pass here and now: see `edge.core.rules.access`. If a logistic head
-    is asked too, `least_probability` is the probability that it must give at least.
+    is asked too, `least_probability` is the probability that it must give at least. `others` are
+    the tracks of the other faces in view; the face is `behind` if one of them is more prominent.
     """
 
     track: int
@@ -34,6 +35,8 @@ class Evidence:
     candidates: tuple[Candidate, ...] = ()
     barred: Reason | None = None
     least_probability: float | None = None
+    others: tuple[int, ...] = ()
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

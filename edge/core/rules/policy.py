@@ -7,67 +7,30 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.rules import lockout, reading
 from ostiary.edge.core.rules.evidence import Claim, Event, Evidence, Mode
-from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason
+from ostiary.edge.core.rules.lockout import NO_STRIKES, Locked, Strikes
+from ostiary.edge.core.rules.reading import RECOGNISED, Rules
+from ostiary.edge.core.rules.remembered import UNUSABLE, Presence, Remembered, VisitEnd, unanswered
+from ostiary.edge.core.types import Decision, Outcome, Reason
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-RECOGNISED = frozenset(
-    {
-        Reason.MATCHED,
-        Reason.NOT_HERE,
-        Reason.OUTSIDE_SCHEDULE,
-        Reason.EXPIRED,
-        Reason.SUSPENDED,
-        Reason.ROSTER_STALE,
-    }
-)
-"""Reasons about a recognised subject; like a grant, they need `votes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings of policy.
-
-    `margin` is the lead in score that the first subject needs over the second. `votes` and
-    `denials` are the frames in a row that must agree before somebody is recognised or denied. After
-    a decision, the same face or subject gets no other one for `cooldown_s`. A face that is unusable
-    for `patience_s` is denied as `low-quality`. A claim is valid for `claim_s`.
-    """
-
-    mode: Mode = Mode.IDENTIFY
-    margin: float = 0.05
-    votes: int = 2
-    denials: int = 6
-    cooldown_s: float = 5.0
-    patience_s: float = 3.0
-    claim_s: float = 10.0
-    require_pad: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """Frames in a row of one track that point to the same reason and subject."""
-
-    reason: Reason
-    subject: str | None
-    count: int
-    since: float
-    last: float
-
-
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything policy remembers; a value, never changed in place."""
+    """Everything policy remembers; a value, never changed in place.
 
-    tallies: MappingProxyType[int, _Tally] = field(default_factory=lambda: MappingProxyType({}))
-    quiet_tracks: MappingProxyType[int, float] = field(default_factory=lambda: MappingProxyType({}))
-    quiet_subjects: MappingProxyType[str, float] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    `visits` are remembered by track, `present` by subject, and denials in `strikes`. `ended` are
+    the denied visits that the last step found to be over, `locked` the lockouts it began.
+    """
+
+    visits: MappingProxyType[int, Remembered] = field(default_factory=lambda: MappingProxyType({}))
+    present: MappingProxyType[str, Presence] = field(default_factory=lambda: MappingProxyType({}))
+    strikes: MappingProxyType[str, Strikes] = field(default_factory=lambda: NO_STRIKES)
+    ended: tuple[VisitEnd, ...] = ()
+    locked: tuple[Locked, ...] = ()
     claim: str | None = None
     claim_until: float = 0.0
 
@@ -77,28 +40,33 @@ def step(rules: Rules, state: State, event: Event, now: float) -> tuple[State, D
 
     Pure: the same events at the same times always give the same decisions.
     """
-    state, expired = _expire(rules, state, now)
-    if expired is not None:
-        return state, expired
-    if isinstance(event, Claim):
-        return _claimed(rules, state, event, now)
-    if isinstance(event, Evidence):
-        return _seen(rules, state, event, now)
-    return state, None
+    claim = event.subject if isinstance(event, Claim) else state.claim
+    state, decision = _expire(rules, state, now)
+    if decision is None and isinstance(event, Claim):
+        state, decision = _claimed(rules, state, event, now)
+    elif decision is None and isinstance(event, Evidence):
+        state, decision = _seen(rules, state, event, now)
+    if decision is None:
+        return state, None
+    strikes, locked = lockout.after(rules.lockout, state.strikes, decision, claim, now)
+    return replace(state, strikes=strikes, locked=locked), decision
 
 
 def _expire(rules: Rules, state: State, now: float) -> tuple[State, Decision | None]:
+    over = [(t, v) for t, v in state.visits.items() if v.is_over(now, rules.cooldown_s)]
     state = replace(
         state,
-        tallies=_only(state.tallies, lambda t: now - t.last <= rules.cooldown_s),
-        quiet_tracks=_only(state.quiet_tracks, lambda until: until > now),
-        quiet_subjects=_only(state.quiet_subjects, lambda until: until > now),
+        visits=_only(state.visits, lambda visit: not visit.is_over(now, rules.cooldown_s)),
+        present=_only(state.present, lambda one: now - one.seen_s <= rules.cooldown_s),
+        ended=tuple(VisitEnd(track, visit.denied) for track, visit in over if visit.denied),
+        strikes=lockout.kept(rules.lockout, state.strikes, now),
+        locked=(),
     )
     if state.claim is None or now < state.claim_until:
         return state, None
-    # A claim gets an answer even if no usable face came.
-    decision = Decision(Outcome.DENIED, Reason.LOW_QUALITY, state.claim)
-    return _without_claim(state), decision
+    return _without_claim(state), Decision(
+        Outcome.DENIED, unanswered(state.visits.values()), state.claim
+    )
 
 
 def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[State, Decision | None]:
@@ -108,6 +76,8 @@ def _claimed(rules: Rules, state: State, claim: Claim, now: float) -> tuple[Stat
     state = _without_claim(state)
     if claim.subject is None or not claim.enrolled:
         return state, Decision(Outcome.DENIED, Reason.UNKNOWN, claim.subject)
+    if lockout.is_locked(state.strikes, None, claim.subject, now):
+        return state, Decision(Outcome.DENIED, Reason.LOCKED_OUT, claim.subject)
     state = replace(state, claim=claim.subject, claim_until=now + rules.claim_s)
     if before is None or before == claim.subject:
         return state, None
@@ -120,111 +90,128 @@ def _seen(
 ) -> tuple[State, Decision | None]:
     if rules.mode is Mode.VERIFY and state.claim is None:
         return state, None
-    reason, candidate = _reading(rules, evidence)
-    if reason is None:
-        # Votes must be in a row: a frame without a reading ends the row.
-        return replace(state, tallies=_without(state.tallies, evidence.track)), None
+    reason, candidate = reading.read(rules, evidence)
     subject = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
-    tally = _count(state.tallies.get(evidence.track), reason, subject, now)
-    state = replace(state, tallies=_with(state.tallies, evidence.track, tally))
-    if not _is_time(rules, tally, now) or _is_quiet(rules, state, evidence.track, tally):
+    visit = state.visits.get(evidence.track, Remembered(now, now))
+    if evidence.failures:
+        visit = visit.unusable(reason is Reason.COVERED, now)
+        reason = visit.why_unusable
+    elif reason is None:
+        visit = visit.undecided(now)
+    else:
+        visit = visit.read(reason, subject, now)
+    state = replace(
+        state,
+        visits=_with(state.visits, evidence.track, visit),
+        present=_still_there(state.present, evidence.track, reason, subject, now),
+    )
+    if reason is None or not _is_time(rules, reason, visit, now):
         return state, None
+    if rules.mode is Mode.VERIFY and _must_wait(rules, state, evidence, reason, now):
+        return state, None
+    if lockout.is_locked(state.strikes, evidence.track, state.claim, now):
+        reason = Reason.LOCKED_OUT
+    if _is_told(rules, state, evidence.track, reason, subject, now):
+        return _goes_on(rules, state, evidence.track, reason, now), None
     claimed = subject if rules.mode is Mode.IDENTIFY else state.claim
-    decision = _decision(reason, claimed, candidate, evidence)
+    decision = reading.decided(reason, claimed, candidate, evidence)
     return _after(rules, state, evidence.track, decision, now), decision
 
 
-def judge(rules: Rules, evidence: Evidence) -> Decision:
-    """The decision that one frame alone would give, without votes: for `ostiary identify`."""
-    reason, candidate = _reading(rules, evidence)
-    reason = reason or Reason.LOW_QUALITY
-    named = candidate.subject if candidate and reason is not Reason.UNKNOWN else None
-    return _decision(reason, named, candidate, evidence)
+def _goes_on(rules: Rules, state: State, track: int, reason: Reason, now: float) -> State:
+    """A denial that goes on is told once, and counts towards a lockout each `cooldown_s`."""
+    visit = state.visits[track]
+    if reason not in lockout.CHARGED or now - visit.denied[reason].charged_s < rules.cooldown_s:
+        return state
+    keys = [lockout.face(track)]
+    strikes, locked = lockout.charge(rules.lockout, state.strikes, keys, now)
+    visits = _with(state.visits, track, visit.charged(reason, now))
+    return replace(state, visits=visits, strikes=strikes, locked=locked)
 
 
-def _decision(
-    reason: Reason, subject: str | None, candidate: Candidate | None, evidence: Evidence
-) -> Decision:
-    return Decision(
-        Outcome.GRANTED if reason is Reason.MATCHED else Outcome.DENIED,
-        reason,
-        subject,
-        candidate.score if candidate else None,
-        evidence.tau,
-        evidence.k,
-        evidence.track,
-        candidate.probability if candidate else None,
-        evidence.least_probability,
+def _still_there(
+    present: MappingProxyType[str, Presence],
+    track: int,
+    reason: Reason | None,
+    subject: str | None,
+    now: float,
+) -> MappingProxyType[str, Presence]:
+    """Whoever was let in and is seen again, or whose face is still followed, has not left."""
+    return MappingProxyType(
+        {
+            name: replace(one, seen_s=now)
+            if one.track == track or (reason is Reason.MATCHED and name == subject)
+            else one
+            for name, one in present.items()
+        }
     )
 
 
-def _reading(rules: Rules, evidence: Evidence) -> tuple[Reason | None, Candidate | None]:
-    """The reason and candidate of this frame alone; the reason is None if PAD is undecided."""
-    if evidence.failures:
-        return Reason.LOW_QUALITY, None
-    if rules.require_pad and evidence.presentation is not Presentation.BONA_FIDE:
-        attack = evidence.presentation is Presentation.ATTACK
-        return (Reason.ATTACK if attack else None), None
-    if not evidence.candidates:
-        return Reason.UNKNOWN, None
-    best = evidence.candidates[0]
-    if not _is_near(best, evidence):
-        return (Reason.UNKNOWN if rules.mode is Mode.IDENTIFY else Reason.MISMATCH), best
-    second = evidence.candidates[1].score if len(evidence.candidates) > 1 else -2.0
-    if not best.score - second >= rules.margin:
-        return Reason.AMBIGUOUS, best
-    return evidence.barred or Reason.MATCHED, best
+def _is_time(rules: Rules, reason: Reason, visit: Remembered, now: float) -> bool:
+    if reason in UNUSABLE:
+        return now - visit.unusable_s >= rules.patience_s
+    return visit.count >= (rules.votes if reason in RECOGNISED else rules.denials)
 
 
-def _is_near(best: Candidate, evidence: Evidence) -> bool:
-    """True if the score reaches tau and the logistic head, if one is asked, agrees.
+def _must_wait(rules: Rules, state: State, evidence: Evidence, reason: Reason, now: float) -> bool:
+    """True if a claim is not yet denied: whose it is may stand behind the nearest face.
 
-    Written so that NaN and a missing probability are refused.
+    It is denied for what the nearest face shows, once every other face in view was seen as often.
     """
-    if not best.score >= evidence.tau:
+    if reason in RECOGNISED:
         return False
-    least, said = evidence.least_probability, best.probability
-    return least is None or (said is not None and said >= least)
+    return evidence.behind or any(
+        not _is_judged(rules, state.visits.get(other), now) for other in evidence.others
+    )
 
 
-def _count(old: _Tally | None, reason: Reason, subject: str | None, now: float) -> _Tally:
-    if old is None or (old.reason, old.subject) != (reason, subject):
-        return _Tally(reason, subject, 1, now, now)
-    return replace(old, count=old.count + 1, last=now)
+def _is_judged(rules: Rules, visit: Remembered | None, now: float) -> bool:
+    if visit is None:
+        return False
+    return visit.count >= rules.denials or now - visit.unusable_s >= rules.patience_s
 
 
-def _is_time(rules: Rules, tally: _Tally, now: float) -> bool:
-    if tally.reason in RECOGNISED:
-        return tally.count >= rules.votes
-    if tally.reason is Reason.LOW_QUALITY:
-        return now - tally.since >= rules.patience_s
-    return tally.count >= rules.denials
+def _is_told(
+    rules: Rules,
+    state: State,
+    track: int,
+    reason: Reason,
+    subject: str | None,
+    now: float,
+) -> bool:
+    """True if the answer was given: the door opens once for a presence, and a visit is denied once
+    for each reason.
 
-
-def _is_quiet(rules: Rules, state: State, track: int, tally: _Tally) -> bool:
-    """True if this answer was given a moment ago: a face does not get the same one at every frame.
-
-    A claim is always answered. A denied face may be granted soon after, when it comes nearer.
+    A claim is always answered. A denied face may be granted soon after, when it comes nearer; one
+    that was let in may look away.
     """
     if rules.mode is Mode.VERIFY:
         return False
-    if tally.reason is Reason.MATCHED:
-        return tally.subject in state.quiet_subjects
-    return track in state.quiet_tracks
+    if reason in UNUSABLE and any(one.track == track for one in state.present.values()):
+        return True
+    if reason is Reason.MATCHED:
+        here = state.present.get(subject or "")
+        told_s = None if here is None else here.opened_s
+    else:
+        denied = state.visits[track].denied.get(reason)
+        told_s = None if denied is None else denied.told_s
+    return told_s is not None and not (rules.reopen_s and now - told_s >= rules.reopen_s)
 
 
 def _after(rules: Rules, state: State, track: int, decision: Decision, now: float) -> State:
-    until = now + rules.cooldown_s
-    state = replace(state, quiet_tracks=_with(state.quiet_tracks, track, until))
+    if rules.mode is Mode.VERIFY:
+        return _without_claim(state)
+    told = state.visits[track].told(decision, now)
+    state = replace(state, visits=_with(state.visits, track, told))
     if decision.granted and decision.subject is not None:
-        quiet = _with(state.quiet_subjects, decision.subject, until)
-        state = replace(state, quiet_subjects=quiet)
-    return _without_claim(state) if rules.mode is Mode.VERIFY else state
+        here = _with(state.present, decision.subject, Presence(now, now, track))
+        state = replace(state, present=here)
+    return state
 
 
 def _without_claim(state: State) -> State:
     """Drop the claim and all votes: votes for one claim must not count for the next."""
-    return replace(state, claim=None, tallies=MappingProxyType({}))
+    return replace(state, claim=None, visits=MappingProxyType({}))
 
 
 def _only(
@@ -235,7 +222,3 @@ def _only(
 
 def _with(items: Mapping[Key, Value], key: Key, value: Value) -> MappingProxyType[Key, Value]:
     return MappingProxyType({**items, key: value})
-
-
-def _without(items: Mapping[Key, Value], key: Key) -> MappingProxyType[Key, Value]:
-    return MappingProxyType({k: value for k, value in items.items() if k != key})

@@ -25,7 +25,7 @@ def test_templates_come_back_bit_for_bit(tmp_path: Path) -> None:
     first = Store(tmp_path / "s.db")
     first.put(Template("alice", "enc", V), 1.0)
     first.close()
-    (((subject, rows),), _) = Store(tmp_path / "s.db").templates("enc", 3)
+    (((subject, rows, *_),), _) = Store(tmp_path / "s.db").templates("enc", 3)
     assert subject == "alice"
     assert rows.dtype == np.float32
     assert (rows == V[None]).all()
@@ -36,7 +36,7 @@ def test_a_template_is_bound_to_its_encoder(tmp_path: Path) -> None:
     store.put(Template("alice", "old", V), 1.0)
     store.put(Template("bob", "old", V), 1.0)
     store.put(Template("bob", "new", V), 2.0)
-    assert [s for s, _ in store.templates("new", 3)[0]] == ["bob"]
+    assert [s for s, *_ in store.templates("new", 3)[0]] == ["bob"]
     assert store.unusable("new") == ["alice"]
     assert [(r.subject, set(r.encoders)) for r in store.subjects()] == [
         ("alice", {"old"}),
@@ -44,11 +44,42 @@ def test_a_template_is_bound_to_its_encoder(tmp_path: Path) -> None:
     ]
 
 
+def test_the_number_of_photos_is_kept_and_replaced_with_the_template(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    store.put(Template("alice", "old", V, 1), 1.0)
+    store.put(Template("alice", "new", V, 3), 1.0)
+    store.put(Template("bob", "new", V), 1.0)
+    assert [(s, photos) for s, *_, photos in store.templates("new", 3)[0]] == [
+        ("alice", 3),
+        ("bob", 0),
+    ]
+    assert [row.photos for row in store.subjects()] == [{"new": 3, "old": 1}, {}]
+    store.put(Template("alice", "old", V, 2), 2.0)
+    assert store.subjects()[0].photos == {"new": 3, "old": 2}
+
+
+def test_a_store_from_before_photos_were_counted_is_opened(tmp_path: Path) -> None:
+    older = connect(tmp_path / "s.db", stores.MIGRATIONS[:1])
+    older.execute("INSERT INTO subject VALUES ('alice', 1.0), ('nobody', 2.0)")
+    older.execute("INSERT INTO template VALUES ('alice', 'enc', ?)", (V.tobytes(),))
+    older.close()
+    store = Store(tmp_path / "s.db")
+    (((subject, rows, _, photos),), damaged) = store.templates("enc", 3)
+    assert (subject, photos, damaged) == ("alice", 0, [])
+    assert (rows == V[None]).all()
+    assert [(r.subject, r.encoders, r.photos) for r in store.subjects()] == [
+        ("alice", ("enc",), {}),
+        ("nobody", (), {}),
+    ]
+    store.put(Template("alice", "enc", V, 2), 3.0)
+    assert store.templates("enc", 3)[0][0][3] == 2
+
+
 def test_enrolling_again_replaces_and_forgetting_removes_all(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     store.put(Template("alice", "enc", V), 1.0)
     store.put(Template("alice", "enc", unit([3.0, 2.0, 1.0])), 2.0)
-    (((_, rows),), _) = store.templates("enc", 3)
+    (((_, rows, *_),), _) = store.templates("enc", 3)
     assert rows[0, 0] > rows[0, 2]
     assert store.remove("alice")
     assert not store.remove("alice")
@@ -76,7 +107,7 @@ def test_a_damaged_template_is_named_and_the_others_stay(tmp_path: Path) -> None
     database.commit()
     database.close()
     found, damaged = store.templates("enc", 3)
-    assert [subject for subject, _ in found] == ["bob"]
+    assert [subject for subject, *_ in found] == ["bob"]
     assert damaged == ["alice", "carol"]
 
 
