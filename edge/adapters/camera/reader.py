@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from ostiary.edge.adapters.camera.health import PictureHealth, checked
 from ostiary.edge.adapters.camera.sources import CameraSource
-from ostiary.edge.config import CameraSection
+from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
+from ostiary.edge.sections import CameraSection
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.5
 """Seconds from the start of one attempt to the start of the next: first, then at most. An event
@@ -39,6 +42,12 @@ class CameraEvent:
 
 def _wait(left: threading.Event, seconds: float) -> None:
     left.wait(seconds)
+
+
+def upright(image: Image, camera: CameraSection) -> Image:
+    """A source's picture as if the camera hung upright: turned and mirrored as the profile says."""
+    image = geometry.turned(image, camera.rotate)
+    return np.ascontiguousarray(image[:, ::-1]) if camera.flip else image
 
 
 class CameraReader:
@@ -243,7 +252,8 @@ class _Turn:
             # A repeated picture is not passed on: a frozen face must not collect votes.
             return True
         height, width = image.shape[:2]
-        return self._reader._give(self, image, source.size_px or (width, height))
+        hung = upright(image, self._camera)
+        return self._reader._give(self, hung, source.size_px or (width, height))
 
     def _pause(self, seconds: float) -> None:
         """Wait without counting as a hang; do not wait if `seconds` is 0 or less."""

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import shlex
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import cv2
-import numpy as np
 
-from ostiary.edge.adapters.photos import is_photo, read_photo
-from ostiary.edge.config import CameraSection
+from ostiary.edge.adapters.camera.controls import controlled
+from ostiary.edge.adapters.camera.gstreamer import PipelineSource
+from ostiary.edge.adapters.camera.mjpeg import MjpegSource
+from ostiary.edge.adapters.photos import KINDS, is_photo, read_photo
 from ostiary.edge.core.types import Image
-from ostiary.edge.errors import CameraError
+from ostiary.edge.errors import CameraError, PhotoError
+from ostiary.edge.sections import CameraSection
 
-# Failures are reported as events; OpenCV would print a line at every attempt as well.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+log = logging.getLogger(__name__)
+
+# Failures are reported as events; FFmpeg would print a line at every attempt as well.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 OPENING_S = 3.0
 """Seconds that OpenCV may take to open a stream and to read a frame, unless `stall_s` is longer:
 an attempt that hangs must be over soon after the camera has returned."""
-LAST_WORDS = 64_000
-CONVERT = "ostiary"
-"""Name of the first element that we add to a pipeline: its input has the camera's own size."""
-_CAPS = re.compile(
-    rb":%b\.GstPad:sink: caps = .*?width=\(int\)(\d+), height=\(int\)(\d+)" % CONVERT.encode()
+FORMS = (
+    "use v4l2:/dev/video0, rtsp://..., http://... (MJPEG), gst:PIPELINE, a video file,"
+    " or folder:DIR"
 )
-FORMS = "use v4l2:/dev/video0, rtsp://..., gst:PIPELINE, a video file, or folder:DIR"
+_CREDENTIALS = re.compile(r"//\S*@")
 
 
 class CameraSource(Protocol):
@@ -60,21 +59,39 @@ def check_url(camera: CameraSection) -> None:
     Cameras and streams are not tried: they may appear later, while a wrong path stays wrong.
     """
     kind, colon, rest = camera.url.partition(":")
-    known = ("v4l2", "rtsp", "rtsps", "gst", "file", "folder")
+    live = ("v4l2", "rtsp", "rtsps", "http", "gst")
+    known = (*live, "file", "folder")
     if not camera.url or (colon and kind not in known) or (kind in known and not rest):
-        raise CameraError(f"no camera at {camera.url!r}", FORMS)
+        raise CameraError(f"no camera at {shown(camera.url)!r}", FORMS)
+    if kind == "http" and not _names_host(camera.url):
+        raise CameraError(f"{shown(camera.url)!r} names no camera", "use http://HOST/PATH")
     path = Path(rest if kind in known else camera.url)
-    if kind not in known[:4] and not path.exists():
+    if kind not in live and not path.exists():
         raise CameraError(f"there is no file or folder {path}", FORMS)
+
+
+def shown(url: str) -> str:
+    """A URL without the user and the password in it, for errors and the log."""
+    return _CREDENTIALS.sub("//", url)
+
+
+def _names_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def open_source(camera: CameraSection) -> CameraSource:
     """Open the source of a camera's URL. Raises CameraError if that is not possible."""
     kind, _, rest = camera.url.partition(":")
     if kind == "v4l2":
-        return CaptureSource(rest, cv2.CAP_V4L2, camera)
+        return controlled(CaptureSource(rest, cv2.CAP_V4L2, camera), rest, camera.controls)
     if kind in ("rtsp", "rtsps"):
         return CaptureSource(camera.url, cv2.CAP_FFMPEG, camera)
+    if kind == "http":
+        return MjpegSource(camera, max(OPENING_S, camera.stall_s))
     if kind == "gst":
         return PipelineSource(rest, camera)
     path = Path(rest if kind in ("file", "folder") else camera.url)
@@ -82,7 +99,7 @@ def open_source(camera: CameraSection) -> CameraSource:
         return FolderSource(path, camera)
     if path.is_file():
         return CaptureSource(str(path), cv2.CAP_FFMPEG, camera, file=True)
-    raise CameraError(f"no camera at {camera.url}", FORMS)
+    raise CameraError(f"no camera at {shown(camera.url)}", FORMS)
 
 
 class CaptureSource:
@@ -95,7 +112,7 @@ class CaptureSource:
 
     def __init__(self, name: str, api: int, camera: CameraSection, file: bool = False) -> None:
         self.live = not file
-        self._name, self._loop = name, camera.loop and file
+        self._name, self._loop = shown(name), camera.loop and file
         settings = []
         if api == cv2.CAP_FFMPEG and not file:
             limit_ms = int(max(OPENING_S, camera.stall_s) * 1000)
@@ -104,7 +121,8 @@ class CaptureSource:
         self._capture = cv2.VideoCapture(name, api, settings)
         if not self._capture.isOpened():
             raise CameraError(
-                f"cannot open {name}", "check that it is plugged in and that this user may read it"
+                f"cannot open {self._name}",
+                "check that it is plugged in and that this user may read it",
             )
         if api == cv2.CAP_V4L2:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, camera.width)
@@ -134,7 +152,10 @@ class CaptureSource:
 
 
 class FolderSource:
-    """The photos of a folder in order of name, each repeated for `hold_frames` frames."""
+    """The photos of a folder in order of name, each repeated for `hold_frames` frames.
+
+    A photo that cannot be read is left out and named in the log once.
+    """
 
     live = False
     size_px: tuple[int, int] | None = None
@@ -142,116 +163,36 @@ class FolderSource:
     def __init__(self, folder: Path, camera: CameraSection) -> None:
         self._photos = sorted(p for p in folder.iterdir() if is_photo(p))
         if not self._photos:
-            raise CameraError(f"{folder} holds no photos", "put JPEG, PNG, BMP, PGM or PPM there")
+            raise CameraError(f"{folder} holds no photos", f"put {KINDS} there")
         self._hold, self._loop = camera.hold_frames, camera.loop
-        self._next = 0
+        self._next, self._held = 0, 0
         self._image: Image | None = None
 
     def read(self) -> Image | None:
-        at, held = divmod(self._next, self._hold)
-        if at >= len(self._photos):
-            if not self._loop:
-                return None
-            self._next = at = held = 0
-        if held == 0 or self._image is None:
-            self._image = read_photo(self._photos[at])
-        self._next += 1
+        if self._image is None or self._held == self._hold:
+            self._image, self._held = self._following(), 0
+        self._held += 1
         return self._image
+
+    def _following(self) -> Image | None:
+        """The next photo that can be read, or None at the end."""
+        while self._photos and (self._loop or self._next < len(self._photos)):
+            self._next %= len(self._photos)
+            photo = self._photos[self._next]
+            try:
+                image = read_photo(photo)
+            except PhotoError as error:
+                log.warning("camera: a photo is left out: %s", error)
+                self._photos.pop(self._next)
+                if self._loop and not self._photos:
+                    raise CameraError(f"no photo is left: {error.message}", error.hint) from error
+                continue
+            self._next += 1
+            return image
+        return None
 
     def interrupt(self) -> None:
         """Does nothing: a folder does not hang."""
 
     def close(self) -> None:
         self._image = None
-
-
-class PipelineSource:
-    """A GStreamer pipeline in its own process, which writes raw BGR to a pipe.
-
-    OpenCV from PyPI has no GStreamer. If a camera driver hangs, it blocks only this process, which
-    can be killed, and not the daemon.
-    """
-
-    live = True
-
-    def __init__(self, pipeline: str, camera: CameraSection) -> None:
-        if camera.width % 4:
-            raise CameraError(
-                "the width of a gst: camera must be a multiple of 4",
-                "GStreamer pads the rows of other widths",
-            )
-        self._shape = (camera.height, camera.width, 3)
-        self.size_px: tuple[int, int] | None = None
-        self._heard = 0
-        # Use a separate pipe, not stdout: elements print to stdout, and one printed line would
-        # shift every later frame.
-        reading, writing = os.pipe()
-        sink = (
-            f"! videoconvert name={CONVERT} ! videoscale ! video/x-raw,format=BGR,"
-            f"width={camera.width},height={camera.height} ! fdsink fd={writing}"
-        )
-        self._frames = os.fdopen(reading, "rb")
-        self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
-        self._told = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the source
-        # Line-buffered: otherwise another picture size would be noticed too late.
-        launch = ["stdbuf", "-oL", "gst-launch-1.0", "-v"]
-        try:
-            if shutil.which(launch[2]) is None:
-                raise FileNotFoundError("it is not installed")
-            self._process = subprocess.Popen(
-                [*launch, *shlex.split(pipeline), *shlex.split(sink)],
-                stdin=subprocess.DEVNULL,
-                stdout=self._told,
-                stderr=self._said,
-                pass_fds=[writing],
-            )
-        except (OSError, ValueError) as error:
-            self._close_files()
-            raise CameraError(
-                f"cannot start gst-launch-1.0: {error}",
-                "install GStreamer (Debian: gstreamer1.0-tools, -plugins-base and -plugins-good)",
-            ) from error
-        finally:
-            os.close(writing)
-
-    def read(self) -> Image | None:
-        wanted = int(np.prod(self._shape))
-        data = self._frames.read(wanted)
-        if len(data) == wanted:
-            self._hear()
-            return np.frombuffer(data, np.uint8).reshape(self._shape)
-        raise CameraError(f"the GStreamer pipeline ended: {self._last_words()}")
-
-    def _hear(self) -> None:
-        """Read the camera's own picture size from the pipeline's output, each time it changes."""
-        file = self._told.fileno()
-        told = os.pread(file, LAST_WORDS, self._heard)
-        whole = told[: told.rfind(b"\n") + 1]
-        self._heard += len(whole)
-        for width, height in _CAPS.findall(whole):
-            self.size_px = (int(width), int(height))
-        # A pipeline that prints something at every frame must not fill the disk in a month.
-        if self._heard > LAST_WORDS:
-            self._told.truncate(0)
-            self._heard = 0
-        if os.fstat(self._said.fileno()).st_size > LAST_WORDS:
-            self._said.truncate(0)
-
-    def _last_words(self) -> str:
-        self._process.wait()
-        self._said.seek(0)
-        lines = self._said.read(LAST_WORDS).decode("utf-8", "replace").strip().splitlines()
-        errors = [line for line in lines if line.startswith(("ERROR", "WARNING: err"))]
-        return (errors or lines or ["no reason given"])[0]
-
-    def interrupt(self) -> None:
-        self._process.kill()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._close_files()
-
-    def _close_files(self) -> None:
-        for file in (self._frames, self._said, self._told):
-            file.close()

@@ -20,8 +20,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ostiary.edge.adapters.mqtt.outbox import FIRST_WAIT_S, LONGEST_WAIT_S, WINDOW, Outbox
 from ostiary.edge.adapters.mqtt.properties import SESSION_S, answering, asked, connecting, options
 from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
-from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
+from ostiary.edge.sections import MqttSection
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import pytest
 
 from ostiary.edge.adapters.camera import reader as cameras
 from ostiary.edge.adapters.camera.reader import CameraReader
-from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import CameraError
+from ostiary.edge.sections import CameraSection
 from tests.support.fakes import FakeSource
 
 WAIT_S = 5.0
@@ -234,3 +234,27 @@ def test_a_source_that_gives_no_picture_loses_the_camera_and_not_the_thread(
     assert "camera-back" in [e.event for e in found] or events_until(made, "camera-back")
     gate.set()
     made.close()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "flip", "corner"),
+    [
+        (0, False, (0, 0)),
+        (90, False, (0, 47)),
+        (180, False, (63, 47)),
+        (270, False, (63, 0)),
+        (0, True, (0, 47)),
+        (90, True, (0, 0)),
+    ],
+)
+def test_frames_are_turned_clockwise_then_mirrored(
+    degrees: int, flip: bool, corner: tuple[int, int]
+) -> None:
+    """Where the upper left corner of the source's picture comes to lie."""
+    shown = np.full((48, 64, 3) if degrees % 180 else (64, 48, 3), 90, np.uint8)
+    shown[0, 0] = 7
+    made = reader([FakeSource([shown, None], live=False)], rotate=degrees, flip=flip, drop=False)
+    (frame,) = collect(made, 1)
+    assert frame.image.shape == (64, 48, 3)
+    assert [tuple(at) for at in np.argwhere(frame.image[..., 0] == 7)] == [corner]
+    assert made.close()

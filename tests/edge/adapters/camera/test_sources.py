@@ -1,5 +1,6 @@
 """Real sources: folders, a video file, GStreamer pipelines in place of a sensor."""
 
+import logging
 import os
 import shutil
 import time
@@ -10,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ostiary.edge.adapters.camera.sources import CameraSource, PipelineSource, open_source
-from ostiary.edge.config import CameraSection
+from ostiary.edge.adapters.camera.gstreamer import PipelineSource
+from ostiary.edge.adapters.camera.sources import CameraSource, open_source
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
+from ostiary.edge.sections import CameraSection
 from tests.support.fakes import image
 from tests.support.places import write_png
 
@@ -49,6 +51,33 @@ def test_a_folder_can_loop(tmp_path: Path) -> None:
     write_png(tmp_path / "b.png", image(20))
     source = open_source(camera(str(tmp_path), loop=True, hold_frames=1))
     assert [int(frame_of(source)[0, 0, 0]) for _ in range(5)] == [10, 20, 10, 20, 10]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_folder_goes_past_a_bad_photo_and_names_it_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, loop: bool
+) -> None:
+    write_png(tmp_path / "a.png", image(10))
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))[1]
+    (tmp_path / "b.jpg").write_bytes(whole.tobytes()[:900])
+    (tmp_path / "c.jpg").write_text("not a photo")
+    write_png(tmp_path / "d.png", image(20))
+    source = open_source(camera(f"folder:{tmp_path}", loop=loop, hold_frames=2))
+    with caplog.at_level(logging.WARNING):
+        seen = [source.read() for _ in range(9)]
+    after = [10, 10, 20, 20, 10] if loop else [None] * 5
+    assert [None if s is None else int(s[0, 0, 0]) for s in seen] == [10, 10, 20, 20, *after]
+    assert [record.getMessage().count("b.jpg is cut short") for record in caplog.records] == [1, 0]
+    assert "c.jpg is not a picture" in caplog.records[1].getMessage()
+
+
+def test_a_folder_of_bad_photos_only_ends_and_one_without_end_is_a_lost_camera(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.jpg").write_text("not a photo")
+    assert open_source(camera(f"folder:{tmp_path}")).read() is None
+    with pytest.raises(CameraError, match=r"no photo is left: .*a\.jpg is not a picture"):
+        open_source(camera(f"folder:{tmp_path}", loop=True)).read()
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
@@ -131,6 +160,24 @@ def test_a_pipeline_that_hangs_can_be_interrupted() -> None:
     assert time.monotonic() - began < 30
 
 
+def test_the_first_picture_waits_for_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = tmp_path / "gst-launch-1.0"
+    caps = "/GstPipeline:p/GstVideoConvert:ostiary.GstPad:sink: caps = video/x-raw"
+    late.write_text(
+        "#!/usr/bin/env bash\n"
+        'for last; do :; done\nhead -c 9216 /dev/zero >&"${last#fd=}"\nsleep 0.2\n'
+        f"echo '{caps}, width=(int)640, height=(int)360'\nexec sleep 60\n"
+    )
+    late.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    source = open_source(camera("gst:anything", width=64, height=48))
+    frame_of(source)
+    source.close()
+    assert source.size_px == (640, 360)
+
+
 @needs_gstreamer
 def test_a_pipeline_whose_size_changes_keeps_the_asked_size_and_reports_the_new() -> None:
     small = "videotestsrc pattern=blue num-buffers=5 ! video/x-raw,width=64,height=48"
@@ -138,7 +185,8 @@ def test_a_pipeline_whose_size_changes_keeps_the_asked_size_and_reports_the_new(
     both = f"{small} ! concat name=both {large} ! both. both."
     source = open_source(camera(f"gst:{both}", width=128, height=96))
     frames, sizes = [], []
-    for _ in range(10):
+    # gst-launch prints a size in another thread, so it may come any number of pictures later.
+    while len(frames) < 6 or sizes[-1] == (64, 48):
         frames.append(frame_of(source))
         sizes.append(source.size_px)
     source.close()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.reader import MOST_THREADS, CameraReader
-from ostiary.edge.config import CameraSection
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
+from ostiary.edge.sections import CameraSection
 from tests.support.fakes import FakeClock
 
 PROMISE_S = 5.0
