@@ -1,0 +1,1 @@
+"""The head that tells upright faces from turned ones: fitted on faces, recorded, and judged."""
