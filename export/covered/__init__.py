@@ -1,0 +1,1 @@
+"""The head that tells covered faces from bare ones: covers drawn, fitted, recorded, judged."""
