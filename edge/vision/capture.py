@@ -37,6 +37,7 @@ class Capture:
         """`clock` returns monotonic seconds."""
         self._pipeline, self._clock = pipeline, clock
         self._limits = config.limits()
+        self._strict = quality.for_template(self._limits)
         self._min_live = config.pad.min_live if config.pad.required else None
         self._subject, self._until_s, self._last_s = "", 0.0, 0.0
         self._photos: list[tuple[str, Image]] = []
@@ -95,7 +96,12 @@ class Capture:
         if len(faces) > 1:
             return "two-faces"
         aligned = self._pipeline.align(image, faces[0])
-        if quality.failures(self._pipeline.quality(faces[0], aligned), self._limits):
+        failed = quality.failures(self._pipeline.quality(faces[0], aligned), self._strict)
+        if quality.NOT_UPRIGHT in failed:
+            return quality.NOT_UPRIGHT
+        if quality.is_covered(failed):
+            return quality.COVERED
+        if failed:
             return "low-quality"
         return "" if self._looks_live(image, faces[0]) else ATTACK
 

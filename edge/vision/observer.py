@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.config import Config
 from ostiary.edge.core.faces import pad, quality
-from ostiary.edge.core.faces.tracking import Track, Tracker, TrackRules
+from ostiary.edge.core.faces.tracking import Track, Tracker, TrackRules, fuse
+from ostiary.edge.core.faces.visits import VisitRules
 from ostiary.edge.core.rules.access import Moment
-from ostiary.edge.core.rules.evidence import Evidence, Mode
+from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.scores.calibration import threshold
-from ostiary.edge.core.types import Candidate, Face, Frame
+from ostiary.edge.core.types import Face, Frame, Probe
+from ostiary.edge.vision import attention
 from ostiary.edge.vision.pipeline import Pipeline
+from ostiary.edge.vision.search import FaceSearch
+from ostiary.edge.vision.turns import CameraWatch
 
 SAME_FACE_FMR = 0.01
 """The false match rate (1:1) for frames of one track, which must match each other."""
+KNOWN_FACE_FMR = 1e-4
+"""The false match rate (1:1) at which a new track joins a visit of the last minute."""
+FULL_WEIGHT_PX = 40.0
+"""The distance between the eyes from which a frame counts fully in its visit; a smaller face counts
+by its area, so that whoever comes nearer is soon judged by what is seen best."""
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """The evidence of one face in one frame, the face, and the milliseconds of each stage."""
+    """The evidence of one face in one frame, the face, and the milliseconds of each stage.
+
+    `sample` is the fused probe if a template may learn from it: every frame behind it looked live
+    and is of good quality. It says nothing about whose face it is.
+    """
 
     evidence: Evidence
     face: Face
     spent_ms: dict[str, float]
+    sample: Probe | None = None
 
 
 class Observer:
@@ -44,23 +59,50 @@ class Observer:
     ) -> None:
         """`clock` times the stages. Raises BundleError if the bundle has no DET curve."""
         self._pipeline, self._enrolled, self._clock = pipeline, enrolled, clock
-        same = threshold(pipeline.curve(), SAME_FACE_FMR, 1).tau
-        self._tracker = Tracker(TrackRules(min_same_score=same))
+        same, known = (
+            threshold(pipeline.curve(), fmr, 1).tau for fmr in (SAME_FACE_FMR, KNOWN_FACE_FMR)
+        )
+        self._tracker = Tracker(TrackRules(min_same_score=same), VisitRules(min_known_score=known))
+        self._camera = CameraWatch(pipeline)
         self._limits, self._pad = config.limits(), config.pad_rules()
+        self._demanding = quality.demanding(self._limits)
         self._pad_required = config.pad.required
-        self._verify = config.recognition.mode is Mode.VERIFY
+        self._search = FaceSearch(pipeline, config.camera.least_face_px)
+        judged = config.pad.frames if config.pad.required else 0
+        self._looks = max(config.recognition.votes, judged)
         self._shape: tuple[int, ...] = ()
 
+    @property
+    def camera_turn(self) -> int:
+        """The degrees clockwise by which the camera's picture would have to be turned, because the
+        faces in it are not upright; 0 if it hangs upright, as far as is known."""
+        return self._camera.turn
+
+    @property
+    def least_eye_px(self) -> float:
+        """The least distance between the eyes, in pixels of the camera's picture, of a face that is
+        found; 0 before the first frame."""
+        return self._search.least_eye_px
+
     def observe(self, frame: Frame, claim: str | None) -> list[Sighting]:
-        """The evidence of each face; in verify mode of the most prominent one, for the claim."""
+        """The evidence of the faces whose turn it is, the most prominent first."""
         self._start_over_at(frame)
         watch = _Watch(self._clock)
-        found = self._pipeline.boxes(frame.image)
+        found = self._search.boxes(frame.image, frame.at_s)
         watch.lap("detect")
-        faces = self._pipeline.faces(frame.image, found[:1] if self._verify else found)
+        tracks = self._tracker.update(found, frame.at_s)
+        due = attention.due(tracks, self._looks)
+        faces = self._pipeline.faces(frame.image, [track.found for track in due])
+        self._camera.see(frame, faces)
         watch.lap("landmarks")
-        tracks = self._tracker.update(faces, frame.at_s)
-        return [self._sight(frame, track, claim, watch.copy()) for track in tracks]
+        return [
+            self._sight(frame, track, face, tracks, claim, watch.copy())
+            for track, face in zip(due, faces, strict=True)
+        ]
+
+    def hold(self, until_s: Mapping[int, float]) -> None:
+        """Remember the faces with these tracks until these times: they are locked out."""
+        self._tracker.hold(until_s)
 
     def _start_over_at(self, frame: Frame) -> None:
         """Forget all tracks if the picture's size has changed: the boxes of one size mean nothing
@@ -75,37 +117,59 @@ class Observer:
             # them.
             self._tracker.update([], math.inf)
 
-    def _sight(self, frame: Frame, track: Track, claim: str | None, watch: _Watch) -> Sighting:
-        face, tau = track.face, self._enrolled.tau
+    def _sight(
+        self,
+        frame: Frame,
+        track: Track,
+        face: Face,
+        tracks: Sequence[Track],
+        claim: str | None,
+        watch: _Watch,
+    ) -> Sighting:
+        tau, k = self._enrolled.tau_among(len(tracks)), self._enrolled.tau.k
+        track.looked_s = frame.at_s
         aligned = self._pipeline.align(frame.image, face)
-        failed = quality.failures(self._pipeline.quality(face, aligned), self._limits)
+        measured = self._pipeline.quality(face, aligned)
+        failed = quality.failures(measured, self._limits)
         watch.lap("align")
         if failed:
-            return Sighting(Evidence(track.id, tau.tau, tau.k, failed), face, watch.spent_ms)
+            unusable = Evidence(track.id, tau, k, failed, **_around(track, tracks))
+            return Sighting(unusable, face, watch.spent_ms)
         live = None
         if self._pad_required:
             live = self._pipeline.live(frame.image, face)
             watch.lap("pad")
         embedding = self._pipeline.probe(aligned)
         watch.lap("embed")
-        self._tracker.add(track, embedding, live)
-        candidates = self._candidates(track, claim)
+        # Without PAD nobody is known to be live, and nothing is learned.
+        looked_live = live is not None and live >= self._pad.min_live
+        learnable = looked_live and not quality.failures(measured, self._demanding)
+        weight = min(measured.eye_distance_px / FULL_WEIGHT_PX, 1.0) ** 2
+        visit = self._tracker.add(track, embedding, live, weight, learnable)
+        newest = fuse(track.embeddings)
+        candidates = self._enrolled.candidates(visit.probe(), claim, newest)
         watch.lap("search")
+        near = bool(candidates) and candidates[0].score >= tau
+        track.promising = track.promising + 1 if near else 0
         evidence = Evidence(
             track.id,
-            tau.tau,
-            tau.k,
+            tau,
+            k,
             (),
             pad.judge(track.live, self._pad),
             candidates,
             self._enrolled.barred(candidates),
             self._enrolled.least_probability,
+            **_around(track, tracks),
         )
-        return Sighting(evidence, face, watch.spent_ms)
+        sample = Probe(newest, len(track.embeddings)) if all(track.learnable) else None
+        return Sighting(evidence, face, watch.spent_ms, sample)
 
-    def _candidates(self, track: Track, claim: str | None) -> tuple[Candidate, ...]:
-        probe = track.probe()
-        return () if probe is None else self._enrolled.candidates(probe.embedding, claim)
+
+def _around(track: Track, tracks: Sequence[Track]) -> dict[str, Any]:
+    """What evidence says of the other faces in view; `tracks` begin with the most prominent."""
+    others = tuple(other.id for other in tracks if other is not track)
+    return {"others": others, "behind": track is not tracks[0]}
 
 
 def open_enrolled(
@@ -117,7 +181,8 @@ def open_enrolled(
     that the bundle does not have.
     """
     head = pipeline.head() if config.recognition.verifier else None
-    return Enrolled(pipeline.bundle.dim, pipeline.curve(), config, moment, head)
+    curves = pipeline.curves(worst=config.recognition.tau == "worst-group")
+    return Enrolled(pipeline.bundle.dim, curves, config, moment, head)
 
 
 class _Watch:

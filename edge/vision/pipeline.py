@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ostiary.edge.core.faces import detection, geometry, preprocess, quality
+from ostiary.edge.core.faces import detection, exposure, geometry, preprocess, quality
+from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.faces.quality import Quality
 from ostiary.edge.core.scores.calibration import DetCurve
+from ostiary.edge.core.scores.curves import Curves
 from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.core.types import Face, Floats, Image
 from ostiary.edge.runtime import golden
@@ -16,8 +19,7 @@ from ostiary.edge.runtime.det import Comparison
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4
 MAX_FACES = 4
-"""The most faces processed in one frame, the most prominent ones: a crowd must not stall the door.
-"""
+"""The most faces that are looked at in one frame: a crowd must not stall the door."""
 
 
 class Pipeline:
@@ -29,6 +31,8 @@ class Pipeline:
         self.refused = proven.refused
         self._runners = proven.runners
         self._models = bundle.manifest.models
+        self._upright = None if bundle.upright is None else bundle.upright.head()
+        self._covered = None if bundle.covered is None else bundle.covered.head()
         self._prober = INT8 if INT8 in proven.runners else FLOAT
         self.precision = "int8" if self._prober == INT8 else proven.runners[FLOAT].precision
         self._crop_size = bundle.model("encoder").size_px
@@ -37,22 +41,28 @@ class Pipeline:
         """The faces of a BGR image with their five points, the most prominent first."""
         return self.faces(image, self.boxes(image))
 
-    def faces(self, image: Image, boxes: list[tuple[Floats, float]]) -> list[Face]:
+    def faces(self, image: Image, boxes: Sequence[Found]) -> list[Face]:
         """The faces of the first MAX_FACES boxes, with their five points."""
-        return [Face(box, self.points(image, box), score) for box, score in boxes[:MAX_FACES]]
+        return [self._face(image, box, score) for box, score in boxes[:MAX_FACES]]
 
-    def boxes(self, image: Image) -> list[tuple[Floats, float]]:
+    def boxes(self, image: Image) -> list[Found]:
         """The (box_px, score) of every face, the most prominent first."""
-        out = self._run("detector", image)
+        out = self._run_clear("detector", image)
         scores, corners = (out[name] for name in self._models.detector.outputs)
         size = (image.shape[0], image.shape[1])
         found = detection.boxes(scores, corners, size, MIN_FACE_SCORE, MAX_BOX_IOU)
-        return sorted(found, key=lambda item: -geometry.prominence(item[0], size))
+        return geometry.by_prominence(found, size)
 
-    def points(self, image: Image, box_px: Floats) -> Floats:
-        """The five alignment points (5, 2) of the face in a box."""
-        out = self._run("landmarks", geometry.crop(image, box_px))
-        return detection.five_points(out[self._models.landmarks.outputs[0]], box_px)
+    def _face(self, image: Image, box_px: Floats, score: float) -> Face:
+        found = self.landmarks(image, box_px)
+        upright = None if self._upright is None else self._upright.uprightness(found)
+        return Face(box_px, detection.five_points(found, box_px), score, upright)
+
+    def landmarks(self, image: Image, box_px: Floats) -> Floats:
+        """The landmark model's output (136,) for the face in a box: x and y in 0..1 of the box."""
+        around = geometry.crop(image, box_px)
+        out = self._run_clear("landmarks", around, exposure.NOISY_POINTS)
+        return out[self._models.landmarks.outputs[0]].reshape(-1)
 
     def align(self, image: Image, face: Face) -> Image:
         """The face turned upright, as a crop of the size that the encoder takes."""
@@ -60,7 +70,8 @@ class Pipeline:
 
     def quality(self, face: Face, aligned: Image) -> Quality:
         """The quality measures of a face and its aligned crop."""
-        return quality.measure(face, aligned)
+        covered = None if self._covered is None else self._covered.coveredness(aligned)
+        return quality.measure(face, aligned, covered)
 
     def embed(self, aligned: Image) -> Floats:
         """The unit-norm embedding (dim,) of an aligned crop by the float encoder, for templates."""
@@ -71,12 +82,16 @@ class Pipeline:
         return self._embedded(self._prober, aligned)
 
     def _embedded(self, encoder: str, aligned: Image) -> Floats:
-        out = self._run(encoder, aligned)
+        out = self._run_clear(encoder, aligned)
         return preprocess.to_embedding(out[self.bundle.model(encoder).outputs[0]])
 
     def curve(self) -> DetCurve:
         """The DET curve of float templates and probes of `probe`. Raises BundleError."""
         return self.bundle.curve(self._comparison)
+
+    def curves(self, worst: bool) -> Curves:
+        """The curves for tau, of the worst group if `worst`. Raises BundleError."""
+        return self.bundle.det().curves_for(self._comparison, worst)
 
     def head(self) -> tuple[Verifier, DetCurve]:
         """The logistic head and its DET curve, over logits, for the same comparison.
@@ -101,6 +116,14 @@ class Pipeline:
         """Free the memory of the models."""
         for runner in self._runners.values():
             runner.close()
+
+    def _run_clear(
+        self, name: str, image: Image, noisy: float = exposure.NOISY
+    ) -> dict[str, Floats]:
+        """Run a model on what it would see in ordinary light; an ordinary image is left as it is.
+        The image is judged in the model's own size, in which fine noise is gone."""
+        shown = preprocess.resized(image, self.bundle.model(name).spec)
+        return self._run(name, exposure.cleared(shown, noisy))
 
     def _run(self, name: str, image: Image) -> dict[str, Floats]:
         model = self.bundle.model(name)

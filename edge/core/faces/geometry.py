@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.types import Floats, Image
 
 ARCFACE_112 = np.array(
@@ -21,6 +24,8 @@ ARCFACE_112 = np.array(
 """Where the five points lie in a 112x112 crop (ArcFace, Deng et al. 2019), x then y."""
 
 TEMPLATE_SIDE = 112
+DOMINANT_AREA, DOMINANT = 2.0, 4.0
+"""How many times larger, and more prominent, a face must be than all others to dominate."""
 
 
 def similarity(source: Floats, target: Floats) -> NDArray[np.float32]:
@@ -78,6 +83,11 @@ def surroundings(image: Image, box_px: Floats, factor: float) -> Image:
     return image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
 
 
+def turned(image: Image, degrees: int) -> Image:
+    """The image turned clockwise by 0, 90, 180 or 270 degrees."""
+    return np.ascontiguousarray(np.rot90(image, -degrees // 90)) if degrees else image
+
+
 def iou(a: Floats, b: Floats) -> float:
     """Intersection over union of two boxes, 0 to 1."""
     width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
@@ -96,4 +106,27 @@ def prominence(box_px: Floats, size_px: tuple[int, int]) -> float:
     """
     middle = np.array(size_px[::-1], np.float32) / 2
     offset = float(np.linalg.norm((box_px[:2] + box_px[2:]) / 2 - middle)) / float(middle.min())
-    return float(np.prod(box_px[2:] - box_px[:2])) / (1 + (2 * offset) ** 2)
+    return _area(box_px) / (1 + (2 * offset) ** 2)
+
+
+def by_prominence(found: Sequence[Found], size_px: tuple[int, int]) -> list[Found]:
+    """Faces found in a picture of (height, width), the most prominent first."""
+    return sorted(found, key=lambda one: -prominence(one[0], size_px))
+
+
+def dominates(boxes_px: Sequence[Floats], size_px: tuple[int, int]) -> bool:
+    """Whether the first face is clearly the one that a picture was taken of.
+
+    It must have DOMINANT_AREA times the area of each other face, and DOMINANT times its
+    prominence: a bystander near the lens is large, but not in the middle.
+    """
+    first, *others = boxes_px
+    area, prominent = _area(first), prominence(first, size_px)
+    return all(
+        area >= DOMINANT_AREA * _area(other) and prominent >= DOMINANT * prominence(other, size_px)
+        for other in others
+    )
+
+
+def _area(box_px: Floats) -> float:
+    return float(np.prod(box_px[2:] - box_px[:2]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from ostiary.edge.core.types import Floats, Image
 
+NEARLY_TWICE = 1.9
 CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
 
 
@@ -34,10 +35,7 @@ class InputSpec:
 
 def to_tensor(image: Image, spec: InputSpec) -> Floats:
     """One BGR image as a (1, channels, height, width) float32 tensor; resized if necessary."""
-    height, width = spec.size_px
-    pixels = image
-    if pixels.shape[:2] != (height, width):
-        pixels = np.asarray(cv2.resize(pixels, (width, height)), np.uint8)
+    pixels = resized(image, spec)
     if spec.channels == "gray":
         planes: Sequence[cv2.typing.MatLike] = [cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)]
     else:
@@ -47,6 +45,26 @@ def to_tensor(image: Image, spec: InputSpec) -> Floats:
     for plane, target in zip(planes, tensor[0], strict=True):
         cv2.LUT(plane, table, target)
     return tensor
+
+
+def resized(image: Image, spec: InputSpec) -> Image:
+    """The image in the size of a model's input; the very same image if it has that size."""
+    height, width = spec.size_px
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height)), np.uint8)
+
+
+def halved(image: Image, size_px: tuple[int, int]) -> Image:
+    """The image, halved as long as it has about twice the (height, width) of a model's input.
+
+    A half averages the pixels; a larger step would leave some out, and what is small would vanish
+    in the noise of the others.
+    """
+    height, width = size_px
+    while image.shape[0] >= NEARLY_TWICE * height and image.shape[1] >= NEARLY_TWICE * width:
+        image = np.asarray(cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2)), np.uint8)
+    return image
 
 
 @lru_cache(maxsize=16)

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ostiary.edge.config import PadSection
 from ostiary.edge.core.faces.quality import Limits, Quality
 from ostiary.edge.core.types import Face, Floats, Frame, Image
+from ostiary.edge.sections import PadSection
 from ostiary.edge.vision.capture import APART_S, ENOUGH, WANTED, Capture, Captured
 from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from tests.support.fakes import FakeClock, curve, face_at, image, unit
 
-GOOD, DARK, NOBODY, TWO, PICTURE, OTHER = 100, 101, 102, 103, 104, 105
+GOOD, DARK, NOBODY, TWO, PICTURE, OTHER, MASKED = 100, 101, 102, 103, 104, 105, 106
 """What a frame shows, by its grey value."""
 
 
@@ -24,7 +24,7 @@ class Models:
     """A pipeline that sees in a frame what its grey value stands for."""
 
     def __init__(self) -> None:
-        self.bundle = SimpleNamespace(encoder_id="e" * 64, curve=curve)
+        self.bundle = SimpleNamespace(encoder_id="e" * 64, curve=curve, upright=None)
         self.broken = False
 
     def find(self, frame: Image) -> list[Face]:
@@ -35,8 +35,9 @@ class Models:
         return frame
 
     def quality(self, face: Face, aligned: Image) -> Quality:
-        bright = 5.0 if aligned[0, 0, 0] == DARK else 120.0
-        return Quality(50.0, 0.0, 0.0, 100.0, bright, 50.0)
+        bright = 3.0 if aligned[0, 0, 0] == DARK else 120.0
+        covered = 1.0 if aligned[0, 0, 0] == MASKED else -1.0
+        return Quality(50.0, 0.0, 0.0, 100.0, bright, 50.0, covered=covered)
 
     def live(self, frame: Image, face: Face) -> float:
         return 0.1 if frame[0, 0, 0] == PICTURE else 0.9
@@ -87,6 +88,7 @@ def test_good_frames_become_a_template_and_the_door_goes_on() -> None:
     assert done.template is not None
     assert (done.template.subject, done.template.encoder) == ("alice", "e" * 64)
     assert np.allclose(done.template.embedding, [1.0, 0.0])
+    assert done.template.photos == WANTED
     assert door.capture.begin("bob", 30.0)
 
 
@@ -105,6 +107,7 @@ def test_frames_of_one_moment_count_once() -> None:
         ([NOBODY, NOBODY, GOOD], "no-face"),
         ([TWO, TWO, NOBODY], "two-faces"),
         ([DARK, DARK, GOOD], "low-quality"),
+        ([MASKED, MASKED, GOOD], "covered"),
         ([GOOD] * (ENOUGH - 1), "timeout"),
         ([GOOD, GOOD, OTHER], "disagreement"),
         ([GOOD] * ENOUGH, ""),
@@ -118,6 +121,7 @@ def test_at_the_timeout_the_reason_is_what_was_wrong(shown: list[int], reason: s
     done = door.end()
     assert done.reason == reason
     assert (done.template is None) == bool(reason)
+    assert done.template is None or done.template.photos == ENOUGH
 
 
 def test_two_people_are_never_one_template() -> None:

@@ -117,8 +117,9 @@ def test_enrollment_takes_one_photo_or_several(
     one = enroll(pipeline, "o", [("obama", two_people["obama"])], Limits())
     assert one.encoder == pipeline.bundle.encoder_id
     assert np.allclose(one.embedding, embedding(pipeline, two_people["obama"]), atol=1e-6)
-    three = [(name, two_people[name]) for name in ("obama", "obama2")]
-    several = enroll(pipeline, "o", three, Limits())
+    both = [(name, two_people[name]) for name in ("obama", "obama2")]
+    several = enroll(pipeline, "o", both, Limits())
+    assert (one.photos, several.photos) == (1, 2)
     assert np.linalg.norm(several.embedding) == pytest.approx(1, abs=1e-5)
     third = embedding(pipeline, two_people["obama3"])
     assert float(several.embedding @ third) > float(one.embedding @ third) - 0.05
@@ -138,6 +139,34 @@ def test_enrollment_refuses_by_name(
         enroll(pipeline, "x", photos, Limits())
     assert caught.value.reason == reason
     assert photos[0][0] in str(caught.value)
+
+
+def with_bystander(image: Image, share: float) -> Image:
+    """The picture with itself, smaller, in its lower right corner."""
+    small = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    made = image.copy()
+    made[-small.shape[0] :, -small.shape[1] :] = small
+    return made
+
+
+def test_of_several_faces_the_one_that_dominates_is_enrolled_and_that_is_said(
+    pipeline: Pipeline, portrait: Image
+) -> None:
+    photo, notes = with_bystander(portrait, 0.35), list[str]()
+    assert len(pipeline.find(photo)) == 2
+    made = enroll(pipeline, "x", [("group", photo)], Limits(), notes.append)
+    assert notes == ["group: of 2 faces the large one in the middle was taken"]
+    assert float(made.embedding @ embedding(pipeline, portrait)) > 0.95
+
+
+def test_where_no_face_dominates_the_advice_leaves_a_margin(
+    pipeline: Pipeline, portrait: Image
+) -> None:
+    # The larger face is not twice as large as the other.
+    photo = np.hstack([portrait, cv2.resize(portrait, None, fx=0.8, fy=1)])
+    with pytest.raises(EnrollmentRefused, match="none clearly dominates") as caught:
+        enroll(pipeline, "x", [("couple", np.asarray(photo, np.uint8))], Limits())
+    assert "a margin of a third of the face" in caught.value.hint
 
 
 def test_the_live_portrait_is_no_attack_also_at_the_border(

@@ -21,18 +21,69 @@ GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"eye_distance_px": 15.0}, "too-small"),
-        ({"turn": 0.9}, "turned"),
+        ({"eye_distance_px": 6.0}, "too-small"),
+        ({"turn": 1.1}, "turned"),
         ({"tilt_deg": 60.0}, "tilted"),
         ({"sharpness": 1.0}, "blurred"),
-        ({"brightness": 10.0}, "too-dark"),
+        ({"brightness": 4.0}, "too-dark"),
+        ({"noise": 0.2}, "too-dark"),
         ({"brightness": 250.0}, "too-bright"),
         ({"contrast": 2.0}, "flat"),
+        ({"upright": -0.1}, "not-upright"),
+        ({"covered": 0.0}, "covered"),
     ],
 )
 def test_each_limit_has_a_name(change: dict[str, float], name: str) -> None:
     assert quality.failures(GOOD, Limits()) == ()
     assert quality.failures(replace(GOOD, **change), Limits()) == (name,)
+
+
+def test_a_bare_face_is_covered_by_nothing() -> None:
+    assert quality.failures(replace(GOOD, covered=-0.1), Limits()) == ()
+
+
+@pytest.mark.parametrize(
+    ("failed", "covered"),
+    [
+        (["covered"], True),
+        (["covered", "turned", "tilted"], True),
+        (["covered", "blurred"], False),
+        (["covered", "not-upright"], True),
+        (["blurred"], False),
+        ([], False),
+    ],
+)
+def test_only_a_face_that_is_seen_well_is_called_covered(failed: list[str], covered: bool) -> None:
+    assert quality.is_covered(failed) is covered
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"eye_distance_px": 20.0}, ("too-small",)),
+        ({"turn": 0.5}, ("turned",)),
+        ({"tilt_deg": 30.0}, ("tilted",)),
+        ({"sharpness": 100.0}, ("blurred",)),
+        ({}, ()),
+    ],
+)
+def test_a_face_to_learn_from_must_be_better_than_usable(
+    change: dict[str, float], names: tuple[str, ...]
+) -> None:
+    shown = replace(GOOD, **change)
+    assert quality.failures(shown, Limits()) == ()
+    assert quality.failures(shown, quality.demanding(Limits())) == names
+
+
+def test_a_template_is_of_a_better_face_than_a_frame_in_no_better_light() -> None:
+    strict = quality.for_template(Limits())
+    assert quality.failures(replace(GOOD, eye_distance_px=15.0), strict) == ("too-small",)
+    assert quality.failures(replace(GOOD, turn=0.7), strict) == ("turned",)
+    assert quality.failures(replace(GOOD, sharpness=60.0), strict) == ("blurred",)
+    assert quality.failures(replace(GOOD, brightness=8.0, contrast=5.0), strict) == ()
+    site = replace(Limits(), min_eye_distance_px=40.0, max_turn=0.3)
+    assert quality.for_template(site).min_eye_distance_px == 40.0
+    assert quality.for_template(site).max_turn == 0.3
 
 
 def test_turn_is_zero_frontal_and_grows_as_the_nose_leaves_the_middle() -> None:
@@ -50,10 +101,12 @@ def test_blur_dark_and_tilt_are_measured(portrait: Image, pipeline: Pipeline) ->
     aligned = pipeline.align(portrait, face)
     sharp = quality.measure(face, aligned)
     soft = quality.measure(face, np.asarray(cv2.GaussianBlur(aligned, (0, 0), 4)))
-    dark = quality.measure(face, (aligned * 0.2).astype(np.uint8))
+    black = quality.measure(face, (aligned * 0.01).astype(np.uint8))
     assert quality.failures(sharp, Limits()) == ()
     assert soft.sharpness < sharp.sharpness / 5
-    assert dark.brightness < sharp.brightness / 3
+    assert quality.failures(black, Limits()) == ("too-dark", "flat")
+    dark = quality.measure(face, (aligned * 0.1).astype(np.uint8))
+    assert quality.failures(dark, quality.for_template(Limits())) == ()
     for side in (0.6, -0.6):
         leaning = face.points_px @ np.array([[0.8, side], [-side, 0.8]], np.float32)
         assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
@@ -89,8 +142,8 @@ def test_frames_of_a_live_face_do_not_pass_a_photo_held_up_next() -> None:
 
 def test_a_measure_of_nan_breaks_its_limit() -> None:
     nan = float("nan")
-    broken = quality.failures(Quality(nan, nan, nan, nan, nan, nan), Limits())
-    assert len(broken) == 7
+    broken = quality.failures(Quality(*[nan] * 9), Limits())
+    assert len(broken) == 9
 
 
 def test_boxes_are_suppressed_scaled_and_sorted() -> None:

@@ -105,3 +105,22 @@ def test_surroundings_away_from_the_border_are_the_enlarged_box() -> None:
     assert got.shape[:2] == (100, 100)
     assert (got[30:70, 30:70] == 255).all()
     assert got.sum() == 40 * 40 * 3 * 255
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], True),
+        ([(0, 0, 40, 40)], True),
+        ([(0, 0, 40, 40), (560, 0, 640, 40)], True),
+        # As large as the first, far from the middle; then near the middle, more than half as large.
+        ([(0, 0, 180, 200)], False),
+        ([(430, 150, 600, 320)], False),
+        ([(0, 0, 40, 40), (0, 0, 180, 200)], False),
+    ],
+)
+def test_a_face_dominates_by_its_area_and_its_place(
+    others: list[tuple[int, int, int, int]], expected: bool
+) -> None:
+    boxes = [np.array(box, np.float32) for box in [(220, 140, 420, 340), *others]]
+    assert geometry.dominates(boxes, (480, 640)) is expected

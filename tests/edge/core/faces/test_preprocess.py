@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from ostiary.edge.core.faces.preprocess import InputSpec, softmax, to_embedding, to_tensor
+from ostiary.edge.core.faces.preprocess import (
+    InputSpec,
+    halved,
+    softmax,
+    to_embedding,
+    to_tensor,
+)
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr", "gray"])
@@ -45,3 +51,16 @@ def test_an_output_without_direction_is_refused(raw: list[float]) -> None:
 def test_softmax_sums_to_one_also_for_large_logits() -> None:
     got = softmax(np.array([1000.0, 1000.0, 0.0], np.float32))
     assert got.tolist() == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_a_large_picture_is_halved_so_that_every_pixel_counts() -> None:
+    noise = np.random.default_rng(0).normal(128, 40, (960, 1280, 3))
+    picture = np.asarray(np.clip(noise, 0, 255), np.uint8)
+    small = halved(picture, (240, 320))
+    assert small.shape == (240, 320, 3)
+    assert small.std() < 0.35 * picture.std(), "an average of 16 pixels has a quarter of the noise"
+
+
+def test_a_picture_of_less_than_about_twice_the_size_is_left_as_it_is() -> None:
+    picture = np.zeros((450, 640, 3), np.uint8)
+    assert halved(picture, (240, 320)) is picture

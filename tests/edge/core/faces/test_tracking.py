@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.core.faces.tracking import Tracker, TrackRules, fuse
-from tests.support.fakes import face_at, unit
+from tests.support.fakes import found_at, unit
 
 RULES = TrackRules(min_iou=0.3, forget_s=0.5, window=4, min_same_score=0.3)
 A, B = unit([1.0, 0.1, 0.0]), unit([0.0, 0.1, 1.0])
@@ -12,65 +12,61 @@ A, B = unit([1.0, 0.1, 0.0]), unit([0.0, 0.1, 1.0])
 
 def test_a_face_that_moves_a_little_keeps_its_track() -> None:
     tracker = Tracker(RULES)
-    ids = [tracker.update([face_at(10 * i, 0)], i * 0.1)[0].id for i in range(10)]
+    ids = [tracker.update([found_at(10 * i, 0)], i * 0.1)[0].id for i in range(10)]
     assert set(ids) == {ids[0]}
 
 
 def test_two_faces_keep_their_own_tracks_whatever_their_order() -> None:
     tracker = Tracker(RULES)
-    left, right = tracker.update([face_at(0, 0), face_at(300, 0)], 0.0)
-    again = tracker.update([face_at(305, 0), face_at(5, 0)], 0.1)
+    left, right = tracker.update([found_at(0, 0), found_at(300, 0)], 0.0)
+    again = tracker.update([found_at(305, 0), found_at(5, 0)], 0.1)
     assert [track.id for track in again] == [right.id, left.id]
 
 
 def test_the_best_overlap_wins() -> None:
     tracker = Tracker(RULES)
-    left, right = tracker.update([face_at(0, 0), face_at(60, 0)], 0.0)
-    again = tracker.update([face_at(50, 0), face_at(-5, 0)], 0.1)
+    left, right = tracker.update([found_at(0, 0), found_at(60, 0)], 0.0)
+    again = tracker.update([found_at(50, 0), found_at(-5, 0)], 0.1)
     assert [track.id for track in again] == [right.id, left.id]
 
 
 def test_a_face_that_was_away_too_long_is_a_new_one() -> None:
     tracker = Tracker(RULES)
-    first = tracker.update([face_at(0, 0)], 0.0)[0].id
+    first = tracker.update([found_at(0, 0)], 0.0)[0].id
     tracker.update([], 0.3)
-    assert tracker.update([face_at(0, 0)], 0.45)[0].id == first
-    assert tracker.update([face_at(0, 0)], 1.1)[0].id != first
+    assert tracker.update([found_at(0, 0)], 0.45)[0].id == first
+    assert tracker.update([found_at(0, 0)], 1.1)[0].id != first
 
 
 def test_a_jump_is_a_new_track() -> None:
     tracker = Tracker(RULES)
-    first = tracker.update([face_at(0, 0)], 0.0)[0].id
-    assert tracker.update([face_at(200, 0)], 0.1)[0].id != first
+    first = tracker.update([found_at(0, 0)], 0.0)[0].id
+    assert tracker.update([found_at(200, 0)], 0.1)[0].id != first
 
 
-def test_the_probe_is_the_mean_direction_of_the_newest_frames() -> None:
+def test_the_newest_frames_are_fused_to_their_mean_direction() -> None:
     tracker = Tracker(RULES)
-    track = tracker.update([face_at(0, 0)], 0.0)[0]
-    assert track.probe() is None
+    track = tracker.update([found_at(0, 0)], 0.0)[0]
     vectors = unit(np.array([1.0, 0.2, 0.1]) + 0.1 * np.random.default_rng(0).normal(size=(6, 3)))
     for vector in vectors:
-        tracker.add(track, vector, None)
-    probe = track.probe()
-    assert probe is not None
-    assert probe.frames == 4
+        visit = tracker.add(track, vector, None)
     expected = vectors[-4:].astype(np.float64).mean(0)
-    assert probe.embedding == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
+    newest = fuse(track.embeddings)
+    assert newest == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
+    assert visit.probe().frames == 6
 
 
 def test_another_person_in_the_same_place_starts_over() -> None:
     """Liveness and votes of a live person must not count for a photo held up in their place."""
     tracker = Tracker(RULES)
-    track = tracker.update([face_at(0, 0)], 0.0)[0]
+    track = tracker.update([found_at(0, 0)], 0.0)[0]
     for _ in range(4):
         tracker.add(track, A, 0.9)
     first = track.id
-    tracker.add(track, B, 0.1)
+    visit = tracker.add(track, B, 0.1)
     assert track.id != first
     assert track.live == [0.1]
-    probe = track.probe()
-    assert probe is not None
-    assert probe.frames == 1
+    assert visit.probe().frames == 1
 
 
 def test_fusing_beats_the_single_frame() -> None:
