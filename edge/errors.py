@@ -24,6 +24,10 @@ class ConfigError(OstiaryError):
     """The profile is wrong; the integrator must correct it."""
 
 
+class RequestError(OstiaryError):
+    """What a person asked for is wrong; that person must ask for something else."""
+
+
 class PhotoError(OstiaryError):
     """A photo cannot be used; another one is needed."""
 

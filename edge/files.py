@@ -1,19 +1,54 @@
-"""Atomic writes of files and folders (temp, fsync, rename), and file names as text."""
+"""Atomic writes of files and folders (temp, fsync, rename), names, lists, relative paths, JSON."""
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+
+def to_json(document: object) -> bytes:
+    """A document as indented JSON that ends its last line; equal documents give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def as_text(name: str) -> str:
     """A file's name as printable text: a byte that is not UTF-8 appears as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def without_mark(data: bytes) -> bytes:
+    """A text file's bytes without the byte-order mark that Windows programs put first."""
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def list_text(path: Path) -> str:
+    """The text of a list in UTF-8, with or without a byte-order mark.
+
+    Raises OSError and UnicodeDecodeError.
+    """
+    return without_mark(path.read_bytes()).decode()
+
+
+def trimmed(cells: Sequence[str], least: int = 0) -> list[str]:
+    """A table's row without blanks around its cells, and without empty cells at its end.
+
+    `least` cells are kept: spreadsheets write the empty columns beside a table, too.
+    """
+    found = [cell.strip() for cell in cells]
+    while len(found) > least and not found[-1]:
+        found.pop()
+    return found
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -86,3 +121,27 @@ def sync_dir(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def anchored(section: Section, folder: Path) -> Section:
+    """A struct with every relative path in it, at any depth, joined to a folder.
+
+    Paths are fields of type Path, and the fields `url` and `source`.
+    """
+    changed: dict[str, object] = {}
+    for name, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, msgspec.Struct):
+            changed[name] = anchored(value, folder)
+        elif isinstance(value, Path):
+            changed[name] = folder / value
+        elif name in ("url", "source"):
+            changed[name] = _anchored_url(value, folder)
+    return msgspec.structs.replace(section, **changed)
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    """A URL with a relative path in it joined to a folder; other URLs unchanged."""
+    kind, colon, rest = url.partition(":")
+    if kind in ("folder", "file", "line", "evdev", "v4l2") and rest:
+        return f"{kind}:{folder / rest}"
+    return url if colon or not url else str(folder / url)

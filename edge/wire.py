@@ -45,7 +45,11 @@ class DecisionMessage(Message, frozen=True):
 class StateMessage(Message, frozen=True):
     """Retained: `online`, `offline` after a clean stop, `lost` if the broker sent the will.
 
-    `session` grows with each connection: a will of an older session is stale.
+    `session` grows with each connection: a will of an older session is stale. `warnings` are the
+    faults that the bundle in use was signed with. `learned` counts the templates that have learned.
+    `camera_turn` is not 0 while the camera hangs turned: the degrees clockwise by which its picture
+    would have to be turned. `least_face_px` is the least distance between the eyes, in pixels, of a
+    face that is found in this camera's pictures; 0 before the first one.
     """
 
     status: str
@@ -60,9 +64,15 @@ class StateMessage(Message, frozen=True):
     k: int = 0
     tau: float | None = None
     tau_supported: bool = False
+    tau_group: str = ""
+    expected_fnir: float | None = None
     least_probability: float | None = None
     camera: str = ""
+    camera_turn: int = 0
+    least_face_px: float = 0.0
     journal: str = ""
+    warnings: tuple[str, ...] = ()
+    learned: int = 0
 
 
 class EventMessage(Message, frozen=True):
@@ -115,7 +125,8 @@ class RosterMessage(Message, frozen=True):
 class Response(Message, frozen=True):
     """The answer to a command, encrypted with the site's key; `nonce` is the command's, as hex.
 
-    `reason` says why the command failed, or is empty; `template` is the one that `capture` made.
+    `reason` says why the command failed, or is empty; `template` is the one that `capture` made,
+    and `photos` the number of frames behind it. Older devices do not send `photos`.
     """
 
     nonce: str
@@ -123,6 +134,7 @@ class Response(Message, frozen=True):
     reason: str = ""
     encoder: str = ""
     template: bytes = b""
+    photos: int = 0
 
 
 class RosterTopics:

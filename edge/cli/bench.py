@@ -12,6 +12,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ostiary.edge.adapters import photos
@@ -44,6 +45,7 @@ class Spent:
 class BackendTimes:
     """Times of one backend. `frame` is detect to search, `frame + pad` adds liveness."""
 
+    recipe: str
     backend: str
     precision: str
     start_s: float
@@ -52,7 +54,7 @@ class BackendTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchTimes:
     """Time to search k random templates exactly, and to read their int8 codes once."""
 
     k: int
@@ -67,7 +69,10 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle directory.")],
+    bundle: Annotated[
+        list[Path],
+        typer.Option("--bundle", help="Bundle directory; may be repeated, to compare bundles."),
+    ],
     threads: Annotated[int, typer.Option(min=1, help="Threads for the models and OpenCV.")] = 1,
     backend: Annotated[
         list[str] | None,
@@ -90,7 +95,8 @@ def bench(
 ) -> None:
     """Time each stage of a 640x480 frame with one face, and the whole frame, on each backend.
 
-    The backends take turns of 50 frames, so that a machine that slows down slows all alike.
+    Backends take turns of 50 frames, so that a machine that slows down slows all alike. Several
+    bundles take turns too, each on its first backend; --compare times their encoders first.
 
     Examples:
 
@@ -99,14 +105,21 @@ def bench(
     `ostiary bench --bundle bundle --backend openvino --large 1000000`
 
     `ostiary bench --bundle bundle --compare`
+
+    `ostiary bench --bundle bundle --bundle other --compare`
     """
     cv2.setNumThreads(threads)
-    loaded = bundles.load(bundle)
-    if compare:
-        return show_speeds(encoders.compare(loaded, threads), threads, as_json=json)
-    image = photos.decode(loaded.golden()["portrait"].tobytes(), "the bundle's portrait")
+    loaded = [bundles.load(path) for path in bundle]
+    speeds = [encoders.compare(one, threads) for one in loaded] if compare else []
+    if compare and len(loaded) == 1:
+        return show_speeds(speeds[0], threads, as_json=json)
+    image = photos.decode(loaded[0].golden()["portrait"].tobytes(), "the bundle's portrait")
     names = backend or [*(["tensorrt"] if engines else []), *_installed()]
-    rivals = [_Rival(loaded, name, threads, gallery, engines) for name in names]
+    rivals = [
+        _Rival(one, name, threads, gallery, engines)
+        for one in loaded
+        for name in (names if backend or len(loaded) == 1 else names[:1])
+    ]
     with err.status("timing"):
         for _ in range(math.ceil(rounds / TURN)):
             for rival in rivals:
@@ -114,7 +127,11 @@ def bench(
     reports = [rival.report() for rival in rivals]
     search = bench_search(large) if large else None
     if json:
-        return print_json({"threads": threads, "backends": reports, "search": search})
+        found = {"threads": threads, "backends": reports, "search": search}
+        return print_json(found | ({"encoders": speeds} if speeds else {}))
+    for one, found_speeds in zip(loaded, speeds, strict=False):
+        out.print(f"[bold]{escape(one.manifest.recipe)}[/]")
+        show_speeds(found_speeds, threads, as_json=False)
     _show(reports, threads, gallery, search)
 
 
@@ -164,7 +181,14 @@ class _Rival:
     def report(self) -> BackendTimes:
         stages = {stage: spent(times) for stage, times in self._times.items()}
         chosen = self._pipeline
-        return BackendTimes(chosen.backend, chosen.precision, self._start_s, self._memory, stages)
+        return BackendTimes(
+            chosen.bundle.manifest.recipe,
+            chosen.backend,
+            chosen.precision,
+            self._start_s,
+            self._memory,
+            stages,
+        )
 
 
 def random_gallery(k: int, dim: int) -> Gallery:
@@ -177,7 +201,7 @@ def random_gallery(k: int, dim: int) -> Gallery:
     return gallery
 
 
-def bench_search(k: int, rounds: int = 30) -> Search:
+def bench_search(k: int, rounds: int = 30) -> SearchTimes:
     """Time, in turns, a search of k templates of 128 values and a pass over as many int8 codes."""
     gallery = random_gallery(k, LARGE_DIM)
     codes = np.ones((k, LARGE_DIM), np.int8)
@@ -190,7 +214,7 @@ def bench_search(k: int, rounds: int = 30) -> Search:
         searches.append(_timed(lambda probe=probe: gallery.identify(probe)))  # type: ignore[misc]
         reads.append(_timed(lambda: codes.view(np.int64).sum()))
     found, read = spent(searches), spent(reads)
-    return Search(k, LARGE_DIM, found, read, found.p50_ms / read.p50_ms)
+    return SearchTimes(k, LARGE_DIM, found, read, found.p50_ms / read.p50_ms)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -245,21 +269,28 @@ def _installed() -> list[str]:
     return found
 
 
-def _show(reports: list[BackendTimes], threads: int, k: int, search: Search | None) -> None:
+def _show(reports: list[BackendTimes], threads: int, k: int, search: SearchTimes | None) -> None:
     table = Table(title=f"640x480, one face, K={k}, {threads} thread(s); ms, p50 / p95")
     table.add_column("stage")
+    several = len({report.recipe for report in reports}) > 1
     for report in reports:
-        table.add_column(f"{report.backend}, {report.precision}", justify="right")
+        whose = f"{report.recipe}, " if several else ""
+        table.add_column(f"{whose}{report.backend}, {report.precision}", justify="right")
     for stage in STAGES:
         cells = [f"{r.stages[stage].p50_ms:.2f} / {r.stages[stage].p95_ms:.2f}" for r in reports]
         table.add_row(stage, *cells)
     table.add_row("start-up, s", *[f"{r.start_s:.2f}" for r in reports])
     table.add_row("memory, MB", *[f"{r.memory_mb:.0f}" for r in reports])
     out.print(table)
-    if len(reports) == 2:
-        first, second = (r.stages["frame"].p50_ms for r in reports)
+    if several:
+        first = reports[0]
+        for report in reports[1:]:
+            times = report.stages["frame"].p50_ms / first.stages["frame"].p50_ms
+            out.print(f"a frame with {report.recipe} takes {times:.2f} times {first.recipe}'s")
+    elif len(reports) == 2:
+        one, other = (r.stages["frame"].p50_ms for r in reports)
         names = f"{reports[0].backend} against {reports[1].backend}"
-        out.print(f"{names}: {second / first:.2f} times as fast")
+        out.print(f"{names}: {other / one:.2f} times as fast")
     if search is not None:
         out.print(
             f"search at K={search.k:,} x {search.dim} values: {search.search.p50_ms:.2f} ms,"

@@ -108,6 +108,7 @@ def _show(bundle: Bundle, proven: ProvenRunners, json: bool) -> None:
                 "recipe": bundle.manifest.recipe,
                 "encoder_id": bundle.encoder_id,
                 "models": models,
+                "warnings": bundle.manifest.warnings,
                 "backend": proven.backend,
                 "refused": proven.refused,
             }
@@ -120,5 +121,7 @@ def _show(bundle: Bundle, proven: ProvenRunners, json: bool) -> None:
         table.add_row(name, escape(file))
     table.add_row("proven on", f"[green]{escape(proven.backend)}[/]")
     out.print(table)
+    for warning in bundle.manifest.warnings:
+        err.print(f"[yellow]warning:[/] {escape(warning)}")
     for reason in proven.refused:
         err.print(f"[yellow]not used:[/] {escape(reason)}")

@@ -1,4 +1,4 @@
-"""`ostiary run` and `ostiary check-config`: the daemon and its profile."""
+"""`ostiary run`: the daemon."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ostiary.edge.adapters import logs, systemd
-from ostiary.edge.adapters.camera.sources import check_url
-from ostiary.edge.adapters.claims import ClaimSource
-from ostiary.edge.adapters.door.base import make_door
-from ostiary.edge.cli.console import BAD_INPUT, err, out, print_json
 from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.types import Decision, Frame
 from ostiary.edge.daemon.assemble import assemble
 from ostiary.edge.daemon.shutdown import Shutdown
-from ostiary.edge.errors import OstiaryError
 from ostiary.edge.vision import picture
 from ostiary.edge.vision.observer import Sighting
 
@@ -30,7 +24,6 @@ log = logging.getLogger("ostiary")
 
 def register(app: typer.Typer) -> None:
     app.command()(run)
-    app.command("check-config")(check_config)
 
 
 def run(
@@ -102,39 +95,3 @@ def _painter(folder: Path) -> Callable[[Frame, Sighting | None, Decision, int], 
             log.warning("cannot write the picture of decision %d: %s", seq, error)
 
     return paint
-
-
-def check_config(
-    files: Annotated[list[Path], typer.Argument(help="Profiles to check.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """Check profiles: every key and every range.
-
-    Exit code 0 if all profiles are good, 2 if not.
-
-    Example: `ostiary check-config door.toml`
-    """
-    problems: dict[str, str] = {}
-    for path in files:
-        try:
-            _check(load_config(path))
-        except OstiaryError as error:
-            text = str(error)
-            problems[str(path)] = text if str(path) in text else f"{path}: {text}"
-    if json:
-        print_json({str(path): problems.get(str(path), "ok") for path in files})
-    else:
-        for path in files:
-            if str(path) in problems:
-                err.print(f"[bold red]error:[/] {escape(problems[str(path)])}")
-            else:
-                out.print(f"[green]ok[/] {escape(str(path))}")
-    raise typer.Exit(BAD_INPUT if problems else 0)
-
-
-def _check(config: Config) -> None:
-    """Check the URLs of camera, door and claims by their adapters. Raises OstiaryError."""
-    check_url(config.camera)
-    make_door(config.door.action, config.door.timeout_s)
-    if config.claims is not None:
-        ClaimSource(config.claims.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,18 +14,27 @@ from rich.markup import escape
 
 from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.cli.console import err, out, print_json, progress
+from ostiary.edge.core.faces.upright import is_upright
 from ostiary.edge.core.scores.calibration import threshold
 from ostiary.edge.core.scores.verifier import probability
 from ostiary.edge.core.types import Floats, Image
 from ostiary.edge.errors import PhotoError
-from ostiary.edge.files import write_atomically
+from ostiary.edge.files import list_text, write_atomically
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.vision.batch import NO_FACE, PhotoResult, embed_photos
+from ostiary.edge.vision.batch import NO_FACE, UPRIGHT_NEEDED, PhotoResult, embed_photos
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
+from ostiary.edge.vision.turns import as_upright_as_it_gets
 
 BundleDir = Annotated[Path, typer.Option("--bundle", help="Bundle directory.")]
 Backend = Annotated[str, typer.Option("--backend", help="Backend: auto, openvino or onnxruntime.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+class Role(Enum):
+    """What photos are embedded for: as the stored templates, or as the probes of a door."""
+
+    TEMPLATE = "template"
+    PROBE = "probe"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,21 +48,32 @@ def embed(
         Path, typer.Option("--list", help="File with the path of one photo on each line.")
     ],
     output: Annotated[Path, typer.Option("--out", help="The .npy file to write.")],
+    role: Annotated[
+        Role,
+        typer.Option(
+            "--as",
+            help="Embed as templates are, in float, or as a door embeds its probes, in int8.",
+        ),
+    ] = Role.TEMPLATE,
     backend: Backend = "auto",
     json: Json = False,
 ) -> None:
     """Embed many photos on all cores: row i of a float32 (n, dim) array is photo i.
 
-    A photo without a face, or one that cannot be read, gives a row of NaN and is named in the
-    summary. If a photo shows several faces, the most prominent one is embedded.
+    A photo without a face, one whose face is not upright in any turn, or one that cannot be read,
+    gives a row of NaN and is named in the summary. A photo that lies on its side or upside down is
+    turned upright. If a photo shows several faces, the most prominent one is embedded. A bundle
+    without int8 embeds probes in float too; the summary tells the precision.
 
     Example: `ostiary embed --bundle bundle --list photos.txt --out embeddings.npy`
+
+    Example: `ostiary embed --bundle bundle --list photos.txt --out probes.npy --as probe`
     """
     loaded = bundles.load(bundle)
     photos = _listed(photo_list)
     bar, done = progress("embedding")
     with bar:
-        results = embed_photos(loaded, photos, backend, done)
+        results = embed_photos(loaded, photos, backend, done, role is Role.PROBE)
     rows = np.full((len(results), loaded.dim), np.nan, np.float32)
     for row, result in zip(rows, results, strict=True):
         if result.embedding is not None:
@@ -64,38 +85,53 @@ def embed(
         raise PhotoError(
             f"none of {len(photos)} photos gave an embedding; the first: {results[0].problem}"
         )
-    _summarise(photos, results, loaded.encoder_id, as_json=json)
+    _summarise(photos, results, loaded.encoder_id, role, as_json=json)
 
 
 def _listed(path: Path) -> list[Path]:
     try:
-        lines = path.read_text().splitlines()
+        lines = list_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PhotoError(f"cannot read the list {path}: {error}") from error
-    photos = [Path(line) for line in lines if line.strip()]
+    photos = [_named(line) for line in lines if line.strip()]
     if not photos:
         raise PhotoError(f"{path} names no photos", "write the path of one photo on each line")
     return photos
 
 
-def _summarise(photos: list[Path], results: list[PhotoResult], encoder: str, as_json: bool) -> None:
+def _named(line: str) -> Path:
+    """The path on a line; blanks around it count only if there is no such file without them."""
+    path = Path(line.strip())
+    return Path(line) if line != line.strip() and Path(line).is_file() else path
+
+
+def _summarise(
+    photos: list[Path], results: list[PhotoResult], encoder: str, role: Role, as_json: bool
+) -> None:
     missing = [(p, r) for p, r in zip(photos, results, strict=True) if r.embedding is None]
     several = sum(1 for r in results if r.faces > 1)
+    turned = sum(1 for r in results if r.degrees)
+    precision, found = results[0].precision, len(photos) - len(missing)
     if as_json:
         problems = [{"photo": str(p), "problem": r.problem} for p, r in missing]
-        found = len(photos) - len(missing)
         return print_json(
             {
                 "photos": len(photos),
                 "embedded": found,
                 "several_faces": several,
+                "turned": turned,
+                "as": role.value,
+                "precision": precision,
                 "encoder": encoder,
                 "problems": problems,
             }
         )
-    out.print(f"{len(photos) - len(missing)} of {len(photos)} photos embedded")
+    out.print(f"{found} of {len(photos)} photos embedded as {role.value}s, in {precision}")
     out.print(f"{several} with several faces; the most prominent one was taken")
-    kinds = Counter(NO_FACE if r.problem == NO_FACE else "not readable" for _, r in missing)
+    if turned:
+        out.print(f"{turned} turned, so that the face is upright")
+    named = (NO_FACE, UPRIGHT_NEEDED)
+    kinds = Counter(r.problem if r.problem in named else "not readable" for _, r in missing)
     for kind, count in kinds.items():
         out.print(f"{count} {kind}")
     for path, result in missing[:20]:
@@ -169,10 +205,14 @@ class _Head:
 
 
 def _aligned(pipeline: Pipeline, path: Path) -> Image:
-    image = read_photo(path)
-    faces = pipeline.find(image)
-    if not faces:
+    upright = as_upright_as_it_gets(pipeline, read_photo(path))
+    if not upright.faces:
         raise PhotoError(f"{path}: {NO_FACE} was found")
-    if len(faces) > 1:
-        err.print(escape(f"{path}: {len(faces)} faces; the most prominent one is taken"))
-    return pipeline.align(image, faces[0])
+    face = upright.faces[0]
+    if not is_upright(face.upright):
+        raise PhotoError(f"{path}: {UPRIGHT_NEEDED}", "give a photo with the head upright")
+    if len(upright.faces) > 1:
+        err.print(escape(f"{path}: {len(upright.faces)} faces; the most prominent one is taken"))
+    if upright.degrees:
+        err.print(escape(f"{path}: turned by {upright.degrees} degrees, so that it is upright"))
+    return pipeline.align(upright.image, face)

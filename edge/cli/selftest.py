@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from ostiary.edge.cli.console import err, out, print_json
 from ostiary.edge.errors import ConfigError
-from ostiary.edge.files import write_atomically
+from ostiary.edge.files import to_json, write_atomically
 from ostiary.edge.selftest.report import CheckVerdict, SelftestReport
 from ostiary.edge.selftest.run import selftest as run_selftest
 
@@ -67,7 +66,7 @@ def selftest(
     report = run_selftest(config, bundle, seconds, _begun)
     path = save or folder / _file_name(report)
     # Write the file before printing: if the report cannot be written, only the error is printed.
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    write_atomically(path, to_json(report))
     if json:
         print_json(report)
     else:

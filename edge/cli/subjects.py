@@ -1,8 +1,9 @@
-"""`ostiary enroll`, `subjects`, `forget` and `identify`: the gallery of one device."""
+"""`ostiary subjects` and `identify`: the gallery of one device."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,59 +12,36 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ostiary.edge import dates
+from ostiary.edge.access import local
 from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.adapters.photos import read_photo
-from ostiary.edge.adapters.storage.state_dir import STORE
-from ostiary.edge.adapters.storage.store import Store
+from ostiary.edge.adapters.storage.store import SubjectRow
+from ostiary.edge.cli import learned
 from ostiary.edge.cli.console import err, out, print_json
+from ostiary.edge.cli.people import Json, Profile, open_store, zone_of
+from ostiary.edge.clock import WallClock
 from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.faces import quality
 from ostiary.edge.core.faces.pad import Presentation
-from ostiary.edge.core.rules import policy
+from ostiary.edge.core.rules import access, reading
+from ostiary.edge.core.rules.access import Moment
 from ostiary.edge.core.rules.evidence import Evidence, Mode
-from ostiary.edge.core.types import SUBJECT
-from ostiary.edge.errors import ConfigError, PhotoError, StoreError
+from ostiary.edge.core.scores.cost import unsupported
+from ostiary.edge.errors import PhotoError, StoreError
 from ostiary.edge.models.choose import open_models
 from ostiary.edge.remote import stored
-from ostiary.edge.vision.enrollment import enroll as make_template
 from ostiary.edge.vision.observer import open_enrolled
 from ostiary.edge.vision.pipeline import Pipeline
+from ostiary.edge.vision.turns import as_upright_as_it_gets
 from ostiary.edge.wire import utc
 
-Profile = Annotated[Path, typer.Option("--config", help="Profile of the door (TOML).")]
-Subject = Annotated[str, typer.Option("--subject", help="Subject id: a-z, 0-9 and -.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
-    for command in (enroll, subjects, forget, identify):
+    for command in (subjects, identify):
         app.command()(command)
-
-
-def enroll(
-    config: Profile,
-    subject: Subject,
-    photos: Annotated[list[Path], typer.Argument(help="Photos of one person; one is enough.")],
-    json: Json = False,
-) -> None:
-    """Enroll a person from photos; templates that the subject had are replaced.
-
-    A running daemon uses the new template within a second. Photos are refused with a reason:
-    no-face, two-faces, low-quality or disagreement.
-
-    Example: `ostiary enroll --config door.toml --subject alice alice.jpg`
-    """
-    _check_subject(subject)
-    profile = _of_its_own(load_config(config))
-    images = [(str(path), read_photo(path)) for path in photos]
-    template = make_template(open_models(profile), subject, images, profile.limits())
-    store = _store(profile)
-    store.put(template, time.time())
-    store.close()
-    if json:
-        return print_json({"subject": subject, "photos": len(photos), "encoder": template.encoder})
-    out.print(f"enrolled {subject} from {len(photos)} photo{'s' * (len(photos) > 1)}")
 
 
 def subjects(config: Profile, json: Json = False) -> None:
@@ -74,54 +52,80 @@ def subjects(config: Profile, json: Json = False) -> None:
     profile = load_config(config)
     if profile.roster is not None:
         return _roster_subjects(profile, json)
-    store = _store(profile)
-    rows = store.subjects()
-    store.close()
+    moment, zone = WallClock(profile.access.timezone), zone_of(profile)
+    with closing(open_store(profile)) as store:
+        rows = store.subjects()
+        moment.known(store.changed_s())
     if json:
-        return print_json(rows)
-    table = Table("subject", "enrolled", "encoders")
+        return print_json([_as_json(row, moment()) for row in rows])
+    table = Table("subject", "name", "state", "until", "enrolled", "encoders", "photos")
     for row in rows:
-        encoders = ", ".join(e[:12] for e in row.encoders)
-        table.add_row(row.subject, utc(row.enrolled_at), encoders)
+        table.add_row(
+            row.subject,
+            escape(row.name),
+            _state(row, moment()),
+            dates.text_of(row.valid_until_s, zone),
+            utc(row.enrolled_at),
+            ", ".join(e[:12] for e in row.encoders),
+            _photos(row.encoders, row.photos),
+        )
     out.print(table if rows else "nobody is enrolled")
+
+
+def _as_json(row: SubjectRow, moment: Moment) -> dict[str, object]:
+    """A subject of the door's own store for machines; `enrolled_at` is in seconds since 1970."""
+    return {
+        "subject": row.subject,
+        "name": row.name,
+        "state": _state(row, moment),
+        "suspended": row.suspended,
+        "valid_until": None if row.valid_until_s is None else utc(row.valid_until_s),
+        "enrolled_at": row.enrolled_at,
+        "encoders": row.encoders,
+        "photos": row.photos,
+    }
+
+
+def _state(row: SubjectRow, moment: Moment) -> str:
+    """`active`, or why the door would not let the subject pass."""
+    reason = access.barred(row.rights, (), moment)
+    return "active" if reason is None else reason.value
 
 
 def _roster_subjects(profile: Config, json: bool) -> None:
     """List the subjects of the roster; only the operator knows when each one was enrolled."""
     held = [sealed.record for sealed in stored.stored(profile) if not sealed.record.gone]
     held.sort(key=lambda record: record.subject)
+    samples = learned.samples_of(profile)
     if json:
         rows = [
             {
                 "subject": record.subject,
                 "revision": record.revision,
                 "encoders": sorted(record.templates),
+                "photos": record.photos,
                 "groups": record.groups,
                 "suspended": record.suspended,
+                "learns": record.learns,
+                "learned": len(samples.get(record.subject, [])),
+                "learned_since": learned.since(samples.get(record.subject, [])),
             }
             for record in held
         ]
         return print_json(rows)
-    table = Table("subject", "revision", "encoders", "groups", "")
+    table = Table("subject", "revision", "encoders", "photos", "groups", "learned", "")
     for record in held:
-        encoders = ", ".join(e[:12] for e in sorted(record.templates))
+        encoders = sorted(record.templates)
+        named, photos = ", ".join(e[:12] for e in encoders), _photos(encoders, record.photos)
         groups, state = ", ".join(record.groups), "suspended" if record.suspended else ""
-        table.add_row(record.subject, str(record.revision), encoders, groups, state)
+        said = learned.in_words(samples.get(record.subject, []))
+        table.add_row(record.subject, str(record.revision), named, photos, groups, said, state)
     out.print(table if held else "the roster is empty or has not arrived yet")
 
 
-def forget(config: Profile, subject: Subject) -> None:
-    """Remove a subject and all of its templates; a running daemon follows within a second.
-
-    Example: `ostiary forget --config door.toml --subject alice`
-    """
-    _check_subject(subject)
-    store = _store(_of_its_own(load_config(config)))
-    gone = store.remove(subject)
-    store.close()
-    if not gone:
-        raise ConfigError(f"{subject} is not enrolled here", "`ostiary subjects` lists all")
-    out.print(f"forgot {subject}")
+def _photos(encoders: Sequence[str], photos: Mapping[str, int]) -> str:
+    """The photos behind the template of each encoder, in the encoders' order; ? is unknown."""
+    return ", ".join(str(photos.get(encoder, "?")) for encoder in encoders)
 
 
 def identify(
@@ -139,19 +143,21 @@ def identify(
     profile = load_config(config)
     profile = _identifying(profile)
     pipeline = open_models(profile)
-    enrolled = open_enrolled(pipeline, profile)
-    _load(enrolled, pipeline, profile)
-    image = read_photo(photo)
-    faces = pipeline.find(image)
-    if not faces:
+    moment = WallClock(profile.access.timezone)
+    enrolled = open_enrolled(pipeline, profile, moment)
+    _load(enrolled, pipeline, profile, moment)
+    upright = as_upright_as_it_gets(pipeline, read_photo(photo))
+    if not upright.faces:
         raise PhotoError(f"{photo}: no face was found")
-    aligned = pipeline.align(image, faces[0])
-    failed = quality.failures(pipeline.quality(faces[0], aligned), profile.limits())
+    if upright.degrees:
+        err.print(escape(f"{photo}: turned by {upright.degrees} degrees, so that it is upright"))
+    aligned = pipeline.align(upright.image, upright.faces[0])
+    failed = quality.failures(pipeline.quality(upright.faces[0], aligned), profile.limits())
     candidates = enrolled.gallery.identify(pipeline.probe(aligned), top=SHOWN)
-    tau = enrolled.tau
+    tau = enrolled.photo_tau
     live, barred = Presentation.BONA_FIDE, enrolled.barred(candidates)
     evidence = Evidence(0, tau.tau, tau.k, failed, live, candidates, barred)
-    decision = policy.judge(profile.rules(), evidence)
+    decision = reading.judge(profile.rules(), evidence)
     if json:
         print_json({"decision": decision, "tau": tau, "failures": failed, "candidates": candidates})
     else:
@@ -166,19 +172,8 @@ def identify(
         if failed:
             out.print(escape(f"quality: {', '.join(failed)}"))
         if not tau.supported:
-            err.print("the DET curve does not reach this FPIR; the strictest measured tau is used")
+            err.print(unsupported(tau))
     raise typer.Exit(0 if decision.granted else 1)
-
-
-def _of_its_own(profile: Config) -> Config:
-    """The profile, if its door has no roster; else raises ConfigError, because a door that follows
-    a roster would ignore subjects that are enrolled here."""
-    if profile.roster is not None:
-        raise ConfigError(
-            "this door follows the fleet's roster: subjects cannot be enrolled or forgotten here",
-            "use `ostiary-fleet enroll` or `ostiary-fleet revoke`",
-        )
-    return profile
 
 
 def _identifying(profile: Config) -> Config:
@@ -187,17 +182,17 @@ def _identifying(profile: Config) -> Config:
     return msgspec.structs.replace(profile, recognition=wanted)
 
 
-def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config) -> None:
+def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config, moment: WallClock) -> None:
     bundle = pipeline.bundle
     if profile.roster is not None:
         stored.load(profile, enrolled, bundle)
         if not len(enrolled.gallery):
             raise StoreError("the roster on this device is empty", "let the daemon fetch it first")
         return
-    store = _store(profile)
-    found, damaged = store.templates(bundle.encoder_id, bundle.dim)
-    unusable = store.unusable(bundle.encoder_id)
-    store.close()
+    with closing(open_store(profile)) as store:
+        damaged = local.load(store, enrolled, bundle, moment)
+        unusable = store.unusable(bundle.encoder_id)
+    found = len(enrolled.gallery)
     if unusable:
         names = ", ".join(unusable[:3]) + (", ..." if len(unusable) > 3 else "")
         message = f"{len(unusable)} subjects have templates of another encoder only: {names}"
@@ -208,15 +203,3 @@ def _load(enrolled: Enrolled, pipeline: Pipeline, profile: Config) -> None:
         err.print(escape(f"damaged templates, enroll again: {', '.join(damaged)}"))
     if not found:
         raise StoreError("nobody is enrolled", "run `ostiary enroll` first")
-    enrolled.load(found)
-
-
-def _check_subject(subject: str) -> None:
-    if not SUBJECT.fullmatch(subject):
-        raise ConfigError(
-            f"{subject!r} is not a subject id", "use 1 to 64 characters of a-z, 0-9 and -"
-        )
-
-
-def _store(profile: Config) -> Store:
-    return Store(profile.state.path / STORE)

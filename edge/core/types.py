@@ -14,6 +14,13 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 SUBJECT = re.compile(r"[a-z0-9-]{1,64}")
 """The form of a subject's id; use `fullmatch`."""
+MOST_NAME = 200
+"""The most characters of a person's name."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be a person's name: at most MOST_NAME characters, all printable."""
+    return len(text) <= MOST_NAME and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +36,13 @@ class Frame:
 class Face:
     """A detected face. `box_px` (4,) is x1, y1, x2, y2. `points_px` (5, 2) is right eye, left eye,
     nose tip, right and left mouth corner, where right is the subject's right (left in the picture).
-    `score` is the detector's, 0 to 1."""
+    `score` is the detector's, 0 to 1; `upright` is how upright the face looks, 0 or more if it is
+    upright, and None if the bundle has no head for this (`ostiary.edge.core.faces.upright`)."""
 
     box_px: Floats
     points_px: Floats
     score: float
+    upright: float | None = None
 
     @property
     def size_px(self) -> float:
@@ -43,19 +52,26 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """The embedding to compare: unit-norm float32 (dim,), fused from `frames` frames."""
+    """The embedding to compare: unit-norm float32 (dim,), fused from `frames` frames.
+
+    `agreement`, 0 to 1, is the length of the mean of these frames' embeddings: 1 if all are alike.
+    Cosine times agreement is the mean of the frames' scores.
+    """
 
     embedding: Floats
     frames: int = 1
+    agreement: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A stored embedding of one subject; valid only for the encoder whose id it carries."""
+    """A stored embedding of one subject; valid only for the encoder whose id it carries. `photos`
+    counts the photos or frames that it was fused from; it is 0 if that is unknown."""
 
     subject: str
     encoder: str
     embedding: Floats
+    photos: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,7 @@ class Reason(str, Enum):
     AMBIGUOUS = "ambiguous"
     ATTACK = "attack"
     LOW_QUALITY = "low-quality"
+    COVERED = "covered"
     NOT_HERE = "not-here"
     OUTSIDE_SCHEDULE = "outside-schedule"
     EXPIRED = "expired"
@@ -94,6 +111,7 @@ class Reason(str, Enum):
     ROSTER_STALE = "roster-stale"
     COMMANDED = "commanded"
     DEGRADED = "degraded"
+    LOCKED_OUT = "locked-out"
 
 
 @dataclass(frozen=True, slots=True)

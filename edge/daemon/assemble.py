@@ -14,6 +14,7 @@ from ostiary.edge.adapters.claims import ClaimSource
 from ostiary.edge.adapters.door.base import make_door
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.journal import Journal
+from ostiary.edge.adapters.storage.lockouts import LockoutFile
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, STORE, only_one
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.adapters.systemd import Notifier
@@ -36,6 +37,9 @@ from ostiary.edge.wire import StateMessage, Topics
 
 log = logging.getLogger(__name__)
 
+NO_UPRIGHT = "the bundle has no upright.json: turned faces are compared too; build it again"
+NO_COVERED = "the bundle has no covered.json: covered faces are compared too; build it again"
+
 
 def assemble(
     config: Config, service: Notifier, shutdown: Shutdown, shown: Shown | None = None
@@ -54,21 +58,39 @@ def assemble(
     moment = WallClock(config.access.timezone)
     enrolled = open_enrolled(chosen.pipeline, config, moment)
     topics = Topics(config.device.site, config.device.id)
-    reporter = Reporter(topics, first_state(config, chosen.pipeline), time.time)
+    reporter = Reporter(topics, first_state(config, chosen.pipeline, enrolled), time.time)
     for reason in chosen.refused:
         reporter.event("bundle-refused", reason)
+    for warning in chosen.pipeline.bundle.manifest.warnings:
+        reporter.event("bundle-warning", warning)
+    if chosen.pipeline.bundle.upright is None:
+        reporter.event("bundle-warning", NO_UPRIGHT)
+    if chosen.pipeline.bundle.covered is None:
+        reporter.event("bundle-warning", NO_COVERED)
+    reporter.group(config.recognition.tau, enrolled.curves.group)
     reporter.head(enrolled.least_logit)
     recorder = open_recorder(config, journal, reporter)
-    decisions = Decisions(config.rules(), recorder, chosen.pipeline.bundle.encoder_id, shown)
+    observer = Observer(chosen.pipeline, config, enrolled)
+    decisions = Decisions(
+        config.rules(),
+        recorder,
+        chosen.pipeline.bundle.encoder_id,
+        shown,
+        LockoutFile(folder, time.time),
+    )
+    decisions.holds = observer.hold
     # Before the roster is opened: a bad URL in the profile is then told without touching the disk.
     claims = open_claims(config, enrolled, decisions, reporter)
     follower = remote = None
     if config.roster is None:
-        follower = StoreFollower(store, enrolled, reporter, chosen.pipeline.bundle)
-        follower.follow(began)
+        follower = StoreFollower(store, enrolled, reporter, chosen.pipeline.bundle, moment)
+        follower.follow()
     else:
         eyes = (chosen.pipeline, enrolled, moment)
         remote = Remote(config, config.roster, *eyes, recorder, reporter)
+        remote.clears_by(decisions.clear_lockouts)
+        if remote.learning is not None:
+            decisions.learns = remote.learning.learn
     link = open_link(config, topics, remote)
     if link is not None:
         reporter.connect(link)
@@ -81,7 +103,7 @@ def assemble(
         pipeline=chosen.pipeline,
         changeover=chosen.changeover,
         enrolled=enrolled,
-        observer=Observer(chosen.pipeline, config, enrolled),
+        observer=observer,
         camera=camera,
         reporter=reporter,
         decisions=decisions,
@@ -99,7 +121,7 @@ def assemble(
     return Daemon(parts, service, shutdown)
 
 
-def first_state(config: Config, pipeline: Pipeline) -> StateMessage:
+def first_state(config: Config, pipeline: Pipeline, enrolled: Enrolled) -> StateMessage:
     """The state message before the first frame."""
     return StateMessage(
         status="online",
@@ -110,8 +132,10 @@ def first_state(config: Config, pipeline: Pipeline) -> StateMessage:
         precision=pipeline.precision,
         refused_backends=pipeline.refused,
         encoder=pipeline.bundle.encoder_id,
+        tau_group=enrolled.curves.group,
         camera="opening",
         journal="ok",
+        warnings=tuple(pipeline.bundle.manifest.warnings),
     )
 
 

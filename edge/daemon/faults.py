@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from ostiary.edge.core.types import Reason
-from ostiary.edge.daemon.decisions import Decisions
+from ostiary.edge.daemon.decisions import Decisions, Pause
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import BackendError
 
@@ -29,9 +29,8 @@ class Faults:
     ) -> None:
         """`cooldown_s` is the least time between two denials for this reason."""
         self._decisions, self._reporter = decisions, reporter
-        self._cooldown_s, self._clock = cooldown_s, clock
+        self._pause, self._clock = Pause(decisions, cooldown_s), clock
         self._failing_since_s: float | None = None
-        self._quiet_until_s = 0.0
 
     def passed(self) -> None:
         """Note that a frame was analysed without an error."""
@@ -46,14 +45,8 @@ class Faults:
         if self._failing_since_s is None:
             self._failing_since_s = now
             log.error("a frame failed", exc_info=error)
-        self._deny()
+        if self._pause.is_over():
+            self._reporter.event("vision-failed", "see the log")
+            self._decisions.deny(Reason.DEGRADED)
         if now - self._failing_since_s > GIVE_UP_S:
             raise BackendError(f"every frame has failed for {GIVE_UP_S:.0f} s: {error}")
-
-    def _deny(self) -> None:
-        now_s = self._decisions.now_s
-        if now_s < self._quiet_until_s:
-            return
-        self._quiet_until_s = now_s + self._cooldown_s
-        self._reporter.event("vision-failed", "see the log")
-        self._decisions.deny(Reason.DEGRADED)

@@ -19,6 +19,7 @@ from ostiary.edge.core.types import Frame
 from ostiary.edge.daemon.claims import Claims
 from ostiary.edge.daemon.decisions import Decisions
 from ostiary.edge.daemon.faults import Faults
+from ostiary.edge.daemon.hanging import Hanging
 from ostiary.edge.daemon.publishing import Publishing
 from ostiary.edge.daemon.shutdown import Shutdown
 from ostiary.edge.daemon.upkeep import Upkeep
@@ -67,6 +68,8 @@ class Daemon:
         rules = parts.config.rules()
         self._verify = rules.mode is Mode.VERIFY
         self._faults = Faults(parts.decisions, parts.reporter, rules.cooldown_s)
+        camera = parts.config.camera
+        self._hanging = Hanging(parts.decisions, parts.reporter, camera, rules.cooldown_s)
         self.restart_wanted = False
 
     def run(self) -> bool:
@@ -147,6 +150,9 @@ class Daemon:
             return
         sightings = self._parts.observer.observe(frame, decisions.claim)
         self._parts.reporter.spent((time.perf_counter() - began) * 1e3)
+        self._parts.reporter.change(least_face_px=round(self._parts.observer.least_eye_px, 1))
+        if self._hanging.bars(self._parts.observer.camera_turn, len(sightings)):
+            sightings = []
         for sighting in sightings:
             decisions.step(sighting.evidence, sighting, frame, began)
         if not sightings:

@@ -1,4 +1,5 @@
-"""Work done once a second: follow the store, trim the journal, send telemetry."""
+"""Work beside the frames: follow the store at every turn; once a second trim the journal and send
+telemetry."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ Clock = Callable[[], float]
 
 
 class Upkeep:
-    """Called at every turn of the loop, but works only about once a second."""
+    """Called at every turn of the loop. The store is followed each time, so that nobody who was
+    suspended before a frame passes by it; the rest is done about once a second."""
 
     def __init__(
         self,
@@ -39,12 +41,12 @@ class Upkeep:
 
     def keep(self) -> None:
         """Do what is due."""
+        if self._follower is not None:
+            self._follower.follow()
         now = self._clock()
         if now - self._kept < EVERY_S:
             return
         self._kept = now
-        if self._follower is not None:
-            self._follower.follow(now)
         try:
             self._trim(now)
             self._telemeter(now)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from ostiary.edge import wire
 from ostiary.edge.adapters.door.base import Door
 from ostiary.edge.adapters.storage.journal import Journal, JournalEntry
+from ostiary.edge.core.rules.lockout import Locked
+from ostiary.edge.core.rules.remembered import VisitEnd
 from ostiary.edge.core.types import Decision, Outcome, Reason
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import DoorError, StoreError
@@ -39,6 +41,18 @@ class Recorder:
         if decision.granted and (entry is not None or self._opens_unrecorded):
             self._open()
         return entry
+
+    def visit_ended(self, end: VisitEnd) -> None:
+        """Tell how long a denied visit lasted: it was journaled once, when it was denied."""
+        self._reporter.event("visit-ended", str(end))
+
+    def locked(self, lock: Locked) -> None:
+        """Tell that somebody is locked out; each of the denials is in the journal."""
+        self._reporter.event("repeated-denials", str(lock))
+
+    def failed_to_keep(self, error: StoreError) -> None:
+        """Tell that lockouts would not outlive a restart."""
+        self._reporter.event("store-failed", error.message)
 
     def command(self, encoder: str) -> str:
         """Open by an operator's command; returns why the door stayed shut, or an empty text."""

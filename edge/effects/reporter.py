@@ -13,6 +13,7 @@ import numpy as np
 from ostiary.edge import wire
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.core.scores.cost import BEARABLE_FNIR, unsupported
 from ostiary.edge.core.scores.verifier import probability
 from ostiary.edge.wire import EventMessage, StateMessage, TelemetryMessage, Topics
 
@@ -43,12 +44,23 @@ class Reporter:
         self._state = msgspec.structs.replace(self._state, **fields)
 
     def threshold(self, tau: Threshold) -> None:
-        """Report the threshold in use; also an event if the curve no longer reaches its rate."""
+        """Report the threshold in use; also an event if the curve no longer reaches its rate, and
+        one if tau begins to refuse too many of the enrolled."""
         if not tau.supported and (self._state.tau_supported or self._state.tau is None):
-            detail = f"K = {tau.k} at {tau.wanted}: expected {tau.expected:.2g} at tau {tau.tau}"
-            self.event("tau-unsupported", detail)
+            self.event("tau-unsupported", unsupported(tau))
+        if tau.k and tau.fnir > BEARABLE_FNIR >= (self._state.expected_fnir or 0.0):
+            hint = "`ostiary check-config` names what would refuse fewer"
+            self.event("tau-costly", f"{tau.fnir:.1%} expected FNIR for K = {tau.k}: {hint}")
         supported = tau.supported and self._head_supported
-        self.change(k=tau.k, tau=tau.tau, tau_supported=supported)
+        fnir = round(tau.fnir, 4)
+        self.change(k=tau.k, tau=tau.tau, tau_supported=supported, expected_fnir=fnir)
+
+    def group(self, wanted: str, group: str) -> None:
+        """Report whose curve sets tau; also an event if the profile wants a worst group that the
+        bundle did not measure."""
+        self.change(tau_group=group)
+        if wanted == "worst-group" and not group:
+            self.event("tau-mean", "the bundle has no curve of a worst group: tau is the mean's")
 
     def head(self, least_logit: Threshold | None) -> None:
         """Report the least probability of the logistic head, and if its curve reaches that rate."""

@@ -7,22 +7,25 @@ import time
 from collections.abc import Callable
 
 from ostiary.edge.access.enrolled import Enrolled
+from ostiary.edge.access.learning import Learning
 from ostiary.edge.adapters.mqtt.link import Link, Received
 from ostiary.edge.adapters.storage.nonces import Nonces
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import COMMANDS, ROSTER
 from ostiary.edge.clock import WallClock
-from ostiary.edge.config import Config, RosterSection
+from ostiary.edge.config import Config
 from ostiary.edge.core.types import Frame
 from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.effects.throttle import EventThrottle
+from ostiary.edge.errors import StoreError
 from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.remote.commands import Commander
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
 from ostiary.edge.remote.stored import open_keys
 from ostiary.edge.remote.syncer import Syncer
+from ostiary.edge.sections import RosterSection
 from ostiary.edge.vision.capture import Capture
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.edge.wire import RosterTopics, Topics
@@ -74,7 +77,16 @@ class Remote:
             lambda: moment.at_s,
         )
         bundle = pipeline.bundle
-        self._members = Members(enrolled, bundle.encoder_id, bundle.dim)
+        self.learning: Learning | None = None
+        if config.learning.enabled:
+            rules, encoder = config.learning_rules(), bundle.encoder_id
+            self.learning = Learning(
+                rules, self._store, site, enrolled, encoder, lambda: moment.at_s, reporter
+            )
+        self._forget_unused(bundle.encoder_id if self.learning is not None else "")
+        consents = None if self.learning is None else self.learning.consents
+        searched = self.learning or enrolled
+        self._members = Members(searched, bundle.encoder_id, bundle.dim, consents)
         self._syncer = Syncer(
             RosterTopics(config.device.site),
             self._topics.roster,
@@ -87,6 +99,10 @@ class Remote:
         self._connection, self._damaged = 0, 0
         self._complete_s = -math.inf
         self._follow()
+
+    def clears_by(self, clear: Callable[[], None]) -> None:
+        """What an operator's `clear-lockout` calls."""
+        self._commander.clears = clear
 
     def inbox(self, received: Received) -> None:
         """Take any message of the broker; called in the client's thread."""
@@ -101,6 +117,8 @@ class Remote:
                 self._connection = connection
         self._commander.work(link)
         self._syncer.turn(link, self._clock())
+        if self.learning is not None:
+            self.learning.follow()
         self._follow()
         self._refusals.flush()
 
@@ -139,6 +157,16 @@ class Remote:
             names = ", ".join(sorted(self._members.damaged)[:NAMED])
             self._reporter.event("templates-damaged", f"{damaged}: {names}")
         self._damaged = damaged
+
+    def _forget_unused(self, encoder: str) -> None:
+        """Delete all samples, or only those of other encoders than `encoder`, from the disk.
+
+        What an option that is off had gathered must not wait there to come back.
+        """
+        try:
+            self._store.unlearn(kept=encoder)
+        except StoreError as error:
+            self._reporter.event("learning-failed", error.message)
 
     def _is_old(self) -> bool:
         """Whether the roster was last confirmed longer ago than the profile allows."""

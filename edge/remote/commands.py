@@ -71,7 +71,13 @@ class Commander:
         self._waiting: deque[Received] = deque()
         self._lost = self._told_lost = 0
         self._capturing: GenuineCommand | None = None
-        self._does = {"open": self._open, "capture": self._start_capture}
+        self._does = {
+            "open": self._open,
+            "capture": self._start_capture,
+            "clear-lockout": self._clear_lockouts,
+        }
+        self.clears: Callable[[], None] | None = None
+        """Ends every lockout at this door."""
 
     def filters(self) -> list[Filter]:
         """The subscriptions of a connection; `as_published` shows which commands are retained."""
@@ -150,6 +156,12 @@ class Commander:
     def _open(self, asked: GenuineCommand) -> None:
         self._answer(asked, self._recorder.command(self._capture.encoder))
 
+    def _clear_lockouts(self, asked: GenuineCommand) -> None:
+        if self.clears is None:
+            return self._answer(asked, "not-here")
+        self.clears()
+        self._answer(asked, "")
+
     def _start_capture(self, asked: GenuineCommand) -> None:
         timeout_s = asked.command.timeout_s
         if not self._capture.begin(asked.command.subject or "", timeout_s):
@@ -174,7 +186,9 @@ class Commander:
         said = Response(nonce=asked.command.nonce.hex(), ok=not why_not, reason=why_not)
         if template is not None:
             raw = np.asarray(template.embedding, "<f4").tobytes()
-            said = msgspec.structs.replace(said, encoder=template.encoder, template=raw)
+            said = msgspec.structs.replace(
+                said, encoder=template.encoder, template=raw, photos=template.photos
+            )
         topic = self._topics.response(asked.name)
         payload = self._site.close(topic, wire.encode(said))
         if self._link is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,15 +20,25 @@ class Searched(Protocol):
     """The owner of a gallery, which receives the members' changes."""
 
     def change(
-        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
-    ) -> None: ...
+        self, put: Sequence[tuple[str, Floats | None, Rights, int]], removed: Sequence[str]
+    ) -> None:
+        """Take over each put subject's (n, dim) templates, rights, and photos per template (0 if
+        unknown); forget the removed subjects."""
+
+
+Consents = Callable[[str, int], None]
+"""Called with each subject before its change, and with the revision of the record that consents to
+learning; 0 without consent."""
 
 
 class Members:
     """Counts subjects and passes changes on; only the gallery holds the templates themselves."""
 
-    def __init__(self, searched: Searched, encoder: str, dim: int) -> None:
+    def __init__(
+        self, searched: Searched, encoder: str, dim: int, consents: Consents | None = None
+    ) -> None:
         self._searched, self.encoder, self._dim = searched, encoder, dim
+        self._consents = consents
         self._encoders: dict[str, tuple[str, ...]] = {}
         self._kinds: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.coverage: Counter[str] = Counter()
@@ -49,7 +59,7 @@ class Members:
 
     def follow(self, steps: Sequence[Put | Drop]) -> None:
         """Apply changes in their order; only the last one of each subject counts."""
-        put: dict[str, tuple[str, Floats | None, Rights]] = {}
+        put: dict[str, tuple[str, Floats | None, Rights, int]] = {}
         removed: dict[str, None] = {}
         for step in steps:
             subject = step.subject if isinstance(step, Drop) else step.sealed.record.subject
@@ -60,7 +70,10 @@ class Members:
                 removed[subject] = None
             else:
                 record = step.sealed.record
-                put[subject] = (subject, self._template(record), record.rights())
+                photos = record.photos.get(self.encoder, 0)
+                put[subject] = (subject, self._template(record), record.rights(), photos)
+                if self._consents is not None:
+                    self._consents(subject, record.revision if record.learns else 0)
         if put or removed:
             self._searched.change(list(put.values()), list(removed))
 

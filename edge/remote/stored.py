@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Iterator
 
 from ostiary.edge.access.enrolled import Enrolled
+from ostiary.edge.access.learning import Learning
 from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.adapters.storage.state_dir import ROSTER
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import Config, RosterSection
+from ostiary.edge.config import Config
 from ostiary.edge.errors import ConfigError, SealError, StoreError
 from ostiary.edge.keyfile import read_key
 from ostiary.edge.remote.mailbox import Mailbox
@@ -21,6 +23,7 @@ from ostiary.edge.roster.replica import restored
 from ostiary.edge.roster.sealing import Opener, Site
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.sections import RosterSection
 from ostiary.edge.wire import RosterTopics
 
 
@@ -34,9 +37,17 @@ def stored(config: Config) -> list[Sealed]:
 
 
 def load(config: Config, enrolled: Enrolled, bundle: Bundle) -> None:
-    """Add everybody to `enrolled` whom the stored roster admits. Raises the errors of `stored`."""
-    members = Members(enrolled, bundle.encoder_id, bundle.dim)
-    members.follow([Put(sealed) for sealed in stored(config)])
+    """Add everybody to `enrolled` whom the stored roster admits, with what their templates learned.
+    Raises the errors of `stored`."""
+    steps = [Put(sealed) for sealed in stored(config)]
+    if config.roster is None or not config.learning.enabled:
+        Members(enrolled, bundle.encoder_id, bundle.dim).follow(steps)
+        return
+    site = open_keys(config.roster)[0]
+    with contextlib.closing(RosterStore(config.state.path / ROSTER)) as store:
+        rules, encoder = config.learning_rules(), bundle.encoder_id
+        learning = Learning(rules, store, site, enrolled, encoder, time.time)
+        Members(learning, encoder, bundle.dim, learning.consents).follow(steps)
 
 
 def encoders(config: Config, local: Store) -> Iterator[Collection[str]]:

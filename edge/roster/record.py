@@ -16,6 +16,10 @@ from ostiary.edge.errors import SealError
 SHARDS = 256
 """The number of shards. With a million subjects an index has 140 kB, and a head at most 6 kB."""
 DIGEST_BYTES = 16
+MOST_PHOTOS = 255
+"""The largest number of photos that a record states; more photos are stated as this many."""
+FIRST_FIELDS = 9
+"""The fields of a record that every device reads, also one from before `photos` and `learns`."""
 
 Subject = Annotated[str, Meta(pattern=rf"^{SUBJECT.pattern}\Z")]
 Revision = Annotated[int, Meta(ge=1, lt=2**53)]
@@ -24,6 +28,7 @@ Minute = Annotated[int, Meta(ge=0, le=1440)]
 Digest = Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
 EncoderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Embedding = Annotated[bytes, Meta(min_length=4, max_length=16384)]
+Photos = Annotated[int, Meta(ge=1, le=MOST_PHOTOS)]
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -42,8 +47,10 @@ class Hours(Body, frozen=True):
 class Record(Body, frozen=True):
     """One subject at `revision`: the roster's sequence number when the subject last changed.
 
-    `templates` are unit-norm little-endian float32 by encoder id. A record with `gone` is a
-    tombstone of a revoked subject and holds nothing else.
+    `templates` are unit-norm little-endian float32 by encoder id. `photos` counts, by encoder id,
+    the photos or frames that a template was fused from; an unknown number is left out. `learns`
+    means that the subject consented that a door may learn from sure grants. A record with `gone` is
+    a tombstone of a revoked subject and holds nothing else.
     """
 
     subject: Subject
@@ -55,11 +62,17 @@ class Record(Body, frozen=True):
     valid_until_s: Seconds | None = None
     schedule: Annotated[tuple[Hours, ...], Meta(max_length=32)] = ()
     suspended: bool = False
+    photos: dict[EncoderId, Photos] = {}
+    learns: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for contradictions; `decode` turns it into SealError `malformed`."""
-        if self.gone and (self.templates or self.rights() != Rights()):
+        if self.gone and (
+            self.templates or self.photos or self.learns or self.rights() != Rights()
+        ):
             raise ValueError("a tombstone that holds more than the subject")
+        if self.photos.keys() - self.templates.keys():
+            raise ValueError("a number of photos without its template")
         if any(len(embedding) % 4 for embedding in self.templates.values()):
             raise ValueError("an embedding that is not made of float32")
 
@@ -126,8 +139,14 @@ B = TypeVar("B", bound=Body)
 
 
 def encode(body: Body) -> bytes:
-    """A body as msgpack."""
-    return msgspec.msgpack.encode(body)
+    """A body as msgpack. A record without `photos` and `learns` is as before these fields existed,
+    so that older devices read it."""
+    if not isinstance(body, Record):
+        return msgspec.msgpack.encode(body)
+    fields = msgspec.structs.astuple(body)
+    while len(fields) > FIRST_FIELDS and not fields[-1]:
+        fields = fields[:-1]
+    return msgspec.msgpack.encode(fields)
 
 
 def decode(raw: bytes, kind: type[B]) -> B:

@@ -17,10 +17,15 @@ from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import signature, verifier_file
 from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
+from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads.covered_file import COVERED, CoveredFile
+from ostiary.edge.runtime.heads.upright_file import UPRIGHT, UprightFile
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
 from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
 
-SCHEMA = 2
+SCHEMA = 3
+READS = (2, 3)
+"""The schemas that this version reads: schema 2 has no `warnings`."""
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 FLOAT, INT8 = "encoder", "encoder_int8"
 FLOAT_FILE, INT8_FILE = "encoder.onnx", "encoder.int8.onnx"
@@ -84,6 +89,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration."""
     proven_on: list[str] = []
     """The backends whose int8 embeddings agree, or the only backend that passed."""
+    warnings: list[str] = []
+    """What is wrong with the encoder although the bundle is signed; the door says each of these
+    sentences at every start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,10 @@ class Bundle:
     """The trusted key that signed it, as hex; None if the signature was not checked."""
     verifier: VerifierFile | None = None
     """The logistic head, if the bundle has one."""
+    upright: UprightFile | None = None
+    """The head that tells upright faces from turned ones, if the bundle has one."""
+    covered: CoveredFile | None = None
+    """The head that tells covered faces from bare ones, if the bundle has one."""
 
     @property
     def encoder_id(self) -> str:
@@ -108,12 +120,21 @@ class Bundle:
 
     def curve(self, comparison: Comparison = "float_float") -> DetCurve:
         """The DET curve of a comparison. Raises BundleError if none was measured: no tau then."""
+        return self.det().curve(comparison)
+
+    @property
+    def comparison(self) -> Comparison:
+        """What a door compares: float templates, with int8 probes if there is an int8 encoder."""
+        return "float_float" if self.manifest.models.encoder_int8 is None else "float_int8"
+
+    def det(self) -> DetFile:
+        """The DET curves. Raises BundleError if none were measured."""
         if self.measured is None:
             raise BundleError(
                 f"{self.path} has no {DET_CURVE}, so no threshold can be derived",
                 "ostiary-export verify measures it",
             )
-        return self.measured.curve(comparison)
+        return self.measured
 
     def head(self) -> VerifierFile:
         """The logistic head and its evidence. Raises BundleError if the bundle has none."""
@@ -163,9 +184,10 @@ def read(path: Path) -> Bundle:
 
 def _checked(path: Path, raw: bytes) -> Bundle:
     manifest = _decode(raw, Manifest, path / MANIFEST)
-    if manifest.schema != SCHEMA:
+    if manifest.schema not in READS:
         raise BundleError(
-            f"{path} has schema {manifest.schema}, this version reads {SCHEMA}",
+            f"{path} has schema {manifest.schema}, this version reads"
+            f" {' and '.join(map(str, READS))}",
             "build it with the same version of ostiary-export",
         )
     for name, expected in manifest.files.items():
@@ -177,8 +199,14 @@ def _checked(path: Path, raw: bytes) -> Bundle:
     missing -= set(manifest.files)
     if missing:
         raise BundleError(f"{path / MANIFEST} has no hash of {', '.join(sorted(missing))}")
-    measured, verifier = _measured(path, manifest), _verifier(path, manifest)
-    return Bundle(path, manifest, measured, verifier=verifier)
+    return Bundle(
+        path,
+        manifest,
+        _measured(path, manifest),
+        verifier=_verifier(path, manifest),
+        upright=_upright(path, manifest),
+        covered=_covered(path, manifest),
+    )
 
 
 def _measured(path: Path, manifest: Manifest) -> DetFile | None:
@@ -204,6 +232,22 @@ def _verifier(path: Path, manifest: Manifest) -> VerifierFile | None:
     found = verifier_file.parse(_read(path, VERIFIER), str(path / VERIFIER))
     int8 = manifest.models.encoder_int8
     found.check(manifest.encoder_id, manifest.dim, manifest.files[int8.file] if int8 else None)
+    return found
+
+
+def _upright(path: Path, manifest: Manifest) -> UprightFile | None:
+    if UPRIGHT not in manifest.files:
+        return None
+    found = upright_file.parse(_read(path, UPRIGHT), str(path / UPRIGHT))
+    found.check(manifest.files[manifest.models.landmarks.file])
+    return found
+
+
+def _covered(path: Path, manifest: Manifest) -> CoveredFile | None:
+    if COVERED not in manifest.files:
+        return None
+    found = covered_file.parse(_read(path, COVERED), str(path / COVERED))
+    found.check()
     return found
 
 

@@ -13,6 +13,7 @@ from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.det import Comparison, Counts, Sha256, curve_of
+from ostiary.edge.runtime.heads import stored
 
 VERIFIER = "verifier.json"
 SCHEMA = 1
@@ -127,10 +128,7 @@ class VerifierFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 def parse(raw: bytes, where: str) -> VerifierFile:
     """A verifier from its JSON. Raises BundleError, naming the file and the field at fault."""
-    try:
-        return msgspec.json.decode(raw, type=VerifierFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{where}: {error}", AGAIN) from error
+    return stored.decoded(raw, VerifierFile, where, AGAIN)
 
 
 def to_text(file: VerifierFile) -> bytes:

@@ -17,7 +17,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
-from ostiary.edge.config import Config, MqttSection
+from ostiary.edge.config import Config
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.selftest.door import LOOPBACK, DoorUnderTest
 from ostiary.edge.selftest.models import quantiles
 from ostiary.edge.selftest.report import Check, fail, judged, skipped

@@ -14,19 +14,33 @@ import numpy as np
 
 from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.camera.sources import check_url, open_source
-from ostiary.edge.config import LIVE, CameraSection
+from ostiary.edge.config import Config
+from ostiary.edge.core.faces import quality
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import BackendError, BundleError, CameraError
+from ostiary.edge.sections import LIVE, CameraSection
 from ostiary.edge.selftest import models, state
 from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, skipped
+from ostiary.edge.vision.search import FaceSearch
 
 NAME = "camera"
 WAIT_S, FIRST_FRAME_S, LOOK_EVERY_S = 0.1, 12.0, 0.2
 SLOW_SHARE = 0.7
 SLOW = "give more light (long exposures are slow), choose another sensor mode, or lower fps"
 LOOK = "check cable, URL and permissions; firmware_configs/README.md has example pipelines"
-Find = Callable[[Image], bool]
+UNFIT_SHARE = 0.5
+"""The share of looked-at faces from which a flaw of the picture is a problem of the camera."""
+MEND = {
+    "too-dark": "give the face more light, or the camera more exposure: [camera] controls",
+    "too-bright": "less light or exposure on the face: [camera] controls",
+    "flat": "take away what veils the picture: a dirty lens, glare, fog",
+    "blurred": "focus the lens on where people stand; more light shortens the exposure",
+    "too-small": "hang the camera nearer, or zoom in",
+}
+"""What to do about each flaw that is the picture's."""
+Find = Callable[[Image], tuple[str, ...] | None]
+"""The limits that the most prominent face of a picture breaks; None without a face."""
 
 
 @dataclass
@@ -41,6 +55,7 @@ class CameraReading:
     brightness: list[float] = field(default_factory=list)
     looked: int = 0
     with_face: int = 0
+    unfit: Counter[str] = field(default_factory=Counter)
     events: list[str] = field(default_factory=list)
     ended: bool = False
 
@@ -70,26 +85,36 @@ def check(door: DoorUnderTest) -> Check:
         return skipped(NAME, "no profile was given")
     camera = door.profile.camera
     live = camera.url.startswith(LIVE)
-    if live and not camera.url.startswith("rtsp") and state.daemon_runs(door.profile.state.path):
+    shared = camera.url.startswith(("rtsp", "http"))
+    if live and not shared and state.daemon_runs(door.profile.state.path):
         return skipped(NAME, "a running daemon uses it", "stop the daemon: systemctl stop ostiary")
     try:
         check_url(camera)
     except CameraError as error:
         return fail(NAME, error.message, error.hint)
-    find, why_not = _finder(door)
+    find, why_not = _finder(door, door.profile)
     # `drop` plays a recording at its own speed, as a camera would.
     reader = CameraReader(msgspec.structs.replace(camera, drop=True), open_source)
     seen = watch(reader, door.seconds, find)
     return judge(camera, seen, live, why_not)
 
 
-def _finder(door: DoorUnderTest) -> tuple[Find | None, str]:
-    """A function that finds if a picture shows a face; or None, and why the models fail."""
+def _finder(door: DoorUnderTest, profile: Config) -> tuple[Find | None, str]:
+    """A function that looks at a picture's face; or None, and why the models fail."""
     try:
         pipeline = models.pipeline_of(door, models.loaded(door))
     except (BackendError, BundleError) as error:
         return None, error.message
-    return (lambda image: bool(pipeline.boxes(image))), ""
+    limits, search = profile.limits(), FaceSearch(pipeline, profile.camera.least_face_px)
+
+    def find(image: Image) -> tuple[str, ...] | None:
+        faces = pipeline.faces(image, search.boxes(image, time.monotonic())[:1])
+        if not faces:
+            return None
+        aligned = pipeline.align(image, faces[0])
+        return quality.failures(pipeline.quality(faces[0], aligned), limits)
+
+    return find, ""
 
 
 def watch(
@@ -115,7 +140,9 @@ def watch(
             if find is not None and (now - looked >= LOOK_EVERY_S or not seen.looked):
                 looked = now
                 seen.looked += 1
-                seen.with_face += find(frame.image)
+                failed = find(frame.image)
+                seen.with_face += failed is not None
+                seen.unfit.update(failed or ())
         # The camera's first failure need not be final: the reader tries again, as in the daemon.
         if now - began > (seconds if seen.first or seen.events else FIRST_FRAME_S):
             break
@@ -137,6 +164,7 @@ def judge(camera: CameraSection, seen: CameraReading, live: bool, why_not: str) 
         "brightness": round(float(np.mean(seen.brightness)), 1) if seen.brightness else None,
         "looked_for_faces_in": seen.looked,
         "share_with_face": round(seen.with_face / seen.looked, 3) if seen.looked else None,
+        "unfit_faces": dict(seen.unfit),
         "no_faces_because": why_not,
         "events": seen.events,
         "recording_ended": seen.ended,
@@ -154,6 +182,11 @@ def judge(camera: CameraSection, seen: CameraReading, live: bool, why_not: str) 
         problems.append(("the size of the frames changes", LOOK))
     if live and seen.fps() < SLOW_SHARE * camera.fps:
         problems.append((f"{camera.fps:g} frames a second were asked for", SLOW))
+    problems += [
+        (f"{count} of {seen.with_face} faces are {flaw}", MEND[flaw])
+        for flaw, count in seen.unfit.items()
+        if flaw in MEND and count >= UNFIT_SHARE * seen.with_face
+    ]
     faces = (
         "" if seen.looked == 0 else f", a face in {seen.with_face} of {seen.looked} searched frames"
     )

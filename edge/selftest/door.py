@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.edge.config import (
-    BundleSection,
-    CameraSection,
-    Config,
-    DeviceSection,
-    StateSection,
-    load_config,
-)
+from ostiary.edge.config import Config, load_config
 from ostiary.edge.runtime import engines
+from ostiary.edge.sections import BundleSection, CameraSection, DeviceSection, StateSection
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PRIVATE = re.compile(r"\b(?:location|uri|user-id|user-pw|proxy\S*)=(\"[^\"]*\"|\S+)")
@@ -62,7 +56,7 @@ def secrets(door: DoorUnderTest) -> Iterator[str]:
     url = door.profile.camera.url
     yield url
     kind, _, rest = url.partition(":")
-    if kind in ("rtsp", "rtsps"):
+    if kind in ("rtsp", "rtsps", "http"):
         yield rest.strip("/")
     yield from (found.strip('"') for found in _PRIVATE.findall(url))
     mqtt = door.profile.mqtt

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from ostiary.edge.adapters import photos
-from ostiary.edge.config import QualitySection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.types import Floats, Frame
 from ostiary.edge.errors import BackendError, BundleError
@@ -20,6 +19,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.sections import QualitySection
 from ostiary.edge.selftest import state, thermal, versions
 from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.report import Check, fail, judged, ok, skipped, warn
@@ -59,6 +59,7 @@ def check_bundle(door: DoorUnderTest) -> Check:
         "proven_on": manifest.proven_on,
         "curve": bundle.measured is not None,
         "verifier": bundle.verifier is not None,
+        "warnings": manifest.warnings,
     }
     finding = (
         f"{manifest.recipe}, signed by {signer[:16]}..., {len(manifest.files)} files unchanged"
@@ -73,6 +74,11 @@ def check_bundle(door: DoorUnderTest) -> Check:
             bundle.head()
         except BundleError as error:
             return fail(BUNDLE, f"{finding}; {error.message}", error.hint, **details)
+    if manifest.warnings:
+        return warn(
+            BUNDLE, f"{finding}; {'; '.join(manifest.warnings)}",
+            "install a bundle without these faults", **details,
+        )  # fmt: skip
     return ok(BUNDLE, finding, **details)
 
 
@@ -199,8 +205,8 @@ def quantiles(times: list[float]) -> dict[str, float]:
     return dict(zip(("p50", "p95", "p99"), (round(float(q), 3) for q in found), strict=True))
 
 
-def _strangers(dim: int) -> list[tuple[str, Floats]]:
+def _strangers(dim: int) -> list[tuple[str, Floats, int]]:
     """Random unit templates, which are as slow to search as those of real people."""
     rows = np.random.default_rng(0).standard_normal((K, dim), dtype=np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return [(f"subject-{i}", row[None]) for i, row in enumerate(rows)]
+    return [(f"subject-{i}", row[None], 1) for i, row in enumerate(rows)]

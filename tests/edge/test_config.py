@@ -7,6 +7,7 @@ import pytest
 
 from ostiary.edge.config import load_config
 from ostiary.edge.core.rules.evidence import Mode
+from ostiary.edge.core.rules.learning import LearningRules
 from ostiary.edge.errors import ConfigError
 
 GOOD = """
@@ -45,7 +46,8 @@ def test_every_setting_reaches_its_user(tmp_path: Path) -> None:
         tmp_path,
         GOOD + '[recognition]\nmode = "verify"\nverifier = true\nmargin = 0.1\n'
         "votes = 3\ndenials = 9\ncooldown_s = 1.5\npatience_s = 2.5\nclaim_s = 4.5\n"
-        "[pad]\nrequired = true\nframes = 7\nmin_live = 0.9\n[quality]\nmax_turn = 0.3\n"
+        "[pad]\nrequired = true\nframes = 7\nmin_live = 0.9\n"
+        "[quality]\nmax_turn = 0.3\nmax_noise = 0.1\n[camera.controls]\ngain = 3\n"
         '[claims]\nsource = "line:/dev/ttyUSB0"\n[claims.cards]\n"0042" = "alice"\n'
         '[mqtt]\nhost = "h"\nca = "ca.pem"\n',
     )
@@ -55,8 +57,9 @@ def test_every_setting_reaches_its_user(tmp_path: Path) -> None:
     assert rules.require_pad
     assert config.recognition.verifier
     assert (config.pad_rules().frames, config.pad_rules().min_live) == (7, 0.9)
-    assert config.limits().max_turn == 0.3
-    assert config.limits().min_brightness == 30.0
+    assert config.camera.controls == {"gain": 3}
+    assert (config.limits().max_turn, config.limits().max_noise) == (0.3, 0.1)
+    assert config.limits().min_brightness == 5.0
     assert config.claims is not None
     assert config.claims.cards == {"0042": "alice"}
     assert config.mqtt is not None
@@ -77,12 +80,29 @@ def test_every_setting_reaches_its_user(tmp_path: Path) -> None:
         (GOOD + '[recognition]\nmode = "verify"\n', 'mode "verify" needs [claims]'),
         (GOOD + "[recognition]\nverifier = true\n", "at `$.recognition.verifier`"),
         (GOOD.replace("video0", 'video0"\ndrop = false\n#'), "at `$.camera.drop`"),
+        (GOOD + "[camera.controls]\n'Gain, Digital' = 3\n", "at `key` in `$.camera.controls`"),
+        (GOOD + "[camera.controls]\ngain = 'much'\n", "at `$.camera.controls[...]`"),
+        (
+            GOOD.replace("v4l2:/dev/video0", "gst:v4l2src") + "[camera.controls]\ngain = 3\n",
+            "only a v4l2: camera has controls - at `$.camera.controls`",
+        ),
         (GOOD + '[mqtt]\nhost = "h"\ncert = "c"\n', "cert and key go together"),
         (GOOD + ROSTER, "[roster] needs [mqtt]"),
         (GOOD + MQTT + ROSTER + "stale_after_s = -1.0\n", "at `$.roster.stale_after_s`"),
         (GOOD + MQTT + '[roster]\noperators = "keys"\n', "missing required field `site_key`"),
         (GOOD + '[access]\ngroups = ["staff"]\n', "need [roster] - at `$.access.groups`"),
         (GOOD + '[access]\ngroups = ["Staff"]\n', "at `$.access.groups[0]`"),
+        (
+            GOOD + MQTT + ROSTER + "[learning]\nenabled = true\n",
+            "learning needs liveness - at `$.learning.enabled`",
+        ),
+        (
+            GOOD + "[pad]\nrequired = true\n[learning]\nenabled = true\n",
+            "learning needs [roster] - at `$.learning.enabled`",
+        ),
+        (GOOD + "[learning]\nstricter = 0.2\n", "<= 0.1 - at `$.learning.stricter`"),
+        (GOOD + "[learning]\nsamples = 21\n", "<= 20 - at `$.learning.samples`"),
+        (GOOD + "[learning]\napart_h = 0.5\n", ">= 1.0 - at `$.learning.apart_h`"),
         ("[device\n", "door.toml"),
         ("\x00\x01", "door.toml"),
     ],
@@ -136,3 +156,10 @@ def test_the_roster_and_the_door_of_a_fleet(tmp_path: Path) -> None:
 def test_an_unknown_timezone_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"is not a timezone .* at `\$\.access\.timezone`"):
         load(tmp_path, GOOD + f'[access]\ntimezone = "{name}"\n')
+
+
+def test_learning_is_off_unless_a_door_of_a_fleet_with_liveness_turns_it_on(tmp_path: Path) -> None:
+    assert not load(tmp_path, GOOD).learning.enabled
+    text = GOOD + MQTT + ROSTER + "[pad]\nrequired = true\n"
+    learning = "[learning]\nenabled = true\nstricter = 0.05\napart_h = 48\nsamples = 3\n"
+    assert load(tmp_path, text + learning).learning_rules() == LearningRules(0.05, 48.0, 3)

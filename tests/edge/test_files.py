@@ -5,7 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.files import replace_dir, write_atomically
+from ostiary.edge.files import list_text, replace_dir, trimmed, write_atomically
+
+
+def test_a_list_is_text_without_its_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    for data in (b"\xef\xbb\xbfa\r\n", b"a\r\n"):
+        path.write_bytes(data)
+        assert list_text(path) == "a\r\n"
+    path.write_bytes("a".encode("utf-16"))
+    with pytest.raises(UnicodeDecodeError):
+        list_text(path)
+
+
+def test_a_row_loses_blanks_and_the_empty_cells_at_its_end() -> None:
+    assert trimmed([" a ", "", "b\t", "", " "]) == ["a", "", "b"]
+    assert trimmed(["a", "", ""], least=2) == ["a", ""]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(

@@ -30,6 +30,7 @@ MESSAGES = [
     ),
     StateMessage(status="online", session=4, tau=0.5, least_probability=0.91),
     StateMessage(status="online", session=3, refused_backends=("x: y",), tau=0.5),
+    StateMessage(status="online", session=3, warnings=("the encoder is weak", "so is int8")),
     EventMessage(event="camera-lost", at=wire.utc(1.5), detail="unplugged"),
     TelemetryMessage(
         at=wire.utc(0), uptime_s=1, frames=2, fps=3, frame_ms_p50=4, frame_ms_p95=5, memory_mb=6,
@@ -54,6 +55,13 @@ def test_a_decision_without_a_probability_is_read() -> None:
     older = wire.encode(MESSAGES[0]).replace(b',"probability":null,"least_probability":null', b"")
     assert b"probability" not in older
     assert wire.decode(older, DecisionMessage) == MESSAGES[0]
+
+
+def test_an_answer_of_a_device_that_counts_no_frames_is_read() -> None:
+    answer = wire.Response(nonce="00", ok=True, encoder="e", template=b"abcd")
+    older = wire.encode(answer).replace(b',"photos":0', b"")
+    assert b"photos" not in older
+    assert wire.decode(older, wire.Response) == answer
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

@@ -15,6 +15,7 @@ from ostiary.edge.runtime.signature import SIGNATURE
 from ostiary.edge.runtime.verifier_file import VERIFIER, to_text
 from tests.support import made_verifier
 from tests.support.tiny_bundle import KEYS, Place, make, state, write_manifest
+from tests.support.two_bundles import warn
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -55,6 +56,7 @@ def test_bundle_check(place: Place, ostiary: Command) -> None:
     said = json.loads(text)
     assert (said["signer"], said["backend"], said["recipe"]) == (signer, "onnxruntime", "tiny")
     assert said["models"]["pad"] == "pad.onnx"
+    assert said["warnings"] == []
     code, text, error = ostiary("check", place.target, "--keys", place.folder)
     assert (code, text) == (2, "")
     assert error.startswith("error: ")
@@ -101,3 +103,14 @@ def test_help_has_an_example(ostiary: Command, command: str) -> None:
     code, text, _ = ostiary(command, "--help")
     assert code == 0
     assert f"ostiary bundle {command} " in text
+
+
+def test_what_a_bundle_warns_of_is_said_before_and_at_its_install(
+    place: Place, ostiary: Command
+) -> None:
+    warn(place.new, "the encoder is weak")
+    for asked in (("check", place.new), ("install", place.new, place.target)):
+        code, _, error = ostiary(*asked, "--backend", "onnxruntime")
+        assert (code, "warning: the encoder is weak" in error) == (0, True)
+        _, text, _ = ostiary(*asked, "--backend", "onnxruntime", "--json")
+        assert json.loads(text)["warnings"] == ["the encoder is weak"]

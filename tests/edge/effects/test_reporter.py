@@ -34,3 +34,15 @@ def test_a_door_that_asks_no_head_has_its_tau_alone() -> None:
     assert made(None, False, True)._state.tau_supported
     assert made(None, False, True)._state.least_probability is None
     assert not made(None, False, True)._events
+
+
+def test_a_tau_that_refuses_too_many_is_told_once_until_it_is_bearable_again() -> None:
+    reporter = made(None, False, True)
+    for fnir in (0.08, 0.1224, 0.14, 0.06, 0.16):
+        reporter.threshold(Threshold(0.5, 100, 1e-3, 0.01, True, fnir=fnir))
+        assert reporter._state.expected_fnir == pytest.approx(fnir)
+    costly = [event.detail for event in reporter._events if event.event == "tau-costly"]
+    assert [line.partition(":")[0] for line in costly] == [
+        "12.2% expected FNIR for K = 100",
+        "16.0% expected FNIR for K = 100",
+    ]

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostiary.edge.config import (
-    load_config,
-)
+from ostiary.edge.access.enrolled import Enrolled
+from ostiary.edge.config import load_config
+from ostiary.edge.core.scores.curves import Curves
+from ostiary.edge.daemon.assemble import first_state
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
 from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.runtime.bundle import MANIFEST, Manifest
 from ostiary.edge.runtime.det import DET_CURVE
-from tests.support.two_bundles import Two, rewrite, wrong_golden
+from tests.support.fakes import curve
+from tests.support.two_bundles import Two, rewrite, warn, wrong_golden
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
 AWAITED = Changeover(OLD, NEW)
@@ -58,6 +60,19 @@ def test_the_next_bundle_is_used_once_everybody_has_its_templates(site: Two) -> 
     site.people[-1].add(site.new)
     assert chosen.changeover.complete(site.people)
     site.has_changed(site.start())
+
+
+def test_the_warnings_are_those_of_the_bundle_in_use(site: Two) -> None:
+    warn(site.now, "the old one is weak")
+    warn(site.after, "the new one is weak", "its training is UNPROVEN")
+    site.people.append({site.old})
+    waiting = site.start()
+    enrolled = Enrolled(8, Curves({1: curve()}, {}, "women"), site.config)
+    told = first_state(site.config, waiting.pipeline, enrolled)
+    assert (told.warnings, told.tau_group) == (("the old one is weak",), "women")
+    site.people.pop()
+    changed_over = first_state(site.config, site.start().pipeline, enrolled)
+    assert changed_over.warnings == ("the new one is weak", "its training is UNPROVEN")
 
 
 def test_a_door_that_knows_nobody_yet_stays(site: Two) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostiary.edge.config import RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import MANIFEST, Manifest
 from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.sections import RecognitionSection
 from ostiary.edge.vision.pipeline import Pipeline
 from tests.support import made_verifier
 from tests.support.two_bundles import Two, rewrite, wrong_golden

@@ -6,7 +6,6 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +23,11 @@ from tests.support.doors.commanding import (
     SITE_KEY,
     FakeLink,
     House,
+    asks,
     came,
     command,
+    given,
+    published,
 )
 
 
@@ -35,25 +37,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.link = FakeLink()
     yield made
     made.close()
-
-
-def asks(house: House, name: str = "open", **more: Any) -> Received:
-    """A message as the operator would send it, except for the given changes."""
-    topic = house.topics.command(name)
-    expires = more.pop("expires_at_s", house.now + 30.0)
-    return came(topic, command(topic, expires, **more), house.topics.response(name))
-
-
-def published(house: House) -> list[tuple[str, bytes, bytes | None]]:
-    """What the house has answered."""
-    assert isinstance(house.link, FakeLink)
-    return house.link.published
-
-
-def given(house: House, *messages: Received) -> None:
-    for message in messages:
-        house.commander.put(message)
-        house.work()
 
 
 def test_open_is_journaled_then_done_then_answered(house: House) -> None:
@@ -77,6 +60,18 @@ def test_a_failure_of_the_door_is_answered(house: House) -> None:
     answer = house.answer("open", published(house)[0][1])
     assert (answer.ok, answer.reason) == (False, "door-failed")
     assert house.reporter.events == [("door-failed", "the relay is stuck")]
+
+
+def test_an_operator_ends_the_lockouts_once_for_each_command(house: House) -> None:
+    cleared: list[int] = []
+    given(house, asks(house, "clear-lockout"))
+    assert house.answer("clear-lockout", published(house)[-1][1]).reason == "not-here"
+    house.commander.clears = lambda: cleared.append(1)
+    asked = asks(house, "clear-lockout")
+    for _ in range(2):
+        given(house, asked)
+    assert (cleared, house.door.opened, house.refused) == ([1], 0, ["replayed"])
+    assert house.answer("clear-lockout", published(house)[-1][1]).ok
 
 
 @pytest.mark.parametrize("unrecorded", [False, True])
@@ -260,6 +255,7 @@ def test_capture_is_answered_when_it_is_done(house: House) -> None:
     answer = house.answer("capture", payload)
     assert (answer.nonce, answer.ok, answer.encoder) == (nonce.hex(), True, ENCODER)
     assert np.frombuffer(answer.template, "<f4").tolist() == pytest.approx([0.6, 0.8])
+    assert answer.photos == 5
     assert [name for name, _ in house.reporter.events] == ["capture-started", "capture-ended"]
     assert (house.door.opened, house.decisions()) == (0, [])
 
@@ -269,7 +265,8 @@ def test_a_capture_that_failed_says_why_and_gives_nothing(house: House) -> None:
     house.capture.end("two-faces")
     house.work()
     answer = house.answer("capture", published(house)[0][1])
-    assert (answer.ok, answer.reason, answer.template) == (False, "two-faces", b"")
+    assert (answer.ok, answer.reason) == (False, "two-faces")
+    assert (answer.template, answer.photos) == (b"", 0)
     assert house.reporter.events[-1] == ("capture-ended", "two-faces: 5 good")
 
 

@@ -26,9 +26,9 @@ class Listening(Searched):
         self.changes: list[tuple[list[str], list[str]]] = []
 
     def change(
-        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+        self, put: Sequence[tuple[str, Floats | None, Rights, int]], removed: Sequence[str]
     ) -> None:
-        self.changes.append(([subject for subject, _, _ in put], list(removed)))
+        self.changes.append(([subject for subject, *_ in put], list(removed)))
         super().change(put, removed)
 
 
@@ -57,6 +57,22 @@ def test_templates_and_rights_are_handed_on(members: Members, searched: Listenin
     assert searched.gallery.identify(face(2))[0].subject == "bob"
     assert (len(members), members.usable, members.damaged) == (2, 2, set())
     assert searched.changes == [(["alice", "bob"], [])]
+
+
+def test_the_photos_of_the_template_in_use_are_handed_on(
+    members: Members, searched: Listening
+) -> None:
+    both = {ENCODER: face(1).tobytes(), OTHER: bytes(8)}
+    members.follow(
+        [
+            put("alice", both, photos={ENCODER: 2, OTHER: 7}),
+            put("bob", both, photos={OTHER: 7}),
+            put("carol", {OTHER: bytes(8)}, photos={OTHER: 7}),
+        ]
+    )
+    assert searched.photos == {"alice": 2, "bob": 0}
+    members.follow([put("alice")])
+    assert searched.photos["alice"] == 0
 
 
 @pytest.mark.parametrize("leaving", [Drop("alice"), gone("alice")])

@@ -32,13 +32,15 @@ from ostiary.edge.roster.record import (
 A, B = "0" * 64, "f" * 64
 FULL = Record(
     "ada-1", 9, False, {A: b"\0" * 512, B: b"\1" * 2048}, ("staff", "night"), 0.0, 1e10,
-    (Hours(127, 0, 1440), Hours(1, 1320, 360)), True,
+    (Hours(127, 0, 1440), Hours(1, 1320, 360)), True, {A: 1, B: 255}, True,
 )  # fmt: skip
 HEAD = Head(7, 1.5, (Sum(1, b"d" * 16), *[EMPTY] * (SHARDS - 1)))
 BODIES = [
     FULL,
     Record("a", 1),
     Record("a" * 64, 2**53 - 1, gone=True),
+    Record("a", 1, templates={A: b"abcd"}, photos={A: 3}),
+    Record("a", 1, learns=True),
     Index("00", 1, ()),
     Index("ff", 12, (("a", 1), ("a-b", 12), ("ab", 3))),
     HEAD,
@@ -62,7 +64,7 @@ def fields(body: Body) -> list[Any]:
     return plain
 
 
-GOOD = {Record: FULL, Index: BODIES[4], Head: HEAD, Command: BODIES[7]}
+GOOD = {Record: FULL, Index: BODIES[6], Head: HEAD, Command: BODIES[9]}
 LONG = "a" * 65
 WRONG: list[tuple[type[Body], int, list[Any]]] = [
     (Record, 0, ["", LONG, "A", "a b", "a\n", "a/b", "é", "+", b"a", 1, None, ["a"]]),
@@ -77,6 +79,9 @@ WRONG: list[tuple[type[Body], int, list[Any]]] = [
     (Record, 7, [[[1, 0, 1]] * 33, [[0, 0, 1]], [[128, 0, 1]], [[1, -1, 1]], [[1, 0, 1441]]]),
     (Record, 7, [[[1, 0]], [[1, 0, 1, 1]], [[1, 0.5, 1]], [1], None]),
     (Record, 8, [0, 1, None, "true"]),
+    (Record, 9, [{A: 0}, {A: 256}, {A: -1}, {A: 1.0}, {A: True}, {A: None}, {A[1:]: 1}, None, []]),
+    (Record, 9, [{"e" * 64: 1}, {f"{n:064x}": 1 for n in range(5)}]),
+    (Record, 10, [0, 1, None, "true"]),
     (Index, 0, ["", "0", "000", "AA", "gg", "0\n", b"00", 0]),
     (Index, 1, [0, -1, 2**53, 1.0, None]),
     (Index, 2, [[["a", 0]], [["a", 2**53]], [["a", True]], [["A", 1]], [["a"]], [["a", 1, 1]]]),
@@ -134,6 +139,8 @@ def test_the_message_names_the_field_and_never_what_stands_in_it() -> None:
         {"valid_until_s": 0.0},
         {"schedule": (Hours(1, 0, 1),)},
         {"suspended": True},
+        {"templates": {A: b"abcd"}, "photos": {A: 1}},
+        {"learns": True},
     ],
     ids=lambda rest: next(iter(rest)),
 )
@@ -144,6 +151,36 @@ def test_a_tombstone_holds_nothing_else(rest: dict[str, Any]) -> None:
     plain[2] = True
     with pytest.raises(SealError, match="tombstone"):
         decode(msgspec.msgpack.encode(plain), Record)
+
+
+WITHOUT = Record("ada-1", 9, False, {A: b"abcd"}, ("staff",), 0.0, 1e10, (Hours(127, 0, 1440),))
+
+
+def test_a_record_without_photos_and_consent_is_as_older_devices_read_it() -> None:
+    older = ["ada-1", 9, False, {A: b"abcd"}, ["staff"], 0.0, 1e10, [[127, 0, 1440]], False]
+    assert encode(WITHOUT) == msgspec.msgpack.encode(older)
+    assert decode(msgspec.msgpack.encode(older), Record) == WITHOUT
+    tombstone = Record("a", 1, gone=True)
+    assert fields(tombstone) == ["a", 1, True, {}, [], None, None, [], False]
+    counted = msgspec.structs.replace(WITHOUT, photos={A: 2})
+    assert fields(counted)[9:] == [{A: 2}]
+    assert len(encode(counted)) - len(encode(WITHOUT)) < 70, "docs/fleet.md states it"
+    assert fields(msgspec.structs.replace(WITHOUT, learns=True))[9:] == [{}, True]
+
+
+@pytest.mark.parametrize("length", range(2, 12))
+def test_a_record_that_ends_early_has_the_other_fields_as_by_default(length: int) -> None:
+    shortened = decode(msgspec.msgpack.encode(fields(FULL)[:length]), Record)
+    names = Record.__struct_fields__
+    assert len(names) == 11
+    for position, name in enumerate(names):
+        wanted = getattr(FULL if position < length else Record("x", 1), name)
+        assert getattr(shortened, name) == wanted
+
+
+def test_photos_are_those_of_a_template_in_the_record() -> None:
+    with pytest.raises(ValueError, match="without its template"):
+        Record("a", 1, templates={A: b"abcd"}, photos={B: 1})
 
 
 def test_rights_are_what_the_record_gives() -> None:

@@ -71,7 +71,9 @@ def sign(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 99}, "schema 99"),
+        ({"schema": 99}, "schema 99, this version reads 2 and 3"),
+        ({"schema": 1}, "schema 1, this version reads 2 and 3"),
+        ({"warnings": "x"}, r"Expected `array`.*\$\.warnings"),
         ({"dim": -1}, r"\$\.dim"),
         ({"extra": 1}, "unknown field `extra`"),
         ({"encoder_id": "0" * 64}, "another encoder"),
@@ -83,6 +85,20 @@ def test_a_manifest_that_lies_is_refused(copy: Path, changes: dict[str, Any], me
     rewrite(copy, **changes)
     with pytest.raises(BundleError, match=message):
         bundles.load(copy)
+
+
+def test_a_bundle_from_before_there_were_warnings_is_read(copy: Path) -> None:
+    manifest = msgspec.json.decode((copy / MANIFEST).read_bytes())
+    del manifest["warnings"]
+    (copy / MANIFEST).write_bytes(msgspec.json.encode(manifest | {"schema": 2}))
+    sign(copy)
+    assert bundles.load(copy).manifest.warnings == []
+
+
+def test_the_schema_that_is_written_is_read_with_its_warnings(copy: Path) -> None:
+    assert bundles.load(copy).manifest.schema == bundles.SCHEMA == 3
+    rewrite(copy, warnings=["it is weak"])
+    assert bundles.load(copy).manifest.warnings == ["it is weak"]
 
 
 def recurve(copy: Path, **changes: object) -> None:

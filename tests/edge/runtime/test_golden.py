@@ -177,9 +177,12 @@ def test_no_backend_calls_home_or_leaves_traces(bundle_dir: Path, tmp_path: Path
 def test_probes_are_int8_only_on_backends_where_it_is_fast_and_if_wanted(
     bundle: Bundle,
 ) -> None:
-    assert open_pipeline(bundle, "openvino").precision == "int8"
     assert open_pipeline(bundle, "onnxruntime").precision == "f32"
     assert open_pipeline(bundle, "openvino", precision="float").precision != "int8"
+    opened = open_pipeline(bundle, "openvino")
+    if any("encoder_int8" in line for line in opened.refused):
+        pytest.skip("this processor does not compute this int8 encoder as recorded")
+    assert opened.precision == "int8"
 
 
 def test_an_int8_encoder_with_its_channels_swapped_is_refused(

@@ -213,7 +213,8 @@ def test_a_tensorrt_that_ended_the_process_is_left_out_once(
 ) -> None:
     proven = golden.prove(bundle, "auto", 1, engines=tmp_path / ".trying")
     assert proven.backend == "openvino"
-    assert proven.refused == ("tensorrt: TensorRT ended the process when it was last tried",)
+    told = [line for line in proven.refused if line.startswith("tensorrt")]
+    assert told == ["tensorrt: TensorRT ended the process when it was last tried"]
 
 
 def test_a_missing_tensorrt_is_reported_if_there_are_engines(

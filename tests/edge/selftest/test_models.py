@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ostiary.edge.config import BundleSection, RecognitionSection
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
@@ -18,12 +17,14 @@ from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.bundle import Bundle, ModelEntry
 from ostiary.edge.runtime.engines import EnginePlace, Fingerprint, Header, Proof
 from ostiary.edge.runtime.runner import Runner
+from ostiary.edge.sections import BundleSection, RecognitionSection
 from ostiary.edge.selftest import engines, models
 from ostiary.edge.selftest.door import DoorUnderTest
 from ostiary.edge.selftest.engines import EngineState
 from ostiary.edge.selftest.report import CheckVerdict
 from ostiary.edge.selftest.thermal import Thermal
 from tests.support.doors.under_test import door_on
+from tests.support.two_bundles import Two, warn
 
 OK, WARN, FAIL, SKIPPED = CheckVerdict
 ORIN = EnginePlace("tensorrt 10.3.0.26", "12.6", "sm_87", "Orin")
@@ -170,3 +171,12 @@ def test_a_head_that_the_profile_asks_for_must_be_in_the_bundle(
     found = models.check_bundle(DoorUnderTest(asking, asking.bundle, 0.2))
     assert found.verdict is FAIL
     assert "no verifier.json" in found.finding
+
+
+def test_what_the_bundle_warns_of_is_a_warning(tmp_path: Path) -> None:
+    two = Two(tmp_path)
+    assert models.check_bundle(DoorUnderTest(two.config, two.config.bundle, 0.2)).verdict is OK
+    warn(two.now, "the encoder is weak")
+    found = models.check_bundle(DoorUnderTest(two.config, two.config.bundle, 0.2))
+    assert (found.verdict, found.details["warnings"]) == (WARN, ["the encoder is weak"])
+    assert found.finding.endswith("; the encoder is weak")

@@ -15,9 +15,9 @@ from ostiary.edge.adapters.camera.reader import CameraReader
 from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, LOCK, STORE
 from ostiary.edge.adapters.storage.store import Store
-from ostiary.edge.config import CameraSection, MqttSection, RosterSection
-from ostiary.edge.core.types import Frame, Template
+from ostiary.edge.core.types import Frame, Image, Template
 from ostiary.edge.errors import CameraError, ConfigError
+from ostiary.edge.sections import CameraSection, MqttSection, RosterSection
 from ostiary.edge.selftest import camera, clock, disk, report, roster, state
 from ostiary.edge.selftest.clock import Discipline
 from ostiary.edge.selftest.door import DoorUnderTest, secrets
@@ -70,7 +70,11 @@ def seen_by(
     ticks = itertools.count(0.0, 0.1)
     source = FakeSource([*script, *([] if not live else [CameraError("it is gone")] * 3)], live)
     reader = CameraReader(given, lambda _: source)
-    seen = camera.watch(reader, seconds, lambda im: bool(im.mean() > 100), lambda: next(ticks))
+
+    def find(shown: Image) -> tuple[str, ...] | None:
+        return None if shown.mean() < 30 else () if shown.mean() > 100 else ("too-dark", "turned")
+
+    seen = camera.watch(reader, seconds, find, lambda: next(ticks))
     return camera.judge(given, seen, live, "")
 
 
@@ -94,6 +98,15 @@ def test_a_camera_is_counted_and_judged() -> None:
     assert 100 < found.details["brightness"] < 200
     dark = seen_by(pictures(*[3] * 10), live=False, fps=40.0)
     assert dark.details["share_with_face"] == 0.0
+
+
+def test_faces_that_are_too_dark_are_a_problem_with_a_way_out() -> None:
+    found = seen_by(pictures(*[40] * 30), live=False, fps=40.0)
+    assert found.verdict is WARN
+    assert "faces are too-dark" in found.finding
+    assert "turned" not in found.finding
+    assert "[camera] controls" in found.hint
+    assert found.details["unfit_faces"]["too-dark"] == found.details["looked_for_faces_in"]
 
 
 def test_a_camera_of_another_size_that_goes_away_is_a_warning() -> None:
