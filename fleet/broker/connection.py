@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ostiary.edge.adapters.mqtt.link import Received, secure, without_delay
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from ostiary.fleet.broker.problems import BrokerError, ended, explained, refused, unreachable
 
 WINDOW = 500

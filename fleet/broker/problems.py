@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.site.authority import has_ended
 

@@ -11,7 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ostiary.edge.adapters.mqtt.link import Received
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from ostiary.fleet.broker.connection import ANSWER_S, Connection, Granted
 from ostiary.fleet.broker.problems import BrokerError
 

@@ -47,6 +47,13 @@ Hours = Annotated[
     str | None,
     typer.Option("--schedule", help='The hours of access: "mon-fri 08:00-18:00, sat 09:00-12:00".'),
 ]
+Learns = Annotated[
+    bool | None,
+    typer.Option(
+        "--learns/--no-learns",
+        help="Record whether the person consents that doors learn their face from sure grants.",
+    ),
+]
 Again = Annotated[bool, typer.Option("--again", help="Allow enrolling a revoked subject.")]
 ForceLookAlike = Annotated[
     bool,

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ostiary.edge import dates
 from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.wire import utc
 from ostiary.fleet.cli.common import Folder, Json, Subject, open_fleet, warn
@@ -18,7 +19,7 @@ from ostiary.fleet.enrollment.patch import read_groups
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person, check_subject
 from ostiary.fleet.site.fleet import Fleet
-from ostiary.fleet.texts import dates, person_view, schedule
+from ostiary.fleet.texts import person_view, schedule
 
 SHOWN_ENCODER = 12
 
@@ -32,31 +33,42 @@ def list_people(
     group: Annotated[
         str | None, typer.Option("--group", help="List the people of this group only.")
     ] = None,
+    one_photo: Annotated[
+        bool,
+        typer.Option("--one-photo", help="List only people with a template of a single photo."),
+    ] = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
     """List everybody in the registry, revoked people included.
 
-    Example: `ostiary-fleet list --group staff`
+    The column `photos` counts the photos behind a person's template; ? means that it was made
+    before photos were counted. A second photo is worth more than any other improvement.
+
+    Example: `ostiary-fleet list --group staff --one-photo`
     """
     now_s = time.time()
     with open_fleet(fleet) as home:
         if group is not None:
             read_groups(group, home.settings.groups)
         people = [p for p in home.registry().people.all() if group is None or group in p.groups]
+    people = [person for person in people if person.one_photo or not one_photo]
     if json:
         return print_json([person_view.as_json(person, now_s) for person in people])
-    table = Table("subject", "name", "state", "groups", "until", "schedule")
+    table = Table("subject", "name", "state", "photos", "groups", "until", "schedule", "learns")
     for person in people:
         table.add_row(
             person.subject,
             escape(person.name),
             person_view.state_of(person, now_s),
+            person_view.photos_of(person),
             ", ".join(person.groups),
             dates.text_of(person.valid_until_s),
             schedule.text_of(person.schedule),
+            "yes" if person.learns else "",
         )
-    out.print(table if people else "nobody is enrolled")
+    nobody = "nobody has a template of a single photo" if one_photo else "nobody is enrolled"
+    out.print(table if people else nobody)
 
 
 def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
@@ -69,8 +81,8 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
         person = home.registry().people.known(check_subject(subject))
         trail = home.registry().trail.of(subject)
         published = person.revision <= home.registry().roster.published
-        kept = _photos(home, subject)
-        facts = {**person_view.as_json(person, now_s), "published": published, "photos": kept}
+        kept = _kept(home, subject)
+        facts = {**person_view.as_json(person, now_s), "published": published, "photos_kept": kept}
     if json:
         lines = [
             {"at": utc(e.at_s), "who": e.who, "what": e.what, "sequence": e.sequence} for e in trail
@@ -79,8 +91,8 @@ def show(subject: Subject, fleet: Folder = None, json: Json = False) -> None:
     for name, value in _for_people(person, now_s):
         out.print(escape(f"{name:<12} {value}"))
     out.print(f"{'published':<12} {'yes' if published else 'not yet'}")
-    photos = {True: "kept", False: "none kept", None: "unknown"}[kept]
-    out.print(f"{'photos':<12} {photos}")
+    album = {True: "yes", False: "no", None: "unknown"}[kept]
+    out.print(f"{'photos kept':<12} {album}")
     for entry in trail:
         out.print(escape(f"{dates.text_of(entry.at_s)}  {entry.what} by {entry.who}"))
 
@@ -94,12 +106,14 @@ def _for_people(person: Person, now_s: float) -> list[tuple[str, str]]:
         ("from", dates.text_of(person.valid_from_s) or "-"),
         ("until", dates.text_of(person.valid_until_s) or "-"),
         ("schedule", schedule.text_of(person.schedule) or "always"),
+        ("learns", "yes" if person.learns else "no"),
         ("encoders", ", ".join(e[:SHOWN_ENCODER] for e in person.encoders) or "no template"),
+        ("photos", person_view.photos_of(person) or "-"),
         ("revision", str(person.revision)),
     ]
 
 
-def _photos(home: Fleet, subject: str) -> bool | None:
+def _kept(home: Fleet, subject: str) -> bool | None:
     """Whether photos of a person are kept; None, with a warning, if that cannot be determined."""
     try:
         return Album(home).has(subject)

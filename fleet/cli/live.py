@@ -21,6 +21,7 @@ from ostiary.fleet.cli.common import (
     Groups,
     Hours,
     Json,
+    Learns,
     Name,
     NoPublish,
     Subject,
@@ -32,6 +33,7 @@ from ostiary.fleet.cli.common import (
 )
 from ostiary.fleet.cli.people import besides, warn_besides
 from ostiary.fleet.desk import enroll as enrolling
+from ostiary.fleet.doors.command import clear_lockout as end_lockouts
 from ostiary.fleet.doors.command import open_door
 from ostiary.fleet.doors.watch import DoorMessage, Watch, line
 from ostiary.fleet.enrollment.admit import EnrollmentRules
@@ -45,7 +47,7 @@ EACH_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
-    for command in (watch, capture):
+    for command in (watch, capture, clear_lockout):
         app.command()(command)
     app.command("open")(open_)
 
@@ -117,6 +119,18 @@ def open_(device: Device, fleet: Folder = None, json: Json = False) -> None:
     out.print(f"{device} opened its door")
 
 
+def clear_lockout(device: Device, fleet: Folder = None, json: Json = False) -> None:
+    """End every lockout at a door, of faces and of cards; the door stays shut.
+
+    Example: `ostiary-fleet clear-lockout north-door`
+    """
+    with open_fleet(fleet) as home:
+        end_lockouts(home, check_subject(device))
+    if json:
+        return print_json({"device": device, "cleared": True})
+    out.print(f"{device} locks nobody out any longer")
+
+
 def capture(
     device: Device,
     subject: Subject,
@@ -125,6 +139,7 @@ def capture(
     valid_from: From = None,
     valid_until: Until = None,
     schedule: Hours = None,
+    learns: Learns = None,
     again: Again = False,
     force_look_alike: ForceLookAlike = False,
     timeout: Annotated[
@@ -136,14 +151,17 @@ def capture(
 ) -> None:
     """Enroll the person in front of a door: the device gathers good frames and sends a template.
 
-    No photo leaves the device, so `reembed` cannot make another template later. The door decides
-    nothing meanwhile.
+    The template is made from five frames, or from at least three if the time runs out. No photo
+    leaves the device, so `reembed` cannot make another template later. The door decides nothing
+    meanwhile.
 
     Example: `ostiary-fleet capture north-door alice --name "Alice Adams" --groups staff`
     """
     with open_fleet(fleet) as home:
         known = home.settings.groups
-        wish = read_wish(known, time.time(), name, groups, valid_from, valid_until, schedule)
+        wish = read_wish(
+            known, time.time(), name, groups, valid_from, valid_until, schedule, learns
+        )
         done = enrolling.capture(
             home,
             device,
@@ -155,9 +173,11 @@ def capture(
             publisher(no_publish),
         )
     if json:
-        said = {"subject": subject, "device": device, "published": done.delivery.published}
-        print_json({**said, **besides(done.outcome)})
+        said = {"subject": subject, "device": device, "photos": done.enrolled.photos}
+        published = {"published": done.delivery.published}
+        print_json({**said, **published, **besides(done.outcome)})
     else:
-        out.print(f"enrolled {subject} at {device}")
+        frames = f" from {done.enrolled.photos} frames" if done.enrolled.photos else ""
+        out.print(f"enrolled {subject} at {device}{frames}")
         warn_besides(done.outcome)
     raise typer.Exit(code(done.delivery))

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ostiary.edge.cli.console import BAD_INPUT, advice, err, out, print_json, progress
 from ostiary.edge.files import write_atomically
+from ostiary.edge.vision.enrollment import SECOND_PHOTO
 from ostiary.fleet.cli.common import (
     ID,
     NOT_DONE,
@@ -22,6 +23,7 @@ from ostiary.fleet.cli.common import (
     Groups,
     Hours,
     Json,
+    Learns,
     Name,
     NoPublish,
     Subject,
@@ -53,7 +55,10 @@ def register(app: typer.Typer) -> None:
 def enroll(
     subject: Annotated[str | None, typer.Argument(help=f"The person's subject id: {ID}.")] = None,
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="Photos of this person; one is enough.")
+        list[Path] | None,
+        typer.Argument(
+            help="Photos of this person; two of different days are far better than one."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Enroll the people of this CSV table instead.")
@@ -66,6 +71,7 @@ def enroll(
     valid_from: From = None,
     valid_until: Until = None,
     schedule: Hours = None,
+    learns: Learns = None,
     again: Again = False,
     force_look_alike: ForceLookAlike = False,
     no_publish: NoPublish = False,
@@ -77,17 +83,18 @@ def enroll(
     A person who is already enrolled gets the new template in place of the old one; their name and
     rights stay, except for those given here.
 
-    --csv FILE has the columns subject and photo, and may have name, groups, from, until and
-    schedule. Paths of photos start at the file's folder; several photos go into one cell, with ;
-    between them. Each line is taken or refused by itself. Exit code 0: all enrolled, 1: some
-    refused or not published yet, 2: nobody enrolled.
+    --csv FILE has the columns subject and photo, and may have name, groups, from, until, schedule
+    and learns (yes or no). Paths of photos start at the file's folder; several photos go into one
+    cell, with ; between them. Each line is taken or refused by itself. Exit code 0: all enrolled,
+    1: some refused or not published yet, 2: nobody enrolled.
 
-    Example: `ostiary-fleet enroll alice alice.jpg --groups staff --until 2026-12-31`
+    Example: `ostiary-fleet enroll alice alice.jpg alice-in-may.jpg --groups staff`
     """
     rules = EnrollmentRules(again, force_look_alike)
     if csv is not None:
         if subject is not None or any(
-            option is not None for option in (name, groups, valid_from, valid_until, schedule)
+            option is not None
+            for option in (name, groups, valid_from, valid_until, schedule, learns)
         ):
             raise FleetError(
                 "--csv already names the people and their rights",
@@ -101,14 +108,16 @@ def enroll(
         )
     with open_fleet(fleet) as home:
         known = home.settings.groups
-        wish = read_wish(known, time.time(), name, groups, valid_from, valid_until, schedule)
+        wish = read_wish(
+            known, time.time(), name, groups, valid_from, valid_until, schedule, learns
+        )
         request = Request(subject, tuple(photos), wish)
         done = enrolling.enroll(home, request, rules, say, publisher(no_publish))
     if json:
         print_json(
             {
                 "subject": subject,
-                "photos": len(photos),
+                "photos": done.enrolled.photos,
                 "encoder": done.encoder,
                 "revision": done.enrolled.revision,
                 "look_alike": done.enrolled.look_alike,
@@ -129,17 +138,18 @@ def change(
     valid_from: From = None,
     valid_until: Until = None,
     schedule: Hours = None,
+    learns: Learns = None,
     no_publish: NoPublish = False,
     fleet: Folder = None,
     json: Json = False,
 ) -> None:
-    """Change a person's name or rights, without a photo; an empty value takes one away.
+    """Change a person's name, rights or consent, without a photo; an empty value takes one away.
 
     Example: `ostiary-fleet change alice --groups staff,cleaners --until ""`
     """
     with open_fleet(fleet) as home:
         now_s, known = time.time(), home.settings.groups
-        wish = read_wish(known, now_s, name, groups, valid_from, valid_until, schedule)
+        wish = read_wish(known, now_s, name, groups, valid_from, valid_until, schedule, learns)
         done = rights.change(home, subject, wish, now_s, say, publisher(no_publish))
     if json:
         published = done.delivery.published
@@ -159,6 +169,8 @@ def _show_enrolled(done: Enrollment) -> None:
         out.print(f"enrolled {enrolled.subject}")
     if enrolled.look_alike is not None:
         err.print(escape(f"{enrolled.subject}: {enrolled.look_alike.text()}"))
+    if enrolled.photos == 1:
+        warn("one photo", SECOND_PHOTO, f"enroll {enrolled.subject} again, from both photos")
 
 
 def _enroll_table(
@@ -203,11 +215,17 @@ def besides(outcome: EnrollmentOutcome) -> dict[str, object]:
         "not_compared": outcome.not_compared,
         "templates_dropped": sum(one.dropped for one in outcome.enrolled),
         "photos_not_kept": sorted(outcome.not_kept),
+        "notes": [note for one in outcome.enrolled for note in one.notes],
     }
 
 
 def warn_besides(outcome: EnrollmentOutcome) -> None:
-    """Print these problems as warnings."""
+    """Print these problems as warnings, and which face was taken, what was turned."""
+    notes = [note for one in outcome.enrolled for note in one.notes]
+    for note in notes[:SHOWN]:
+        warn("photo", note)
+    if len(notes) > SHOWN:
+        warn("photos", f"and {len(notes) - SHOWN} more photos")
     if outcome.enrolled and outcome.not_compared:
         warn(
             "not compared",
@@ -234,11 +252,13 @@ def _named(subjects: list[str]) -> str:
 
 def _show_table(done: TableEnrollment, as_json: bool) -> None:
     enrolled, refused = done.outcome.enrolled, done.refused
+    one_photo = sum(one.photos == 1 for one in enrolled)
     forced = [one for one in enrolled if one.look_alike is not None]
     if as_json:
         return print_json(
             {
                 "enrolled": len(enrolled),
+                "one_photo": one_photo,
                 "refused": refused,
                 "look_alikes": forced,
                 **besides(done.outcome),
@@ -255,3 +275,7 @@ def _show_table(done: TableEnrollment, as_json: bool) -> None:
     for one in forced[:SHOWN]:
         alike = one.look_alike.text() if one.look_alike else ""
         err.print(escape(f"  line {one.line}: enrolled {one.subject} all the same: {alike}"))
+    if one_photo:
+        many = f"{one_photo} of {len(enrolled)} people were enrolled from one photo"
+        hint = "put both into the cell `photo`, with ; between them, and enroll the table again"
+        warn("one photo", f"{many}; {SECOND_PHOTO}", hint)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from ostiary.edge.config import MqttSection
-from ostiary.edge.core.types import Floats
+from ostiary.edge.core.types import Template
 from ostiary.edge.errors import SealError
-from ostiary.edge.roster.record import Command, encode
+from ostiary.edge.roster.record import MOST_PHOTOS, Command, encode
 from ostiary.edge.roster.sealing import Site
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import Response, Topics, decode
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.doors.devices import Said, read_known
@@ -39,6 +39,8 @@ HINTS = {
     "attack": "a live person must stand at the door, not a picture",
     "no-face": "look into the camera",
     "two-faces": "only one person may stand at the door",
+    "not-upright": "hold the head upright; if the camera hangs turned, set `rotate` in its profile",
+    "covered": "take off mask, scarf and sunglasses, and keep hands from the face",
     "low-quality": "add light, come closer, and face the camera",
     "timeout": "look into the camera for longer; to allow more seconds",
 }
@@ -86,10 +88,20 @@ def open_door(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
         raise _refused(device, "did not open", response)
 
 
+def clear_lockout(fleet: Fleet, device: str, timeout_s: float = OPEN_S) -> None:
+    """End every lockout at a device. Raises CommandError if it did not."""
+    response = ask(fleet, device, "clear-lockout", timeout_s=timeout_s)
+    if not response.ok:
+        raise _refused(device, "did not end its lockouts", response)
+
+
 def capture(
     fleet: Fleet, device: str, subject: str, encoder: str, dim: int, timeout_s: float = CAPTURE_S
-) -> Floats:
-    """A (dim,) template of the person who stands at the device. Raises CommandError."""
+) -> Template:
+    """A (dim,) template of the person who stands at the device. Raises CommandError.
+
+    Its number of frames is 0 if the device is too old to state it.
+    """
     response = ask(fleet, device, "capture", subject, timeout_s)
     if not response.ok:
         raise _refused(device, "got no template", response)
@@ -102,12 +114,14 @@ def capture(
         raise CommandError(
             f"{device} sent a template of {len(response.template)} bytes in place of {4 * dim}"
         )
-    template = np.frombuffer(response.template, "<f4").astype(np.float32)
-    norm = float(np.linalg.norm(template))
+    if not 0 <= response.photos <= MOST_PHOTOS:
+        raise CommandError(f"{device} sent a template of {response.photos} frames")
+    row = np.frombuffer(response.template, "<f4").astype(np.float32)
+    norm = float(np.linalg.norm(row))
     # Written so that NaN is refused.
     if not abs(norm - 1) < UNIT_TOLERANCE:
         raise CommandError(f"{device} sent a template of length {norm:.3f} in place of 1")
-    return np.asarray(template / norm, np.float32)
+    return Template(subject, encoder, np.asarray(row / norm, np.float32), response.photos)
 
 
 def _opened(site: Site, topic: str, payload: bytes) -> Response | None:

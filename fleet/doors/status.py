@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ostiary.edge.roster.record import EMPTY, SHARDS, total
+from ostiary.edge.wire import StateMessage
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.doors.devices import ONLINE, Said, read_devices
 from ostiary.fleet.doors.receipts import settle
@@ -33,6 +34,16 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     usable: int = 0
     coverage: dict[str, int] = {}
     camera: str = ""
+    expected_fnir: float | None = None
+    """The share of the enrolled that tau is expected to refuse; None if no tau was reported."""
+    tau_group: str = ""
+    """The group of people whose curve sets tau; empty for everybody."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the bundle that the door uses, and with its camera."""
+    learned: int = 0
+    """How many templates have learned at this door."""
+    least_face_px: float = 0.0
+    """From how many pixels between the eyes its camera shows a face that is found; 0 if unknown."""
 
     @property
     def online(self) -> bool:
@@ -41,13 +52,19 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The registry, and every device that is provisioned or has ever reported."""
+    """The registry, and every device that is provisioned or has ever reported.
+
+    `one_photo` counts the people with a template of a single photo, and `photos_unknown` those with
+    a template that was made before photos were counted.
+    """
 
     site: str
     sequence: int
     published: int
     digest: str
     subjects: int
+    one_photo: int
+    photos_unknown: int
     coverage: dict[str, int]
     pending_erasures: list[int]
     devices: list[DeviceStatus]
@@ -68,7 +85,7 @@ def status(fleet: Fleet) -> FleetStatus:
         sequence = registry.roster.sequence
         sums = registry.roster.head(0).sums if sequence else (EMPTY,) * SHARDS
         coverage, known = registry.people.coverage(), registry.devices.provisioned()
-        subjects = sum(not person.gone for person in registry.people.all())
+        people = [person for person in registry.people.all() if not person.gone]
     with Broker(fleet.mqtt()) as broker:
         said = read_devices(broker, site, known)
     # Settle now: the last confirmation may have come while no command waited for it.
@@ -79,24 +96,43 @@ def status(fleet: Fleet) -> FleetStatus:
         sequence=sequence,
         published=registry.roster.published,
         digest=digest,
-        subjects=subjects,
+        subjects=len(people),
+        one_photo=sum(person.one_photo for person in people),
+        photos_unknown=sum(person.uncounted for person in people),
         coverage=coverage,
         pending_erasures=registry.devices.pending_erasures(),
         devices=[judge(d, said[d], sequence, digest, known) for d in sorted(said)],
     )
 
 
+UNSEEN = StateMessage(status="unseen", session=0)
+"""In place of the state of a device that has never sent one."""
+
+
+def _warnings(state: StateMessage) -> tuple[str, ...]:
+    if not state.camera_turn:
+        return state.warnings
+    turned = f"the camera hangs turned by {360 - state.camera_turn} degrees, and nobody is let in"
+    return (*state.warnings, f"{turned}: see its event camera-turned")
+
+
 def judge(device: str, said: Said, sequence: int, digest: str, known: list[str]) -> DeviceStatus:
     """Compare a device's messages with the registry's sequence and digest."""
-    state, roster, telemetry = said.state, said.roster, said.telemetry
-    seen = [m.at for m in (state, roster, telemetry) if m is not None and m.at]
+    roster = said.roster
+    seen = [m.at for m in (said.state, roster, said.telemetry) if m is not None and m.at]
+    state = said.state or UNSEEN
     common = DeviceStatus(
         device=device,
         provisioned=device in known,
-        status=state.status if state is not None else "unseen",
+        status=state.status,
         current=False,
         seen_at=max(seen, default=None),
-        camera=state.camera if state is not None else "",
+        camera=state.camera,
+        expected_fnir=state.expected_fnir,
+        tau_group=state.tau_group,
+        warnings=_warnings(state),
+        learned=state.learned,
+        least_face_px=state.least_face_px,
     )
     if roster is None:
         return common

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ostiary.edge.access.admission import refused
 from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.core.faces.quality import Limits
-from ostiary.edge.core.types import Floats
+from ostiary.edge.core.scores.lookalike import LookAlike, LookAlikeGuard
+from ostiary.edge.core.types import Template
 from ostiary.edge.errors import EnrollmentRefused, OstiaryError, PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.vision.batch import Done, each_photo
@@ -17,9 +19,8 @@ from ostiary.edge.vision.enrollment import enroll as make_template
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.enrollment.csv_table import RefusedRequest, Request
-from ostiary.fleet.enrollment.lookalike import LookAlike, LookAlikeGuard
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
-from ostiary.fleet.registry.person import Person, blobs_of
+from ostiary.fleet.registry.person import Fused, Person, blobs_of
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 
@@ -29,26 +30,36 @@ MOST_TRIES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """A request with its template, not yet compared with anybody's."""
+    """A request with its template, not yet compared with anybody's; `notes` for the operator."""
 
     request: Request
-    template: Floats
+    template: Template
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fused(self) -> Fused:
+        """The template as the registry takes it."""
+        return Fused(self.template.embedding, self.template.photos)
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPerson:
     """A person who was enrolled; `look_alike` is the similar person, if that check was overruled.
 
+    `photos` counts the photos or frames that the template was made from; it is 0 if unknown.
     `dropped` counts the person's templates of other encoders, removed because they were made from
-    other photos.
+    other photos. `notes` says which face was taken from a photo that shows several, and
+    which photo was turned upright.
     """
 
     subject: str
     revision: int
     line: int
     was_enrolled: bool
+    photos: int
     look_alike: LookAlike | None = None
     dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -87,14 +98,15 @@ def embed(
 
 
 def _embed_one(pipeline: Pipeline, request: Request) -> Ready | RefusedRequest:
+    notes: list[str] = []
     try:
         images = [(str(path), read_photo(path)) for path in request.photos]
-        template = make_template(pipeline, request.subject, images, LIMITS)
+        template = make_template(pipeline, request.subject, images, LIMITS, notes.append)
     except EnrollmentRefused as error:
         return RefusedRequest.of(error, request.subject, error.reason, request.line)
     except PhotoError as error:
         return RefusedRequest.of(error, request.subject, "bad-photo", request.line)
-    return Ready(request, template.embedding)
+    return Ready(request, template, tuple(notes))
 
 
 class Enrolling:
@@ -142,7 +154,7 @@ class Enrolling:
                 outcome.refused.append(judged)
             else:
                 taken.append(judged)
-                guard.add(one.request.subject, one.template)
+                guard.add(one.request.subject, one.template.embedding)
             done(number, len(ready))
         outcome.enrolled = self._write(taken, seen)
         outcome.not_kept = self._keep(taken)
@@ -169,12 +181,10 @@ class Enrolling:
                 line,
                 option="again",
             )
-        alike = guard.nearest(subject, one.template)
+        alike = guard.nearest(subject, one.template.embedding)
         if alike is not None and not self._rules.force:
-            reason = "duplicate" if alike.same else "look-alike"
-            message = f"{subject}: {alike.text()}"
-            hint = f"to enroll {subject} anyway"
-            return RefusedRequest(subject, reason, message, hint, line, option="force_look_alike")
+            refusal = refused(subject, alike)
+            return RefusedRequest.of(refusal, subject, refusal.reason, line)
         # A revoked person starts anew, without the earlier groups, dates and hours.
         present = old is not None and not old.gone
         base = old if old is not None and present else Person(subject=subject, name=_name(old))
@@ -192,7 +202,7 @@ class Enrolling:
             if one.present:
                 self._album.forget(one.person.subject)
         encoder = self._bundle.encoder_id
-        items = [(one.person, {encoder: one.ready.template}) for one in taken]
+        items = [(one.person, {encoder: one.ready.fused}) for one in taken]
         revisions = self._registry.put_many(items, self._clock(), seen)
         return [
             EnrolledPerson(
@@ -200,8 +210,10 @@ class Enrolling:
                 revision,
                 t.ready.request.line,
                 t.present,
+                t.ready.template.photos,
                 t.look_alike,
                 t.dropped,
+                t.ready.notes,
             )
             for t, revision in zip(taken, revisions, strict=True)
         ]
@@ -230,7 +242,7 @@ class Enrolling:
         """Whether the subject still has the template that was made from these photos."""
         subject, encoder = one.person.subject, self._bundle.encoder_id
         held = self._registry.people.blobs_among([subject]).get(subject, {})
-        return held.get(encoder) == blobs_of({encoder: one.ready.template})[encoder]
+        return held.get(encoder) == blobs_of({encoder: one.ready.fused})[encoder]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.edge.errors import EnrollmentRefused, OstiaryError
+from ostiary.edge.errors import EnrollmentRefused, OstiaryError, RequestError
+from ostiary.edge.files import list_text, trimmed
 from ostiary.fleet.enrollment.patch import NOTHING, PersonWish, read_wish
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import check_subject
 
 REQUIRED = ("subject", "photo")
-OPTIONAL = ("name", "groups", "from", "until", "schedule")
+OPTIONAL = ("name", "groups", "from", "until", "schedule", "learns")
+YES_OR_NO = {"": None, "yes": True, "no": False}
 HINT = f"columns: {', '.join(REQUIRED)}[, {', '.join(OPTIONAL)}]"
 BETWEEN_PHOTOS = ";"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -66,11 +68,11 @@ def read_table(
     refused: list[RefusedRequest] = []
     first_line: dict[str, int] = {}
     for number, cells in lines:
-        subject = cells[header.index("subject")].strip() if len(cells) == len(header) else ""
+        subject = cells[header.index("subject")] if len(cells) == len(header) else ""
         try:
             if len(cells) != len(header):
                 raise FleetError(f"{len(cells)} cells, but the header has {len(header)}")
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            row = dict(zip(header, cells, strict=True))
             if subject in first_line:
                 raise FleetError(
                     f"{subject} is on line {first_line[subject]} already",
@@ -78,7 +80,7 @@ def read_table(
                 )
             requests.append(_request(row, number, path.parent, known_groups, now_s))
             first_line[subject] = number
-        except FleetError as error:
+        except (FleetError, RequestError) as error:
             refused.append(RefusedRequest.of(error, subject, "bad-row", number))
     return requests, refused
 
@@ -110,7 +112,7 @@ def _harmless(text: str) -> str:
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and each line's number and cells; empty lines are left out."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = list_text(path)
     except OSError as error:
         raise FleetError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -127,11 +129,17 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise FleetError(f"{path}, line {reader.line_num}: {error}", "is it a CSV file?") from error
     if not lines:
         raise FleetError(f"{path} is empty", HINT)
-    return _header(path, lines[0][1]), lines[1:]
+    header = _header(path, lines[0][1])
+    # Cells below an empty column of the header are left out; more than that is a slip.
+    columns = len(lines[0][1])
+    return header, [
+        (number, trimmed(cells, len(header) if len(cells) == columns else len(cells)))
+        for number, cells in lines[1:]
+    ]
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
-    header = [cell.strip().lower() for cell in cells]
+    header = trimmed([cell.lower() for cell in cells])
     unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
     missing = [name for name in REQUIRED if name not in header]
     if len(header) == 1 and ";" in header[0]:
@@ -161,5 +169,15 @@ def _request(
         valid_from=row.get("from") or None,
         valid_until=row.get("until") or None,
         hours=row.get("schedule") or None,
+        learns=_yes_or_no(row.get("learns", "")),
     )
     return Request(row["subject"], tuple(folder / name for name in photos), wish, line)
+
+
+def _yes_or_no(cell: str) -> bool | None:
+    """Whether a person consents to learning; None for an empty cell."""
+    if cell.lower() not in YES_OR_NO:
+        raise FleetError(
+            f"learns: {cell!r} is neither yes nor no", "leave the cell empty to keep it"
+        )
+    return YES_OR_NO[cell.lower()]

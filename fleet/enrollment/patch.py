@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ostiary.edge import dates
 from ostiary.edge.roster.record import Hours
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.person import Person
-from ostiary.fleet.texts import dates, schedule
+from ostiary.fleet.texts import schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class PersonWish:
     valid_from: tuple[float | None] | None = None
     valid_until: tuple[float | None] | None = None
     schedule: tuple[Hours, ...] | None = None
+    learns: bool | None = None
 
     def of(self, person: Person) -> Person:
         """The person with the changes. Raises FleetError if `until` is then not after `from`."""
@@ -30,6 +32,7 @@ class PersonWish:
             "name": self.name,
             "groups": self.groups,
             "schedule": self.schedule,
+            "learns": self.learns,
         }
         given = {field: value for field, value in changes.items() if value is not None}
         if self.valid_from is not None:
@@ -57,14 +60,19 @@ def read_wish(
     valid_from: str | None = None,
     valid_until: str | None = None,
     hours: str | None = None,
+    learns: bool | None = None,
 ) -> PersonWish:
-    """Read the changes from an operator's texts. Raises FleetError that names what is wrong."""
+    """Read the changes from an operator's texts.
+
+    Raises FleetError, or for a date RequestError, that names what is wrong.
+    """
     return PersonWish(
         name,
         None if groups is None else read_groups(groups, known_groups),
         None if valid_from is None else (dates.start_of(valid_from, now_s),),
         None if valid_until is None else (dates.end_of(valid_until, now_s),),
         None if hours is None else schedule.parse(hours),
+        learns,
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ostiary.edge.core.faces.quality import Limits
-from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import EnrollmentRefused, PhotoError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.vision.batch import Done, each_photo
@@ -16,6 +15,7 @@ from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.errors import ChangedMeanwhile, FleetError
+from ostiary.fleet.registry.person import Blob, Fused
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.terminal import plain
 
@@ -50,7 +50,7 @@ class _Made:
     """One person's template, or why there is none; both are None if no photos are kept."""
 
     subject: str
-    template: Floats | None = None
+    template: Fused | None = None
     problem: str = ""
 
 
@@ -99,11 +99,12 @@ class Reembedding:
             photos = self._album.open(subject)
             if not photos:
                 return _Made(subject)
-            return _Made(subject, enroll(pipeline, subject, photos, Limits()).embedding)
+            template = enroll(pipeline, subject, photos, Limits())
+            return _Made(subject, Fused(template.embedding, template.photos))
         except (EnrollmentRefused, PhotoError, FleetError) as error:
             return _Made(subject, problem=error.message)
 
-    def _write(self, ready: Mapping[str, Floats], seen: int) -> None:
+    def _write(self, ready: Mapping[str, Fused], seen: int) -> None:
         """Add templates, except for people whom somebody changed since the photos were read.
 
         A person may have been re-enrolled because the old photos showed somebody else; a template
@@ -154,12 +155,12 @@ def retire(
         chunk = having[start : start + CHUNK]
         with registry.snapshot():
             now = registry.roster.sequence
-            records = list(registry.roster.records(person.subject for person in chunk))
-            people = [registry.people.get(person.subject) for person in chunk]
+            subjects = [person.subject for person in chunk]
+            blobs, people = registry.people.blobs_among(subjects), registry.people.among(subjects)
         items = [
-            (person, {e: _floats(raw) for e, raw in record.templates.items() if e != old})
-            for person, record in zip(people, records, strict=True)
-            if person is not None and new in record.templates and old in record.templates
+            (people[s], {e: _fused(blob) for e, blob in blobs[s].items() if e != old})
+            for s in subjects
+            if {old, new} <= blobs.get(s, {}).keys()
         ]
         registry.put_many(items, wall(), now)
         publish()
@@ -210,8 +211,8 @@ def chosen_encoder(registry: Registry, given: str) -> str:
     return found[0]
 
 
-def _floats(raw: bytes) -> Floats:
-    return np.frombuffer(raw, "<f4").astype(np.float32)
+def _fused(blob: Blob) -> Fused:
+    return Fused(np.frombuffer(blob.raw, "<f4").astype(np.float32), blob.photos)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import msgspec
 
-from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import SealError
 from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.roster.record import Head, Record, decode, encode
+from ostiary.edge.sections import MqttSection
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.readback import Reads
 from ostiary.fleet.broker.session import Broker, Retained

@@ -12,18 +12,20 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ostiary.edge.config import Name
 from ostiary.edge.files import sync_dir
 from ostiary.edge.keyfile import SECRET
 from ostiary.edge.roster.record import shard_names
+from ostiary.edge.sections import Name
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.contents import Contents, contents_of
 from ostiary.fleet.registry.devices import Erasure
-from ostiary.fleet.registry.person import UNIT_TOLERANCE, Blobs, Person, check, check_subject
+from ostiary.fleet.registry.person import UNIT_TOLERANCE, Blob, Blobs, Person, check, check_subject
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.registry.trail import TrailEntry
 
-VERSION = 1
+VERSION = 2
+"""Version 2 added each person's photos and consent; version 1 is read as well."""
+READ = (1, VERSION)
 SHARDS = frozenset(shard_names())
 END_OF_TIME_S = 1e11
 """The latest time that a record may have: the year 5138."""
@@ -116,7 +118,8 @@ def _lines(registry: Registry, site: str, people: int) -> Iterator[AnyLine]:
     contents = contents_of(registry)
     yield ArchiveHeader(version=VERSION, site=site, sequence=contents.sequence, people=people)
     for person, blobs in contents.people:
-        yield ArchivedPerson(person=person, templates=dict(blobs))
+        raw = {encoder: blob.raw for encoder, blob in blobs.items()}
+        yield ArchivedPerson(person=person, templates=raw)
     yield from (ArchivedErasure(erasure=erasure) for erasure in contents.erasures)
     yield from (ArchivedDevice(id=device) for device in contents.devices)
     yield from (ArchivedEntry(entry=entry) for entry in contents.trail)
@@ -177,7 +180,7 @@ class _Reading:
         return found
 
     def _first(self, number: int, line: AnyLine) -> ArchiveHeader:
-        if not isinstance(line, ArchiveHeader) or line.version != VERSION:
+        if not isinstance(line, ArchiveHeader) or line.version not in READ:
             raise self._wrong(number, "not an archive that this version reads")
         if line.site != self._site:
             raise FleetError(
@@ -205,7 +208,8 @@ class _Reading:
             raise self._wrong(number, error.message) from error
 
     def _take_person(self, line: ArchivedPerson, first: ArchiveHeader) -> None:
-        person, blobs = line.person, line.templates
+        person = line.person
+        blobs = {e: Blob(raw, person.photos.get(e, 0)) for e, raw in line.templates.items()}
         check(msgspec.structs.replace(person, gone=False), blobs)
         if person.subject in self._subjects:
             raise FleetError(f"{person.subject} is in the archive twice")
@@ -213,12 +217,14 @@ class _Reading:
             raise FleetError(
                 f"{person.subject}: the templates do not fit the person's list of encoders"
             )
+        if person.photos.keys() - blobs.keys():
+            raise FleetError(f"{person.subject}: a number of photos without its template")
         _check_time(person.enrolled_at_s)
-        for encoder, blob in blobs.items():
-            _check_template(person.subject, blob)
+        for encoder, raw in line.templates.items():
+            _check_template(person.subject, raw)
             # A gallery has one row length for each encoder; a template of another length would make
             # every later command fail.
-            if self._sizes.setdefault(encoder, len(blob)) != len(blob):
+            if self._sizes.setdefault(encoder, len(raw)) != len(raw):
                 raise FleetError(
                     f"{person.subject}: a template of another length than the others of its encoder"
                 )
@@ -259,11 +265,11 @@ def _check_time(at_s: float) -> None:
         raise FleetError(f"{at_s:g} is not a time")
 
 
-def _check_template(subject: str, blob: bytes) -> None:
-    whole = len(blob) % 4 == 0
+def _check_template(subject: str, raw: bytes) -> None:
+    whole = len(raw) % 4 == 0
     with np.errstate(all="ignore"):
         # float64 holds the square of any float32; NaN fails the comparison below.
-        row = np.frombuffer(blob, "<f4") if whole else np.zeros(1)
+        row = np.frombuffer(raw, "<f4") if whole else np.zeros(1)
         norm = float(np.linalg.norm(row.astype(np.float64)))
     if not abs(norm - 1) < UNIT_TOLERANCE:
         raise FleetError(f"{subject}: a template that is not a unit vector")

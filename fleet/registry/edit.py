@@ -12,11 +12,11 @@ from ostiary.fleet.registry.person import Blobs, Person, row_of
 
 UPSERT = """
     INSERT INTO person (subject, name, groups, valid_from, valid_until, schedule, suspended,
-        revision, gone, enrolled_at, shard)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        learns, revision, gone, enrolled_at, shard)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (subject) DO UPDATE SET name = excluded.name, groups = excluded.groups,
         valid_from = excluded.valid_from, valid_until = excluded.valid_until,
-        schedule = excluded.schedule, suspended = excluded.suspended,
+        schedule = excluded.schedule, suspended = excluded.suspended, learns = excluded.learns,
         revision = excluded.revision, gone = excluded.gone, enrolled_at = excluded.enrolled_at
 """
 
@@ -51,8 +51,10 @@ class Edit:
     def templates(self, subject: str, blobs: Blobs) -> None:
         """Replace all templates of a subject."""
         self._database.execute("DELETE FROM template WHERE subject = ?", (subject,))
-        rows = [(subject, encoder, blob) for encoder, blob in blobs.items()]
-        self._database.executemany("INSERT INTO template VALUES (?, ?, ?)", rows)
+        rows = [(subject, encoder, blob.raw, blob.photos) for encoder, blob in blobs.items()]
+        self._database.executemany(
+            "INSERT INTO template (subject, encoder, embedding, photos) VALUES (?, ?, ?, ?)", rows
+        )
 
     def erase(self, subject: str) -> int:
         """Delete every row that names a subject; returns the sequence of the erasure."""

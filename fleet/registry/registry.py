@@ -5,23 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from ostiary.edge.core.types import Floats
 from ostiary.fleet.errors import ChangedMeanwhile
 from ostiary.fleet.registry.database import BUSY_S, RegistryDatabase
 from ostiary.fleet.registry.devices import DeviceReader
 from ostiary.fleet.registry.edit import Edit
 from ostiary.fleet.registry.people import PeopleReader
-from ostiary.fleet.registry.person import Blobs, Person, blobs_of, check, check_subject
+from ostiary.fleet.registry.person import (
+    Blobs,
+    Person,
+    Templates,
+    blobs_of,
+    check,
+    check_subject,
+    photos_of,
+)
 from ostiary.fleet.registry.roster import RosterReader
 from ostiary.fleet.registry.trail import TrailReader
 
-Templates = Mapping[str, Floats]
-"""(dim,) unit-norm float32 by encoder id."""
+CONSENTED = "consent to learning recorded"
+WITHDREW = "consent to learning withdrawn"
 
 
 def os_user() -> str:
@@ -186,6 +193,7 @@ class Registry:
             gone=False,
             enrolled_at_s=old.enrolled_at_s if old and kept else edit.now_s,
             encoders=tuple(sorted(blobs)),
+            photos=photos_of(blobs),
         )
         if old == new and blobs == held:
             return new.revision
@@ -193,6 +201,8 @@ class Registry:
         if kept and blobs != held:
             what = "given another template"
         revision = edit.write(new, what)
+        if new.learns != (old is not None and kept and old.learns):
+            edit.note(CONSENTED if new.learns else WITHDREW, person.subject)
         if blobs != held:
             edit.templates(person.subject, blobs)
         return revision

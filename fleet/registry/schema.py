@@ -50,6 +50,10 @@ MIGRATIONS = (
         STRICT;
     CREATE TABLE erasure (sequence INTEGER PRIMARY KEY, shard TEXT NOT NULL) STRICT
     """,
+    """
+    ALTER TABLE template ADD COLUMN photos INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE person ADD COLUMN learns INTEGER NOT NULL DEFAULT 0
+    """,
 )
 """The SQL of each version. `shard` caches the sums that the head lists; each transaction that
 changes a shard writes them. A head over 100,000 people then reads 256 rows and need not sum 100,000

@@ -137,7 +137,7 @@ port = {s.port}
 {_line("key", s.key)}
 
 # The look-alike guard refuses a new person whose score against somebody enrolled exceeds tau. A
-# stranger exceeds that tau at this rate.
+# stranger exceeds that tau at this rate. `publish` tells what K costs at the same rate.
 fpir = {s.fpir}
 
 # Keep the photos that people were enrolled from, encrypted, to make templates for another encoder

@@ -10,10 +10,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ostiary.edge.config import Host, MqttSection, Name, Rate
 from ostiary.edge.roster.sealing import Sealer, Site
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.sections import Host, MqttSection, Name, Rate
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, read_secret
@@ -26,8 +26,8 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """fleet.toml: the site, its broker, the bundle used to enroll, and the operator's choices.
 
     Relative paths start at the fleet's folder. `fpir` sets the look-alike guard's tau: the rate of
-    false alarms when one person is enrolled and compared with everybody else. `groups` are the
-    groups that people can be in.
+    false alarms when one person is enrolled and compared with everybody else. `publish` tells what
+    K costs at the same rate. `groups` are the groups that people can be in.
     """
 
     site: Name

@@ -1,1 +1,1 @@
-"""Texts for operators: dates, hours of the week, and a person's details."""
+"""Texts for operators: hours of the week, and a person's details."""

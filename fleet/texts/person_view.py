@@ -30,10 +30,19 @@ def as_json(person: Person, now_s: float) -> dict[str, object]:
         "valid_from": _utc(person.valid_from_s),
         "valid_until": _utc(person.valid_until_s),
         "schedule": schedule.text_of(person.schedule),
+        "learns": person.learns,
         "revision": person.revision,
         "enrolled_at": _utc(person.enrolled_at_s),
         "encoders": person.encoders,
+        "photos": person.photos,
     }
+
+
+def photos_of(person: Person) -> str:
+    """How many photos the person's templates were made from: `2`, `?` if unknown, or `1, 3` if the
+    templates of two encoders differ; empty without a template."""
+    counts = [str(person.photos.get(encoder, "?")) for encoder in person.encoders]
+    return ", ".join(dict.fromkeys(counts))
 
 
 def _utc(at_s: float | None) -> str | None:

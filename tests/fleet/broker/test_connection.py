@@ -9,7 +9,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.session import Broker
 from ostiary.fleet.site.authority import has_ended

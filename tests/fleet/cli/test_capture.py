@@ -42,29 +42,34 @@ def test_who_stands_at_the_door_is_enrolled_guarded_and_published(
     live: Fleet, bundle: Bundle
 ) -> None:
     raw = template_bytes(template(1, bundle.dim))
-    answer = Response(nonce="", ok=True, encoder=bundle.encoder_id, template=raw)
+    answer = Response(nonce="", ok=True, encoder=bundle.encoder_id, template=raw, photos=4)
     north = FakeDoor(live, "north", answer).listen()
     try:
-        words = ["--name", "Alice Adams", "--groups", "staff", "--json"]
+        words = ["--name", "Alice Adams", "--groups", "staff", "--learns", "--json"]
         done = cli(live, "capture", "north", "alice", *words)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["published"] is True
+        said = json.loads(done.stdout)
+        assert (said["published"], said["photos"]) == (True, 4)
         person = live.registry().people.get("alice")
         assert person is not None
         assert (person.name, person.groups) == ("Alice Adams", ("staff",))
         record = live.registry().roster.record("alice")
+        assert (record.photos, record.learns) == ({bundle.encoder_id: 4}, True)
         assert np.allclose(
             np.frombuffer(record.templates[bundle.encoder_id], "<f4"),
             np.frombuffer(raw, "<f4"),
             atol=1e-6,
         )
         assert live.registry().roster.published == live.registry().roster.sequence == 1
+        told = cli(live, "capture", "north", "alice", "--no-publish")
+        assert told.stdout == "enrolled alice at north from 4 frames\n"
+        assert "one photo" not in told.stderr
         again = cli(live, "capture", "north", "mallory")
         assert again.returncode == 2
         assert "enrolled as alice" in again.stderr
         assert live.registry().people.get("mallory") is None
         assert "unknown group" in cli(live, "capture", "north", "eve", "--groups", "x").stderr
-        assert len(north.heard) == 2
+        assert len(north.heard) == 3
         north.answer = Response(nonce="", ok=False, reason="no-face")
         refused = cli(live, "capture", "north", "bob")
         assert refused.returncode == 2

@@ -6,11 +6,16 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ostiary.edge.adapters.photos import read_photo
+from ostiary.edge.core.faces import geometry
+from ostiary.edge.core.types import Image
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.desk import Desk, init, typed
+from tests.support.places import write_png
 
 
 def test_a_person_is_enrolled_changed_suspended_revoked_and_erased(
@@ -39,6 +44,16 @@ def test_a_person_is_enrolled_changed_suspended_revoked_and_erased(
     }  # fmt: skip
     assert desk.run("list") == []
     assert "not enrolled" in desk.refused("show", "alice")
+
+
+def test_a_photo_upside_down_is_turned_and_the_operator_told(
+    desk: Desk, photos: Path, tmp_path: Path
+) -> None:
+    turned = write_png(tmp_path / "down.png", geometry.turned(read_photo(photos / "one.png"), 180))
+    said = desk.quiet("enroll", "alice", turned)
+    assert said["notes"] == [f"{turned}: turned by 180 degrees, so that the face is upright"]
+    # The same template as the upright photo's: nothing changes.
+    assert desk.quiet("enroll", "alice", photos / "one.png")["revision"] == said["revision"]
 
 
 def test_nothing_that_is_printed_or_listed_holds_a_template(desk: Desk, photos: Path) -> None:
@@ -125,6 +140,19 @@ def test_a_table_takes_the_good_lines_and_reports_the_others(
     assert (shown["name"], shown["groups"]) == ("Alice", ["staff"])
 
 
+def test_a_face_that_was_taken_of_several_is_said(
+    desk: Desk, photos: Path, portrait: Image
+) -> None:
+    group, small = portrait.copy(), np.ascontiguousarray(portrait[::3, ::3])
+    group[-small.shape[0] :, -small.shape[1] :] = small
+    photo = write_png(photos / "group.png", group)
+    done = typed("enroll", "gwen", photo, "--no-publish", "--fleet", desk.folder)
+    assert "enrolled gwen" in done.out
+    assert "group.png: of 2 faces the large one in the middle was taken" in " ".join(
+        done.err.split()
+    )
+
+
 def test_the_exit_code_of_a_table_says_how_much_of_it_was_done(desk: Desk, photos: Path) -> None:
     people = photos / "codes.csv"
     people.write_text("subject,photo\nalice,one.png\n")
@@ -133,8 +161,8 @@ def test_the_exit_code_of_a_table_says_how_much_of_it_was_done(desk: Desk, photo
     assert desk.quiet("enroll", "--csv", people, code=2)["enrolled"] == 0
     people.write_text("subject,photo\n")
     assert desk.quiet("enroll", "--csv", people) == {
-        "enrolled": 0, "refused": [], "look_alikes": [], "published": False,
-        "not_compared": 0, "templates_dropped": 0, "photos_not_kept": [],
+        "enrolled": 0, "one_photo": 0, "refused": [], "look_alikes": [], "published": False,
+        "not_compared": 0, "templates_dropped": 0, "photos_not_kept": [], "notes": [],
     }  # fmt: skip
     people.write_text("subject,foto\nbob,one.png\n")
     assert "unknown column 'foto'" in desk.refused("enroll", "--csv", people)
@@ -156,7 +184,7 @@ def test_photos_are_kept_only_where_the_operator_chose_so(
     keeping = init(tmp_path / "keeping", bundle_dir, "--keep-photos")
     for one, kept in ((desk, False), (keeping, True)):
         one.quiet("enroll", "alice", photos / "one.png")
-        assert one.run("show", "alice")["photos"] is kept
+        assert one.run("show", "alice")["photos_kept"] is kept
     keeping.quiet("revoke", "alice")
     with Fleet.open(keeping.folder) as fleet:
         assert not Album(fleet).has("alice")

@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from ostiary.edge.wire import Response
+from ostiary.edge.wire import Response, StateMessage
 from ostiary.fleet.doors import command as commands
 from ostiary.fleet.doors.command import CommandError, capture, open_door
 from ostiary.fleet.doors.status import status
 from ostiary.fleet.publishing.publish import publish
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
 from tests.support.fleet.fake_door import FakeDoor, decision, event, template_bytes
 from tests.support.fleet.memory_broker import ENCODER, enroll, template
@@ -80,18 +81,49 @@ def test_the_command_line_says_status_and_its_exit_code_says_who_lags(
     assert json.loads(done.stdout)["missing"] == 1
     assert "nothing was missing" in cli(live, "publish").stdout
     north = door("north")
-    north.is_online()
+    weak = StateMessage(
+        status="online", session=1, expected_fnir=0.031, tau_group="women",
+        warnings=("the encoder is weak",), camera_turn=90, learned=3, least_face_px=22.0,
+    )  # fmt: skip
+    north.say("state", weak)
     north.holds()
     told = cli(live, "status", "--json")
     assert told.returncode == 0, told.stderr
     document = json.loads(told.stdout)
     assert (document["behind"], document["sequence"], document["published"]) == ([], 1, 1)
     assert document["devices"][0]["digest_equal"] is True
+    assert (document["one_photo"], document["photos_unknown"]) == (0, 1)
+    weakness, turned = document["devices"][0]["warnings"]
+    assert weakness == "the encoder is weak"
+    assert turned.startswith("the camera hangs turned by 270 degrees")
+    assert (document["devices"][0]["learned"], document["devices"][0]["least_face_px"]) == (3, 22.0)
+    assert document["devices"][0]["expected_fnir"] == 0.031
+    assert document["devices"][0]["tau_group"] == "women"
     live.registry().suspend("alice", 2000.0)
     lagging = cli(live, "status")
     assert lagging.returncode == 1
     assert "north" in lagging.stdout
+    assert "3.1%" in lagging.stdout
+    assert "(women)" in lagging.stdout
     assert "not published" in lagging.stderr
+    assert "warning: the encoder is weak (north)" in lagging.stderr
+
+
+def test_status_counts_who_has_one_photo(live: Fleet) -> None:
+    for subject, number in (("alice", 1), ("bob", 2), ("carol", 0), ("dave", 1), ("erin", 1)):
+        fused = Fused(template(len(subject)), number)
+        live.registry().put(Person(subject=subject), {ENCODER: fused}, 1000.0)
+    live.registry().revoke("erin", 1001.0)
+    found = status(live)
+    assert (found.subjects, found.one_photo, found.photos_unknown) == (4, 2, 1)
+    said = cli(live, "status").stdout
+    assert "2 have a template of one photo only" in said
+    assert "ostiary-fleet list --one-photo" in said
+    assert "1 have a template of an unknown number of photos" in said
+    for subject in ("alice", "carol", "dave"):
+        fused = Fused(template(len(subject)), 2)
+        live.registry().put(Person(subject=subject), {ENCODER: fused}, 1002.0)
+    assert "photo" not in cli(live, "status").stdout
 
 
 def test_a_broker_that_is_away_is_one_line(live: Fleet, tmp_path: Path) -> None:
@@ -150,15 +182,18 @@ def test_a_device_that_listens_and_does_not_answer_is_given_up(
 
 def test_a_template_comes_back_and_is_checked(live: Fleet, door: Callable[..., FakeDoor]) -> None:
     made = template(3)
-    good = msgspec.structs.replace(YES, encoder=ENCODER, template=template_bytes(made))
+    good = msgspec.structs.replace(YES, encoder=ENCODER, template=template_bytes(made), photos=5)
     north = door("north", good).listen()
     got = capture(live, "north", "alice", ENCODER, 8)
-    assert np.allclose(got, made, atol=1e-6)
+    assert (got.subject, got.encoder, got.photos) == ("alice", ENCODER, 5)
+    assert np.allclose(got.embedding, made, atol=1e-6)
     (command, _, expiry), *_ = north.heard
     assert (command.subject, command.timeout_s) == ("alice", 60.0)
     assert expiry <= 60
     for field, value, expected in (
         ("encoder", "f" * 64, "embeds with ffffffffffff"),
+        ("photos", -1, "a template of -1 frames"),
+        ("photos", 256, "a template of 256 frames"),
         ("template", template_bytes(made[:7]), "a template of 28 bytes in place of"),
         ("template", template_bytes(made * 2), "length 2.000 in place of 1"),
         ("template", template_bytes(made * np.float32(np.nan)), "length nan"),

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostiary.edge.config import MqttSection
 from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterMessage, StateMessage, Topics, encode
 from ostiary.fleet.broker.session import Broker, Retained
 from ostiary.fleet.enrollment import reembed
 from ostiary.fleet.enrollment.reembed import chosen_encoder, retire
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from scripts import trial
@@ -36,8 +36,10 @@ def both(tmp_path: Path) -> Iterator[Registry]:
     """Two people with both templates, one with the new one only."""
     registry = Registry(tmp_path / "r.db", who="operator")
     people = [Person(subject=s, groups=("staff",), suspended=s == "bob") for s in ("alice", "bob")]
-    registry.put_many([(p, {OLD: template(1), NEW: template(2)}) for p in people], NOW_S)
-    registry.put(Person(subject="carol"), {NEW: template(3)}, NOW_S)
+    registry.put_many(
+        [(p, {OLD: Fused(template(1), 1), NEW: Fused(template(2), 2)}) for p in people], NOW_S
+    )
+    registry.put(Person(subject="carol"), {NEW: Fused(template(3))}, NOW_S)
     yield registry
     registry.close()
 
@@ -53,6 +55,7 @@ def test_old_templates_go_when_every_door_has_changed_over(
     assert retired(both, {"north": NEW, "south": NEW}) == 2
     assert both.people.coverage() == {NEW: 3}
     np.testing.assert_array_equal(both.people.templates(NEW)[0][1][0], template(2))
+    assert both.roster.record("alice").photos == {NEW: 2}
     assert both.roster.record("bob").suspended
     assert both.roster.record("alice").groups == ("staff",)
     assert both.roster.changed_since(3) == ["alice", "bob"]
@@ -67,7 +70,7 @@ def test_a_door_that_has_not_changed_over_keeps_them(both: Registry, device: str
 
 
 def test_somebody_who_would_be_shut_out_keeps_all(both: Registry) -> None:
-    both.put(Person(subject="dave"), {OLD: template(4)}, NOW_S)
+    both.put(Person(subject="dave"), {OLD: Fused(template(4))}, NOW_S)
     with pytest.raises(FleetError, match="1 people have no template of the new encoder: dave"):
         retired(both, {"north": NEW})
     assert both.people.coverage() == {OLD: 3, NEW: 3}

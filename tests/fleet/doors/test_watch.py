@@ -71,10 +71,12 @@ def test_status_and_refusals_show_nothing_that_a_terminal_would_obey() -> None:
     evil = "\x1b[2J\r\n\x07"
     device = DeviceStatus(
         device="north", provisioned=True, status=evil, current=False, seen_at=evil, sequence=1,
-        lag=0, encoder=evil,
+        lag=0, encoder=evil, expected_fnir=0.5, tau_group=evil,
     )  # fmt: skip
     assert all(cell.isprintable() for cell in _row(device))
     assert all(cell.isprintable() for cell in _row(msgspec.structs.replace(device, sequence=None)))
+    assert "50.0%" in _row(device)[7]
+    assert "-" in _row(msgspec.structs.replace(device, expected_fnir=None))
     assert CommandError(f"north did not open: {evil}").message.isprintable()
     with pytest.raises(FleetError) as refused:
         _check_nobody_loses(Nobody(), "a", "b", {"north": evil})

@@ -10,10 +10,9 @@ import pytest
 from ostiary.edge.core.scores.calibration import threshold
 from ostiary.edge.core.types import Floats
 from ostiary.fleet.enrollment.admit import EnrollmentRules
-from ostiary.fleet.enrollment.lookalike import LookAlikeGuard
 from ostiary.fleet.enrollment.patch import PersonWish
 from ostiary.fleet.errors import ChangedMeanwhile
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fakes import curve, unit
@@ -22,48 +21,6 @@ from tests.support.fleet.admitting import DIM, ENCODER, axis, enrolling, near, r
 
 def tau(k: int, fpir: float = 0.01) -> float:
     return threshold(curve(), fpir, k).tau
-
-
-@pytest.mark.parametrize("k", [1, 10, 500])
-def test_too_close_is_what_tau_says_at_the_fleets_k(k: int) -> None:
-    coming = [f"p-{n}" for n in range(k)]
-    guard = LookAlikeGuard(curve(), 0.01, DIM, [("alice", axis(0)[None])], coming)
-    assert guard.nearest("p-0", near(0, tau(k) - 0.001)) is None
-    found = guard.nearest("p-0", near(0, tau(k) + 0.001))
-    assert found is not None
-    assert (found.subject, found.tau, found.k, found.same) == ("alice", tau(k), k, False)
-    assert "look-alike of alice" in found.text()
-
-
-def test_closer_than_any_two_strangers_is_the_same_person() -> None:
-    guard = LookAlikeGuard(curve(), 0.01, DIM, [("alice", axis(0)[None])], [])
-    strictest = float(curve().scores[curve().impostor_at_or_above == 0][0])
-    assert strictest > tau(1000)
-    below, above = (guard.nearest("bob", near(0, strictest + d)) for d in (-0.001, 0.001))
-    assert below is not None
-    assert above is not None
-    assert (below.same, above.same) == (False, True)
-    assert "same person who is enrolled as alice" in above.text()
-
-
-def test_nobody_is_their_own_look_alike_and_the_closest_other_is_named() -> None:
-    held = [
-        ("alice", axis(0)[None]),
-        ("bob", near(0, 0.9, 1)[None]),
-        ("carol", near(0, 0.8, 2)[None]),
-    ]
-    guard = LookAlikeGuard(curve(), 0.01, DIM, held, [])
-    found = guard.nearest("alice", axis(0))
-    assert found is not None
-    assert found.subject == "bob"
-    guard.add("dave", near(0, 0.95, 3))
-    found = guard.nearest("alice", axis(0))
-    assert found is not None
-    assert (found.subject, found.k) == ("dave", 2)
-
-
-def test_an_empty_fleet_has_no_look_alikes() -> None:
-    assert LookAlikeGuard(curve(), 0.01, DIM, [], ["alice"]).nearest("alice", axis(0)) is None
 
 
 def test_a_look_alike_is_refused_by_name_unless_it_is_forced(fleet: Fleet) -> None:
@@ -107,14 +64,31 @@ def test_the_guard_asks_for_no_more_of_the_first_line_than_of_the_last(fleet: Fl
 
 
 def test_templates_of_another_encoder_are_not_compared(fleet: Fleet) -> None:
-    fleet.registry().put(Person(subject="alice"), {"f" * 64: axis(0)}, 1.0)
+    fleet.registry().put(Person(subject="alice"), {"f" * 64: Fused(axis(0))}, 1.0)
     assert enrolling(fleet).admit([ready("bob", axis(0))]).refused == []
+
+
+def test_the_photos_of_a_template_are_recorded_and_told(fleet: Fleet) -> None:
+    outcome = enrolling(fleet).admit(
+        [
+            ready("alice", axis(0)),
+            ready("bob", axis(1), photos=4),
+            ready("carol", axis(2), photos=0),
+        ]
+    )
+    assert [(e.subject, e.photos) for e in outcome.enrolled] == [
+        ("alice", 1),
+        ("bob", 4),
+        ("carol", 0),
+    ]
+    found = {p.subject: p.photos for p in fleet.registry().people.all()}
+    assert found == {"alice": {ENCODER: 1}, "bob": {ENCODER: 4}, "carol": {}}
 
 
 def test_who_is_enrolled_gets_the_new_template_and_keeps_what_is_not_named(fleet: Fleet) -> None:
     registry = fleet.registry()
     old = Person(subject="alice", name="Alice", groups=("staff",), valid_until_s=5e9)
-    registry.put(old, {ENCODER: axis(0), "f" * 64: axis(0)}, 1.0)
+    registry.put(old, {ENCODER: Fused(axis(0)), "f" * 64: Fused(axis(0))}, 1.0)
     registry.suspend("alice", 2.0)
     outcome = enrolling(fleet).admit([ready("alice", axis(1), PersonWish(groups=("cleaners",)))])
     assert outcome.enrolled[0].was_enrolled
@@ -127,7 +101,9 @@ def test_who_is_enrolled_gets_the_new_template_and_keeps_what_is_not_named(fleet
 
 def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) -> None:
     registry = fleet.registry()
-    registry.put(Person(subject="alice", name="Alice", groups=("staff",)), {ENCODER: axis(0)}, 1.0)
+    registry.put(
+        Person(subject="alice", name="Alice", groups=("staff",)), {ENCODER: Fused(axis(0))}, 1.0
+    )
     registry.suspend("alice", 2.0)
     registry.revoke("alice", 3.0)
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0))]).refused
@@ -149,7 +125,7 @@ def test_who_was_revoked_is_enrolled_only_again_and_starts_anew(fleet: Fleet) ->
 
 
 def test_until_before_a_from_of_earlier_is_refused_as_a_row(fleet: Fleet) -> None:
-    fleet.registry().put(Person(subject="alice", valid_from_s=5e9), {ENCODER: axis(0)}, 1.0)
+    fleet.registry().put(Person(subject="alice", valid_from_s=5e9), {ENCODER: Fused(axis(0))}, 1.0)
     wish = PersonWish(valid_until=(4e9,))
     (refusal,) = enrolling(fleet).admit([ready("alice", axis(0), wish, 9)]).refused
     assert (refusal.reason, refusal.line) == ("bad-row", 9)
@@ -166,7 +142,7 @@ class Racing(Registry):
     def put_many(self, items, now_s, seen=None):  # type: ignore[no-untyped-def]
         if self.rivals:
             subject, template = self.rivals.pop(0)
-            self._other.put(Person(subject=subject), {ENCODER: template}, now_s)
+            self._other.put(Person(subject=subject), {ENCODER: Fused(template)}, now_s)
         return super().put_many(items, now_s, seen)
 
     def close(self) -> None:

@@ -28,9 +28,9 @@ def read(tmp_path: Path, text: str) -> tuple[list[Request], list[RefusedRequest]
 def test_a_line_is_a_person_with_photos_beside_the_file(tmp_path: Path) -> None:
     requests, refused = read(
         tmp_path,
-        "subject,photo,name,groups,from,until,schedule\n"
+        "subject,photo,name,groups,from,until,schedule,learns\n"
         'alice,a.jpg; /b/c.jpg,Alice Müller,"staff,cleaners",2030-01-01,2030-12-31,'
-        '"mon-fri 08:00-18:00, sat 09:00-12:00"\n',
+        '"mon-fri 08:00-18:00, sat 09:00-12:00",yes\n',
     )
     assert refused == []
     (alice,) = requests
@@ -41,12 +41,24 @@ def test_a_line_is_a_person_with_photos_beside_the_file(tmp_path: Path) -> None:
     assert alice.wish.valid_until is not None
     assert alice.wish.schedule is not None
     assert len(alice.wish.schedule) == 2
+    assert alice.wish.learns is True
 
 
 def test_an_empty_cell_leaves_what_somebody_was_given(tmp_path: Path) -> None:
-    requests, _ = read(tmp_path, "photo,until,subject,groups,name\na.jpg,,alice,,\n")
+    requests, _ = read(tmp_path, "photo,until,subject,groups,name,learns\na.jpg,,alice,,,\n")
     wish = requests[0].wish
-    assert (wish.groups, wish.valid_until, wish.name) == (None, None, None)
+    assert (wish.groups, wish.valid_until, wish.name, wish.learns) == (None, None, None, None)
+
+
+def test_consent_is_yes_or_no(tmp_path: Path) -> None:
+    text = "subject,photo,learns\na,a.jpg,YES\nb,b.jpg, no \nc,c.jpg,maybe\nd,d.jpg,\n"
+    requests, (refusal,) = read(tmp_path, text)
+    assert [(r.subject, r.wish.learns) for r in requests] == [
+        ("a", True),
+        ("b", False),
+        ("d", None),
+    ]
+    assert (refusal.line, refusal.message) == (4, "learns: 'maybe' is neither yes nor no")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +111,17 @@ def test_a_cell_over_two_lines_counts_from_its_first(tmp_path: Path) -> None:
 def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
     requests, refused = read(tmp_path, "\ufeffSubject, Photo\r\nalice,a.jpg\r\n,\r\n")
     assert ([r.subject for r in requests], refused) == (["alice"], [])
+
+
+def test_blanks_and_empty_columns_at_the_end_of_lines_do_not_matter(tmp_path: Path) -> None:
+    header, people = "\ufeffsubject,photo ,name,, \n", "alice,a.jpg ,Alice \t,,\nbob,b.jpg,,,\t\n"
+    text = f"{header}{people}carol,c.jpg,x,,y\n \n"
+    requests, refused = read(tmp_path, text)
+    assert [(r.subject, r.photos) for r in requests] == [
+        ("alice", (tmp_path / "a.jpg",)),
+        ("bob", (tmp_path / "b.jpg",)),
+    ]
+    assert [r.message for r in refused] == ["5 cells, but the header has 3"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ostiary.edge.vision.enrollment import enroll
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.fleet.enrollment import reembed
 from ostiary.fleet.enrollment.reembed import ReembedReport
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.people import OLD, template
@@ -44,6 +44,8 @@ def test_everybody_gets_the_template_that_enrolling_would_give(
         assert desk.registry.roster.entries()[subject] > before[subject]
     record = desk.registry.roster.record("alice")
     assert set(record.templates) == {OLD, desk.encoder}
+    assert record.photos == {desk.encoder: 2}
+    assert desk.registry.roster.record("bob").photos == {desk.encoder: 1}
     assert desk.published[-1] == {OLD: 2, desk.encoder: 2}
 
 
@@ -119,7 +121,7 @@ def test_who_is_enrolled_anew_meanwhile_gets_nothing_of_the_old_photos(
 
     def slow(*given: Any) -> object:
         made: object = each_photo(*given)
-        other.put(Person(subject="bob"), {OLD: template(77)}, NOW_S)
+        other.put(Person(subject="bob"), {OLD: Fused(template(77))}, NOW_S)
         other.revoke("carol", NOW_S)
         other.erase("dave", NOW_S)
         return made
@@ -148,7 +150,7 @@ def test_an_edit_between_look_and_write_is_seen(
     def late(registry: Registry, *given: object) -> list[int]:
         tries.append(1)
         if len(tries) == 1:
-            other.put(Person(subject="bob"), {OLD: template(77)}, NOW_S)
+            other.put(Person(subject="bob"), {OLD: Fused(template(77))}, NOW_S)
         return add_many(registry, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Registry, "add_many", late)
@@ -161,6 +163,6 @@ def test_an_edit_between_look_and_write_is_seen(
 
 
 def test_nothing_to_do_loads_no_models(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.registry.put(Person(subject="alice"), {desk.encoder: template(1)}, NOW_S)
+    desk.registry.put(Person(subject="alice"), {desk.encoder: Fused(template(1))}, NOW_S)
     monkeypatch.setattr(reembed, "each_photo", lambda *_: pytest.fail("loaded"))
     assert desk.run().complete

@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ostiary.edge.core.types import Template
 from ostiary.edge.errors import StoreError
 from ostiary.fleet.desk.delivery import Notice, publish_change
 from ostiary.fleet.enrollment.admit import Ready
 from ostiary.fleet.enrollment.album import KEY, Album
 from ostiary.fleet.enrollment.csv_table import Request
 from ostiary.fleet.registry.database import RegistryDatabase
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.admitting import ENCODER, axis, enrolling, ready
@@ -64,7 +65,7 @@ def test_a_revocation_is_published_where_photos_can_not_be_removed(
     (keeping.folder / KEY).chmod(0o600)
     again = typed("revoke", "alice", "--fleet", keeping.folder)
     assert (again.code, again.err) == (0, "")
-    assert keeping.run("show", "alice")["photos"] is False
+    assert keeping.run("show", "alice")["photos_kept"] is False
 
 
 def test_a_revocation_that_is_interrupted_still_forgets_the_photos(
@@ -78,7 +79,7 @@ def test_a_revocation_that_is_interrupted_still_forgets_the_photos(
     assert done.code != 0
     assert "not published yet: interrupted" in done.err
     assert "ostiary-fleet publish" in done.err
-    assert keeping.run("show", "alice")["photos"] is False
+    assert keeping.run("show", "alice")["photos_kept"] is False
     notices: list[Notice] = []
     with Fleet.open(keeping.folder) as fleet, pytest.raises(KeyboardInterrupt):
         publish_change(fleet, notices.append, interrupt)
@@ -89,9 +90,9 @@ def test_who_is_shown_needs_no_key_of_the_photos(keeping: Desk) -> None:
     (keeping.folder / KEY).unlink()
     done = typed("show", "alice", "--fleet", keeping.folder)
     assert done.code == 0
-    assert "photos       unknown" in done.out
+    assert "photos kept  unknown" in done.out
     assert "cannot read the key" in done.err
-    assert keeping.run("show", "alice")["photos"] is None
+    assert keeping.run("show", "alice")["photos_kept"] is None
 
 
 @pytest.mark.parametrize("harm", ["key", "folder"])
@@ -151,7 +152,7 @@ def test_a_report_is_looked_at_before_the_work_and_written_after_publishing(
 
 
 def someone(subject: str, number: int, photo: Path) -> Ready:
-    return Ready(Request(subject, (photo,)), axis(number))
+    return Ready(Request(subject, (photo,)), Template(subject, ENCODER, axis(number), 1))
 
 
 @pytest.mark.parametrize("end", ["erase", "revoke"])
@@ -232,7 +233,7 @@ def test_an_erasure_on_a_full_disk_is_told_and_wiped_later(
 
 def test_an_erasure_beside_a_reader_is_not_wiped_and_knows_it(registry: Registry) -> None:
     for subject in ("alice", "bob"):
-        registry.put(Person(subject=subject), {ENCODER: axis(0)}, 1.0)
+        registry.put(Person(subject=subject), {ENCODER: Fused(axis(0))}, 1.0)
     reader = sqlite3.connect(registry.path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM person").fetchall()
@@ -246,8 +247,8 @@ def test_an_erasure_beside_a_reader_is_not_wiped_and_knows_it(registry: Registry
 def test_who_has_templates_of_another_encoder_is_counted(fleet: Fleet) -> None:
     registry = fleet.registry()
     for subject in ("alice", "bob", "dave"):
-        registry.put(Person(subject=subject), {OTHER: axis(0)}, 1.0)
-    registry.put(Person(subject="carol"), {ENCODER: axis(1), OTHER: axis(1)}, 1.0)
+        registry.put(Person(subject=subject), {OTHER: Fused(axis(0))}, 1.0)
+    registry.put(Person(subject="carol"), {ENCODER: Fused(axis(1)), OTHER: Fused(axis(1))}, 1.0)
     registry.revoke("dave", 2.0)
     outcome = enrolling(fleet).admit([ready("alice", axis(2)), ready("carol", axis(1))])
     assert outcome.not_compared == 1
@@ -259,7 +260,7 @@ def test_who_has_templates_of_another_encoder_is_counted(fleet: Fleet) -> None:
 def test_a_change_of_encoder_is_said_where_somebody_is_enrolled(desk: Desk, photos: Path) -> None:
     registry = Registry(desk.folder / "registry.db")
     for number, subject in enumerate(("alice", "bob")):
-        registry.put(Person(subject=subject), {OTHER: axis(number)}, 1.0)
+        registry.put(Person(subject=subject), {OTHER: Fused(axis(number))}, 1.0)
     registry.close()
     options = ("--no-publish", "--fleet", desk.folder)
     done = typed("enroll", "alice", photos / "one.png", *options)

@@ -10,7 +10,7 @@ from ostiary.edge.roster.record import Index, shard_of
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.publishing import publish as publishing
 from ostiary.fleet.publishing.sealed import Voice
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.fleet import Fleet
 from tests.support.fleet.memory_broker import ENCODER, Kept, enroll, many, template
 from tests.support.fleet.publishers import assert_equal, publish, publish_changes, pulled
@@ -145,7 +145,7 @@ def after_history(fleet: Fleet, kept: Kept) -> None:
     registry.erase("carol", 2000.0)
     registry.suspend("alice", 2000.0)
     enroll(fleet, "erin")
-    registry.put(Person(subject="frank"), {ENCODER: template(9)}, 2000.0)
+    registry.put(Person(subject="frank"), {ENCODER: Fused(template(9))}, 2000.0)
 
 
 @pytest.mark.parametrize("short", [True, False])

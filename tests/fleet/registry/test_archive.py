@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.contents import restore
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from tests.support.fleet.archives import resigned, silent
 from tests.support.fleet.people import OLD, fill, template
@@ -60,7 +60,7 @@ def test_another_sites_people_are_refused(archive: Path) -> None:
 
 def test_a_registry_that_is_not_empty_is_not_touched(archive: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "new.db")
-    registry.put(Person(subject="erin"), {OLD: template(1)}, 1.0)
+    registry.put(Person(subject="erin"), {OLD: Fused(template(1))}, 1.0)
     with pytest.raises(FleetError, match="is not empty"):
         restore(registry, read_archive(archive, "hq", silent), 9.0)
     assert registry.roster.entries() == {"erin": 1}
@@ -77,7 +77,7 @@ def test_a_registry_that_is_not_empty_is_not_touched(archive: Path, tmp_path: Pa
             lambda t: t.replace('"revision":3', '"revision":7'),
             "line 4: revision 7 is used twice or not within 1 to 6",
         ),
-        (lambda t: t.replace('"version":1', '"version":2'), "line 1: not an archive that this"),
+        (lambda t: t.replace('"version":2', '"version":3'), "line 1: not an archive that this"),
         (lambda t: t.replace('"people":3', '"people":4'), "cut short"),
         (
             lambda t: t.replace('"groups":[]', '"groups":["No Group"]', 1),

@@ -13,7 +13,7 @@ from ostiary.edge.roster.record import Record, shard_of
 from ostiary.fleet.errors import FleetError
 from ostiary.fleet.registry.archive import read_archive, write_archive
 from ostiary.fleet.registry.contents import restore
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from tests.support.fleet.people import NEW, OLD, naive_sums, template
 
@@ -24,21 +24,26 @@ Step = Callable[[Registry, float], object]
 subjects = st.sampled_from(SUBJECTS)
 numbers = st.integers(0, 3)
 puts = st.builds(
-    lambda s, groups, t: lambda r, at: r.put(Person(subject=s, groups=groups), t, at),
+    lambda s, groups, learns, t: (
+        lambda r, at: r.put(Person(subject=s, groups=groups, learns=learns), t, at)
+    ),
     subjects,
     GROUPS,
-    st.dictionaries(st.sampled_from([OLD, NEW]), numbers.map(template)),
+    st.booleans(),
+    st.dictionaries(
+        st.sampled_from([OLD, NEW]), st.builds(Fused, numbers.map(template), st.integers(0, 300))
+    ),
 )
 many = st.builds(
     lambda all_of_them: (
         lambda r, at: r.put_many(
-            [(Person(subject=s), {OLD: template(n)}) for s, n in all_of_them], at
+            [(Person(subject=s), {OLD: Fused(template(n))}) for s, n in all_of_them], at
         )
     ),
     st.lists(st.tuples(subjects, numbers), max_size=4),
 )
 adds = st.builds(
-    lambda s, n: lambda r, at: r.add_templates(s, {NEW: template(n)}, at), subjects, numbers
+    lambda s, n: lambda r, at: r.add_templates(s, {NEW: Fused(template(n))}, at), subjects, numbers
 )
 plain = st.builds(
     lambda what, s: lambda r, at: getattr(r, what)(s, at),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from tests.support.fleet.people import OLD, fill, naive_sums, template
 
@@ -34,9 +34,9 @@ def test_who_thought_for_long_does_not_overwrite_what_was_written_meanwhile(
     other.revoke("alice", 2.0)
     other.close()
     with pytest.raises(FleetError, match="meanwhile; nothing was written"):
-        registry.put(Person(subject="alice"), {OLD: template(3)}, 3.0, seen=seen)
+        registry.put(Person(subject="alice"), {OLD: Fused(template(3))}, 3.0, seen=seen)
     assert registry.roster.record("alice").gone
-    assert registry.put(Person(subject="bob"), {OLD: template(3)}, 3.0, seen=2) == 3
+    assert registry.put(Person(subject="bob"), {OLD: Fused(template(3))}, 3.0, seen=2) == 3
 
 
 def test_a_snapshot_is_of_one_moment(registry: Registry, tmp_path: Path) -> None:

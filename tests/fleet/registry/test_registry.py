@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import EMPTY, Hours, Record, shard_names, shard_of, sum_of
 from ostiary.fleet.errors import FleetError
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from tests.support.fleet.people import NEW, OLD, fill, naive_sums, template
 
@@ -37,7 +36,7 @@ def test_a_person_comes_back_as_put_and_is_published_without_the_name(registry: 
         subject="alice", name="Alice Müller", groups=("staff", "cleaners"), valid_from_s=1.0,
         valid_until_s=2e9, schedule=hours,
     )  # fmt: skip
-    registry.put(alice, {OLD: template(1), NEW: template(2, 16)}, 10.0)
+    registry.put(alice, {OLD: Fused(template(1)), NEW: Fused(template(2, 16))}, 10.0)
     found = registry.people.get("alice")
     assert found is not None
     assert (found.name, found.groups, found.schedule) == (alice.name, alice.groups, hours)
@@ -61,30 +60,30 @@ def test_records_come_in_the_order_asked_for_over_many_chunks(registry: Registry
 
 def test_an_unchanged_person_changes_nothing(registry: Registry) -> None:
     alice = Person(subject="alice", groups=("staff",))
-    assert registry.put(alice, {OLD: template(1)}, 10.0) == 1
-    assert registry.put(alice, {OLD: template(1)}, 99.0) == 1
+    assert registry.put(alice, {OLD: Fused(template(1))}, 10.0) == 1
+    assert registry.put(alice, {OLD: Fused(template(1))}, 99.0) == 1
     assert registry.put(alice, {}, 99.0) == 1
     assert registry.suspend("alice", 1.0) == registry.suspend("alice", 2.0) == 2
     assert registry.resume("alice", 1.0) == registry.resume("alice", 2.0) == 3
-    assert registry.add_templates("alice", {OLD: template(1)}, 3.0) == 3
+    assert registry.add_templates("alice", {OLD: Fused(template(1))}, 3.0) == 3
     assert registry.revoke("alice", 1.0) == registry.revoke("alice", 2.0) == 4
     assert registry.roster.sequence == 4
     assert len(registry.trail.all()) == 4
 
 
 def test_templates_given_replace_all_and_none_leaves_them(registry: Registry) -> None:
-    registry.put(Person(subject="alice"), {OLD: template(1), NEW: template(2)}, 10.0)
+    registry.put(Person(subject="alice"), {OLD: Fused(template(1)), NEW: Fused(template(2))}, 10.0)
     registry.put(Person(subject="alice", groups=("staff",)), {}, 11.0)
     assert set(registry.roster.record("alice").templates) == {OLD, NEW}
-    registry.put(Person(subject="alice"), {OLD: template(3)}, 12.0)
+    registry.put(Person(subject="alice"), {OLD: Fused(template(3))}, 12.0)
     assert registry.roster.record("alice").templates == {OLD: template(3).tobytes()}
-    registry.add_templates("alice", {NEW: template(4)}, 13.0)
+    registry.add_templates("alice", {NEW: Fused(template(4))}, 13.0)
     assert set(registry.roster.record("alice").templates) == {OLD, NEW}
 
 
 def test_coverage_tells_who_lacks_a_template(registry: Registry) -> None:
     fill(registry, "alice", "bob", "carol", "dave")
-    registry.add_templates("bob", {NEW: template(9)}, 11.0)
+    registry.add_templates("bob", {NEW: Fused(template(9))}, 11.0)
     registry.revoke("dave", 12.0)
     assert registry.people.coverage() == {OLD: 3, NEW: 1}
     assert registry.people.lacking(NEW) == ["alice", "carol"]
@@ -104,14 +103,14 @@ def test_revoked_leaves_a_tombstone_without_a_template(registry: Registry, tmp_p
         with pytest.raises(FleetError, match="revoked"):
             refused("alice", 12.0)
     with pytest.raises(FleetError, match="revoked"):
-        registry.add_templates("alice", {OLD: template(1)}, 12.0)
+        registry.add_templates("alice", {OLD: Fused(template(1))}, 12.0)
     assert registry.roster.sequence == 2
 
 
 def test_who_was_revoked_is_enrolled_again_at_a_new_revision(registry: Registry) -> None:
     fill(registry, "alice")
     registry.revoke("alice", 11.0)
-    assert registry.put(Person(subject="alice"), {OLD: template(5)}, 12.0) == 3
+    assert registry.put(Person(subject="alice"), {OLD: Fused(template(5))}, 12.0) == 3
     assert registry.roster.record("alice").templates == {OLD: template(5).tobytes()}
     person = registry.people.get("alice")
     assert person is not None
@@ -222,23 +221,24 @@ def test_an_empty_registry_too_is_numbered_above(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("person", "templates", "said"),
     [
-        (Person(subject="Alice"), {OLD: template(1)}, "not a subject id"),
-        (Person(subject="a", groups=("Staff!",)), {OLD: template(1)}, "regex"),
-        (Person(subject="a", groups=("x", "x")), {OLD: template(1)}, "named twice"),
+        (Person(subject="Alice"), {OLD: Fused(template(1))}, "not a subject id"),
+        (Person(subject="a", groups=("Staff!",)), {OLD: Fused(template(1))}, "regex"),
+        (Person(subject="a", groups=("x", "x")), {OLD: Fused(template(1))}, "named twice"),
         (Person(subject="a", valid_from_s=5.0, valid_until_s=5.0), {}, "not after"),
         (Person(subject="a", name="x" * 201), {}, "printable"),
         (Person(subject="a", name="x\n"), {}, "printable"),
-        (Person(subject="a"), {"short": template(1)}, "regex"),
-        (Person(subject="a"), {OLD: template(1) * 2}, "unit length"),
-        (Person(subject="a"), {OLD: template(1)[None]}, "unit length"),
-        (Person(subject="a"), {OLD: template(1) * np.float32("nan")}, "unit length"),
+        (Person(subject="a"), {"short": Fused(template(1))}, "regex"),
+        (Person(subject="a"), {OLD: Fused(template(1) * 2)}, "unit length"),
+        (Person(subject="a"), {OLD: Fused(template(1)[None])}, "unit length"),
+        (Person(subject="a"), {OLD: Fused(template(1) * np.float32("nan"))}, "unit length"),
+        (Person(subject="a"), {OLD: Fused(template(1), -1)}, "int"),
         (Person(subject="a", schedule=(Hours(0, 0, 1),)), {}, "int"),
     ],
 )
 def test_what_a_device_would_refuse_is_never_written(
-    registry: Registry, person: Person, templates: dict[str, Floats], said: str
+    registry: Registry, person: Person, templates: dict[str, Fused], said: str
 ) -> None:
-    good = (Person(subject="good"), {OLD: template(1)})
+    good = (Person(subject="good"), {OLD: Fused(template(1))})
     with pytest.raises(FleetError, match=said):
         registry.put_many([good, (person, templates)], 1.0)
     assert (registry.roster.sequence, registry.people.all(), registry.trail.all()) == (0, [], [])
