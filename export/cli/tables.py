@@ -8,6 +8,7 @@ from rich.table import Table
 from ostiary.edge.cli.console import err, out
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.export.faces.crops import Crops
+from ostiary.export.faces.rates import GroupRow
 from ostiary.export.records.results import Gate, LayerCosts, OpenSetRow, TarRow
 
 TITLES = {
@@ -23,7 +24,8 @@ def show_gate(gate: Gate) -> None:
         f"{gate.images} images of {gate.people} people on {escape(gate.data_set)},"
         f" {gate.genuines:,} genuine and {gate.impostors:,} impostor pairs;"
         f" left out: {gate.calibration_left_out} photos that int8 was calibrated on,"
-        f" {gate.learned_left_out} of people whom the encoder learned from"
+        f" {gate.learned_left_out} of people whom the encoder learned from,"
+        f" {gate.labels_left_out} with wrong labels"
     )
     table = Table(title=f"TAR, with 95 % intervals over people; int8 on {gate.backend}")
     for title in ("FMR", *TITLES.values()):
@@ -57,10 +59,18 @@ def show_gate(gate: Gate) -> None:
         )
     for compared in gate.compared:
         show_open_set(TITLES[compared.comparison], compared.open_set)
-    if gate.passed:
-        return out.print("[bold green]passed[/]")
+    out.print(f"[bold]{headline(gate)}[/]")
     for failure in gate.failures:
         out.print(f"[bold red]failed:[/] {escape(failure)}")
+    for weakness in gate.weak:
+        out.print(f"[bold yellow]weak:[/] the encoder {escape(weakness)}")
+
+
+def headline(gate: Gate) -> str:
+    """The verdict in its colour: green if the gate passed, amber if only the float encoder is too
+    weak, red if int8 is not faithful to float."""
+    colour = "green" if gate.passed else "yellow" if gate.faithful else "red"
+    return f"[{colour}]{escape(gate.headline)}[/]"
 
 
 def show_layers(layers: LayerCosts) -> None:
@@ -80,34 +90,66 @@ def show_layers(layers: LayerCosts) -> None:
 def show_all_pairs(crops: Crops, tar: list[TarRow]) -> None:
     """TAR over all pairs, and how many photos were left out and why."""
     out.print(f"{len(crops)} images of {crops.people} people")
-    out.print(f"photos left out: {escape(_counts(crops.missing)) or 'none'}")
+    labels = {"wrong label": crops.labels_left_out} if crops.labels_sha256 else {}
+    out.print(f"photos left out: {escape(_counts(crops.missing | labels)) or 'none'}")
     out.print(f"photos a door would refuse for quality: {escape(_counts(crops.refused))}")
-    table = Table(title="all pairs")
-    for title in ("FMR", "tau", "TAR", "95 %"):
-        table.add_column(title, justify="right", no_wrap=True)
+    show_tar("all pairs", tar)
+
+
+def show_tar(title: str, tar: list[TarRow]) -> None:
+    """The TAR at each FMR."""
+    table = Table(title=title)
+    for name in ("FMR", "tau", "TAR", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in tar:
         table.add_row(f"{row.fmr:.0e}", f"{row.tau:.4f}", f"{row.tar.value:.4f}", _range(row.tar))
     out.print(table)
 
 
-def show_open_set(title: str, rows: list[OpenSetRow]) -> None:
-    """FPIR and FNIR for each K."""
+def show_groups(rows: list[GroupRow]) -> None:
+    """FMR and FNMR of each group, at everybody's tau."""
     if not rows:
-        return err.print("too few people for the open-set test")
-    table = Table(title=f"open set, one photo per enrolled person: {title}")
-    for name in ("K", "tau", "FPIR", "95 %", "FNIR", "95 %", "FPIR at 1:1 tau"):
-        table.add_column(name, justify="right", no_wrap=True)
+        return
+    table = Table(title=f"all pairs of a group, at everybody's tau for an FMR of {rows[0].wanted}")
+    for title in ("group", "people", "images", "FMR", "95 %", "FNMR", "95 %"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            str(row.k),
-            f"{row.tau:.3f}",
-            f"{row.fpir.value:.4f}",
-            _range(row.fpir),
-            f"{row.fnir.value:.4f}",
-            _range(row.fnir),
-            f"{row.fixed_fpir:.4f}",
+            escape(row.group or "everybody"),
+            str(row.people),
+            str(row.images),
+            f"{row.fmr.value:.5f}",
+            f"{row.fmr.low:.5f} to {row.fmr.high:.5f}",
+            f"{row.fnmr.value:.4f}",
+            _range(row.fnmr),
         )
     out.print(table)
+
+
+def show_open_set(title: str, rows: list[OpenSetRow]) -> None:
+    """FPIR and FNIR for each K; in groups if there are any."""
+    if not rows:
+        return err.print("too few people for the open-set test")
+    grouped = any(row.gallery_of for row in rows)
+    table = Table(title=f"open set: {escape(title)}")
+    names = ["photos", "K", "FPIR asked", "tau", "FPIR", "FNIR"]
+    for name in (["gallery of", "tau of"] if grouped else []) + names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        groups = [row.gallery_of or "everybody", row.tau_of or "everybody"] if grouped else []
+        table.add_row(
+            *map(escape, groups),
+            f"{row.photos}{', visit' if row.visit else ''}",
+            str(row.k),
+            f"{row.wanted}",
+            f"{row.tau:.3f}",
+            f"{row.fpir.value:.4f} ({_range(row.fpir)})",
+            f"{row.fnir.value:.4f} ({_range(row.fnir)})",
+        )
+    out.print(table)
+    if not grouped:
+        fixed = ", ".join(f"{row.fixed_fpir:.4f} at K = {row.k}" for row in rows)
+        out.print(f"FPIR with the tau for an FMR of 1e-3, which ignores K: {fixed}")
 
 
 def _range(rate: Rate) -> str:

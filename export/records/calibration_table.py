@@ -66,7 +66,8 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     `exponents`, by tensor that enters a depthwise Conv: channel c is multiplied by 2**exponents[c]
     before it is rounded. `ranges` are the values that each tensor takes. `biases`, by Conv or Gemm,
     are added to each output channel; `steps` are the int8 steps by which training moved each weight
-    (see `packed`). `floats` gives the reason for each node left in float.
+    (see `packed`). `floats` gives the reason for each node left in float. The weights of the nodes
+    in `narrow` are rounded to 7 bits instead of 8.
     """
 
     encoder_id: Sha256
@@ -81,6 +82,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ranges: dict[str, Range]
     biases: dict[str, list[float]] = {}
     floats: dict[str, str] = {}
+    narrow: list[str] = []
     lesson: Int8Lesson | None = None
     """The training that `steps` were made by."""
     steps: dict[str, str] = {}

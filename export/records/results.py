@@ -14,13 +14,22 @@ from ostiary.export.records.calibration_table import Table
 
 
 class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The most TAR (absolute) that int8 may lose at each of `fmrs`, and the least cosines."""
+    """The most TAR (absolute) that int8 may lose at each of `fmrs`, the least cosines, and the
+    floor below which the float encoder itself is too weak.
+
+    The floor asks for a TAR of `least_tar` at the FMR `at_fmr`, and allows an FNIR of `most_fnir`
+    with 100 enrolled people at an FPIR of 0.01. A `least_tar` of 0 and a `most_fnir` of 1 ask for
+    nothing.
+    """
 
     fmrs: tuple[float, ...] = (1e-3, 1e-4)
     int8_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.002
     float_int8: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.001
     median_cosine: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     backends_agree: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
+    least_tar: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.90
+    at_fmr: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-3
+    most_fnir: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.15
 
 
 USUAL = GateLimits()
@@ -37,7 +46,9 @@ class TarRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rates of identification with `k` enrolled people, means over random enrollments.
 
-    `fixed_fpir` is the FPIR at the tau for an FMR of 1e-3 in 1:1.
+    `fixed_fpir` is the FPIR at the tau for an FMR of 1e-3 in 1:1. `wanted` is the FPIR that tau is
+    for. Templates are of `photos` photos, probes of one or of a whole `visit`. `tau_of` is the
+    group whose curve set tau, `gallery_of` the group of all people; empty for everybody.
     """
 
     k: int
@@ -45,6 +56,11 @@ class OpenSetRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fpir: Rate
     fnir: Rate
     fixed_fpir: float
+    wanted: float = 0.01
+    photos: int = 1
+    visit: bool = False
+    tau_of: str = ""
+    gallery_of: str = ""
 
 
 class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +107,11 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The verdict on an int8 encoder; it holds for these two encoder files only."""
+    """The verdict on an int8 encoder; it holds for these two encoder files only.
+
+    `failures` say where int8 is not faithful to float, `weak` where the float encoder itself misses
+    the floor of the `limits`; the gate passed if both are empty.
+    """
 
     encoder_id: Sha256
     int8_sha256: Sha256
@@ -103,6 +123,9 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     calibration_left_out: int
     learned_left_out: int = 0
     """The number of photos of people whom the float encoder learned from."""
+    labels_left_out: int = 0
+    """The number of photos with wrong labels, by the exclusion list with `labels_sha256`."""
+    labels_sha256: Sha256 | None = None
     genuines: int
     impostors: int
     backend: str
@@ -116,6 +139,21 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     worst: list[MovedPair]
     readings: list[Reading] = []
     """All readings, the declared one first."""
+    weak: list[str] = []
+    """Such as "recognises 41 % of people at FMR 1e-3, 90 % are needed"; the subject is the
+    encoder."""
+
+    @property
+    def faithful(self) -> bool:
+        """Whether int8 recognises people as float does."""
+        return not self.failures
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words: `passed`, `failed`, or for a weak encoder how weak it is."""
+        if self.faithful and self.weak:
+            return f"faithful, but {self.weak[0].partition(' at ')[0]}"
+        return "passed" if self.passed else "failed"
 
 
 class LayerCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +180,8 @@ class LayerCosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EncoderMeasurements:
     """All measurements of a bundle's encoders, or those recorded beside a recipe.
 
-    None means not measured. Recorded measurements hold only for the same encoder bytes.
+    None means not measured. Recorded measurements hold only for the same encoder bytes. `limits`
+    are the bundle's own, as its build set them.
     """
 
     table: Table | None = None
@@ -150,3 +189,4 @@ class EncoderMeasurements:
     curve: DetFile | None = None
     layers: LayerCosts | None = None
     verifier: VerifierFile | None = None
+    limits: GateLimits = USUAL

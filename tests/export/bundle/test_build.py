@@ -70,7 +70,8 @@ def test_two_builds_are_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("faceplugin-512", marks=pytest.mark.long), "mobilefacenet-192"]
+    "name",
+    [pytest.param("faceplugin-512", marks=pytest.mark.long), "mobilefacenet-192", "sface-128"],
 )
 def test_every_shipped_recipe_builds_and_its_curve_is_its_encoders(
     name: str, tmp_path: Path

@@ -65,7 +65,7 @@ def test_a_device_builds_proves_and_runs_its_engines(profile: Path, orin: Path) 
     assert re.search(r"\d\d int8", shown.stdout)
     thor = ("engine", "--config", profile, "--target", "jetson-agx-thor")
     assert "Orin, sm_87" in refused(*thor, program="export")
-    said = ostiary("enroll", "--config", profile, "--subject", "a", PORTRAIT)
+    said = ostiary("enroll", "--config", profile, "a", PORTRAIT)
     assert said.returncode == 0, said.stderr
     again = ostiary("identify", "--config", profile, "--json", PORTRAIT)
     assert again.returncode == 0, again.stderr

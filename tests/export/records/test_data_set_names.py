@@ -13,7 +13,7 @@ from ostiary.edge.files import as_text
 from ostiary.edge.runtime.det import DetFile
 from ostiary.export.bundle import build, int8_stages
 from ostiary.export.bundle.int8_stages import Int8Stages
-from ostiary.export.cli import judging
+from ostiary.export.cli import evaluating, judging
 from ostiary.export.faces import open_set
 from ostiary.export.graphs import run
 from ostiary.export.int8 import quantize
@@ -48,7 +48,7 @@ def test_bytes_that_are_no_text_are_told_by_their_numbers() -> None:
     assert as_text("café") == "café"
 
 
-@pytest.mark.parametrize("command", [judging.verify, judging.evaluate])
+@pytest.mark.parametrize("command", [judging.verify, evaluating.evaluate])
 def test_verify_and_evaluate_store_the_name_as_text(
     bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: object
 ) -> None:
