@@ -31,6 +31,7 @@ fps = 15
 loop = true
 [recognition]
 cooldown_s = 0.1
+reopen_s = 0.1
 denials = 2
 [pad]
 required = {pad}

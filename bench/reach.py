@@ -21,14 +21,14 @@ from bench.roster.operator import DIM, ENCODER, HERE, ROOT, name_of, probe, temp
 from bench.roster.table import Figure, shown
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import MqttSection
 from ostiary.edge.remote.mailbox import Mailbox
 from ostiary.edge.remote.members import Members
 from ostiary.edge.remote.syncer import Syncer
 from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterTopics, Topics
 from ostiary.fleet.publishing.publish import publish, publish_changes
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site import authority
 from ostiary.fleet.site.fleet import CERTS, SETTINGS, Fleet
 from ostiary.fleet.site.keys import OPERATOR_KEY, SITE_KEY, make_operator_key, make_site_key
@@ -181,8 +181,8 @@ def _revocation(
     return lambda at: at.door.granted(probe(number)) is None, act
 
 
-def _person(number: int) -> tuple[Person, dict[str, np.ndarray]]:
-    return Person(subject=name_of(number)), {ENCODER: template(number)}
+def _person(number: int) -> tuple[Person, dict[str, Fused]]:
+    return Person(subject=name_of(number)), {ENCODER: Fused(template(number))}
 
 
 def _holds(at: ConnectedDoor, sequence: int) -> bool:

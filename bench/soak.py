@@ -36,6 +36,7 @@ fps = 15
 loop = {loop}
 [recognition]
 cooldown_s = 0.5
+reopen_s = 0.5
 [state]
 path = "{folder}/state"
 [mqtt]
@@ -134,7 +135,7 @@ def _soak(given: argparse.Namespace, folder: Path, port: int) -> dict[str, objec
     )
     write_jpeg(folder / "eileen.jpg", trial.astronaut())
     ostiary = [sys.executable, "-m", "ostiary.edge"]
-    enroll = ["enroll", "--config", str(profile), "--subject", "eileen"]
+    enroll = ["enroll", "--config", str(profile), "eileen"]
     photo = str(folder / "eileen.jpg")
     subprocess.run([*ostiary, *enroll, photo], check=True, stdout=subprocess.DEVNULL)
     heard = Heard(port)

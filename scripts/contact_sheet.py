@@ -22,14 +22,14 @@ TARGET = ROOT / "docs" / "images" / "contact-sheet.png"
 WIDTH_PX = 1200
 GRANTED, DENIED = Outcome.GRANTED, Outcome.DENIED
 DECISIONS = (
-    Decision(GRANTED, Reason.MATCHED, "obama", 0.822, 0.384, 2),
-    Decision(DENIED, Reason.UNKNOWN, None, 0.212, 0.384, 2),
-    Decision(GRANTED, Reason.MATCHED, "biden", 0.956, 0.384, 2),
-    Decision(GRANTED, Reason.MATCHED, "obama", 0.822, 0.450, 1),
-    Decision(DENIED, Reason.MISMATCH, "biden", 0.007, 0.450, 1),
-    Decision(DENIED, Reason.UNKNOWN, None, None, 0.350, 0),
-    Decision(GRANTED, Reason.MATCHED, "obama", 0.822, 0.350, 1),
-    Decision(DENIED, Reason.UNKNOWN, None, None, 0.350, 0),
+    Decision(GRANTED, Reason.MATCHED, "obama", 0.709, 0.354, 2),
+    Decision(DENIED, Reason.UNKNOWN, None, 0.226, 0.354, 2),
+    Decision(GRANTED, Reason.MATCHED, "biden", 0.955, 0.354, 2),
+    Decision(GRANTED, Reason.MATCHED, "obama", 0.709, 0.404, 1),
+    Decision(DENIED, Reason.MISMATCH, "biden", 0.255, 0.404, 1),
+    Decision(DENIED, Reason.UNKNOWN, None, None, 0.332, 0),
+    Decision(GRANTED, Reason.MATCHED, "obama", 0.709, 0.332, 1),
+    Decision(DENIED, Reason.UNKNOWN, None, None, 0.332, 0),
 )
 """What the demo decides, as the README shows it."""
 FACES = ("first", "portrait", "second", *["first"] * 5)
@@ -42,7 +42,7 @@ PORTRAIT_FACE = Face(
     np.array([[257, 126], [307, 128], [282, 160], [256, 177], [305, 178]], np.float32),
     1.0,
 )
-"""As the detector of mobilefacenet-192 finds it in the portrait."""
+"""As the detector finds it in the portrait."""
 DRAWN_FACE = Face(
     np.array([248, 116, 392, 322], np.float32),
     np.array([[290, 208], [350, 208], [320, 246], [296, 278], [344, 278]], np.float32),

@@ -26,7 +26,7 @@ from scripts.contact_sheet import sheet_of
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "demo"
-RECIPE = "mobilefacenet-192"
+RECIPE = "sface-128"
 PATIENCE_S = 60.0
 PROFILE = """
 [device]
@@ -102,9 +102,7 @@ def _recorded(port: int) -> int:
     verify = _profile("verify", port, WORK / "card", loop=True)
     for profile in (identify, verify):
         for subject, photo in people.items():
-            _ostiary(
-                "ostiary", "enroll", "--config", str(profile), "--subject", subject, str(photo)
-            )
+            _ostiary("ostiary", "enroll", "--config", str(profile), subject, str(photo))
     with Daemon(identify, port, "identify") as daemon:
         _say("identify: two enrolled people and a stranger walk up")
         right = daemon.expect(("granted", "matched", "obama"))
@@ -265,7 +263,7 @@ def _webcam(number: str, port: int) -> int:
         )
     write_jpeg(WORK / "you.jpg", np.asarray(seen[-1], np.uint8))
     profile = _profile("identify", port, f"v4l2:{device}")
-    _ostiary("ostiary", "enroll", "--config", str(profile), "--subject", "you", f"{WORK}/you.jpg")
+    _ostiary("ostiary", "enroll", "--config", str(profile), "you", f"{WORK}/you.jpg")
     _say("now walk up to it; Ctrl-C ends this")
     with Daemon(profile, port, "identify") as daemon:
         try:

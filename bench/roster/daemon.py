@@ -29,6 +29,7 @@ fps = 15
 loop = true
 [recognition]
 cooldown_s = 0.5
+reopen_s = 0.5
 [pad]
 required = false
 [state]

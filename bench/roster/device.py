@@ -31,7 +31,8 @@ from ostiary.edge.adapters.storage.roster_store import RosterStore
 from ostiary.edge.core.rules import access, policy
 from ostiary.edge.core.rules.access import Moment, Rights, SharedRights
 from ostiary.edge.core.rules.evidence import Evidence
-from ostiary.edge.core.rules.policy import Rules, State
+from ostiary.edge.core.rules.policy import State
+from ostiary.edge.core.rules.reading import Rules
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.types import Floats
 from ostiary.edge.remote.mailbox import Mailbox
@@ -90,13 +91,13 @@ class RosterDoor:
         self._kinds = SharedRights()
 
     def change(
-        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+        self, put: Sequence[tuple[str, Floats | None, Rights, int]], removed: Sequence[str]
     ) -> None:
         for subject in removed:
             self._rights.pop(subject, None)
             self.gallery.remove(subject)
-        self._rights.update({s: self._kinds.one(rights) for s, _, rights in put})
-        self.gallery.put_many((s, t) for s, t, _ in put if t is not None)
+        self._rights.update({s: self._kinds.one(rights) for s, _, rights, _ in put})
+        self.gallery.put_many((s, t) for s, t, *_ in put if t is not None)
 
     def granted(self, embedding: Floats) -> str | None:
         """The subject granted to this embedding after as many frames as policy needs, or None."""

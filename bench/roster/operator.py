@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import (
     SHARDS,
@@ -24,6 +23,7 @@ from ostiary.edge.roster.record import (
     total,
 )
 from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterTopics
 from ostiary.fleet.broker.session import Broker, Retained
 from scripts import trial

@@ -23,7 +23,7 @@ def test_the_documents_show_every_program() -> None:
     lines = [line for path in documents() for line in commands(path.read_text())]
     named = set().union(*(programs(line) for line in lines if not line.mention))
     assert named >= {"ostiary", "ostiary-export", "ostiary-fleet", "ostiary-train", "torchrun"}
-    benchmarks = ("peers", "reach", "daemon", "roster", "soak")
+    benchmarks = ("peers", "reach", "daemon", "roster", "soak", "learning")
     assert named >= {f"-m bench.{name}" for name in benchmarks}
     assert named >= {"scripts/demo", "scripts/test", "scripts/install-device", "-m pytest"}
     assert len(lines) > 300
@@ -32,8 +32,8 @@ def test_the_documents_show_every_program() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "ostiary enrol --config door.toml --subject alice alice.jpg",
-        "ostiary enroll --config door.toml --subject alice --quick alice.jpg",
+        "ostiary enrol --config door.toml alice alice.jpg",
+        "ostiary enroll --config door.toml alice --quick alice.jpg",
         "ostiary enroll --config door.toml alice.jpg",
         "ostiary check-config",
         "ostiary run --config door.toml now",

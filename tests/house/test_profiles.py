@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.camera.sources import check_url, open_source
-from ostiary.edge.config import CameraSection, Config, load_config
+from ostiary.edge.config import Config, load_config
+from ostiary.edge.sections import CameraSection
 from tests.support.places import ROOT, ostiary, write_png
 
 CONFIGS = ROOT / "firmware_configs"
@@ -26,7 +27,12 @@ BOARDS = {
 }  # fmt: skip
 LEFT_OUT = {
     "bundle.next": "only while a fleet changes its encoder",
-    "recognition.verifier": "a version before it, gone back to, would not read the profile",
+    "camera.rotate": "a version before it, gone back to, would not read the profile",
+    "camera.flip": "the same",
+    "camera.controls": "the same, and only the site knows its camera",
+    "quality.max_noise": "a version before it, gone back to, would not read the profile",
+    "recognition.tau": "a version before it, gone back to, would not read the profile",
+    "recognition.verifier": "the same",
     "claims.source": "only in verify mode, and only the site knows its reader",
     "claims.cards": "the same",
     "mqtt.username": "in place of a certificate",
@@ -34,9 +40,15 @@ LEFT_OUT = {
     "roster.operators": "only in a fleet, whose keys must be there first",
     "roster.site_key": "the same",
     "roster.stale_after_s": "the same",
+    "learning.enabled": "only in a fleet, with liveness, and where people consented",
+    "learning.stricter": "the same",
+    "learning.apart_h": "the same",
+    "learning.samples": "the same",
 }
 """Keys that a profile may have as a comment only, and why."""
-MORE_THAN_A_LINE = ("recognition.mode", "recognition.verifier", "access.groups", "bundle.next")
+MORE_THAN_A_LINE = (
+    "recognition.mode", "recognition.verifier", "access.groups", "bundle.next", "camera.controls",
+)  # fmt: skip
 """Keys whose other choice goes together with other lines."""
 LINE = re.compile(r'(?P<left_out>#?)(?:\[(?P<table>[a-z.]+)\]|(?P<key>[a-z0-9_]+|"\w+") = .+)')
 """A line of TOML, or one that waits to be uncommented; prose has a space after its `#`."""
@@ -54,9 +66,12 @@ def lines_of(text: str) -> Iterator[tuple[str, bool, str]]:
 
 
 def chosen(text: str, line: str) -> str:
-    """The profile with one commented line in the place of the key's own."""
+    """The profile with one commented line in the place of the key's own, if it has one."""
     key = line[1:].partition(" = ")[0]
-    own = next(x for name, out, x in lines_of(text) if not out and name.endswith(f".{key}"))
+    present = (x for name, out, x in lines_of(text) if not out and name.endswith(f".{key}"))
+    own = next(present, None)
+    if own is None:
+        return text.replace(f"{line}\n", f"{line[1:]}\n")
     return text.replace(f"{line}\n", "").replace(f"{own}\n", f"{line[1:]}\n")
 
 
@@ -65,7 +80,7 @@ def choices(text: str) -> Iterator[str]:
     yield text
     for name, out, line in lines_of(text):
         # What needs more than one line is tried below.
-        tables = ("claims", "mqtt", "roster")
+        tables = ("claims", "mqtt", "roster", "learning")
         if out and name.split(".")[0] not in tables and name not in MORE_THAN_A_LINE:
             yield chosen(text, line)
     verify = chosen(text, next(x for n, out, x in lines_of(text) if out and "verify" in x))
@@ -75,12 +90,19 @@ def choices(text: str) -> Iterator[str]:
     password = re.sub(r"^(?=(cert|key) = )", "#", text, flags=re.M)
     yield re.sub(r"^#(?=username|password_file)", "", password, flags=re.M)
     yield in_a_fleet(text)
+    yield that_learns(text)
 
 
 def in_a_fleet(text: str) -> str:
     """The profile with the choices that only go together with the roster."""
     members = chosen(text, next(x for n, out, x in lines_of(text) if out and n == "access.groups"))
     return re.sub(r"^#(?=next|\[roster|operators|site_key|stale_after_s)", "", members, flags=re.M)
+
+
+def that_learns(text: str) -> str:
+    """The profile of a door whose templates learn: in a fleet, with liveness."""
+    live = in_a_fleet(text).replace("required = false", "required = true")
+    return re.sub(r"^#(?=\[learning|enabled|stricter|apart_h|samples)", "", live, flags=re.M)
 
 
 def cameras(path: Path) -> list[CameraSection]:
@@ -134,6 +156,7 @@ def test_every_choice_of_a_profile_is_a_good_profile(path: Path, tmp_path: Path)
     assert {broker.username for broker in brokers} == {None, "north-door"}
     assert {config.claims is None for config in loaded} == {True, False}
     assert {config.roster is None for config in loaded} == {True, False}
+    assert {config.learning.enabled for config in loaded} == {True, False}
     assert {config.access.timezone for config in loaded} == {"", "Europe/Berlin"}
     urls = {camera.url for camera in cameras(path)}
     assert {config.camera.url for config in loaded} == urls

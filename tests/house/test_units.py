@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostiary.edge import config
+from ostiary.edge import sections
 from ostiary.edge.adapters.door.program import GRACE_S
 from ostiary.edge.config import load_config
 from tests.support.places import ROOT, ostiary
@@ -184,7 +184,7 @@ def test_the_watchdog_is_the_loops_own() -> None:
     assert one_of(DOOR, "NotifyAccess") == "main"
     # The last feeding may be half of its time old when a door's program begins to hang.
     watchdog_s = float(one_of(DOOR, "WatchdogSec"))
-    assert watchdog_s / 2 + config.DoorSection().timeout_s + GRACE_S < watchdog_s
+    assert watchdog_s / 2 + sections.DoorSection().timeout_s + GRACE_S < watchdog_s
     assert one_of(DOOR, "KillMode") == "mixed"
     assert one_of(DOOR, "TimeoutStopSec") == "5"
 

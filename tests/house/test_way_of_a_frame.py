@@ -31,8 +31,9 @@ from ostiary.edge.effects.recorder import Recorder
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.vision.observer import Observer
 from ostiary.edge.vision.pipeline import Pipeline
+from ostiary.edge.vision.search import FaceSearch
 from ostiary.edge.wire import StateMessage, Topics
-from tests.support.fakes import curve, face_at
+from tests.support.fakes import curve, curves, face_at
 from tests.support.places import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -46,9 +47,9 @@ FRAMES = 2
 
 STEPS: dict[str, tuple[Any, str, Any]] = {
     "camera": (CameraReader, "next", None),
-    "detect": (Pipeline, "boxes", [1]),
-    "landmarks": (Pipeline, "faces", [FACE]),
+    "detect": (FaceSearch, "boxes", [(FACE.box_px, FACE.score)]),
     "track": (Tracker, "update", None),
+    "landmarks": (Pipeline, "faces", [FACE]),
     "align": (Pipeline, "align", np.zeros((1, 1, 3), np.uint8)),
     "quality": (Pipeline, "quality", SHARP),
     "PAD": (Pipeline, "live", 1.0),
@@ -86,8 +87,8 @@ def daemon_of(folder: Path) -> Daemon:
     config = msgspec.convert(raw, Config, dec_hook=lambda kind, value: kind(value))
     pipeline: Any = object.__new__(Pipeline)
     pipeline.curve, pipeline.close, pipeline.backend = curve, lambda: None, "none"
-    enrolled = Enrolled(8, curve(), config, lambda: Moment(1e9, 0, 720))
-    enrolled.change([("alice", ALICE[None], Rights())], [])
+    enrolled = Enrolled(8, curves(), config, lambda: Moment(1e9, 0, 720))
+    enrolled.change([("alice", ALICE[None], Rights(), 1)], [])
     topics = Topics("hq", "door")
     reporter = Reporter(topics, StateMessage(status="online", session=0), lambda: 0.0)
     journal = Journal(folder / "journal.db")

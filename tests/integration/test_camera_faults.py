@@ -157,7 +157,7 @@ def test_a_camera_that_is_not_there_yet_is_awaited(
     listener.close()
 
 
-def test_another_size_is_an_event_and_everybody_a_new_face(
+def test_another_size_is_an_event_and_a_face_is_known_again_by_itself(
     tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto, portrait: Image
 ) -> None:
     folder = tmp_path / "frames"
@@ -173,22 +173,24 @@ def test_another_size_is_an_event_and_everybody_a_new_face(
         assert listener.until(lambda heard: of_the_camera(heard)[:2] == [changed] * 2), door.log()
         details = [event.detail for event in listener.events if event.event == changed]
         assert details[:2] == ["640x480 before, 640x440 now", "640x440 before, 640x480 now"]
-        assert listener.until(lambda heard: len({d.track for d in heard.decisions}) >= 3)
-    tracks = [d.track for d in listener.decisions if d.track is not None]
-    assert len(tracks) == len(listener.decisions)
-    assert tracks == sorted(tracks), "an earlier face came back"
+        before = len(listener.decisions)
+        assert listener.until(lambda heard: len(heard.decisions) > before + 30), door.log()
+    # Boxes of one size mean nothing in another: it is the embedding that says who it is.
+    assert len({d.track for d in listener.decisions}) == 1
     listener.close()
 
 
 def test_a_pipeline_whose_camera_changes_its_size_is_an_event(
     tmp_path: Path, bundle_dir: Path, broker: trial.Mosquitto
 ) -> None:
+    def changed(heard: Listener) -> list[str]:
+        return [event.detail for event in heard.events if event.event == "camera-changed"]
+
     part = "videotestsrc is-live=true pattern=ball{} ! video/x-raw,width={},height={}"
     small, large = part.format(" num-buffers=30", 320, 240), part.format("", 640, 360)
     listener = Listener(broker.port)
     camera = f"gst:{small} ! concat name=both {large} ! both. both."
     with Door(tmp_path / "door", bundle_dir, camera, broker.port) as door:
-        assert listener.until(lambda heard: bool(heard.events)), door.log()
-    (event,) = listener.events
-    assert (event.event, event.detail) == ("camera-changed", "320x240 before, 640x360 now")
+        assert listener.until(lambda heard: bool(changed(heard))), door.log()
+    assert changed(listener) == ["320x240 before, 640x360 now"]
     listener.close()

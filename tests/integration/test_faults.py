@@ -110,7 +110,7 @@ def test_with_a_full_disk_the_door_does_what_the_profile_says(
     listener = Listener(broker.port)
     door = Door(
         tmp_path / "door", bundle_dir, camera, broker.port, state=small_disk / "state",
-        recognition="votes = 1\ncooldown_s = 0.2",
+        recognition="votes = 1\ncooldown_s = 0.2\nreopen_s = 0.2",
     )  # fmt: skip
     profile = tmp_path / "door" / "door.toml"
     text = profile.read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from ostiary.edge.adapters.mqtt.link import Filter, Link, Received
 from ostiary.edge.adapters.storage.journal import Journal
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from scripts import trial
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.plain_peer import PATIENCE_S, PlainPeer

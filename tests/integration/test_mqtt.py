@@ -10,8 +10,8 @@ import pytest
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.mqtt.outbox import LONGEST_WAIT_S
 from ostiary.edge.adapters.storage.journal import Journal
-from ostiary.edge.config import MqttSection
 from ostiary.edge.errors import ConfigError
+from ostiary.edge.sections import MqttSection
 from scripts import trial
 from tests.support.fakes import FakeClock
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ostiary.edge.config import (
+from ostiary.edge.config import Config
+from ostiary.edge.sections import (
     BundleSection,
     CameraSection,
-    Config,
     DeviceSection,
     MqttSection,
     StateSection,

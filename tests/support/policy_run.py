@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ostiary.edge.core.rules.evidence import Claim, Mode
-from ostiary.edge.core.rules.policy import Rules, State, step
+from ostiary.edge.core.rules.policy import State, step
+from ostiary.edge.core.rules.reading import Rules
 from ostiary.edge.core.types import Decision
 
 TAU, K = 0.5, 10

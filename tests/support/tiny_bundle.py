@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def make(folder: Path, seed: int = 0, sign: bool = True) -> Path:
     return folder
 
 
-def write_manifest(folder: Path, files: dict[str, bytes], sign: bool = True) -> None:
+def write_manifest(
+    folder: Path, files: dict[str, bytes], sign: bool = True, warnings: Sequence[str] = ()
+) -> None:
     """The manifest of some files, and its signature."""
     manifest = Manifest(
         schema=SCHEMA,
@@ -72,6 +75,7 @@ def write_manifest(folder: Path, files: dict[str, bytes], sign: bool = True) -> 
         models=Models(**{name: entry(name) for name in MODELS}),
         files={file: sha256(data) for file, data in files.items()},
         sources=[WeightsSource("none", "1", "0" * 64, "CC0-1.0")],
+        warnings=list(warnings),
     )
     raw = msgspec.json.encode(manifest)
     (folder / MANIFEST).write_bytes(raw)

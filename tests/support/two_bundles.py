@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from ostiary.edge.config import BundleSection, CameraSection, Config, DeviceSection, StateSection
+from ostiary.edge.config import Config
 from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.models.choose import Chosen, choose_models
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
 from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
+from ostiary.edge.sections import BundleSection, CameraSection, DeviceSection, StateSection
 from tests.support import tiny_bundle
 
 
@@ -69,9 +70,15 @@ def with_curve(folder: Path, seed: int) -> Path:
     return folder
 
 
-def rewrite(folder: Path, names: Iterable[str]) -> None:
+def rewrite(folder: Path, names: Iterable[str], warnings: Sequence[str] = ()) -> None:
     """Sign the files of a bundle as they are now."""
-    tiny_bundle.write_manifest(folder, {name: (folder / name).read_bytes() for name in names})
+    files = {name: (folder / name).read_bytes() for name in names}
+    tiny_bundle.write_manifest(folder, files, warnings=warnings)
+
+
+def warn(folder: Path, *warnings: str) -> None:
+    """Put warnings into the manifest of a bundle, and sign it again."""
+    rewrite(folder, bundles.read(folder).manifest.files, warnings)
 
 
 def wrong_golden(folder: Path) -> None:

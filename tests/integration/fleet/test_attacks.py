@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Reason
 from ostiary.edge.roster.record import shard_of
+from ostiary.edge.sections import MqttSection
 from scripts import trial
 from tests.support.doors.roster_door import Door, until
 from tests.support.doors.roster_process import DoorProcess

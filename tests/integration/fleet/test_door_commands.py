@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.edge.adapters.mqtt.link import Filter, Link, Received
-from ostiary.edge.config import MqttSection
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import Response
 from scripts import trial
 from tests.support.doors.commanding import House, command

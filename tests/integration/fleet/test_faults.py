@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Reason
 from ostiary.edge.remote.mailbox import Mail
 from ostiary.edge.roster import replica
 from ostiary.edge.roster.record import total
+from ostiary.edge.sections import MqttSection
 from scripts import trial
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.doors.roster_door import Door, Place, until

@@ -8,7 +8,7 @@ import pytest
 
 from ostiary.edge.core.types import Reason
 from ostiary.fleet.publishing.publish import publish, publish_changes
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
 from ostiary.fleet.site.keys import OPERATOR_KEY
 from ostiary.fleet.site.keys import SITE_KEY as SITE_FILE
@@ -53,13 +53,13 @@ def test_a_door_does_what_the_registry_says(
     fleet: Fleet, tmp_path: Path, broker: trial.Mosquitto
 ) -> None:
     registry = fleet.registry()
-    people = [(Person(subject=f"p{n}"), {ENCODER: face(n)}) for n in range(300)]
+    people = [(Person(subject=f"p{n}"), {ENCODER: Fused(face(n))}) for n in range(300)]
     registry.put_many(people, NOW_S)
     publish(fleet)
     door = Door(tmp_path, fleet.mqtt()).start()
     check(door, fleet)
     assert door.grants(face(7), "p7")
-    registry.put(Person(subject="new"), {ENCODER: face(1000)}, NOW_S)
+    registry.put(Person(subject="new"), {ENCODER: Fused(face(1000))}, NOW_S)
     registry.revoke("p7", NOW_S)
     registry.suspend("p8", NOW_S)
     registry.erase("p9", NOW_S)

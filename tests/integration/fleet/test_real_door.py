@@ -15,7 +15,7 @@ from ostiary.edge.core.types import Template
 from ostiary.edge.wire import DecisionMessage
 from ostiary.fleet.doors.command import capture, open_door
 from ostiary.fleet.publishing.publish import publish_changes
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.create import found
 from ostiary.fleet.site.fleet import Fleet, SiteSettings
 from scripts import trial
@@ -31,7 +31,9 @@ class Site:
 
     def enroll(self, template: Template, **rights: object) -> None:
         person = Person(subject=template.subject, **rights)  # type: ignore[arg-type]
-        self.registry.put(person, {template.encoder: template.embedding}, time.time())
+        self.registry.put(
+            person, {template.encoder: Fused(template.embedding, template.photos)}, time.time()
+        )
         publish_changes(self.fleet)
 
     def decides(self, reason: str, subject: str | None, seen: int | None = None) -> DecisionMessage:
@@ -53,7 +55,14 @@ def profile(fleet: Fleet, more: str = "") -> str:
 
 
 @pytest.fixture
-def site(tmp_path: Path, bundle_dir: Path, camera: str, broker: trial.Mosquitto) -> Iterator[Site]:
+def site(
+    tmp_path: Path,
+    bundle_dir: Path,
+    camera: str,
+    broker: trial.Mosquitto,
+    request: pytest.FixtureRequest,
+) -> Iterator[Site]:
+    """A site; its parameter is added to the door's profile."""
     folder = tmp_path / "fleet"
     found(
         folder,
@@ -65,7 +74,8 @@ def site(tmp_path: Path, bundle_dir: Path, camera: str, broker: trial.Mosquitto)
             groups=("staff", "cleaners"),
         ),
     )
-    more = profile(Fleet.open(folder), '[access]\ngroups = ["staff"]\n')
+    added = getattr(request, "param", "")
+    more = profile(Fleet.open(folder), f'[access]\ngroups = ["staff"]\n{added}')
     listener = Listener(broker.port)
     with (
         Fleet.open(folder) as fleet,
@@ -147,8 +157,32 @@ def test_the_operator_opens_the_door_and_enrolls_who_stands_there(
     assert (opened.outcome.value, opened.mode) == ("granted", "command")
     template = capture(site.fleet, "door", "eileen", eileen.encoder, len(eileen.embedding))
     # Frames of one picture: what the door made of them is what a photo gives.
-    assert float(template @ eileen.embedding) > 0.99
+    assert float(template.embedding @ eileen.embedding) > 0.99
+    assert template.photos >= 3
     both = {"capture-started", "capture-ended"}
     assert site.listener.until(lambda listener: both <= set(listener.event_names()))
-    site.enroll(Template("eileen", eileen.encoder, template), groups=("staff",))
+    site.enroll(template, groups=("staff",))
+    site.decides("matched", "eileen")
+
+
+@pytest.mark.parametrize(
+    "site",
+    # The clip shows one portrait for ever, which need not look live.
+    ["[pad]\nrequired = true\nmin_live = 0.0\n[learning]\nenabled = true\n"],
+    indirect=True,
+)
+def test_a_template_learns_at_a_real_door_until_the_consent_is_withdrawn(
+    site: Site, eileen: Template, broker: trial.Mosquitto
+) -> None:
+    site.enroll(eileen, groups=("staff",))
+    site.decides("matched", "eileen")
+    assert "template-learned" not in site.door.log(), "without consent"
+    site.enroll(eileen, groups=("staff",), learns=True)
+    listener = site.listener
+    assert listener.until(lambda heard: any(e.event == "template-learned" for e in heard.events))
+    assert listener.until(lambda heard: heard.states[-1].learned == 1), site.door.log()
+    (event,) = (e for e in listener.events if e.event == "template-learned")
+    assert event.detail.startswith("eileen: 1 sample, "), event.detail
+    site.enroll(eileen, groups=("staff",), learns=False)
+    assert listener.until(lambda heard: heard.states[-1].learned == 0), site.door.log()
     site.decides("matched", "eileen")

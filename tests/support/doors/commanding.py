@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class ScriptedCapture:
 
     def end(self, reason: str = "") -> None:
         self.active = False
-        template = Template("alice", ENCODER, np.array([0.6, 0.8], np.float32))
+        template = Template("alice", ENCODER, np.array([0.6, 0.8], np.float32), 5)
         self.done = Captured(None if reason else template, reason, "5 good")
 
     def result(self) -> Captured | None:
@@ -165,3 +166,22 @@ def came(topic: str, payload: bytes, answer_to: str | None, **more: object) -> R
     """A message as the link delivers it."""
     said = {"retained": False, "correlation": b"c", **more}
     return Received(topic, payload, response_topic=answer_to, **said)  # type: ignore[arg-type]
+
+
+def asks(house: House, name: str = "open", **more: Any) -> Received:
+    """A message as the operator would send it, except for the given changes."""
+    topic = house.topics.command(name)
+    expires = more.pop("expires_at_s", house.now + 30.0)
+    return came(topic, command(topic, expires, **more), house.topics.response(name))
+
+
+def published(house: House) -> list[tuple[str, bytes, bytes | None]]:
+    """What the house has answered."""
+    assert isinstance(house.link, FakeLink)
+    return house.link.published
+
+
+def given(house: House, *messages: Received) -> None:
+    for message in messages:
+        house.commander.put(message)
+        house.work()

@@ -20,7 +20,13 @@ from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.state_dir import JOURNAL, STORE
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.core.types import Template
-from ostiary.edge.wire import DecisionMessage, EventMessage, StateMessage, Topics
+from ostiary.edge.wire import (
+    DecisionMessage,
+    EventMessage,
+    RosterMessage,
+    StateMessage,
+    Topics,
+)
 from scripts import trial
 
 PATIENCE_S = 30.0
@@ -31,6 +37,7 @@ site = "test"
 id = "door"
 [bundle]
 path = "{bundle}"
+{bundle_more}
 [camera]
 url = "{camera}"
 fps = 30
@@ -40,13 +47,15 @@ loop = true
 path = "{state}"
 [recognition]
 {recognition}
+[lockout]
+{lockout}
 [mqtt]
 host = "127.0.0.1"
 port = {port}
 telemetry_s = 1
 {more}
 """
-CHATTY = "votes = 1\ndenials = 1\ncooldown_s = 0.01"
+CHATTY = "votes = 1\ndenials = 1\ncooldown_s = 0.01\nreopen_s = 0.01"
 """A door that decides on almost every frame."""
 
 
@@ -73,6 +82,8 @@ class Door:
         more: str = "",
         state: Path | None = None,
         camera_more: str = "",
+        bundle_more: str = "",
+        lockout: str = "failures = 0",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.state = state or folder / "state"
@@ -87,6 +98,8 @@ class Door:
                 more=more,
                 state=self.state,
                 camera_more=camera_more,
+                bundle_more=bundle_more,
+                lockout=lockout,
             )
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -147,6 +160,7 @@ class Listener:
         self.decisions: list[DecisionMessage] = []
         self.events: list[EventMessage] = []
         self.states: list[StateMessage] = []
+        self.rosters: list[RosterMessage] = []
         self._arrived: queue.Queue[None] = queue.Queue()
         self._client = trial.subscribe(port, "ostiary/1/test/device/door/#", name)
         self._client.on_message = self._take
@@ -163,6 +177,8 @@ class Listener:
             self.events.append(wire.decode(bytes(message.payload), EventMessage))
         elif message.topic == TOPICS.state:
             self.states.append(wire.decode(bytes(message.payload), StateMessage))
+        elif message.topic == TOPICS.roster:
+            self.rosters.append(wire.decode(bytes(message.payload), RosterMessage))
         self._arrived.put(None)
 
     def until(self, met: Callable[[Listener], bool], patience_s: float = PATIENCE_S) -> bool:

@@ -8,19 +8,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from ostiary.edge.clock import WallClock
-from ostiary.edge.config import (
+from ostiary.edge.config import Config
+from ostiary.edge.core.rules.access import Rights
+from ostiary.edge.core.scores.calibration import Threshold
+from ostiary.edge.core.types import Floats
+from ostiary.edge.remote.client import Remote
+from ostiary.edge.sections import (
     BundleSection,
     CameraSection,
-    Config,
     DeviceSection,
     MqttSection,
     RosterSection,
     StateSection,
 )
-from ostiary.edge.core.rules.access import Rights
-from ostiary.edge.core.scores.calibration import Threshold
-from ostiary.edge.core.types import Floats
-from ostiary.edge.remote.client import Remote
 from tests.support.roster.operator import DIM, ENCODER, SITE, SITE_KEY, Operator
 from tests.support.roster.wire import FakeBroker
 
@@ -37,9 +37,9 @@ class FakeEnrolled:
         self.tau = Threshold(0.4, 1, 0.01, 0.01, True)
 
     def change(
-        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+        self, put: Sequence[tuple[str, Floats | None, Rights, int]], removed: Sequence[str]
     ) -> None:
-        self.names |= {subject for subject, _, _ in put}
+        self.names |= {subject for subject, *_ in put}
         self.names -= set(removed)
 
 
@@ -48,12 +48,16 @@ class FakeReporter:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.state: dict[str, object] = {}
 
     def event(self, name: str, detail: str = "") -> None:
         self.events.append(f"{name}: {detail}")
 
     def threshold(self, tau: Threshold) -> None:
         """Ignored."""
+
+    def change(self, **fields: object) -> None:
+        self.state.update(fields)
 
 
 class Door:
@@ -82,8 +86,11 @@ class Door:
         self._joined: FakeBroker | None = None
         self.start()
 
+    def new_enrolled(self) -> Any:
+        return FakeEnrolled()
+
     def start(self) -> None:
-        self.enrolled = FakeEnrolled()
+        self.enrolled = self.new_enrolled()
         bundle = SimpleNamespace(encoder_id=ENCODER, dim=DIM)
         self.remote = Remote(
             self.config,

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from ostiary.edge.adapters.mqtt.link import Link
 from ostiary.edge.adapters.storage.roster_store import RosterStore
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.rules import access, policy
 from ostiary.edge.core.rules.access import Moment, Rights
 from ostiary.edge.core.rules.evidence import Evidence
-from ostiary.edge.core.rules.policy import Rules
+from ostiary.edge.core.rules.reading import Rules
 from ostiary.edge.core.scores.matching import Gallery
 from ostiary.edge.core.types import Candidate, Decision, Floats, Reason
 from ostiary.edge.remote.mailbox import Mailbox
@@ -26,6 +25,7 @@ from ostiary.edge.remote.restore import Says
 from ostiary.edge.remote.syncer import Syncer
 from ostiary.edge.roster.record import shard_of, total
 from ostiary.edge.roster.sealing import Opener, Sealer, Site
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterTopics, Topics
 from tests.support.roster.operator import DIM, ENCODER, SEED, SITE, SITE_KEY, Operator
 
@@ -35,22 +35,25 @@ OPERATOR = Sealer(Site(SITE_KEY), SEED).public
 
 
 class Searched:
-    """A gallery and its subjects' rights, as the observer holds them."""
+    """A gallery and its subjects' rights and photos, as the observer holds them."""
 
     def __init__(self, dim: int = DIM) -> None:
         self.gallery, self.rights = Gallery(dim), dict[str, Rights]()
+        self.photos: dict[str, int] = {}
 
     def change(
-        self, put: Sequence[tuple[str, Floats | None, Rights]], removed: Sequence[str]
+        self, put: Sequence[tuple[str, Floats | None, Rights, int]], removed: Sequence[str]
     ) -> None:
         # A subject in both is removed.
         left = [each for each in put if each[0] not in removed]
-        without = [subject for subject, templates, _ in left if templates is None]
+        without = [subject for subject, templates, *_ in left if templates is None]
         for subject in (*removed, *without):
             self.gallery.remove(subject)
             self.rights.pop(subject, None)
-        self.rights.update({subject: rights for subject, _, rights in left})
-        self.gallery.put_many((s, templates) for s, templates, _ in left if templates is not None)
+            self.photos.pop(subject, None)
+        self.rights.update({subject: rights for subject, _, rights, _ in left})
+        self.photos.update({s: photos for s, templates, _, photos in left if templates is not None})
+        self.gallery.put_many((s, templates) for s, templates, *_ in left if templates is not None)
 
 
 class Place:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ostiary.edge.config import BundleSection, CameraSection, Config, DeviceSection, StateSection
+from ostiary.edge.config import Config
+from ostiary.edge.sections import BundleSection, CameraSection, DeviceSection, StateSection
 from ostiary.edge.selftest.door import DoorUnderTest
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from ostiary.edge.core.scores.calibration import DetCurve
-from ostiary.edge.core.types import Floats
+from ostiary.edge.core.types import Floats, Template
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.enrollment.admit import Enrolling, EnrollmentRules, Ready
 from ostiary.fleet.enrollment.csv_table import Request
@@ -40,8 +40,11 @@ def near(number: int, score: float, other: int = 15) -> Floats:
     return unit(score * np.eye(DIM)[number] + (1 - score**2) ** 0.5 * np.eye(DIM)[other])
 
 
-def ready(subject: str, template: Floats, wish: PersonWish = NOTHING, line: int = 0) -> Ready:
-    return Ready(Request(subject, (), wish, line), template)
+def ready(
+    subject: str, template: Floats, wish: PersonWish = NOTHING, line: int = 0, photos: int = 1
+) -> Ready:
+    request = Request(subject, (), wish, line)
+    return Ready(request, Template(subject, ENCODER, template, photos))
 
 
 def enrolling(fleet: Fleet, rules: EnrollmentRules = PLAIN) -> Enrolling:

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster import changes, replica
 from ostiary.edge.roster.record import Head, Index, Record, decode, shard_names
 from ostiary.edge.roster.sealing import Opener
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterTopics
 from ostiary.fleet.broker.problems import BrokerError
 from ostiary.fleet.broker.session import Retained
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.fleet import Fleet
 
 ENCODER = "e" * 64
@@ -96,13 +96,13 @@ def enroll(fleet: Fleet, *subjects: str, **rights: Any) -> None:
     for subject in subjects:
         seed = int.from_bytes(subject.encode(), "big") % 2**32
         person = Person(subject=subject, name=subject.title(), **rights)
-        fleet.registry().put(person, {ENCODER: template(seed)}, 1000.0)
+        fleet.registry().put(person, {ENCODER: Fused(template(seed))}, 1000.0)
 
 
 def many(fleet: Fleet, count: int, start: int = 0) -> list[str]:
     """So many people, put in one transaction."""
     names = [f"p{number:06d}" for number in range(start, start + count)]
-    items = [(Person(subject=n), {ENCODER: template(i)}) for i, n in enumerate(names, start)]
+    items = [(Person(subject=n), {ENCODER: Fused(template(i))}) for i, n in enumerate(names, start)]
     fleet.registry().put_many(items, 1000.0)
     return names
 

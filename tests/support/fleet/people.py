@@ -6,7 +6,7 @@ import numpy as np
 
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import shard_names, shard_of, sum_of
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.registry.registry import Registry
 from tests.support.fakes import unit
 
@@ -19,7 +19,7 @@ def template(number: int, dim: int = 8) -> Floats:
 
 def fill(registry: Registry, *subjects: str) -> None:
     registry.put_many(
-        [(Person(subject=s), {OLD: template(n)}) for n, s in enumerate(subjects)], 10.0
+        [(Person(subject=s), {OLD: Fused(template(n))}) for n, s in enumerate(subjects)], 10.0
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.fleet.enrollment.album import Album
 from ostiary.fleet.enrollment.reembed import Reembedding, ReembedReport
-from ostiary.fleet.registry.person import Person
+from ostiary.fleet.registry.person import Fused, Person
 from ostiary.fleet.site.fleet import SETTINGS, Fleet
 from tests.support.fleet.people import OLD, template
 from tests.support.places import ROOT
@@ -32,7 +32,7 @@ class Desk:
         self.steps: list[tuple[int, int]] = []
 
     def enroll(self, subject: str, *photos: bytes) -> None:
-        self.registry.put(Person(subject=subject), {OLD: template(len(subject))}, NOW_S)
+        self.registry.put(Person(subject=subject), {OLD: Fused(template(len(subject)))}, NOW_S)
         if photos:
             self.album.keep(subject, [(f"{n}.jpg", photo) for n, photo in enumerate(photos)])
 

@@ -12,7 +12,6 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ostiary.edge.adapters.mqtt.link import secure, without_delay
-from ostiary.edge.config import MqttSection
 from ostiary.edge.core.types import Floats
 from ostiary.edge.roster.record import (
     Head,
@@ -25,6 +24,7 @@ from ostiary.edge.roster.record import (
     total,
 )
 from ostiary.edge.roster.sealing import Sealer, Site
+from ostiary.edge.sections import MqttSection
 from ostiary.edge.wire import RosterTopics
 from scripts import trial
 
