@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from ostiary.edge.core.faces.pad import PadRules
 from ostiary.edge.core.faces.quality import Limits
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.core.rules.learning import LearningRules
@@ -66,9 +65,6 @@ class Config(ProfileSection, frozen=True):
     def learning_rules(self) -> LearningRules:
         chosen = self.learning
         return LearningRules(chosen.stricter, chosen.apart_h, chosen.samples)
-
-    def pad_rules(self) -> PadRules:
-        return PadRules(self.pad.frames, self.pad.min_live)
 
     def limits(self) -> Limits:
         return Limits(**msgspec.structs.asdict(self.quality))

@@ -23,7 +23,7 @@ from ostiary.edge.cli.people import Json, Profile, open_store, zone_of
 from ostiary.edge.clock import WallClock
 from ostiary.edge.config import Config, load_config
 from ostiary.edge.core.faces import quality
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules import access, reading
 from ostiary.edge.core.rules.access import Moment
 from ostiary.edge.core.rules.evidence import Evidence, Mode

@@ -17,8 +17,9 @@ from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import signature, verifier_file
 from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
-from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED, CoveredFile
+from ostiary.edge.runtime.heads.pad_file import PAD, PadFile
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT, UprightFile
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
 from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
@@ -109,6 +110,8 @@ class Bundle:
     """The head that tells upright faces from turned ones, if the bundle has one."""
     covered: CoveredFile | None = None
     """The head that tells covered faces from bare ones, if the bundle has one."""
+    pad: PadFile | None = None
+    """The rules of presentation attack detection, if the bundle has measured ones."""
 
     @property
     def encoder_id(self) -> str:
@@ -206,6 +209,7 @@ def _checked(path: Path, raw: bytes) -> Bundle:
         verifier=_verifier(path, manifest),
         upright=_upright(path, manifest),
         covered=_covered(path, manifest),
+        pad=_pad(path, manifest),
     )
 
 
@@ -248,6 +252,14 @@ def _covered(path: Path, manifest: Manifest) -> CoveredFile | None:
         return None
     found = covered_file.parse(_read(path, COVERED), str(path / COVERED))
     found.check()
+    return found
+
+
+def _pad(path: Path, manifest: Manifest) -> PadFile | None:
+    if PAD not in manifest.files:
+        return None
+    found = pad_file.parse(_read(path, PAD), str(path / PAD))
+    found.check({name: manifest.files[m.file] for name, m in manifest.models.items().items()})
     return found
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 from ostiary.edge.access.enrolled import Enrolled
 from ostiary.edge.config import Config
-from ostiary.edge.core.faces import pad, quality
+from ostiary.edge.core.faces import quality
 from ostiary.edge.core.faces.tracking import Track, Tracker, TrackRules, fuse
-from ostiary.edge.core.faces.visits import VisitRules
+from ostiary.edge.core.faces.visits import Visit, VisitRules
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules.access import Moment
 from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.scores.calibration import threshold
-from ostiary.edge.core.types import Face, Frame, Probe
+from ostiary.edge.core.types import Candidate, Face, Frame, Probe
 from ostiary.edge.vision import attention
+from ostiary.edge.vision.liveness import NOT_ASKED, LivenessWatch, pad_rules
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.edge.vision.search import FaceSearch
 from ostiary.edge.vision.turns import CameraWatch
@@ -64,12 +66,12 @@ class Observer:
         )
         self._tracker = Tracker(TrackRules(min_same_score=same), VisitRules(min_known_score=known))
         self._camera = CameraWatch(pipeline)
-        self._limits, self._pad = config.limits(), config.pad_rules()
+        self._limits = config.limits()
         self._demanding = quality.demanding(self._limits)
-        self._pad_required = config.pad.required
+        rules = pad_rules(pipeline.bundle, config) if config.pad.required else None
+        self._liveness = None if rules is None else LivenessWatch(pipeline, rules)
         self._search = FaceSearch(pipeline, config.camera.least_face_px)
-        judged = config.pad.frames if config.pad.required else 0
-        self._looks = max(config.recognition.votes, judged)
+        self._looks = max(config.recognition.votes, rules.frames if rules else 0)
         self._shape: tuple[int, ...] = ()
 
     @property
@@ -135,19 +137,24 @@ class Observer:
         if failed:
             unusable = Evidence(track.id, tau, k, failed, **_around(track, tracks))
             return Sighting(unusable, face, watch.spent_ms)
-        live = None
-        if self._pad_required:
-            live = self._pipeline.live(frame.image, face)
+        lends, verdict = True, NOT_ASKED
+        if self._liveness is not None:
+            seen = self._liveness.look(frame, track, face)
+            lends = seen.newest_lived
+            if seen.restarted:
+                self._tracker.start_over(track)
             watch.lap("pad")
         embedding = self._pipeline.probe(aligned)
         watch.lap("embed")
         # Without PAD nobody is known to be live, and nothing is learned.
-        looked_live = live is not None and live >= self._pad.min_live
-        learnable = looked_live and not quality.failures(measured, self._demanding)
+        learnable = self._liveness is not None and not quality.failures(measured, self._demanding)
         weight = min(measured.eye_distance_px / FULL_WEIGHT_PX, 1.0) ** 2
-        visit = self._tracker.add(track, embedding, live, weight, learnable)
-        newest = fuse(track.embeddings)
-        candidates = self._enrolled.candidates(visit.probe(), claim, newest)
+        visit = self._tracker.add(track, embedding, weight, lends, learnable)
+        if self._liveness is not None:
+            verdict = self._liveness.judge(frame, track, face, embedding)
+            watch.lap("motion")
+        presentation = _held_against(visit, verdict.presentation)
+        candidates = self._compared(track, visit.probe(), claim)
         watch.lap("search")
         near = bool(candidates) and candidates[0].score >= tau
         track.promising = track.promising + 1 if near else 0
@@ -156,14 +163,30 @@ class Observer:
             tau,
             k,
             (),
-            pad.judge(track.live, self._pad),
+            presentation,
             candidates,
             self._enrolled.barred(candidates),
             self._enrolled.least_probability,
+            cues=verdict.scores,
             **_around(track, tracks),
         )
-        sample = Probe(newest, len(track.embeddings)) if all(track.learnable) else None
+        teaches = bool(track.lent) and lends and all(track.learnable)
+        sample = Probe(fuse(track.lent), len(track.lent)) if teaches else None
         return Sighting(evidence, face, watch.spent_ms, sample)
+
+    def _compared(
+        self, track: Track, probe: Probe | None, claim: str | None
+    ) -> tuple[Candidate, ...]:
+        """The candidates of a track; none if none of its own frames lent its embedding."""
+        if probe is None or not track.lent:
+            return ()
+        return self._enrolled.candidates(probe, claim, fuse(track.lent))
+
+
+def _held_against(visit: Visit, presentation: Presentation) -> Presentation:
+    """An attack seen in a visit holds against that visit, whatever is shown next."""
+    visit.attacked |= presentation is Presentation.ATTACK
+    return Presentation.ATTACK if visit.attacked else presentation
 
 
 def _around(track: Track, tracks: Sequence[Track]) -> dict[str, Any]:

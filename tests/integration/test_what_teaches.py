@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules.evidence import Claim, Evidence, Mode
 from ostiary.edge.core.rules.reading import Rules
 from ostiary.edge.core.types import Candidate, Probe, Reason

@@ -11,6 +11,7 @@ import numpy as np
 from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.faces.visits import Visit, VisitRules, Visits
+from ostiary.edge.core.pad.liveness import Liveness
 from ostiary.edge.core.types import Floats
 
 
@@ -30,13 +31,13 @@ class TrackRules:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One face over several frames, as it was `found` in the newest; `live` holds the newest live
-    probabilities (0..1), and `learnable` says of each embedding if a template may learn from its
-    frame.
+    """One face over several frames, as it was `found` in the newest.
 
-    `id` is that of its visit, once there is an embedding: a face that comes back has it again.
-    `looked_s` is when the models looked at it, and `promising` counts the looks in a row, up to the
-    newest, that reached tau.
+    `embeddings` are those of the newest frames, `lent` those of them that may count for a probe,
+    and `learnable` says of each lent one if a template may learn from its frame. `liveness` is
+    PAD's evidence, if PAD is required. `id` is that of its visit, once there is an embedding: a
+    face that comes back has it again. `looked_s` is when the models looked at it, and `promising`
+    counts the looks in a row, up to the newest, that reached tau.
     """
 
     id: int
@@ -44,8 +45,9 @@ class Track:
     first_s: float
     last_s: float
     embeddings: list[Floats] = field(default_factory=list)
-    live: list[float] = field(default_factory=list)
+    lent: list[Floats] = field(default_factory=list)
     learnable: list[bool] = field(default_factory=list)
+    liveness: Liveness | None = None
     visit: Visit | None = None
     looked_s: float = -math.inf
     promising: int = 0
@@ -97,30 +99,38 @@ class Tracker:
         self,
         track: Track,
         embedding: Floats,
-        live: float | None,
         weight: float = 1.0,
+        lends: bool = True,
         learnable: bool = False,
     ) -> Visit:
-        """Give a track, and its visit, this frame's embedding, live probability and weight, and
-        whether it is `learnable`.
+        """Give a track, and its visit, this frame's embedding and weight, whether it `lends` the
+        embedding to the probe, and whether it is `learnable`.
 
         Returns the visit. If the embedding is another person's, the track starts over: one
         person's votes and liveness must never count for another.
         """
         if track.embeddings and self._another(track, embedding):
             track.id, track.first_s, track.visit = self._take_id(), track.last_s, None
-            track.embeddings, track.live, track.learnable = [], [], []
+            track.embeddings, track.lent, track.learnable = [], [], []
+            if track.liveness is not None:
+                track.liveness.start_over()
         now = track.last_s
         if track.visit is None:
             taken = {t.id for t in self._tracks if t is not track and t.last_s == now}
             track.visit = self._visits.join(track.id, embedding, taken, now)
             track.id = track.visit.id
-        self._visits.add(track.visit, embedding, weight, now)
+        self._visits.add(track.visit, embedding, weight, now, lends)
         track.embeddings = [*track.embeddings, embedding][-self._rules.window :]
-        track.learnable = [*track.learnable, learnable][-self._rules.window :]
-        if live is not None:
-            track.live = [*track.live, live][-self._rules.window :]
+        if lends:
+            track.lent = [*track.lent, embedding][-self._rules.window :]
+            track.learnable = [*track.learnable, learnable][-self._rules.window :]
         return track.visit
+
+    def start_over(self, track: Track) -> None:
+        """Forget what a track and its visit have lent to the probe."""
+        track.lent, track.learnable, track.promising = [], [], 0
+        if track.visit is not None:
+            track.visit.start_over()
 
     def hold(self, until_s: Mapping[int, float]) -> None:
         """Remember some faces longer: see `Visits.hold`."""

@@ -31,24 +31,22 @@ class VisitRules:
     most: int = 64
 
 
-class Visit:
-    """One person's frames since they came. `id` is that of the track that began the visit."""
+class Mean:
+    """A mean of unit-norm embeddings in which a frame counts half as much after each half-life."""
 
-    __slots__ = ("_total", "_weight", "frames", "id", "last_s")
+    __slots__ = ("_last_s", "_total", "_weight", "frames")
 
-    def __init__(self, number: int, now: float) -> None:
-        self.id, self.last_s = number, now
-        self.frames = 0
+    def __init__(self) -> None:
+        self.frames, self._weight, self._last_s = 0, 0.0, 0.0
         self._total: NDArray[np.float64] = np.zeros(0)
-        self._weight = 0.0
 
     def add(self, embedding: Floats, weight: float, now: float, half_life_s: float) -> None:
-        """Add a frame's unit-norm embedding (dim,), which counts `weight` times, at `now`."""
-        kept = 0.5 ** (max(now - self.last_s, 0.0) / half_life_s)
+        """Add an embedding (dim,), which counts `weight` times, at `now`."""
+        kept = 0.5 ** (max(now - self._last_s, 0.0) / half_life_s)
         new = weight * embedding.astype(np.float64)
         self._total = new if not self.frames else self._total * kept + new
         self._weight = self._weight * kept + weight
-        self.frames, self.last_s = self.frames + 1, now
+        self.frames, self._last_s = self.frames + 1, now
 
     def likeness(self, embedding: Floats) -> float:
         """The cosine of an embedding (dim,) with the mean direction; -1 before the first frame."""
@@ -56,11 +54,52 @@ class Visit:
         return float(self._total @ embedding) / length if length > 0 else -1.0
 
     def probe(self) -> Probe:
-        """The probe of all frames. The mean of their scores against a template is the probe's
-        cosine times its `agreement`, the length of the mean embedding."""
+        """The probe of these frames, of which there must be one. The mean of their scores against a
+        template is its cosine times its `agreement`, the length of the mean embedding."""
         length = max(float(np.linalg.norm(self._total)), 1e-12)
         unit = np.asarray(self._total / length, np.float32)
         return Probe(unit, self.frames, min(length / max(self._weight, 1e-12), 1.0))
+
+
+class Visit:
+    """One person's frames since they came. `id` is that of the track that began the visit.
+
+    A frame that did not look live tells whose visit it is, since whoever comes back with the same
+    photo must find it again; it lends nothing to the probe. An `attacked` visit stays so.
+    """
+
+    __slots__ = ("_evidence", "_face", "attacked", "id", "last_s")
+
+    def __init__(self, number: int, now: float) -> None:
+        self.id, self.last_s, self.attacked = number, now, False
+        self._face, self._evidence = Mean(), Mean()
+
+    @property
+    def frames(self) -> int:
+        """The frames that lent their embedding to the probe."""
+        return self._evidence.frames
+
+    def add(
+        self, embedding: Floats, weight: float, now: float, half_life_s: float, lends: bool = True
+    ) -> None:
+        """Add a frame's unit-norm embedding (dim,), which counts `weight` times, at `now`; without
+        `lends` it lends nothing to the probe."""
+        self._face.add(embedding, weight, now, half_life_s)
+        if lends:
+            self._evidence.add(embedding, weight, now, half_life_s)
+        self.last_s = now
+
+    def start_over(self) -> None:
+        """Forget what was lent to the probe."""
+        self._evidence = Mean()
+
+    def likeness(self, embedding: Floats) -> float:
+        """The cosine of an embedding (dim,) with the mean direction; -1 before the first frame."""
+        return self._face.likeness(embedding)
+
+    def probe(self) -> Probe | None:
+        """The probe of the frames that lent their embedding; None if none did."""
+        return self._evidence.probe() if self.frames else None
 
 
 class Visits:
@@ -95,6 +134,8 @@ class Visits:
         away = now - visit.last_s > self._rules.away_s
         return away and not now < self._held.get(visit.id, -1e18)
 
-    def add(self, visit: Visit, embedding: Floats, weight: float, now: float) -> None:
+    def add(
+        self, visit: Visit, embedding: Floats, weight: float, now: float, lends: bool = True
+    ) -> None:
         """Add a frame to a visit: see `Visit.add`."""
-        visit.add(embedding, weight, now, self._rules.half_life_s)
+        visit.add(embedding, weight, now, self._rules.half_life_s, lends)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.types import Candidate, Reason
 
 
@@ -25,6 +26,7 @@ class Evidence:
     the best candidate may not pass here and now: see `edge.core.rules.access`. If a logistic head
     is asked too, `least_probability` is the probability that it must give at least. `others` are
     the tracks of the other faces in view; the face is `behind` if one of them is more prominent.
+    `cues` are the scores behind `presentation`, by kind of cue.
     """
 
     track: int
@@ -37,6 +39,7 @@ class Evidence:
     least_probability: float | None = None
     others: tuple[int, ...] = ()
     behind: bool = False
+    cues: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ostiary.edge.core.faces import quality
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules.evidence import Evidence, Mode
 from ostiary.edge.core.rules.lockout import LockoutRules
 from ostiary.edge.core.types import Candidate, Decision, Outcome, Reason

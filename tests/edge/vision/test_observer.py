@@ -26,19 +26,23 @@ from tests.support.fakes import curve, face_at, found_at, unit
 
 DIM = 8
 ALICE, BOB = (row[None] for row in unit(np.eye(DIM)[:2]))
+ALIVE, WEAK, DEAD = 3.0, -0.5, -9.0
+"""Log-odds of a living face, of one that does not look live, and of an attack."""
 SHARP, DARK = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0), Quality(60.0, 0.1, 2.0, 300.0, 3.0, 45.0)
 
 
 class OneFace:
     """A pipeline before which Alice stands in a good picture, unless the test says otherwise."""
 
-    bundle = SimpleNamespace(dim=DIM, model=lambda _name: SimpleNamespace(size_px=(240, 320)))
+    bundle = SimpleNamespace(
+        dim=DIM, pad=None, model=lambda _name: SimpleNamespace(size_px=(240, 320))
+    )
     curve = staticmethod(curve)
 
     def __init__(self) -> None:
         self.seen: Floats = ALICE[0]
         self.fitness = SHARP
-        self.alive = 0.9
+        self.alive = ALIVE
 
     def curves(self, worst: bool) -> Curves:
         return Curves({1: curve(start=0.2 if worst else 0.0)}, {})
@@ -58,8 +62,8 @@ class OneFace:
     def probe(self, _aligned: Image) -> Floats:
         return self.seen
 
-    def live(self, _image: Image, _face: Face) -> float:
-        return self.alive
+    def passive(self, _image: Image, _face: Face) -> dict[str, float]:
+        return {"pad": self.alive}
 
     def head(self) -> tuple[Verifier, DetCurve]:
         return Verifier(np.full(DIM, -8.0), 8.0), made_verifier.made("e" * 64, DIM).curve()
@@ -181,18 +185,27 @@ def test_a_template_may_learn_if_every_frame_behind_the_probe_was_live_and_good(
         assert np.allclose(sample.embedding, ALICE[0])
 
 
-@pytest.mark.parametrize("flaw", ["attack", "aside"])
-def test_one_frame_that_is_not_bars_the_probe_until_it_is_no_longer_fused(flaw: str) -> None:
+def test_a_frame_that_is_not_good_bars_the_probe_until_it_is_no_longer_fused() -> None:
     pipeline = OneFace()
     door = opened(pipeline, pad=True)
     found = []
     for number in range(12):
-        pipeline.alive = 0.4 if (flaw, number) == ("attack", 2) else 0.9
         # Usable, but not good enough to learn from.
         turned = Quality(60.0, 0.5, 2.0, 300.0, 120.0, 45.0)
-        pipeline.fitness = turned if (flaw, number) == ("aside", 2) else SHARP
+        pipeline.fitness = turned if number == 2 else SHARP
         found.append(sight(door, at_s=number / 15).sample is not None)
     assert found == [True, True, *[False] * 8, True, True]
+
+
+def test_nothing_is_learned_from_a_frame_that_does_not_look_live() -> None:
+    pipeline = OneFace()
+    door = opened(pipeline, pad=True)
+    frames = []
+    for number in range(4):
+        pipeline.alive = WEAK if number == 2 else ALIVE
+        sample = sight(door, at_s=number / 15).sample
+        frames.append(None if sample is None else sample.frames)
+    assert frames == [1, 2, None, 3]
 
 
 def test_without_liveness_there_is_nothing_to_learn_from() -> None:
@@ -202,9 +215,9 @@ def test_without_liveness_there_is_nothing_to_learn_from() -> None:
 def test_another_persons_frames_do_not_count_for_the_next() -> None:
     pipeline = OneFace()
     door = opened(pipeline, pad=True)
-    pipeline.alive = 0.1
+    pipeline.alive = DEAD
     assert sight(door, at_s=1.0).sample is None
-    pipeline.alive, pipeline.seen = 0.9, BOB[0]
+    pipeline.alive, pipeline.seen = ALIVE, BOB[0]
     sample = sight(door, at_s=1.1).sample
     assert sample is not None
     assert sample.frames == 1

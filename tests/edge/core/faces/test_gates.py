@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostiary.edge.core.faces import detection, quality
-from ostiary.edge.core.faces.pad import PadRules, Presentation, judge
 from ostiary.edge.core.faces.quality import Limits, Quality
 from ostiary.edge.core.types import Face, Image
 from ostiary.edge.vision.pipeline import Pipeline
@@ -110,34 +109,6 @@ def test_blur_dark_and_tilt_are_measured(portrait: Image, pipeline: Pipeline) ->
     for side in (0.6, -0.6):
         leaning = face.points_px @ np.array([[0.8, side], [-side, 0.8]], np.float32)
         assert quality.measure(Face(face.box_px, leaning, 1.0), aligned).tilt_deg > 30
-
-
-RULES = PadRules(frames=3, min_live=0.5)
-
-
-@pytest.mark.parametrize(
-    ("live", "verdict"),
-    [
-        ([], Presentation.UNDECIDED),
-        ([1.0, 1.0], Presentation.UNDECIDED),
-        ([1.0, 0.4, 1.0], Presentation.BONA_FIDE),
-        ([1.0, 1.0, 0.4], Presentation.UNDECIDED),
-        ([0.0, 0.0, 1.0], Presentation.ATTACK),
-        ([1.0, 1.0, 1.0, 0.1, 0.1, 0.1], Presentation.ATTACK),
-        ([0.5, 0.5, 0.5], Presentation.BONA_FIDE),
-    ],
-)
-def test_pad_is_judged_over_the_newest_frames(live: list[float], verdict: Presentation) -> None:
-    assert judge(live, RULES) is verdict
-
-
-def test_a_live_probability_of_nan_is_not_bona_fide() -> None:
-    assert judge([float("nan")] * 3, RULES) is Presentation.ATTACK
-
-
-def test_frames_of_a_live_face_do_not_pass_a_photo_held_up_next() -> None:
-    verdicts = [judge([0.9] * 5 + [0.05] * n, PadRules(5, 0.5)) for n in range(1, 6)]
-    assert Presentation.BONA_FIDE not in verdicts
 
 
 def test_a_measure_of_nan_breaks_its_limit() -> None:

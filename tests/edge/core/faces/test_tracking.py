@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from ostiary.edge.core.faces.tracking import Tracker, TrackRules, fuse
+from ostiary.edge.core.pad.liveness import Liveness
+from ostiary.edge.core.pad.rules import Presentation
+from ostiary.edge.runtime.heads.pad_file import unmeasured
 from tests.support.fakes import found_at, unit
 
+PAD = unmeasured(0.5, 4)
+LIVE = {"pad": 3.0}
 RULES = TrackRules(min_iou=0.3, forget_s=0.5, window=4, min_same_score=0.3)
 A, B = unit([1.0, 0.1, 0.0]), unit([0.0, 0.1, 1.0])
 
@@ -49,24 +54,53 @@ def test_the_newest_frames_are_fused_to_their_mean_direction() -> None:
     track = tracker.update([found_at(0, 0)], 0.0)[0]
     vectors = unit(np.array([1.0, 0.2, 0.1]) + 0.1 * np.random.default_rng(0).normal(size=(6, 3)))
     for vector in vectors:
-        visit = tracker.add(track, vector, None)
+        visit = tracker.add(track, vector)
     expected = vectors[-4:].astype(np.float64).mean(0)
     newest = fuse(track.embeddings)
     assert newest == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
-    assert visit.probe().frames == 6
+    probe = visit.probe()
+    assert probe is not None
+    assert probe.frames == 6
 
 
 def test_another_person_in_the_same_place_starts_over() -> None:
     """Liveness and votes of a live person must not count for a photo held up in their place."""
     tracker = Tracker(RULES)
     track = tracker.update([found_at(0, 0)], 0.0)[0]
+    track.liveness = Liveness(PAD)
     for _ in range(4):
-        tracker.add(track, A, 0.9)
+        tracker.add(track, A)
+        track.liveness.look(LIVE, 0.0)
+    assert track.liveness.verdict(0.0).presentation is Presentation.BONA_FIDE
     first = track.id
-    visit = tracker.add(track, B, 0.1)
+    visit = tracker.add(track, B)
     assert track.id != first
-    assert track.live == [0.1]
-    assert visit.probe().frames == 1
+    assert track.liveness.verdict(0.0).presentation is Presentation.UNDECIDED
+    probe = visit.probe()
+    assert probe is not None
+    assert probe.frames == 1
+
+
+def test_what_lends_nothing_still_says_whose_visit_it_is() -> None:
+    tracker = Tracker(RULES)
+    track = tracker.update([found_at(0, 0)], 0.0)[0]
+    visit = tracker.add(track, A, lends=False)
+    assert visit.probe() is None
+    assert (track.embeddings, track.lent) == ([A], [])
+    again = tracker.update([found_at(300, 0)], 5.0)[0]
+    assert tracker.add(again, A) is visit
+    assert visit.frames == 1
+
+
+def test_evidence_that_starts_over_is_not_fused_again() -> None:
+    tracker = Tracker(RULES)
+    track = tracker.update([found_at(0, 0)], 0.0)[0]
+    for _ in range(3):
+        visit = tracker.add(track, A, learnable=True)
+    tracker.start_over(track)
+    assert visit.probe() is None
+    assert (track.lent, track.learnable) == ([], [])
+    assert tracker.add(track, A).frames == 1
 
 
 def test_fusing_beats_the_single_frame() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules.evidence import Claim, Evidence, Tick
 from ostiary.edge.core.rules.policy import State, step
 from ostiary.edge.core.rules.reading import judge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ostiary.edge.core.faces.pad import Presentation
+from ostiary.edge.core.pad.rules import Presentation
 from ostiary.edge.core.rules.evidence import Evidence
 from ostiary.edge.core.types import Candidate, Reason
 from tests.support.policy_run import CARD, TAU, VERIFY, K, outcomes, run

@@ -1,0 +1,84 @@
+"""Asks the cues of presentation attack detection about each face, within a budget of time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ostiary.edge.config import Config
+from ostiary.edge.core.faces.tracking import Track
+from ostiary.edge.core.pad import motion
+from ostiary.edge.core.pad.liveness import Liveness
+from ostiary.edge.core.pad.motion import LONGEST_S, Still
+from ostiary.edge.core.pad.rules import PadRules, Presentation, Verdict
+from ostiary.edge.core.types import Face, Floats, Frame, Image
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.heads import pad_file
+from ostiary.edge.vision.pipeline import Pipeline
+
+PAIRS_A_FRAME = 1
+"""Pairs of frames that are compared in one frame: a crowd must not stall the door."""
+
+
+NOT_ASKED = Verdict(Presentation.UNDECIDED)
+"""The verdict where PAD is not required."""
+
+
+class LivenessWatch:
+    """Gathers PAD's evidence on the faces in view."""
+
+    def __init__(self, pipeline: Pipeline, rules: PadRules) -> None:
+        self._pipeline, self._rules = pipeline, rules
+        self._grey: tuple[int, Image] | None = None
+        self._compared: tuple[int, int] = (-1, 0)
+
+    def look(self, frame: Frame, track: Track, face: Face) -> Liveness:
+        """Ask the passive models about a face in a frame. The result's `newest_lived` says if the
+        frame may lend its embedding to the probe, `restarted` if the face's evidence starts over.
+        """
+        if track.liveness is None:
+            track.liveness = Liveness(self._rules)
+        track.liveness.look(self._pipeline.passive(frame.image, face), frame.at_s)
+        return track.liveness
+
+    def judge(self, frame: Frame, track: Track, face: Face, embedding: Floats) -> Verdict:
+        """The verdict on a face that was looked at; first it is compared with an earlier frame of
+        it, if it is time to."""
+        seen = track.liveness
+        if seen is None:
+            return NOT_ASKED
+        if self._rules.motion is not None:
+            self._compare(frame, seen, face, embedding)
+        return seen.verdict(frame.at_s)
+
+    def _compare(self, frame: Frame, seen: Liveness, face: Face, embedding: Floats) -> None:
+        before = seen.still
+        due = before is None or frame.at_s - before.at_s >= self._rules.apart_s
+        if not due or not self._has_time(frame, before is not None):
+            return
+        now = Still(self._grey_of(frame), face.box_px, embedding, frame.at_s)
+        if before is not None and now.at_s - before.at_s <= LONGEST_S:
+            cues = motion.compare(before, now)
+            if cues is not None:
+                seen.moved(cues, frame.at_s)
+        seen.still = now
+
+    def _has_time(self, frame: Frame, compares: bool) -> bool:
+        """Whether this frame has time for one more pair; counts it if so."""
+        index, pairs = self._compared
+        pairs = pairs if index == frame.index else 0
+        self._compared = (frame.index, pairs + compares)
+        return not compares or pairs < PAIRS_A_FRAME
+
+    def _grey_of(self, frame: Frame) -> Image:
+        """The frame's grey picture, shared by all faces in it."""
+        if self._grey is None or self._grey[0] != frame.index:
+            self._grey = (frame.index, np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY)))
+        return self._grey[1]
+
+
+def pad_rules(bundle: Bundle, config: Config) -> PadRules:
+    """The rules of a bundle's `pad.json`, or the profile's if it has none."""
+    if bundle.pad is None:
+        return pad_file.unmeasured(config.pad.min_live, config.pad.frames)
+    return bundle.pad.rules(config.pad.cues.motion)
