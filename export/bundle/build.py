@@ -23,8 +23,9 @@ from ostiary.edge.runtime.bundle import (
     sha256,
 )
 from ostiary.edge.runtime.det import DetFile
-from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED
+from ostiary.edge.runtime.heads.pad_file import PAD
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import encoder, golden, projection
@@ -39,6 +40,7 @@ from ostiary.export.int8 import calibrate
 from ostiary.export.plan import fetch
 from ostiary.export.plan.options import Options
 from ostiary.export.plan.recipe import BuildPlan
+from ostiary.export.records import pad_record
 from ostiary.export.records.calibration_table import Table
 from ostiary.export.records.results import EncoderMeasurements, GateLimits
 from ostiary.export.upright.record import recorded
@@ -157,6 +159,10 @@ class _Build:
             files[UPRIGHT] = upright_file.to_text(head)
         else:
             self._say("upright: no head for this landmark model: ostiary-export fit-upright")
+        if rules := pad_record.recorded({name: hashes[e.file] for name, e in entries.items()}):
+            files[PAD] = pad_file.to_text(rules)
+        else:
+            self._say("pad: no thresholds for these models: ostiary pad fit")
         if self._plan.learned:
             # The list lets later evaluations of this bundle leave out the people on these photos.
             files[learned.FILE] = learned.to_text(self._plan.learned)
