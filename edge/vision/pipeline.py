@@ -10,10 +10,10 @@ from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.faces.quality import Quality
 from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.core.scores.curves import Curves
-from ostiary.edge.core.scores.verifier import Verifier
+from ostiary.edge.core.scores.verifier import Verifier, probability
 from ostiary.edge.core.types import Face, Floats, Image
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.bundle import FLOAT, INT8, PAD, Bundle
 from ostiary.edge.runtime.det import Comparison
 
 MIN_FACE_SCORE = 0.65
@@ -106,11 +106,20 @@ class Pipeline:
         return "float_int8" if self._prober == INT8 else "float_float"
 
     def live(self, image: Image, face: Face) -> float:
-        """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
-        around = geometry.surroundings(image, face.box_px, self._models.pad.box_factor)
-        out = self._run("pad", around)
-        logits = out[self._models.pad.outputs[0]].reshape(-1)
-        return float(preprocess.softmax(logits)[0])
+        """The probability, 0 to 1, that the face is bona fide and not a picture of one, by the
+        model `pad` alone."""
+        return probability(self.log_odds(PAD, image, face))
+
+    def passive(self, image: Image, face: Face) -> dict[str, float]:
+        """The log-odds that the face is bona fide, by each passive model of the bundle."""
+        return {name: self.log_odds(name, image, face) for name in self._models.passive}
+
+    def log_odds(self, name: str, image: Image, face: Face) -> float:
+        """ln(p / (1 - p)) of the probability p of a live face, by one passive model."""
+        model = self._models.passive[name]
+        around = geometry.surroundings(image, face.box_px, model.box_factor)
+        out = self._run(name, preprocess.averaged(around, model.spec))
+        return preprocess.log_odds(out[model.outputs[0]].reshape(-1), model.live)
 
     def close(self) -> None:
         """Free the memory of the models."""

@@ -124,7 +124,7 @@ def _warned(manifest: Manifest, measured: EncoderMeasurements, sign_weak: bool) 
     warnings = reasons.warnings(manifest, measured, sign_weak)
     if warnings == manifest.warnings:
         return manifest
-    return msgspec.structs.replace(manifest, schema=SCHEMA, warnings=warnings)
+    return msgspec.structs.replace(manifest, schema=max(manifest.schema, SCHEMA), warnings=warnings)
 
 
 def read_gate(bundle: Bundle) -> Gate | None:
