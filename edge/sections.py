@@ -113,23 +113,18 @@ class LockoutSection(ProfileSection, frozen=True):
     most_s: Seconds = 900.0
 
 
-class PadCuesSection(ProfileSection, frozen=True):
-    """The cues beside the passive models: `motion` is a veto by what moves with the face."""
-
-    motion: bool = True
-
-
 class PadSection(ProfileSection, frozen=True):
     """Presentation attack detection (PAD), which runs only if `required`.
 
-    The bundle's `pad.json` says how the `cues` are judged. Without one, the passive model's mean
-    log-odds over `frames` frames must reach those of the probability `min_live`.
+    The bundle's `pad.json` says how its cues are judged, of which `motion` is a veto by what moves
+    with the face. Without one, the passive model's mean log-odds over `frames` frames must reach
+    those of the probability `min_live`.
     """
 
     required: bool = False
     frames: Annotated[int, Meta(ge=1, le=8)] = 5
     min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    cues: PadCuesSection = PadCuesSection()
+    motion: bool = True
 
 
 class QualitySection(ProfileSection, frozen=True):

@@ -81,4 +81,4 @@ def pad_rules(bundle: Bundle, config: Config) -> PadRules:
     """The rules of a bundle's `pad.json`, or the profile's if it has none."""
     if bundle.pad is None:
         return pad_file.unmeasured(config.pad.min_live, config.pad.frames)
-    return bundle.pad.rules(config.pad.cues.motion)
+    return bundle.pad.rules(config.pad.motion)
