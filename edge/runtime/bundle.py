@@ -94,6 +94,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wrong with the encoder although the bundle is signed; the door says each of these
     sentences at every start."""
 
+    def hashes(self) -> dict[str, Sha256]:
+        """The SHA-256 of each model's file, by the model's name."""
+        return {name: self.files[model.file] for name, model in self.models.items().items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -259,7 +263,7 @@ def _pad(path: Path, manifest: Manifest) -> PadFile | None:
     if PAD not in manifest.files:
         return None
     found = pad_file.parse(_read(path, PAD), str(path / PAD))
-    found.check({name: manifest.files[m.file] for name, m in manifest.models.items().items()})
+    found.check(manifest.hashes())
     return found
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from ostiary.edge.core.faces import detection, exposure, geometry, preprocess, quality
 from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.faces.quality import Quality
@@ -104,6 +107,19 @@ class Pipeline:
     @property
     def _comparison(self) -> Comparison:
         return "float_int8" if self._prober == INT8 else "float_float"
+
+    def passive(self, image: Image, face: Face) -> dict[str, float]:
+        """The log-odds that the face is bona fide, by passive model."""
+        model = self._models.pad
+        around = geometry.surroundings(image, face.box_px, model.box_factor)
+        height, width = model.size_px
+        shrunk = cv2.resize(around, (width, height), interpolation=cv2.INTER_AREA)
+        logits = (
+            self._run("pad", np.asarray(shrunk, np.uint8))[model.outputs[0]]
+            .reshape(-1)
+            .astype(np.float64)
+        )
+        return {"pad": float(logits[0] - np.logaddexp.reduce(logits[1:]))}
 
     def live(self, image: Image, face: Face) -> float:
         """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
