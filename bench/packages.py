@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ostiary.edge.cli.bench import TURN, random_gallery
 from ostiary.edge.core.faces import geometry, preprocess
 from ostiary.edge.core.types import Floats, Image
 from ostiary.edge.errors import OstiaryError
+from ostiary.edge.models.stages import TURN, random_gallery
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.vision.pipeline import open_pipeline
 

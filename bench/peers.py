@@ -27,11 +27,11 @@ from rich.table import Table
 
 from bench.packages import Absent, Dlib, K, OpenCv, Ostiary, Peer, Recognised
 from ostiary.edge.adapters import photos
-from ostiary.edge.cli.bench import TURN, WARM_UP, Spent, spent
 from ostiary.edge.cli.console import advice, err, out, print_json
 from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import OstiaryError
+from ostiary.edge.models.stages import TURN, WARM_UP, Spent, spent
 from ostiary.edge.runtime import bundle as bundles
 
 SAME_FACE_IOU = 0.3

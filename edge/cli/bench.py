@@ -17,40 +17,12 @@ from rich.table import Table
 
 from ostiary.edge.adapters import photos
 from ostiary.edge.cli.console import err, out, print_json
-from ostiary.edge.core.scores.matching import Gallery
-from ostiary.edge.core.types import Floats, Image
-from ostiary.edge.effects.reporter import memory_mb
 from ostiary.edge.models import timing as encoders
+from ostiary.edge.models.stages import TURN, BackendTimes, Rival, Spent, random_gallery, spent
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.backends import CPU
-from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
-STAGES = ("detect", "landmarks", "align", "embed", "search", "frame", "frame + pad")
 LARGE_DIM = 128
-TURN, WARM_UP = 50, 10
-"""Timed frames in one turn of a backend, and untimed ones before them. During a turn the caches
-fill with this backend's data, as at a door. Since the turns are short, a machine that slows down
-affects all backends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Median and 95th percentile of a stage, in milliseconds."""
-
-    p50_ms: float
-    p95_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class BackendTimes:
-    """Times of one backend. `frame` is detect to search, `frame + pad` adds liveness."""
-
-    recipe: str
-    backend: str
-    precision: str
-    start_s: float
-    memory_mb: float
-    stages: dict[str, Spent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +67,8 @@ def bench(
 ) -> None:
     """Time each stage of a 640x480 frame with one face, and the whole frame, on each backend.
 
+    `frame + pad` adds the passive models, each of which stands under its own name too.
+
     Backends take turns of 50 frames, so that a machine that slows down slows all alike. Several
     bundles take turns too, each on its first backend; --compare times their encoders first.
 
@@ -116,7 +90,7 @@ def bench(
     image = photos.decode(loaded[0].golden()["portrait"].tobytes(), "the bundle's portrait")
     names = backend or [*(["tensorrt"] if engines else []), *_installed()]
     rivals = [
-        _Rival(one, name, threads, gallery, engines)
+        Rival(one, name, threads, gallery, engines)
         for one in loaded
         for name in (names if backend or len(loaded) == 1 else names[:1])
     ]
@@ -133,72 +107,6 @@ def bench(
         out.print(f"[bold]{escape(one.manifest.recipe)}[/]")
         show_speeds(found_speeds, threads, as_json=False)
     _show(reports, threads, gallery, search)
-
-
-class _Rival:
-    """The pipeline of one backend, and its times."""
-
-    def __init__(
-        self, bundle: bundles.Bundle, backend: str, threads: int, k: int, engines: Path | None
-    ) -> None:
-        began, before = time.perf_counter(), memory_mb()
-        self._pipeline: Pipeline = open_pipeline(bundle, backend, threads, engines=engines)
-        self._start_s, self._memory = time.perf_counter() - began, memory_mb() - before
-        self._gallery = random_gallery(k, bundle.dim)
-        self._times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-
-    def turn(self, image: Image) -> None:
-        """Time one turn of frames without PAD, then one turn with PAD."""
-        for number in range(WARM_UP + TURN):
-            marks = self._frame(image)
-            if number >= WARM_UP:
-                for stage, a, b in zip(STAGES, marks, marks[1:], strict=False):
-                    self._times[stage].append(b - a)
-                self._times["frame"].append(marks[-1] - marks[0])
-        for number in range(WARM_UP + TURN):
-            marks = self._frame(image, pad=True)
-            if number >= WARM_UP:
-                self._times["frame + pad"].append(marks[-1] - marks[0])
-
-    def _frame(self, image: Image, pad: bool = False) -> list[float]:
-        """The times in seconds at which the stages of one frame began, and the last one ended."""
-        pipeline = self._pipeline
-        marks = [time.perf_counter()]
-        boxes = pipeline.boxes(image)
-        marks.append(time.perf_counter())
-        (face,) = pipeline.faces(image, boxes[:1])
-        marks.append(time.perf_counter())
-        aligned = pipeline.align(image, face)
-        marks.append(time.perf_counter())
-        embedding = pipeline.probe(aligned)
-        marks.append(time.perf_counter())
-        self._gallery.identify(embedding)
-        if pad:
-            pipeline.live(image, face)
-        marks.append(time.perf_counter())
-        return marks
-
-    def report(self) -> BackendTimes:
-        stages = {stage: spent(times) for stage, times in self._times.items()}
-        chosen = self._pipeline
-        return BackendTimes(
-            chosen.bundle.manifest.recipe,
-            chosen.backend,
-            chosen.precision,
-            self._start_s,
-            self._memory,
-            stages,
-        )
-
-
-def random_gallery(k: int, dim: int) -> Gallery:
-    """A gallery of k random unit templates; the same ones at every call."""
-    gallery = Gallery(dim)
-    rng = np.random.default_rng(0)
-    vectors: Floats = rng.standard_normal((k, dim), dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    gallery.put_many((f"subject-{i}", vectors[i : i + 1]) for i in range(k))
-    return gallery
 
 
 def bench_search(k: int, rounds: int = 30) -> SearchTimes:
@@ -221,12 +129,6 @@ def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def spent(times: list[float]) -> Spent:
-    """Median and 95th percentile of durations in seconds."""
-    p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
-    return Spent(round(float(p50), 3), round(float(p95), 3))
 
 
 def show_speeds(speeds: list[encoders.Speed], threads: int, *, as_json: bool) -> None:
@@ -258,6 +160,11 @@ def show_speeds(speeds: list[encoders.Speed], threads: int, *, as_json: bool) ->
             )
 
 
+def _cell(time: Spent | None) -> str:
+    """A stage's time; a bundle may lack a passive model that another one has."""
+    return "-" if time is None else f"{time.p50_ms:.2f} / {time.p95_ms:.2f}"
+
+
 def _installed() -> list[str]:
     found = []
     for name in CPU:
@@ -276,9 +183,8 @@ def _show(reports: list[BackendTimes], threads: int, k: int, search: SearchTimes
     for report in reports:
         whose = f"{report.recipe}, " if several else ""
         table.add_column(f"{whose}{report.backend}, {report.precision}", justify="right")
-    for stage in STAGES:
-        cells = [f"{r.stages[stage].p50_ms:.2f} / {r.stages[stage].p95_ms:.2f}" for r in reports]
-        table.add_row(stage, *cells)
+    for stage in dict.fromkeys(name for report in reports for name in report.stages):
+        table.add_row(stage, *[_cell(report.stages.get(stage)) for report in reports])
     table.add_row("start-up, s", *[f"{r.start_s:.2f}" for r in reports])
     table.add_row("memory, MB", *[f"{r.memory_mb:.0f}" for r in reports])
     out.print(table)

@@ -14,7 +14,7 @@ from ostiary.edge.adapters.storage.journal import Journal
 from ostiary.edge.adapters.storage.store import Store
 from ostiary.edge.adapters.systemd import Notifier
 from ostiary.edge.config import Config
-from ostiary.edge.core.rules.evidence import Mode, Tick
+from ostiary.edge.core.rules.evidence import Evidence, Mode, Tick
 from ostiary.edge.core.types import Frame
 from ostiary.edge.daemon.claims import Claims
 from ostiary.edge.daemon.decisions import Decisions
@@ -154,6 +154,8 @@ class Daemon:
         if self._hanging.bars(self._parts.observer.camera_turn, len(sightings)):
             sightings = []
         for sighting in sightings:
+            if sighting.new_attack:
+                self._parts.reporter.event("attack", _told(sighting.evidence))
             decisions.step(sighting.evidence, sighting, frame, began)
         if not sightings:
             decisions.step(Tick(), None, frame)
@@ -178,3 +180,9 @@ class Daemon:
         parts.publishing.leave(goodbye, left_s())
         os.close(parts.lock)
         return ended
+
+
+def _told(evidence: Evidence) -> str:
+    """What the event of an attack says: the face's track, and the score of each kind of cue."""
+    scores = ", ".join(f"{kind} {score:.2f}" for kind, score in evidence.cues.items())
+    return f"track {evidence.track}: {scores}"

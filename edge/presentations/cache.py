@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 
 from ostiary.edge.errors import RecordingError
-from ostiary.edge.files import to_json
 from ostiary.edge.presentations.recordings import Recording
 from ostiary.edge.presentations.tracing import Trace, trace
-from ostiary.edge.runtime.bundle import Bundle, sha256
+from ostiary.edge.runtime.bundle import MANIFEST, Bundle, sha256
 from ostiary.edge.vision.batch import Done, each_photo
 from ostiary.edge.vision.pipeline import Pipeline
 
@@ -95,6 +94,6 @@ def _key(bundle: Bundle, recording: Recording, apart_s: float, backend: str) -> 
     """Names what a trace depends on: the models, the recording and how it is read."""
     path = recording.path.absolute()
     changed = path.stat().st_mtime_ns
-    models = sha256(to_json(bundle.manifest))
+    models = sha256((bundle.path / MANIFEST).read_bytes())
     about = (SCHEMA, models, str(path), changed, recording.every_s, apart_s, backend)
     return sha256(msgspec.json.encode(about))

@@ -58,7 +58,7 @@ class LeftOut:
 def models_of(bundle: Bundle, traces: Sequence[Trace]) -> dict[str, str]:
     """The SHA-256 of the models that the cues come from: the passive ones and the encoder."""
     names = {name for trace in traces for look in trace.looks for name in look.passive}
-    hashes = bundle.manifest.hashes()
+    hashes = bundle.manifest.model_hashes()
     return {name: hashes[name] for name in sorted({*names, FLOAT})}
 
 

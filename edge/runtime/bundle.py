@@ -19,21 +19,25 @@ from ostiary.edge.runtime import signature, verifier_file
 from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
 from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED, CoveredFile
-from ostiary.edge.runtime.heads.pad_file import PAD, PadFile
+from ostiary.edge.runtime.heads.pad_file import PadFile
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT, UprightFile
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
 from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
 
-SCHEMA = 3
-READS = (2, 3)
-"""The schemas that this version reads: schema 2 has no `warnings`."""
+SCHEMA, WITH_FURTHER = 3, 4
+READS = (2, 3, 4)
+"""The schemas that this version reads: schema 2 has no `warnings`, and only 4 has `further_pad`."""
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 FLOAT, INT8 = "encoder", "encoder_int8"
 FLOAT_FILE, INT8_FILE = "encoder.onnx", "encoder.int8.onnx"
+PAD = "pad"
+MAX_FURTHER = 3
+FurtherName = Annotated[str, msgspec.Meta(pattern="^pad_[a-z0-9_]{1,32}$")]
+"""The name of a passive model beside `pad`."""
 Parsed = TypeVar("Parsed")
 
 
-class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One model: its file, its input (pixels as (value - mean) / scale) and its outputs."""
 
     file: str
@@ -45,24 +49,42 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: Annotated[float, msgspec.Meta(gt=0)]
     box_factor: float = 1.0
     """How far the face box is enlarged before it is cropped for this model; 1 is the box itself."""
+    live: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Which class of a passive model is a live face."""
 
     @property
     def spec(self) -> InputSpec:
         return InputSpec(self.size_px, self.channels, self.mean, self.scale)
 
 
-class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The models of a bundle; `encoder_int8`, if there is one, embeds probes."""
+class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The models of a bundle; `encoder_int8`, if there is one, embeds probes.
+
+    Default values are not written, so that devices of an older version read a manifest without
+    `further_pad`.
+    """
 
     detector: ModelEntry
     landmarks: ModelEntry
     pad: ModelEntry
     encoder: ModelEntry
     encoder_int8: ModelEntry | None = None
+    further_pad: Annotated[dict[FurtherName, ModelEntry], msgspec.Meta(max_length=MAX_FURTHER)] = {}
+    """Passive models beside `pad`, by name."""
+
+    @property
+    def passive(self) -> dict[str, ModelEntry]:
+        """The models that tell a live face from a picture of one by a single frame, `pad` first."""
+        return {PAD: self.pad, **self.further_pad}
 
     def items(self) -> dict[str, ModelEntry]:
-        found = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: model for name, model in found.items() if model is not None}
+        """Every model by its name, the further passive ones last."""
+        found = {
+            name: getattr(self, name) for name in self.__struct_fields__ if name != "further_pad"
+        }
+        return {
+            name: model for name, model in found.items() if model is not None
+        } | self.further_pad
 
 
 class WeightsSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +116,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wrong with the encoder although the bundle is signed; the door says each of these
     sentences at every start."""
 
-    def hashes(self) -> dict[str, Sha256]:
+    def model_hashes(self) -> dict[str, Sha256]:
         """The SHA-256 of each model's file, by the model's name."""
         return {name: self.files[model.file] for name, model in self.models.items().items()}
 
@@ -193,8 +215,7 @@ def _checked(path: Path, raw: bytes) -> Bundle:
     manifest = _decode(raw, Manifest, path / MANIFEST)
     if manifest.schema not in READS:
         raise BundleError(
-            f"{path} has schema {manifest.schema}, this version reads"
-            f" {' and '.join(map(str, READS))}",
+            f"{path} has schema {manifest.schema}, this version reads {READS[0]} to {READS[-1]}",
             "build it with the same version of ostiary-export",
         )
     for name, expected in manifest.files.items():
@@ -260,10 +281,10 @@ def _covered(path: Path, manifest: Manifest) -> CoveredFile | None:
 
 
 def _pad(path: Path, manifest: Manifest) -> PadFile | None:
-    if PAD not in manifest.files:
+    if pad_file.PAD not in manifest.files:
         return None
-    found = pad_file.parse(_read(path, PAD), str(path / PAD))
-    found.check(manifest.hashes())
+    found = pad_file.parse(_read(path, pad_file.PAD), str(path / pad_file.PAD))
+    found.check(manifest.model_hashes())
     return found
 
 

@@ -88,7 +88,7 @@ def read_pad_file(path: Path, bundle: Bundle) -> PadFile:
         raise BundleError(f"cannot read {path}: {error.strerror}", pad_file.AGAIN) from error
     try:
         found = pad_file.parse(raw, str(path))
-        found.check(bundle.manifest.hashes())
+        found.check(bundle.manifest.model_hashes())
     except BundleError as error:
         where = "" if str(path) in error.message else f"{path}: "
         raise BundleError(f"{where}{error.message}", error.hint) from error

@@ -47,6 +47,7 @@ class Sighting:
     face: Face
     spent_ms: dict[str, float]
     sample: Probe | None = None
+    new_attack: bool = False
 
 
 class Observer:
@@ -153,6 +154,7 @@ class Observer:
         if self._liveness is not None:
             verdict = self._liveness.judge(frame, track, face, embedding)
             watch.lap("motion")
+        is_new = verdict.presentation is Presentation.ATTACK and not visit.attacked
         presentation = _held_against(visit, verdict.presentation)
         candidates = self._compared(track, visit.probe(), claim)
         watch.lap("search")
@@ -172,7 +174,7 @@ class Observer:
         )
         teaches = bool(track.lent) and lends and all(track.learnable)
         sample = Probe(fuse(track.lent), len(track.lent)) if teaches else None
-        return Sighting(evidence, face, watch.spent_ms, sample)
+        return Sighting(evidence, face, watch.spent_ms, sample, is_new)
 
     def _compared(
         self, track: Track, probe: Probe | None, claim: str | None

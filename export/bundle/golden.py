@@ -13,14 +13,14 @@ from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.types import Face, Image
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.bundle import PAD, Bundle, ModelEntry
 from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
 from ostiary.edge.vision.pipeline import Pipeline
 
 TOLERANCE = {
     "detector": 0.06,
     "landmarks": 0.002,
-    "pad": 0.3,
+    PAD: 0.3,
     "encoder": 0.015,
     "encoder_int8": 0.03,
 }
@@ -29,6 +29,7 @@ TOLERANCE = {
 Two float32 backends differ by less than 1e-5 here. OpenVINO on a CPU with bfloat16 matrix units
 differs by up to .038, .0006, .12 and .0076 (detector, landmarks, PAD, encoder) at the same TAR.
 Swapped red and blue, which must be noticed, change them by .19, .0036, 2.4 and .046 or more.
+A further passive model gives logits as well, and has the tolerance of `pad`.
 """
 
 
@@ -59,20 +60,32 @@ def make(bundle: Bundle) -> bytes:
         images = _variants(_sized(image, model.size_px))
         arrays[f"{name}.images"] = images
         arrays[f"{name}.outputs"] = golden.outputs(runners[name], name, model, images)
-        arrays[f"{name}.tolerance"] = np.array(TOLERANCE[name])
+        arrays[f"{name}.tolerance"] = np.array(TOLERANCE.get(name, TOLERANCE[PAD]))
+        if name in bundle.manifest.models.passive:
+            _check_classes(name, model, arrays[f"{name}.outputs"].shape[1])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
+def _check_classes(name: str, model: ModelEntry, classes: int) -> None:
+    if classes < 2 or model.live >= classes:
+        raise BundleError(
+            f"{name} gives {classes} values, and `live` is {model.live}",
+            "give a model of one logit for each of two or more classes, and the live one's index",
+        )
+
+
 def _inputs(pipeline: Pipeline, portrait: Image, face: Face) -> dict[str, Image]:
-    factor = pipeline.bundle.model("pad").box_factor
+    passive = pipeline.bundle.manifest.models.passive
     return {
         "detector": portrait,
         "landmarks": geometry.crop(portrait, face.box_px),
-        "pad": geometry.surroundings(portrait, face.box_px, factor),
         "encoder": pipeline.align(portrait, face),
         "encoder_int8": pipeline.align(portrait, face),
+    } | {
+        name: geometry.surroundings(portrait, face.box_px, model.box_factor)
+        for name, model in passive.items()
     }
 
 

@@ -16,8 +16,9 @@ from ostiary.edge.runtime import golden as proof
 from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import MANIFEST, SCHEMA, Bundle, Manifest, sha256
 from ostiary.edge.runtime.det import DET_CURVE
-from ostiary.edge.runtime.heads import covered_file, upright_file
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED
+from ostiary.edge.runtime.heads.pad_file import PAD
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT
 from ostiary.edge.runtime.signature import SIGNATURE
 from ostiary.edge.runtime.verifier_file import VERIFIER
@@ -123,7 +124,7 @@ def _warned(manifest: Manifest, measured: EncoderMeasurements, sign_weak: bool) 
     warnings = reasons.warnings(manifest, measured, sign_weak)
     if warnings == manifest.warnings:
         return manifest
-    return msgspec.structs.replace(manifest, schema=SCHEMA, warnings=warnings)
+    return msgspec.structs.replace(manifest, schema=max(manifest.schema, SCHEMA), warnings=warnings)
 
 
 def read_gate(bundle: Bundle) -> Gate | None:
@@ -158,7 +159,7 @@ def attach(bundle: Bundle, file: Path, key: Path | None, say: Say, sign_weak: bo
     except OSError as error:
         raise BundleError(
             f"cannot read {file}: {error.strerror}",
-            "ostiary-train verifier, ostiary-export fit-upright and fit-covered write such files",
+            "`ostiary-train verifier`, `ostiary pad fit` and the likes of `fit-upright` write them",
         ) from error
     added, measured = _attached(bundle, raw, str(file))
     if not objections(bundle, sign_weak):
@@ -187,6 +188,10 @@ def _attached(
         found = covered_file.parse(raw, where)
         found.check()
         return {COVERED: covered_file.to_text(found)}, measured
+    if b'"asked_bpcer"' in raw:
+        rules = pad_file.parse(raw, where)
+        rules.check(bundle.manifest.model_hashes())
+        return {PAD: pad_file.to_text(rules)}, measured
     verifier = verifier_file.parse(raw, where)
     int8 = bundle.manifest.models.encoder_int8
     hashed = bundle.manifest.files[int8.file] if int8 else None

@@ -239,11 +239,15 @@ def _show_bundle(loaded: Bundle) -> None:
     if gate is not None:
         said = tables.headline(gate)
         out.print(f"gate {said} on {gate.images} images, {escape(gate.data_set)}")
-    for name, model in manifest.models.items().items():
+    models = manifest.models.items()
+    wide = [
+        max(len(text) for text in texts) for texts in (models, [m.file for m in models.values()])
+    ]
+    for name, model in models.items():
         size = (loaded.path / model.file).stat().st_size
         out.print(
             escape(
-                f"  {name:<13} {model.file:<18} {size / 1e6:5.2f} MB"
+                f"  {name:<{wide[0]}} {model.file:<{wide[1]}} {size / 1e6:5.2f} MB"
                 f"  {model.size_px[1]}x{model.size_px[0]}  {input_readings.told(model.spec)}"
             )
         )

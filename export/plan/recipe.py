@@ -6,16 +6,17 @@ import re
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.errors import ConfigError
-from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.bundle import FurtherName
 from ostiary.edge.runtime.det import DetFile, Sha256
 from ostiary.export.faces import learned
 from ostiary.export.plan.registries import Package
+from ostiary.export.plan.weights import ModelName, RecipeModel, Weights, fault
 from ostiary.export.records.calibration_table import Table
 from ostiary.export.records.results import (
     USUAL,
@@ -29,48 +30,29 @@ from ostiary.export.sources.spec import EncoderSource, read_spec
 DEFAULT = "sface-128"
 """The recipe that is built if none is named."""
 NAME = re.compile("[a-z0-9-]{1,64}")
+RecipeName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
 Parsed = TypeVar("Parsed")
-
-
-class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of weights inside a package, and its format."""
-
-    package: str
-    member: str
-    sha256: Sha256
-    format: Literal["onnx", "tflite"] = "onnx"
-
-    @property
-    def file(self) -> str:
-        return Path(self.member).name
-
-
-class RecipeModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the four models: its weights, and its description for the manifest."""
-
-    weights: Weights
-    entry: ModelEntry
-
-
-class RecipeModels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    detector: RecipeModel
-    landmarks: RecipeModel
-    pad: RecipeModel
-    encoder: RecipeModel
-
-    def items(self) -> dict[str, RecipeModel]:
-        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that `ostiary-export build` needs to make a bundle from packages."""
 
-    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,64}$")]
+    name: RecipeName
     encoder_sha256: Sha256
     """The hash of the converted float encoder: with another one, stored templates would not fit."""
     packages: dict[str, Package]
-    models: RecipeModels
+    models: dict[ModelName, RecipeModel]
+    """The four that every recipe has, and further passive models."""
     limits: GateLimits = USUAL
+
+
+class Extension(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A recipe that is a shipped one, `base`, with further passive models."""
+
+    name: RecipeName
+    base: str
+    models: dict[FurtherName, RecipeModel]
+    packages: dict[str, Package] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +67,9 @@ class BuildPlan:
     recorded: EncoderMeasurements = field(default_factory=EncoderMeasurements)
     own: EncoderSource | None = None
     folder: Path = Path()
+    """Where the files of the user's own encoder are."""
+    beside: Path = Path()
+    """Where the recipe's own files of weights are."""
     learned: list[str] = field(default_factory=list)
 
     @property
@@ -92,7 +77,7 @@ class BuildPlan:
         """The encoder's input."""
         if self.own is not None:
             return InputSpec(self.own.size_px, self.own.channels, self.own.mean, self.own.scale)
-        return self.recipe.models.encoder.entry.spec
+        return self.recipe.models["encoder"].entry.spec
 
     @property
     def limits(self) -> GateLimits:
@@ -105,10 +90,15 @@ class BuildPlan:
         return [] if self.own is None else self.own.warnings
 
     @property
+    def weights(self) -> list[Weights]:
+        """The weights of the recipe's models, without the encoder's if the user has an own one."""
+        models = self.recipe.models.items()
+        return [m.weights for n, m in models if self.own is None or n != "encoder"]
+
+    @property
     def packages(self) -> dict[str, Package]:
         """The packages that the plan's models come from."""
-        models = self.recipe.models.items()
-        used = {m.weights.package for n, m in models.items() if self.own is None or n != "encoder"}
+        used = {weights.package for weights in self.weights}
         return {name: p for name, p in self.recipe.packages.items() if name in used}
 
 
@@ -121,7 +111,8 @@ def shipped() -> list[str]:
 def load(name: str, recorded: Path | None = None) -> BuildPlan:
     """A plan from the name of a shipped recipe or the path of a TOML file.
 
-    A TOML file with a `source` describes the user's own encoder. Measurements in the folder
+    A TOML file with a `source` describes the user's own encoder, one with a `base` adds passive
+    models to a shipped recipe. Measurements in the folder
     `recorded` replace those beside the recipe. Raises ConfigError, naming the field at fault.
     """
     plan = _plan(name)
@@ -148,32 +139,72 @@ def _plan(name: str) -> BuildPlan:
             f"there is no recipe {name!r}",
             f"use one of {', '.join(shipped())}, or the path of a .toml file",
         )
-    try:
-        whole = msgspec.toml.decode(path.read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {name}: {error}") from error
+    whole = _document(path)
+    if "base" in whole:
+        return _extended(path, name)
     if "source" not in whole:
         recipe = _decode(path.read_bytes(), name)
-        return BuildPlan(recipe.name, recipe, _read(path.parent, path.stem))
+        recorded = _read(path.parent, path.stem)
+        return BuildPlan(recipe.name, recipe, recorded, beside=path.parent)
     own = read_spec(path)
-    if own.front_end not in shipped():
-        raise ConfigError(
-            f"{path}: there is no recipe {own.front_end!r} - at `$.front_end`",
-            f"use one of {', '.join(shipped())}",
-        )
     if not NAME.fullmatch(path.stem):
         raise ConfigError(
             f"{path}: {path.stem!r} cannot be a bundle's name",
             "rename the file: a-z, 0-9 and -, up to 64 characters",
         )
+    front = _front_end(own, path)
     return BuildPlan(
         path.stem,
-        load(own.front_end).recipe,
+        front.recipe,
         _read(path.parent, path.stem),
         own,
         path.parent,
+        front.beside,
         learned.read(path.parent / own.learned) if own.learned is not None else [],
     )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.toml.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path}: {error}") from error
+    return found
+
+
+def _front_end(own: EncoderSource, path: Path) -> BuildPlan:
+    """The recipe that gives an own encoder's other models: a shipped one, or one beside it."""
+    if own.front_end in shipped():
+        return load(own.front_end)
+    file = path.parent / own.front_end
+    if file.suffix == ".toml" and file.is_file() and "source" not in _document(file):
+        return load(str(file))
+    raise ConfigError(
+        f"{path}: there is no recipe {own.front_end!r} - at `$.front_end`",
+        f"use one of {', '.join(shipped())}, or the path of a recipe's .toml file",
+    )
+
+
+def _extended(path: Path, name: str) -> BuildPlan:
+    """A shipped recipe with the further models of a file; its measurements are of the encoder, and
+    stay true."""
+    try:
+        more = msgspec.toml.decode(path.read_bytes(), type=Extension)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"recipe {name}: {error}") from error
+    if more.base not in shipped():
+        raise ConfigError(
+            f"recipe {name}: there is no recipe {more.base!r} - at `$.base`",
+            f"use one of {', '.join(shipped())}",
+        )
+    base = load(more.base)
+    recipe = msgspec.structs.replace(
+        base.recipe,
+        name=more.name,
+        packages=base.recipe.packages | more.packages,
+        models=base.recipe.models | more.models,
+    )
+    return BuildPlan(more.name, _checked(recipe, name), base.recorded, beside=path.parent)
 
 
 def _read(folder: Path, name: str) -> EncoderMeasurements:
@@ -199,11 +230,11 @@ def _decode(raw: bytes, name: str) -> Recipe:
         recipe = msgspec.toml.decode(raw, type=Recipe)
     except msgspec.DecodeError as error:
         raise ConfigError(f"recipe {name}: {error}") from error
-    for model, item in recipe.models.items().items():
-        if item.weights.package not in recipe.packages:
-            raise ConfigError(
-                f"recipe {name}: models.{model}.weights.package is {item.weights.package!r},"
-                " which is not among its packages",
-                f"use one of {', '.join(recipe.packages)}",
-            )
+    return _checked(recipe, name)
+
+
+def _checked(recipe: Recipe, name: str) -> Recipe:
+    wrong = fault(recipe.models, list(recipe.packages))
+    if wrong is not None:
+        raise ConfigError(f"recipe {name}: {wrong[0]}", wrong[1])
     return recipe

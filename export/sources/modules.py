@@ -69,7 +69,12 @@ def _factory(name: str, attribute: str, faults: Faults) -> Any:
 def _state(path: Path, spec: EncoderSource, torch: Any) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError(f"no file {path}", "state is relative to the TOML file")
-    found = archive.load_tensors(str(path), str(path), torch, trust=spec.trust_pickle)
+    return read_state(path, torch, trust=spec.trust_pickle)
+
+
+def read_state(path: Path, torch: Any, *, trust: bool = False) -> dict[str, Any]:
+    """The tensors of a state dict's file, by name. Raises BundleError if it holds anything else."""
+    found = archive.load_tensors(str(path), str(path), torch, trust=trust)
     if isinstance(found, torch.nn.Module):
         found = found.state_dict()
     if not isinstance(found, dict) or not all(
@@ -82,22 +87,28 @@ def _state(path: Path, spec: EncoderSource, torch: Any) -> dict[str, Any]:
 
 
 def _load_state(module: Any, state: dict[str, Any], name: str) -> None:
-    wanted = module.state_dict()
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    check_fit(state, wanted, f"{name} does not fit the module", "give the weights of this module")
+    module.load_state_dict(state)
+
+
+def check_fit(
+    state: dict[str, Any], wanted: dict[str, tuple[int, ...]], what: str, hint: str
+) -> None:
+    """Raise BundleError unless a state dict has exactly the `wanted` tensors, by name and shape;
+    the error says `what`, and names those at fault."""
     wrong = {
         "missing": [key for key in wanted if key not in state],
         "unexpected": [key for key in state if key not in wanted],
         "of another shape": [
-            f"{key} {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-            for key, value in wanted.items()
-            if key in state and state[key].shape != value.shape
+            f"{key} {tuple(state[key].shape)}, expected {shape}"
+            for key, shape in wanted.items()
+            if key in state and tuple(state[key].shape) != shape
         ],
     }
-    told = [f"{what}: {_some(keys)}" for what, keys in wrong.items() if keys]
+    told = [f"{fault}: {_some(keys)}" for fault, keys in wrong.items() if keys]
     if told:
-        raise BundleError(
-            f"{name} does not fit the module: {'; '.join(told)}", "give the weights of this module"
-        )
-    module.load_state_dict(state)
+        raise BundleError(f"{what}: {'; '.join(told)}", hint)
 
 
 def _some(keys: list[str]) -> str:

@@ -28,7 +28,8 @@ class EncoderSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pair: bool = False
     """True for a Siamese pair, which takes two images; one of its branches is the encoder."""
     front_end: str = "mobilefacenet-192"
-    """The recipe that gives detector, landmarks and PAD; all shipped ones have the same."""
+    """The recipe that gives detector, landmarks and PAD: a shipped one, all of which have the same,
+    or the path of a recipe's TOML file, relative to this one."""
     licence: str = "not stated"
     """Licence of the weights, for the manifest."""
     learned: str | None = None

@@ -60,7 +60,7 @@ CHATTY = (
 
 def script(path: Path, spec: EncoderSource) -> onnx.ModelProto:
     """Convert a TorchScript file to ONNX. Raises BundleError."""
-    torch = _torch()
+    torch = import_torch()
     archive.vet_script(path)
     with _quiet(), _named(f"this torch cannot load the TorchScript {path}"):
         loaded = torch.jit.load(str(path), map_location="cpu").eval()
@@ -83,7 +83,7 @@ def script(path: Path, spec: EncoderSource) -> onnx.ModelProto:
 
 def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
     """Convert a torch.export program to ONNX. Raises BundleError."""
-    torch = _torch()
+    torch = import_torch()
     if not spec.trust_pickle:
         archive.vet_program(path, torch)
     verifier = importlib.import_module("torch._export.verifier")
@@ -104,12 +104,12 @@ def program(path: Path, spec: EncoderSource) -> onnx.ModelProto:
 
 def module(spec: EncoderSource, folder: Path) -> onnx.ModelProto:
     """Convert the module of a factory, with its state dict, to ONNX. Raises BundleError."""
-    return of_module(build(spec, folder, _torch(), FAULTS), spec)
+    return of_module(build(spec, folder, import_torch(), FAULTS), spec)
 
 
 def of_module(built: Any, spec: EncoderSource) -> onnx.ModelProto:
     """Convert a module to ONNX, and leave the module in evaluation mode. Raises BundleError."""
-    torch = _torch()
+    torch = import_torch()
     built.eval()
     signature = inspect.signature(built.forward)
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -140,7 +140,8 @@ def _export(exported: Any, torch: Any) -> onnx.ModelProto:
     return model
 
 
-def _torch() -> Any:
+def import_torch() -> Any:
+    """PyTorch, which only exporting takes. Raises BundleError if it is missing or too old."""
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:

@@ -10,6 +10,8 @@ import pytest
 from bench import waiting
 from bench.stays import STAYS
 
+pytestmark = pytest.mark.long
+
 
 def test_a_folder_that_shows_nobody_is_an_error_and_no_traceback(
     bundle_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -72,7 +72,7 @@ def write_manifest(
         recipe="tiny",
         encoder_id=sha256(files["encoder.onnx"]),
         dim=3,
-        models=Models(**{name: entry(name) for name in MODELS}),
+        models=Models(**{name: entry(name) for name in MODELS}, further_pad={}),
         files={file: sha256(data) for file, data in files.items()},
         sources=[WeightsSource("none", "1", "0" * 64, "CC0-1.0")],
         warnings=list(warnings),

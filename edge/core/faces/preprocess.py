@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,6 +56,19 @@ def resized(image: Image, spec: InputSpec) -> Image:
     return np.asarray(cv2.resize(image, (width, height)), np.uint8)
 
 
+def averaged(image: Image, spec: InputSpec) -> Image:
+    """The image in the size of a model's input; a smaller one has the mean of the pixels it stands
+    for.
+
+    `resized` leaves pixels out when it shrinks, and with them the print dots and screen lines that
+    give a held-up picture away.
+    """
+    height, width = spec.size_px
+    if image.shape[0] < height or image.shape[1] < width:
+        return resized(image, spec)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def halved(image: Image, size_px: tuple[int, int]) -> Image:
     """The image, halved as long as it has about twice the (height, width) of a model's input.
 
@@ -85,7 +99,11 @@ def to_embedding(raw: Floats) -> Floats:
     return (vector / norm).astype(np.float32)
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(-1, keepdims=True), np.float32)
+def log_odds(logits: Floats, chosen: int) -> float:
+    """ln(p / (1 - p)) of one class's softmax probability p, from the logits (n,) of all classes.
+
+    It is the class's logit less ln(sum(exp)) of the others: unlike p it does not round to 1.
+    """
+    others = np.delete(logits.astype(np.float64), chosen)
+    highest = float(others.max())
+    return float(logits[chosen]) - highest - math.log(float(np.exp(others - highest).sum()))

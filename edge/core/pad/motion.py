@@ -25,16 +25,19 @@ LONGEST_S = 2.0
 FACE, RING = 0.8, 1.7
 """The face is inside this ellipse in its box, as x^2 + y^2 with the box's edges at 1, and its
 surroundings are outside of that one."""
-LEAST_PX = 100
-"""The least number of pixels of the face, and of its surroundings, that say anything."""
+LEAST_PLACES = 32
+"""The least number of places in the face, and in its surroundings, that say anything."""
 
 Plane = NDArray[np.uint8]
 """(height, width) uint8, grey."""
 Mask = NDArray[np.bool_]
 
-_Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-_PLACES = np.stack([_X, _Y, np.ones_like(_X)], -1)
-"""(SIDE, SIDE, 3): x, y and 1 of each pixel."""
+STEP = 2
+"""Flow is smooth: every second pixel of every second row says as much as all of them."""
+
+_AXIS = np.arange(0, SIDE, STEP, dtype=np.float32)
+_PLACES = np.stack([*np.meshgrid(_AXIS, _AXIS), np.ones((len(_AXIS),) * 2, np.float32)], -1)
+"""(SIDE / STEP, SIDE / STEP, 3): x, y and 1 of each place where flow is looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,16 +53,21 @@ class Still:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """How one square of the picture changed: its two looks, the `flow` (SIDE, SIDE, 2) in pixels
-    from the first to the second, what an affine motion of the face `explains` of it, and which
-    pixels are the `face` and which its surroundings, the `ring`."""
+    """How one square of the picture changed from its `first` look to the `second`.
+
+    `affine` (3, 2) maps x, y and 1 of a pixel to the motion of the face there. `face_px` is that
+    motion over the face, as root mean square; `ring_px` and `apart_px` are the median motion of
+    what surrounds it, and the median distance between that motion and what the face's would be
+    there. `face` marks the places of the face.
+    """
 
     first: Plane
     second: Plane
-    flow: Floats
-    explains: Floats
+    affine: Floats
     face: Mask
-    ring: Mask
+    face_px: float
+    ring_px: float
+    apart_px: float
 
 
 def is_apart(before: Still, at_s: float, apart_s: float) -> bool:
@@ -80,33 +88,29 @@ def compare(before: Still, now: Still) -> Mapping[str, float] | None:
 
 
 def left_behind(moved: Moved) -> float:
-    """How far the surroundings stay behind a face that moves: the logarithm of `_apart` over the
-    face's motion."""
-    motion = np.sqrt((moved.explains[moved.face] ** 2).sum(1).mean())
-    return float(np.log((_apart(moved) + 0.1) / (motion + 0.3)))
+    """How far the surroundings stay behind a face that moves."""
+    return float(np.log((moved.apart_px + 0.1) / (moved.face_px + 0.3)))
 
 
 def own_way(moved: Moved) -> float:
-    """How far the surroundings go their own way: the logarithm of `_apart` over their own motion,
-    which is large where somebody holds a picture in front of the camera."""
-    motion = np.median(np.linalg.norm(moved.flow[moved.ring], axis=1))
-    return float(np.log((_apart(moved) + 0.1) / (motion + 0.1)))
-
-
-def _apart(moved: Moved) -> float:
-    """The median distance, in pixels, between the flow of the surroundings and what the face's
-    affine motion would be there."""
-    apart = np.linalg.norm((moved.flow - moved.explains)[moved.ring], axis=1)
-    return float(np.median(apart))
+    """How far the surroundings go their own way: little where somebody holds a picture in front of
+    the camera, and all of it moves."""
+    return float(np.log((moved.apart_px + 0.1) / (moved.ring_px + 0.1)))
 
 
 def change(moved: Moved) -> float:
     """How much of the face changes that its affine motion does not explain: the logarithm of the
     mean absolute difference, in standard deviations, after that motion is undone."""
-    x, y = (_PLACES[..., :2] + moved.explains).astype(np.float32).transpose(2, 0, 1)
-    undone = cv2.remap(moved.second, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    difference = np.abs(_standardised(moved.first) - _standardised(undone))
-    return float(np.log(difference[moved.face].mean() + 0.01))
+    onto = np.float32([[1, 0, 0], [0, 1, 0]]) + moved.affine.T
+    undone = cv2.warpAffine(
+        moved.second,
+        onto,
+        (SIDE, SIDE),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    difference = cv2.absdiff(_standardised(moved.first), _standardised(undone))
+    return float(np.log(difference[::STEP, ::STEP][moved.face].mean() + 0.01))
 
 
 def identity(before: Still, now: Still) -> float:
@@ -122,11 +126,23 @@ CUES = ("left-behind", "own-way", "change", "identity")
 def _moved(before: Still, now: Still) -> Moved | None:
     x, y, side = _square(before)
     face, ring = _masks((before.box_px - np.array([x, y, x, y])) * SIDE / side)
-    if min(face.sum(), ring.sum()) < LEAST_PX or before.grey.shape != now.grey.shape:
+    if min(face.sum(), ring.sum()) < LEAST_PLACES or before.grey.shape != now.grey.shape:
         return None
     first, second = (_cut(still.grey, x, y, side) for still in (before, now))
-    flow = np.asarray(_flows().calc(first, second, None), np.float32)  # type: ignore[call-overload]
-    return Moved(first, second, flow, _affine(flow, face), face, ring)
+    # Dense inverse search (Kroeger et al., 2016); one instance must not serve two threads.
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = search.calc(first, second, np.zeros((SIDE, SIDE, 2), np.float32))[::STEP, ::STEP]
+    affine = _affine(_PLACES[face], flow[face])
+    motion, around = _PLACES[face] @ affine, flow[ring]
+    return Moved(
+        first,
+        second,
+        affine,
+        face,
+        float(np.sqrt((motion**2).sum(1).mean())),
+        float(np.median(_lengths(around))),
+        float(np.median(_lengths(around - _PLACES[ring] @ affine))),
+    )
 
 
 def _square(still: Still) -> tuple[float, float, float]:
@@ -144,32 +160,32 @@ def _cut(grey: Plane, x: float, y: float, side: float) -> Plane:
 
 
 def _masks(box: Floats) -> tuple[Mask, Mask]:
-    """The pixels of a face and of its surroundings; `box` is in pixels of the square."""
+    """The places of a face and of its surroundings; `box` is in pixels of the square."""
     middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    out = ((_PLACES[..., :2] - middle) / half) ** 2
-    distance = out.sum(-1)
+    x, y = (((_AXIS - middle[axis]) / half[axis]) ** 2 for axis in (0, 1))
+    distance = y[:, None] + x
     return distance < FACE, distance > RING
 
 
-def _affine(flow: Floats, face: Mask) -> Floats:
-    """The affine motion of the face (SIDE, SIDE, 2), fitted twice by least squares: the second time
-    a pixel counts less the further the first fit left it off (Cauchy weights)."""
-    places, moves = _PLACES[face], flow[face]
+def _affine(places: Floats, moves: Floats) -> Floats:
+    """The affine motion (3, 2) of some places (n, 3), fitted twice by least squares: the second
+    time a place counts less the further the first fit left it off (Cauchy weights)."""
     weights = np.ones(len(places), np.float32)
+    fitted = np.zeros((3, 2), np.float32)
     for _ in range(2):
-        weighted = places * weights[:, None] ** 2
-        fitted = np.linalg.lstsq(weighted.T @ places, weighted.T @ moves, rcond=None)[0]
-        off = np.linalg.norm(moves - places @ fitted, axis=1)
-        weights = 1 / (1 + (off / (np.median(off) + 1e-3)) ** 2)
-    return np.asarray(_PLACES @ fitted, np.float32)
+        weighted = (places * weights[:, None]).T
+        fitted = np.linalg.lstsq(weighted @ places, weighted @ moves, rcond=None)[0]
+        off = _lengths(moves - places @ fitted)
+        weights = (1 + (off / (np.median(off) + 1e-3)) ** 2) ** -2
+    return np.asarray(fitted, np.float32)
+
+
+def _lengths(vectors: Floats) -> Floats:
+    """The lengths (n,) of some vectors (n, 2)."""
+    return np.sqrt((vectors**2).sum(1))
 
 
 def _standardised(grey: Plane) -> Floats:
-    values = grey.astype(np.float32)
-    return np.asarray((values - values.mean()) / (values.std() + 1e-3), np.float32)
-
-
-def _flows() -> cv2.DISOpticalFlow:
-    """Dense inverse search (Kroeger et al., 2016). Made anew for each pair, since one instance must
-    not be used by two threads."""
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    mean, std = cv2.meanStdDev(grey)
+    scale = 1 / (float(std[0, 0]) + 1e-3)
+    return np.asarray((grey.astype(np.float32) - np.float32(mean[0, 0])) * np.float32(scale))

@@ -71,8 +71,8 @@ def sign(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 99}, "schema 99, this version reads 2 and 3"),
-        ({"schema": 1}, "schema 1, this version reads 2 and 3"),
+        ({"schema": 99}, "schema 99, this version reads 2 to 4"),
+        ({"schema": 1}, "schema 1, this version reads 2 to 4"),
         ({"warnings": "x"}, r"Expected `array`.*\$\.warnings"),
         ({"dim": -1}, r"\$\.dim"),
         ({"extra": 1}, "unknown field `extra`"),
@@ -99,6 +99,51 @@ def test_the_schema_that_is_written_is_read_with_its_warnings(copy: Path) -> Non
     assert bundles.load(copy).manifest.schema == bundles.SCHEMA == 3
     rewrite(copy, warnings=["it is weak"])
     assert bundles.load(copy).manifest.warnings == ["it is weak"]
+
+
+def further(copy: Path, *names: str, **changes: object) -> dict[str, Any]:
+    """The manifest's models, with `pad` again under these names."""
+    models: dict[str, Any] = msgspec.json.decode((copy / MANIFEST).read_bytes())["models"]
+    entry = {key: value for key, value in models["pad"].items() if key != "live"} | changes
+    return models | {"further_pad": dict.fromkeys(names, entry)}
+
+
+def test_further_passive_models_are_models_like_all_others(copy: Path) -> None:
+    rewrite(copy, schema=4, models=further(copy, "pad_a", "pad_b", live=2))
+    models = bundles.load(copy).manifest.models
+    four = ["detector", "landmarks", "pad", "encoder", "encoder_int8"]
+    assert list(models.items()) == [*four, "pad_a", "pad_b"]
+    assert list(models.passive) == ["pad", "pad_a", "pad_b"]
+    assert bundles.read(copy).model("pad_b").live == 2
+    assert msgspec.json.decode(msgspec.json.encode(models), type=bundles.Models) == models
+
+
+def test_a_manifest_without_them_is_as_devices_of_an_older_version_read_it(copy: Path) -> None:
+    manifest = bundles.load(copy).manifest
+    assert manifest.schema == 3
+    assert manifest.models.further_pad == {}
+    assert list(manifest.models.passive) == ["pad"]
+    raw = (copy / MANIFEST).read_bytes()
+    assert b"further_pad" not in raw
+    assert b'"live"' not in raw
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "message"),
+    [
+        (("eye_a",), {}, r"matching regex '\^pad_.*further_pad"),
+        (("pad_",), {}, "matching regex"),
+        (("pad_a", "pad_b", "pad_c", "pad_d"), {}, "length <= 3"),
+        (("pad_a",), {"live": -1}, r">= 0.*live"),
+        (("pad_a",), {"file": "other.onnx"}, r"no hash of other\.onnx"),
+    ],
+)
+def test_further_models_that_cannot_be_are_refused(
+    copy: Path, names: tuple[str, ...], changes: dict[str, Any], message: str
+) -> None:
+    rewrite(copy, models=further(copy, *names, **changes))
+    with pytest.raises(BundleError, match=message):
+        bundles.load(copy)
 
 
 def recurve(copy: Path, **changes: object) -> None:

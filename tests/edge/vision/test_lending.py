@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ostiary.edge.core.pad.rules import Presentation
-from tests.edge.vision.test_observer import ALICE, ALIVE, BOB, DEAD, WEAK, OneFace, look, opened
+from tests.edge.vision.test_observer import ALICE, ALIVE, BOB, DEAD, WEAK, OneFace, opened, sight
 
 ATTACK, BONA_FIDE, UNDECIDED = Presentation.ATTACK, Presentation.BONA_FIDE, Presentation.UNDECIDED
 
@@ -17,13 +17,17 @@ class Stage:
         self._pipeline = OneFace()
         self._door = opened(self._pipeline, mode, pad=True)
         self._now_s = 0.0
+        self.attacks = 0
+        """How often an attack was told."""
 
     def show(self, face: Any, alive: float, frames: int) -> list[Any]:
         self._pipeline.seen, self._pipeline.alive = face[0], alive
         shown = []
         for _ in range(frames):
             self._now_s += 0.1
-            shown.append(look(self._door, at_s=self._now_s))
+            seen = sight(self._door, at_s=self._now_s)
+            self.attacks += seen.new_attack
+            shown.append(seen.evidence)
         return shown
 
     def leave(self, seconds: float) -> None:
@@ -60,6 +64,7 @@ def test_whoever_showed_a_photo_is_not_let_in_with_their_own_face_either() -> No
     assert photo[-1].presentation is ATTACK
     own = stage.show(BOB, ALIVE, 20)
     assert {one.presentation for one in own} == {ATTACK}
+    assert stage.attacks == 1, "told once"
 
 
 def test_an_attack_holds_against_whoever_comes_back_within_the_visit() -> None:

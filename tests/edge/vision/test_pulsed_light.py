@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.stays import changed, profile
+from bench.common import profile
+from bench.stays import changed
 from ostiary.edge.core.rules import policy
 from ostiary.edge.core.rules.evidence import Claim, Mode
 from ostiary.edge.core.types import Frame, Image
@@ -21,7 +22,7 @@ FPS = 15.0
 def test_a_pulsed_lamp_keeps_nobody_out(
     pipeline: Pipeline, portrait: Image, mode: Mode, each: int, light: float
 ) -> None:
-    given = profile(0.01, "mean")
+    given = profile(recognition={"fpir": 0.01, "tau": "mean"})
     asked = msgspec.structs.replace(given.recognition, mode=mode)
     config = msgspec.structs.replace(given, recognition=asked)
     enrolled = open_enrolled(pipeline, config)

@@ -19,6 +19,8 @@ from ostiary.export.cli import files as commands
 from tests.support import made_verifier
 from tests.support.tiny_bundle import state
 
+pytestmark = pytest.mark.long
+
 QUIET = lambda stage: None  # noqa: E731
 
 

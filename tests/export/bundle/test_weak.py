@@ -36,6 +36,8 @@ from tests.support.export import measured
 from tests.support.export.made_up import crops, encoder
 from tests.support.places import ostiary_export
 
+pytestmark = pytest.mark.long
+
 QUIET = lambda *a: None  # noqa: E731
 STRICT = GateLimits(least_tar=0.99)
 LOW = "recognises 98 % of people at FMR 1e-3, 99 % are needed"
@@ -182,7 +184,6 @@ def test_what_the_training_says_goes_into_the_bundle(tmp_path: Path) -> None:
     assert bundles.load(tmp_path / "b").manifest.warnings == [TRAINING]
 
 
-@pytest.mark.long
 def test_the_command_says_why_and_signs_on_request(tmp_path: Path) -> None:
     asked = ("build", "mobilefacenet-192", "--out", tmp_path / "b", "--least-tar", "0.99")
     done = ostiary_export(*asked)

@@ -25,6 +25,8 @@ from ostiary.export.covered.record import recorded
 from tests.support.export.two_people import folder_of_people
 from tests.support.places import ostiary_export
 
+pytestmark = pytest.mark.long
+
 QUIET = lambda stage: None  # noqa: E731
 
 

@@ -11,6 +11,8 @@ from ostiary.edge.runtime import engines
 from tests.support.places import ROOT, ostiary, ostiary_export, refused
 from tests.support.tensorrt import fake_trt
 
+pytestmark = pytest.mark.long
+
 PROFILE = """
 [device]
 site = "test"

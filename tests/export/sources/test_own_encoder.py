@@ -12,6 +12,8 @@ pytest.importorskip("torch")
 from ostiary.edge.runtime import bundle as bundles
 from tests.support.export import siamese
 
+pytestmark = pytest.mark.long
+
 FORMS = {
     "program": 'source = "pair.pt2"\npair = true',
     "onnx": 'source = "branch.onnx"',
@@ -38,9 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(
-    "form", ["program", *(pytest.param(f, marks=pytest.mark.long) for f in list(FORMS)[1:])]
-)
+@pytest.mark.parametrize("form", list(FORMS))
 def test_every_form_becomes_a_bundle_that_verifies_faces(trained: Path, form: str) -> None:
     out, photos = trained / f"bundle-{form}", DATA / "orl"
     made = ostiary_export(

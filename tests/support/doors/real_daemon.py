@@ -29,7 +29,7 @@ from ostiary.edge.wire import (
 )
 from scripts import trial
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 TOPICS = Topics("test", "door")
 PROFILE = """
 [device]

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.doors import roster_door
 from tests.support.places import ROOT
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class DoorProcess:

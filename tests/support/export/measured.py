@@ -33,7 +33,7 @@ def entry(file: str) -> ModelEntry:
 
 def manifest(int8: bool = True) -> Manifest:
     names = ("detector", "landmarks", "pad", "encoder")
-    models = Models(*(entry(f"{name}.onnx") for name in names))
+    models = Models(**{name: entry(f"{name}.onnx") for name in names}, further_pad={})
     files = {f"{name}.onnx": "d4" * 32 for name in names} | {"encoder.onnx": FLOAT}
     if int8:
         models = msgspec.structs.replace(models, encoder_int8=entry("encoder.int8.onnx"))

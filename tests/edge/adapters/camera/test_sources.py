@@ -184,7 +184,8 @@ def test_a_pipeline_whose_size_changes_keeps_the_asked_size_and_reports_the_new(
     large = "videotestsrc pattern=red ! video/x-raw,width=640,height=360"
     both = f"{small} ! concat name=both {large} ! both. both."
     source = open_source(camera(f"gst:{both}", width=128, height=96))
-    frames, sizes = [], []
+    frames: list[Image] = []
+    sizes: list[tuple[int, int] | None] = []
     # gst-launch prints a size in another thread, so it may come any number of pictures later.
     while len(frames) < 6 or sizes[-1] == (64, 48):
         frames.append(frame_of(source))

@@ -5,8 +5,10 @@ import pytest
 
 from ostiary.edge.core.faces.preprocess import (
     InputSpec,
+    averaged,
     halved,
-    softmax,
+    log_odds,
+    resized,
     to_embedding,
     to_tensor,
 )
@@ -48,9 +50,30 @@ def test_an_output_without_direction_is_refused(raw: list[float]) -> None:
         to_embedding(np.array(raw, np.float32))
 
 
-def test_softmax_sums_to_one_also_for_large_logits() -> None:
-    got = softmax(np.array([1000.0, 1000.0, 0.0], np.float32))
-    assert got.tolist() == pytest.approx([0.5, 0.5, 0.0])
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+def test_log_odds_are_those_of_the_softmax_probability(chosen: int) -> None:
+    logits = np.array([0.5, -1.0, 2.0], np.float32)
+    p = np.exp(logits[chosen]) / np.exp(logits).sum()
+    assert log_odds(logits, chosen) == pytest.approx(np.log(p / (1 - p)), abs=1e-6)
+
+
+def test_log_odds_of_large_logits_are_exact_where_the_probability_rounds() -> None:
+    logits = np.array([900.0, -900.0, 850.0], np.float32)
+    assert log_odds(logits, 0) == pytest.approx(50.0)
+    assert log_odds(logits, 1) == pytest.approx(-1800.0)
+
+
+def test_a_shrunk_crop_has_the_means_of_its_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (160, 240, 3)).astype(np.uint8)
+    got = averaged(image, InputSpec((80, 80), "bgr", 0.0, 1.0))
+    means = image.reshape(80, 2, 80, 3, 3).mean((1, 3))
+    assert np.abs(got - means).max() <= 1
+
+
+def test_a_crop_that_grows_is_interpolated_as_any_other() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3)).astype(np.uint8)
+    spec = InputSpec((80, 80), "bgr", 0.0, 1.0)
+    assert (averaged(image, spec) == resized(image, spec)).all()
 
 
 def test_a_large_picture_is_halved_so_that_every_pixel_counts() -> None:
