@@ -16,7 +16,7 @@ from ostiary.edge.core.pad.rules import PadRules
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.errors import RecordingError
 from ostiary.edge.files import write_atomically
-from ostiary.edge.presentations import fitting, rates
+from ostiary.edge.presentations import fitting, granting, rates
 from ostiary.edge.presentations.cache import TraceCache, traces
 from ostiary.edge.presentations.labels import recordings
 from ostiary.edge.presentations.rates import PadEvaluation, PadRate
@@ -62,6 +62,14 @@ def evaluate(
         float | None,
         typer.Option(min=0.1, max=3600, help="Seconds after which a face is judged afresh."),
     ] = None,
+    enroll: Annotated[
+        bool, typer.Option("--enroll", help="Measure whole doors too, with the people enrolled.")
+    ] = False,
+    fill: Annotated[
+        Path | None,
+        typer.Option(help="Folder with photos of other people to enroll, one subfolder each."),
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, help="People enrolled in all, with --fill.")] = 100,
     cache: Cache = None,
     backend: Backend = "auto",
     json: Json = False,
@@ -78,6 +86,10 @@ def evaluate(
 
     A whole visit is judged to the end of the recording, and ends at the first verdict of an attack.
 
+    With --enroll each person is enrolled from the first good frame of their first bona fide
+    presentation, and every presentation is shown to a whole door, with PAD and without. IAPAR is
+    the share of attack presentations in which the door opens.
+
     Every rate has a 95 % interval over people, not recordings.
 
     Example: `ostiary pad evaluate recordings --bundle bundle --pad pad.json --windows 3.2`
@@ -88,6 +100,10 @@ def evaluate(
     traced = _traced(loaded, shown, rules.apart_s, cache, backend)
     seen = rates.replayed(shown, traced, rules, within, windows)
     found = rates.evaluate(seen, within, windows)
+    if enroll:
+        doors, count = _doors(loaded, shown, pad, fill, k, backend)
+        found.rates.extend(doors)
+        err.print(f"{count} people are enrolled")
     if json:
         return print_json({"data_set": str(folder), "evaluation": found})
     _show(found)
@@ -171,6 +187,28 @@ def _traced(
         return traces(bundle, shown, apart_s, TraceCache(cache), backend, done)
 
 
+def _doors(
+    bundle: Bundle,
+    shown: Sequence[Recording],
+    pad: Path | None,
+    fill: Path | None,
+    k: int,
+    backend: str,
+) -> tuple[list[PadRate], int]:
+    """The rates of whole doors, with PAD and without, and the number of people enrolled."""
+    templates = granting.shown_people(bundle, shown, backend)
+    everybody = templates
+    if fill is not None:
+        everybody = granting.filled(templates, bundle, fill, k, backend)
+    found = {}
+    for name, required in ((granting.WITH, True), (granting.WITHOUT, False)):
+        config = granting.door_config(pad, required)
+        bar, done = progress(f"before a door {name}")
+        with bar:
+            found[name] = granting.grants(bundle, shown, everybody, config, backend, done)
+    return granting.rated(shown, found, templates), len(everybody)
+
+
 def _show(found: PadEvaluation) -> None:
     again = f", afresh each {found.windows_s:g} s" if found.windows_s is not None else ""
     table = Table(title=f"verdicts within {found.within_s:g} s{again}")
@@ -178,17 +216,16 @@ def _show(found: PadEvaluation) -> None:
         table.add_column(name, justify="left" if name in ("measure", "of") else "right")
     table.add_column("undecided", justify="right")
     for row in found.rates:
-        table.add_row(*_cells(row, found.worst))
+        table.add_row(*_cells(row))
     out.print(table)
     for one in found.scores:
         out.print(f"EER of the {one.kind} scores: {one.eer:.3f}")
 
 
-def _cells(row: PadRate, worst: str) -> list[str]:
-    of = f"{row.of}: {worst}" if row.of == rates.WORST else row.of
+def _cells(row: PadRate) -> list[str]:
     counts = (row.presentations, row.verdicts, row.people, row.undecided)
     bounds = f"{row.rate.low:.3f} to {row.rate.high:.3f}"
-    return [row.measure, escape(of), f"{row.rate.value:.3f}", bounds, *map(str, counts)]
+    return [escape(row.measure), escape(row.of), f"{row.rate.value:.3f}", bounds, *map(str, counts)]
 
 
 def _share(rate: Rate) -> str:

@@ -99,7 +99,7 @@ def evaluate(shown: Sequence[Replayed], within_s: float, windows_s: float | None
     worst = max(types, key=lambda row: row.rate.value, default=None)
     rates = _rates(APCER, attacks, within_s)
     if worst is not None:
-        rates.append(msgspec.structs.replace(worst, of=WORST))
+        rates.append(msgspec.structs.replace(worst, of=f"{WORST}: {worst.of}"))
     rates += types
     rates += _rates(APCER, attacks, within_s, _group)
     rates += _rates(BPCER, living, within_s)
@@ -134,7 +134,7 @@ def _rates(
             for one, some in zip(chosen, verdicts, strict=True)
         ]
         undecided = sum(some.count(Presentation.UNDECIDED) for some in verdicts)
-        rows.append(_row(measure, of, chosen, errors, undecided))
+        rows.append(counted(measure, of, [one.recording for one in chosen], errors, undecided))
     return rows
 
 
@@ -147,18 +147,20 @@ def _visits(attacks: Sequence[Replayed], living: Sequence[Replayed]) -> list[Pad
     ):
         passed = [[one.visit.passes(within_s)] for one in shown]
         unsure = sum(one.visit.verdict(within_s) is Presentation.UNDECIDED for one in shown)
-        rows += [_row(measure, ALL, shown, passed, unsure)] if shown else []
+        those = [one.recording for one in shown]
+        rows += [counted(measure, ALL, those, passed, unsure)] if shown else []
     return rows
 
 
-def _row(
+def counted(
     measure: str,
     of: str,
-    shown: Sequence[Replayed],
+    shown: Sequence[Recording],
     hits: Sequence[Sequence[bool]],
     undecided: int,
 ) -> PadRate:
-    people = [one.recording.person for one in shown]
+    """The share of hits, some for each of these presentations, of which there must be one."""
+    people = [one.person for one in shown]
     rate = over_people(people, hits)
     verdicts = sum(map(len, hits))
     return PadRate(measure, of, rate, len(shown), verdicts, len(set(people)), undecided)

@@ -47,7 +47,7 @@ def test_errors_are_counted_by_kind_type_light_and_group() -> None:
     values = {(row.measure, row.of): row.rate.value for row in found.rates}
     assert values == {
         (APCER, ALL): pytest.approx(2 / 6),
-        (APCER, WORST): 0.5,
+        (APCER, f"{WORST}: print"): 0.5,
         (APCER, "print"): 0.5,
         (APCER, "phone"): 0.25,
         (BPCER, ALL): 0.5,
