@@ -10,6 +10,7 @@ from ostiary.edge.cli import (
     door,
     learned,
     lockouts,
+    pad,
     people,
     photos,
     profiles,
@@ -22,7 +23,19 @@ app = new_app(
     "Face recognition for door controllers: from the camera to a decision to the door, offline.\n\n"
     "Example: `ostiary check-config door.toml`, then `ostiary run --config door.toml`"
 )
-COMMANDS = (photos, people, subjects, learned, lockouts, door, profiles, bench, bundles, selftest)
+COMMANDS = (
+    photos,
+    people,
+    subjects,
+    learned,
+    lockouts,
+    door,
+    profiles,
+    bench,
+    bundles,
+    selftest,
+    pad,
+)
 for group in COMMANDS:
     group.register(app)
 

@@ -32,6 +32,10 @@ class PhotoError(OstiaryError):
     """A photo cannot be used; another one is needed."""
 
 
+class RecordingError(OstiaryError):
+    """A recording of a presentation cannot be used, or its label is wrong."""
+
+
 class EnrollmentRefused(OstiaryError):
     """The photos can be read, but nobody can be enrolled from them; `reason` names why."""
 

@@ -116,12 +116,14 @@ class LockoutSection(ProfileSection, frozen=True):
 class PadSection(ProfileSection, frozen=True):
     """Presentation attack detection (PAD), which runs only if `required`.
 
-    The bundle's `pad.json` says how its cues are judged, of which `motion` is a veto by what moves
-    with the face. Without one, the passive model's mean log-odds over `frames` frames must reach
+    The `file` that `ostiary pad fit` wrote says how its cues are judged, of which `motion` is a veto
+    by what moves with the face; or else the bundle's `pad.json`. Without either, the passive
+    model's mean log-odds over `frames` frames must reach
     those of the probability `min_live`.
     """
 
     required: bool = False
+    file: Path | None = None
     frames: Annotated[int, Meta(ge=1, le=8)] = 5
     min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
     motion: bool = True

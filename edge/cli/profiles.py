@@ -19,6 +19,7 @@ from ostiary.edge.core.faces.tiling import Tiling
 from ostiary.edge.core.scores.cost import Cost, cost
 from ostiary.edge.errors import BundleError, OstiaryError
 from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.vision.liveness import read_pad_file
 
 
 def register(app: typer.Typer) -> None:
@@ -84,8 +85,19 @@ def _check(config: Config) -> None:
     """Check the URLs of camera, door and claims by their adapters. Raises OstiaryError."""
     check_url(config.camera)
     make_door(config.door.action, config.door.timeout_s)
+    if config.pad.file is not None:
+        _check_pad(config.pad.file, config)
     if config.claims is not None:
         ClaimSource(config.claims.source)
+
+
+def _check_pad(path: Path, config: Config) -> None:
+    """Check the PAD file against the bundle, if that is on this machine. Raises BundleError."""
+    try:
+        bundle = bundles.read(config.bundle.path)
+    except BundleError:
+        return
+    read_pad_file(path, bundle)
 
 
 def costs_of(config: Config, sizes: list[int]) -> list[Cost]:

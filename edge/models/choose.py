@@ -14,6 +14,7 @@ from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import engines
 from ostiary.edge.runtime.bundle import MANIFEST, Bundle
 from ostiary.edge.runtime.signature import read_keys
+from ostiary.edge.vision.liveness import pad_rules
 from ostiary.edge.vision.pipeline import Pipeline, open_pipeline
 
 CACHE = "cache"
@@ -48,7 +49,8 @@ def choose_models(config: Config, encoders: Encoders) -> Chosen:
     """The pipeline of `next` if it works and everybody has a template for it, else that of `path`.
 
     A broken `next` is refused and the door runs `path`; a broken `path` is refused if `next` can
-    replace it. A bundle without the curve or logistic head that the profile needs counts as broken.
+    replace it. A bundle without the curve or logistic head that the profile needs counts as broken,
+    and so does one that the profile's PAD file was not fitted with.
     Raises BundleError or BackendError if neither works.
     """
     after, refused = _to_come(config)
@@ -92,9 +94,11 @@ def _to_come(config: Config) -> tuple[Bundle | None, tuple[str, ...]]:
     try:
         found = bundles.load(path, read_keys(config.bundle.keys))
         if config.recognition.verifier:
-            # Check now that the bundle has the head; at the change-over the door would restart in
-            # vain.
+            # Check now that the bundle has the head, and that the profile's PAD file is of its
+            # models; at the change-over the door would restart in vain.
             found.head()
+        if config.pad.required:
+            pad_rules(found, config)
     except BundleError as error:
         return None, (_said(path, error),)
     return found, ()
@@ -121,6 +125,8 @@ def _ready(config: Config, pipeline: Pipeline) -> Pipeline:
         pipeline.curve()
         if config.recognition.verifier:
             pipeline.head()
+        if config.pad.required:
+            pad_rules(pipeline.bundle, config)
     except BundleError:
         pipeline.close()
         raise

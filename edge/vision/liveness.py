@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -9,11 +11,13 @@ from ostiary.edge.config import Config
 from ostiary.edge.core.faces.tracking import Track
 from ostiary.edge.core.pad import motion
 from ostiary.edge.core.pad.liveness import Liveness
-from ostiary.edge.core.pad.motion import LONGEST_S, Still
+from ostiary.edge.core.pad.motion import Still
 from ostiary.edge.core.pad.rules import PadRules, Presentation, Verdict
 from ostiary.edge.core.types import Face, Floats, Frame, Image
+from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.heads import pad_file
+from ostiary.edge.runtime.heads.pad_file import PadFile
 from ostiary.edge.vision.pipeline import Pipeline
 
 PAIRS_A_FRAME = 1
@@ -53,14 +57,12 @@ class LivenessWatch:
 
     def _compare(self, frame: Frame, seen: Liveness, face: Face, embedding: Floats) -> None:
         before = seen.still
-        due = before is None or frame.at_s - before.at_s >= self._rules.apart_s
-        if not due or not self._has_time(frame, before is not None):
+        if not seen.compares(frame.at_s) or not self._has_time(frame, before is not None):
             return
         now = Still(self._grey_of(frame), face.box_px, embedding, frame.at_s)
-        if before is not None and now.at_s - before.at_s <= LONGEST_S:
-            cues = motion.compare(before, now)
-            if cues is not None:
-                seen.moved(cues, frame.at_s)
+        cues = None if before is None else motion.compare(before, now)
+        if cues is not None:
+            seen.moved(cues, frame.at_s)
         seen.still = now
 
     def _has_time(self, frame: Frame, compares: bool) -> bool:
@@ -77,8 +79,26 @@ class LivenessWatch:
         return self._grey[1]
 
 
+def read_pad_file(path: Path, bundle: Bundle) -> PadFile:
+    """The rules that `ostiary pad fit` wrote. Raises BundleError if they cannot be read, or were
+    fitted with other models than the bundle's."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}", pad_file.AGAIN) from error
+    try:
+        found = pad_file.parse(raw, str(path))
+        found.check(bundle.manifest.model_hashes())
+    except BundleError as error:
+        where = "" if str(path) in error.message else f"{path}: "
+        raise BundleError(f"{where}{error.message}", error.hint) from error
+    return found
+
+
 def pad_rules(bundle: Bundle, config: Config) -> PadRules:
-    """The rules of a bundle's `pad.json`, or the profile's if it has none."""
-    if bundle.pad is None:
+    """The rules of the profile's file, or else of the bundle's `pad.json`; without either those of
+    the profile's own limits. Raises BundleError if the profile's file does not fit the bundle."""
+    chosen = bundle.pad if config.pad.file is None else read_pad_file(config.pad.file, bundle)
+    if chosen is None:
         return pad_file.unmeasured(config.pad.min_live, config.pad.frames)
-    return bundle.pad.rules(config.pad.motion)
+    return chosen.rules(config.pad.motion)

@@ -32,6 +32,9 @@ FULL_WEIGHT_PX = 40.0
 """The distance between the eyes from which a frame counts fully in its visit; a smaller face counts
 by its area, so that whoever comes nearer is soon judged by what is seen best."""
 
+FORGET_S = TrackRules().forget_s
+"""How long a face may be out of view and still be the same, in seconds."""
+
 Clock = Callable[[], float]
 
 
@@ -59,13 +62,18 @@ class Observer:
         config: Config,
         enrolled: Enrolled,
         clock: Clock = time.perf_counter,
+        forget_s: float = FORGET_S,
     ) -> None:
-        """`clock` times the stages. Raises BundleError if the bundle has no DET curve."""
+        """`clock` times the stages. A face may be out of view for `forget_s` seconds: a recording
+        of few frames a second needs more than a camera. Raises BundleError if the bundle has no DET
+        curve."""
         self._pipeline, self._enrolled, self._clock = pipeline, enrolled, clock
         same, known = (
             threshold(pipeline.curve(), fmr, 1).tau for fmr in (SAME_FACE_FMR, KNOWN_FACE_FMR)
         )
-        self._tracker = Tracker(TrackRules(min_same_score=same), VisitRules(min_known_score=known))
+        self._tracker = Tracker(
+            TrackRules(forget_s=forget_s, min_same_score=same), VisitRules(min_known_score=known)
+        )
         self._camera = CameraWatch(pipeline)
         self._limits = config.limits()
         self._demanding = quality.demanding(self._limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from ostiary.edge.core.pad.motion import Still
+from ostiary.edge.core.pad.motion import Still, is_apart
 from ostiary.edge.core.pad.rules import PadRules, Presentation, Verdict
 
 PASSIVE, MOTION = "passive", "motion"
@@ -46,6 +46,10 @@ class Liveness:
             self._began_s = now
         self._frames.append((now, score))
         self.newest_lived = score >= self._rules.frame
+
+    def compares(self, now: float) -> bool:
+        """Whether a frame at `now` is to be compared with `still`, or to become the first one."""
+        return self.still is None or is_apart(self.still, now, self._rules.apart_s)
 
     def moved(self, cues: Mapping[str, float], now: float) -> None:
         """Take the motion cues of a pair of frames, of which the second was taken at `now`."""

@@ -70,9 +70,16 @@ class Moved:
     apart_px: float
 
 
+def is_apart(before: Still, at_s: float, apart_s: float) -> bool:
+    """Whether a frame at `at_s` is at least `apart_s` later than one before it."""
+    return at_s - before.at_s >= apart_s
+
+
 def compare(before: Still, now: Still) -> Mapping[str, float] | None:
-    """The cues of two frames of one face, by name; None if they say nothing, because the face lies
-    too near the edge of the picture."""
+    """The cues of two frames of one face, by name; None if they say nothing, because they are more
+    than LONGEST_S apart, or the face lies too near the edge of the picture."""
+    if now.at_s - before.at_s > LONGEST_S:
+        return None
     moved = _moved(before, now)
     if moved is None:
         return None

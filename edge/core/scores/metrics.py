@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,17 @@ def rate_over(errors: NDArray[np.float64], trials: NDArray[np.float64], draws: i
     rows = np.random.default_rng(0).choice(met, (draws, len(met)))
     drawn = errors[rows].sum(1) / trials[rows].sum(1)
     return interval(float(errors.sum() / trials.sum()), drawn)
+
+
+def eer(higher: Sequence[float], lower: Sequence[float]) -> float:
+    """The equal error rate of two kinds of scores, neither empty: the share of `higher` below, and
+    of `lower` at or above, the threshold at which these two are nearest; their mean there."""
+    up, down = np.sort(higher), np.sort(lower)
+    cuts = np.unique(np.concatenate([up, down, [np.inf]]))
+    missed = np.searchsorted(up, cuts, side="left") / len(up)
+    passed = 1 - np.searchsorted(down, cuts, side="left") / len(down)
+    at = int(np.abs(missed - passed).argmin())
+    return float(missed[at] + passed[at]) / 2
 
 
 def _drawn(pairs: Pairs, fmr: float, draws: int, seed: int) -> NDArray[np.float64]:

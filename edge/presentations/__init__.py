@@ -1,0 +1,1 @@
+"""Presentation attack detection on recordings: read, traced, replayed, rated; rules are fitted."""
