@@ -113,17 +113,12 @@ class LockoutSection(ProfileSection, frozen=True):
     most_s: Seconds = 900.0
 
 
-class PadCuesSection(ProfileSection, frozen=True):
-    """The cues beside the passive models: `motion` is a veto by what moves with the face."""
-
-    motion: bool = True
-
-
 class PadSection(ProfileSection, frozen=True):
     """Presentation attack detection (PAD), which runs only if `required`.
 
-    The `file` that `ostiary pad fit` wrote says how the `cues` are judged, or else the bundle's
-    `pad.json`. Without either, the passive model's mean log-odds over `frames` frames must reach
+    The `file` that `ostiary pad fit` wrote says how its cues are judged, of which `motion` is a veto
+    by what moves with the face; or else the bundle's `pad.json`. Without either, the passive
+    model's mean log-odds over `frames` frames must reach
     those of the probability `min_live`.
     """
 
@@ -131,7 +126,7 @@ class PadSection(ProfileSection, frozen=True):
     file: Path | None = None
     frames: Annotated[int, Meta(ge=1, le=8)] = 5
     min_live: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    cues: PadCuesSection = PadCuesSection()
+    motion: bool = True
 
 
 class QualitySection(ProfileSection, frozen=True):

@@ -155,7 +155,7 @@ class Daemon:
             sightings = []
         for sighting in sightings:
             if sighting.new_attack:
-                self._parts.reporter.event("attack", _told(sighting.evidence))
+                self._parts.reporter.event("attack-seen", _told(sighting.evidence))
             decisions.step(sighting.evidence, sighting, frame, began)
         if not sightings:
             decisions.step(Tick(), None, frame)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.core.scores.calibration import DetCurve
 from ostiary.edge.errors import BundleError
-from ostiary.edge.runtime import signature, verifier_file
-from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile, Sha256
-from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
+from ostiary.edge.runtime import signature
+from ostiary.edge.runtime.det import DET_CURVE, Comparison, DetFile
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file, verifier_file
 from ostiary.edge.runtime.heads.covered_file import COVERED, CoveredFile
-from ostiary.edge.runtime.heads.pad_file import PadFile
+from ostiary.edge.runtime.heads.pad_file import PAD_FILE, PadFile
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT, UprightFile
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER, VerifierFile
+from ostiary.edge.runtime.manifest import Manifest, ModelEntry
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
-from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
 
 SCHEMA, WITH_FURTHER = 3, 4
 READS = (2, 3, 4)
@@ -30,95 +31,7 @@ READS = (2, 3, 4)
 MANIFEST, GOLDEN = "manifest.json", "golden.npz"
 FLOAT, INT8 = "encoder", "encoder_int8"
 FLOAT_FILE, INT8_FILE = "encoder.onnx", "encoder.int8.onnx"
-PAD = "pad"
-MAX_FURTHER = 3
-FurtherName = Annotated[str, msgspec.Meta(pattern="^pad_[a-z0-9_]{1,32}$")]
-"""The name of a passive model beside `pad`."""
 Parsed = TypeVar("Parsed")
-
-
-class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One model: its file, its input (pixels as (value - mean) / scale) and its outputs."""
-
-    file: str
-    input: str
-    outputs: list[str]
-    size_px: tuple[int, int]
-    channels: Literal["rgb", "bgr", "gray"]
-    mean: float
-    scale: Annotated[float, msgspec.Meta(gt=0)]
-    box_factor: float = 1.0
-    """How far the face box is enlarged before it is cropped for this model; 1 is the box itself."""
-    live: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Which class of a passive model is a live face."""
-
-    @property
-    def spec(self) -> InputSpec:
-        return InputSpec(self.size_px, self.channels, self.mean, self.scale)
-
-
-class Models(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The models of a bundle; `encoder_int8`, if there is one, embeds probes.
-
-    Default values are not written, so that devices of an older version read a manifest without
-    `further_pad`.
-    """
-
-    detector: ModelEntry
-    landmarks: ModelEntry
-    pad: ModelEntry
-    encoder: ModelEntry
-    encoder_int8: ModelEntry | None = None
-    further_pad: Annotated[dict[FurtherName, ModelEntry], msgspec.Meta(max_length=MAX_FURTHER)] = {}
-    """Passive models beside `pad`, by name."""
-
-    @property
-    def passive(self) -> dict[str, ModelEntry]:
-        """The models that tell a live face from a picture of one by a single frame, `pad` first."""
-        return {PAD: self.pad, **self.further_pad}
-
-    def items(self) -> dict[str, ModelEntry]:
-        """Every model by its name, the further passive ones last."""
-        found = {
-            name: getattr(self, name) for name in self.__struct_fields__ if name != "further_pad"
-        }
-        return {
-            name: model for name, model in found.items() if model is not None
-        } | self.further_pad
-
-
-class WeightsSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where weights came from, and the licence found there."""
-
-    package: str
-    version: str
-    sha256: Sha256
-    licence: str
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The bundle's description. `encoder_id` is the SHA-256 of the float encoder's ONNX file;
-    `files` holds the SHA-256 of each file."""
-
-    schema: int
-    recipe: str
-    encoder_id: Sha256
-    dim: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-    models: Models
-    files: dict[str, Sha256]
-    sources: list[WeightsSource]
-    notes: list[str] = []
-    """Peculiarities of the build that a reader must know, such as a projection or a forced
-    calibration."""
-    proven_on: list[str] = []
-    """The backends whose int8 embeddings agree, or the only backend that passed."""
-    warnings: list[str] = []
-    """What is wrong with the encoder although the bundle is signed; the door says each of these
-    sentences at every start."""
-
-    def model_hashes(self) -> dict[str, Sha256]:
-        """The SHA-256 of each model's file, by the model's name."""
-        return {name: self.files[model.file] for name, model in self.models.items().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,36 +168,35 @@ def _measured(path: Path, manifest: Manifest) -> DetFile | None:
     return measured
 
 
+def _head(
+    path: Path, manifest: Manifest, name: str, parse: Callable[[bytes, str], Parsed]
+) -> Parsed | None:
+    """A bundle's JSON file, if it has one of this name."""
+    return parse(_read(path, name), str(path / name)) if name in manifest.files else None
+
+
 def _verifier(path: Path, manifest: Manifest) -> VerifierFile | None:
-    if VERIFIER not in manifest.files:
-        return None
-    found = verifier_file.parse(_read(path, VERIFIER), str(path / VERIFIER))
-    int8 = manifest.models.encoder_int8
-    found.check(manifest.encoder_id, manifest.dim, manifest.files[int8.file] if int8 else None)
+    if found := _head(path, manifest, VERIFIER, verifier_file.parse):
+        int8 = manifest.models.encoder_int8
+        found.check(manifest.encoder_id, manifest.dim, manifest.files[int8.file] if int8 else None)
     return found
 
 
 def _upright(path: Path, manifest: Manifest) -> UprightFile | None:
-    if UPRIGHT not in manifest.files:
-        return None
-    found = upright_file.parse(_read(path, UPRIGHT), str(path / UPRIGHT))
-    found.check(manifest.files[manifest.models.landmarks.file])
+    if found := _head(path, manifest, UPRIGHT, upright_file.parse):
+        found.check(manifest.files[manifest.models.landmarks.file])
     return found
 
 
 def _covered(path: Path, manifest: Manifest) -> CoveredFile | None:
-    if COVERED not in manifest.files:
-        return None
-    found = covered_file.parse(_read(path, COVERED), str(path / COVERED))
-    found.check()
+    if found := _head(path, manifest, COVERED, covered_file.parse):
+        found.check()
     return found
 
 
 def _pad(path: Path, manifest: Manifest) -> PadFile | None:
-    if pad_file.PAD not in manifest.files:
-        return None
-    found = pad_file.parse(_read(path, pad_file.PAD), str(path / pad_file.PAD))
-    found.check(manifest.model_hashes())
+    if found := _head(path, manifest, PAD_FILE, pad_file.parse):
+        found.check(manifest.model_hashes())
     return found
 
 

@@ -13,7 +13,8 @@ from ostiary.edge.core.faces.preprocess import to_embedding, to_tensor
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime.backends import backends
-from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle, ModelEntry
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.runner import Backend, Runner
 
 Arrays = dict[str, NDArray[np.generic]]

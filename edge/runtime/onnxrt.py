@@ -10,7 +10,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from ostiary.edge.errors import BackendError
-from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.runner import Tensors
 
 onnxruntime.disable_telemetry_events()

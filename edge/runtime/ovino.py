@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 
 from ostiary.edge.errors import BackendError
-from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.runner import Tensors
 
 

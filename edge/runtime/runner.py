@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ostiary.edge.core.types import Floats
-from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.manifest import ModelEntry
 
 Tensors = dict[str, Floats]
 

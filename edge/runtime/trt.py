@@ -13,9 +13,9 @@ import numpy as np
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines
-from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.cuda import Cuda, open_cuda
 from ostiary.edge.runtime.engines import EnginePlace
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.runner import Tensors
 
 if TYPE_CHECKING:  # type stubs of 10.13: on the device the library itself is loaded by its name

@@ -101,4 +101,4 @@ def pad_rules(bundle: Bundle, config: Config) -> PadRules:
     chosen = bundle.pad if config.pad.file is None else read_pad_file(config.pad.file, bundle)
     if chosen is None:
         return pad_file.unmeasured(config.pad.min_live, config.pad.frames)
-    return chosen.rules(config.pad.cues.motion)
+    return chosen.rules(config.pad.motion)

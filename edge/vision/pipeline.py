@@ -13,8 +13,9 @@ from ostiary.edge.core.scores.curves import Curves
 from ostiary.edge.core.scores.verifier import Verifier, probability
 from ostiary.edge.core.types import Face, Floats, Image
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import FLOAT, INT8, PAD, Bundle
+from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
 from ostiary.edge.runtime.det import Comparison
+from ostiary.edge.runtime.manifest import PAD
 
 MIN_FACE_SCORE = 0.65
 MAX_BOX_IOU = 0.4

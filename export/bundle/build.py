@@ -19,16 +19,15 @@ from ostiary.edge.runtime.bundle import (
     SCHEMA,
     WITH_FURTHER,
     Bundle,
-    Manifest,
-    Models,
     sha256,
 )
 from ostiary.edge.runtime.det import DetFile
 from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
 from ostiary.edge.runtime.heads.covered_file import COVERED
-from ostiary.edge.runtime.heads.pad_file import PAD
+from ostiary.edge.runtime.heads.pad_file import PAD_FILE
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT
-from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER
+from ostiary.edge.runtime.manifest import Manifest, Models
 from ostiary.export.bundle import encoder, golden, projection
 from ostiary.export.bundle.int8_stages import GateVerdict, Int8Stages
 from ostiary.export.bundle.release import release, write_manifest
@@ -162,7 +161,7 @@ class _Build:
         else:
             self._say("upright: no head for this landmark model: ostiary-export fit-upright")
         if rules := pad_record.recorded({name: hashes[e.file] for name, e in entries.items()}):
-            files[PAD] = pad_file.to_text(rules)
+            files[PAD_FILE] = pad_file.to_text(rules)
         else:
             self._say("pad: no thresholds for these models: ostiary pad fit")
         if self._plan.learned:

@@ -8,7 +8,8 @@ from pathlib import Path
 import onnx
 
 from ostiary.edge.errors import BundleError
-from ostiary.edge.runtime.bundle import ModelEntry, WeightsSource, sha256
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.edge.runtime.manifest import ModelEntry, WeightsSource
 from ostiary.export.graphs import normal_form
 from ostiary.export.plan import fetch
 from ostiary.export.plan.recipe import BuildPlan

@@ -13,7 +13,8 @@ from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.types import Face, Image
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import PAD, Bundle, ModelEntry
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.manifest import PAD, ModelEntry
 from ostiary.edge.runtime.onnxrt import OnnxRuntimeBackend
 from ostiary.edge.vision.pipeline import Pipeline
 

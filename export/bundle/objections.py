@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ostiary.edge.runtime.bundle import INT8, Manifest
+from ostiary.edge.runtime.bundle import INT8
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.export.judge import floor
 from ostiary.export.records.results import EncoderMeasurements
 

@@ -13,15 +13,15 @@ from ostiary.edge.files import to_json, write_atomically
 from ostiary.edge.models.timing import compare
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import golden as proof
-from ostiary.edge.runtime import verifier_file
-from ostiary.edge.runtime.bundle import MANIFEST, SCHEMA, Bundle, Manifest, sha256
+from ostiary.edge.runtime.bundle import MANIFEST, SCHEMA, Bundle, sha256
 from ostiary.edge.runtime.det import DET_CURVE
-from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file
+from ostiary.edge.runtime.heads import covered_file, pad_file, upright_file, verifier_file
 from ostiary.edge.runtime.heads.covered_file import COVERED
-from ostiary.edge.runtime.heads.pad_file import PAD
+from ostiary.edge.runtime.heads.pad_file import PAD_FILE
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.edge.runtime.signature import SIGNATURE
-from ostiary.edge.runtime.verifier_file import VERIFIER
 from ostiary.export.bundle import objections as reasons
 from ostiary.export.bundle import signing
 from ostiary.export.bundle.staging import copied
@@ -191,7 +191,7 @@ def _attached(
     if b'"asked_bpcer"' in raw:
         rules = pad_file.parse(raw, where)
         rules.check(bundle.manifest.model_hashes())
-        return {PAD: pad_file.to_text(rules)}, measured
+        return {PAD_FILE: pad_file.to_text(rules)}, measured
     verifier = verifier_file.parse(raw, where)
     int8 = bundle.manifest.models.encoder_int8
     hashed = bundle.manifest.files[int8.file] if int8 else None

@@ -14,7 +14,7 @@ import msgspec
 from ostiary.edge.errors import BackendError, OstiaryError
 from ostiary.edge.files import alone, write_atomically
 from ostiary.edge.runtime import engines
-from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle, ModelEntry
+from ostiary.edge.runtime.bundle import GOLDEN, INT8, Bundle
 from ostiary.edge.runtime.engines import (
     EngineEntry,
     EngineReport,
@@ -23,6 +23,7 @@ from ostiary.edge.runtime.engines import (
     Header,
     Precision,
 )
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.export.engine.order import Build, BuildStep, Here, PlaceQuery, Prove, ProvenPlan
 from ostiary.export.engine.workshop import PassingError, Workshop
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ostiary.edge.runtime.bundle import ModelEntry
 from ostiary.edge.runtime.engines import EngineLayers, EnginePlace, Precision, Proof
+from ostiary.edge.runtime.manifest import ModelEntry
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 

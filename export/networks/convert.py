@@ -12,7 +12,7 @@ import numpy as np
 from ostiary.edge.core.faces.preprocess import InputSpec, averaged, to_tensor
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BundleError, ConfigError
-from ostiary.edge.runtime.bundle import ModelEntry
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.export.networks import in_torch, to_onnx
 from ostiary.export.networks.minifasnet import NETWORKS
 from ostiary.export.networks.parts import Network

@@ -12,8 +12,8 @@ import msgspec
 
 from ostiary.edge.core.faces.preprocess import InputSpec
 from ostiary.edge.errors import ConfigError
-from ostiary.edge.runtime.bundle import FurtherName
 from ostiary.edge.runtime.det import DetFile, Sha256
+from ostiary.edge.runtime.manifest import FurtherName
 from ostiary.export.faces import learned
 from ostiary.export.plan.registries import Package
 from ostiary.export.plan.weights import ModelName, RecipeModel, Weights, fault

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ostiary.edge.runtime.bundle import MAX_FURTHER, PAD, ModelEntry
 from ostiary.edge.runtime.det import Sha256
+from ostiary.edge.runtime.manifest import MAX_FURTHER, PAD, ModelEntry
 from ostiary.export.networks.minifasnet import NETWORKS
 
 FOUR = ("detector", "landmarks", PAD, "encoder")

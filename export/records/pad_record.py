@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from importlib import resources
 
 from ostiary.edge.runtime.heads import pad_file
-from ostiary.edge.runtime.heads.pad_file import PAD, PadFile
+from ostiary.edge.runtime.heads.pad_file import PAD_FILE, PadFile
 
 
 def recorded(models: Mapping[str, str]) -> PadFile | None:
     """The rules that come with Ostiary; None if they belong to other models. `models` are the
     SHA-256 of a bundle's models by name."""
-    raw = (resources.files("ostiary.export") / "recipes" / PAD).read_bytes()
-    file = pad_file.parse(raw, PAD)
+    raw = (resources.files("ostiary.export") / "recipes" / PAD_FILE).read_bytes()
+    file = pad_file.parse(raw, PAD_FILE)
     fits = all(models.get(name) == hashed for name, hashed in file.models.items())
     return file if fits else None

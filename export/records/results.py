@@ -9,7 +9,7 @@ import msgspec
 
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.runtime.det import Comparison, DetFile, Sha256
-from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.edge.runtime.heads.verifier_file import VerifierFile
 from ostiary.export.records.calibration_table import Table
 
 

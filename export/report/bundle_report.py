@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ostiary.edge.core.scores.calibration import RULE_OF_30, DetCurve, Threshold, threshold
 from ostiary.edge.models.timing import Speed
-from ostiary.edge.runtime.bundle import Manifest
 from ostiary.edge.runtime.det import COMPARISONS, Comparison, DetFile
-from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
+from ostiary.edge.runtime.heads.verifier_file import Judged, VerifierFile
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.export.records.calibration_table import Table
 from ostiary.export.records.results import Gate, LayerCost, LayerCosts
 from ostiary.export.report import charts, page

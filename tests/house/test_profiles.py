@@ -31,6 +31,7 @@ LEFT_OUT = {
     "camera.flip": "the same",
     "camera.controls": "the same, and only the site knows its camera",
     "quality.max_noise": "a version before it, gone back to, would not read the profile",
+    "pad.motion": "a version before it, gone back to, would not read the profile",
     "recognition.tau": "a version before it, gone back to, would not read the profile",
     "recognition.verifier": "the same",
     "pad.file": "only a site that fitted its own rules has one",

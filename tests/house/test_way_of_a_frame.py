@@ -52,7 +52,7 @@ STEPS: dict[str, tuple[Any, str, Any]] = {
     "landmarks": (Pipeline, "faces", [FACE]),
     "align": (Pipeline, "align", np.zeros((1, 1, 3), np.uint8)),
     "quality": (Pipeline, "quality", SHARP),
-    "PAD": (Pipeline, "live", 1.0),
+    "PAD": (Pipeline, "passive", {"pad": 3.0}),
     "embed": (Pipeline, "probe", ALICE),
     "fuse over the track": (Tracker, "add", None),
     "verify | identify": (Enrolled, "candidates", None),
@@ -87,6 +87,7 @@ def daemon_of(folder: Path) -> Daemon:
     config = msgspec.convert(raw, Config, dec_hook=lambda kind, value: kind(value))
     pipeline: Any = object.__new__(Pipeline)
     pipeline.curve, pipeline.close, pipeline.backend = curve, lambda: None, "none"
+    pipeline.bundle = SimpleNamespace(pad=None)
     enrolled = Enrolled(8, curves(), config, lambda: Moment(1e9, 0, 720))
     enrolled.change([("alice", ALICE[None], Rights(), 1)], [])
     topics = Topics("hq", "door")

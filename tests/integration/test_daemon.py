@@ -11,9 +11,9 @@ import pytest
 
 from ostiary.edge.core.types import Image, Template
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8
-from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER
 from ostiary.export.bundle import release, signing
 from scripts import trial
 from tests.support import made_verifier

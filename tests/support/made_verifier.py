@@ -6,9 +6,9 @@ import numpy as np
 
 from ostiary.edge.core.scores.calibration import count_scores
 from ostiary.edge.core.scores.metrics import Rate
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.det import Counts
-from ostiary.edge.runtime.verifier_file import Bin, Judged, VerifierFile
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import Bin, Judged, VerifierFile
 
 GRID = np.round(np.arange(-20, 20.001, 0.05), 2)
 IMPOSTORS = 40_000

@@ -16,17 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from ostiary.edge.errors import OstiaryError
 from ostiary.edge.models.install import install
 from ostiary.edge.runtime import signature
-from ostiary.edge.runtime.bundle import (
-    GOLDEN,
-    MANIFEST,
-    SCHEMA,
-    Bundle,
-    Manifest,
-    ModelEntry,
-    Models,
-    WeightsSource,
-    sha256,
-)
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, sha256
+from ostiary.edge.runtime.manifest import Manifest, ModelEntry, Models, WeightsSource
 from ostiary.edge.runtime.signature import SIGNATURE, Keys
 from ostiary.export.bundle.pack import pack
 

@@ -12,8 +12,9 @@ from ostiary.edge.config import Config
 from ostiary.edge.models.changeover import Changeover
 from ostiary.edge.models.choose import Chosen, choose_models
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST, Manifest
+from ostiary.edge.runtime.bundle import GOLDEN, MANIFEST
 from ostiary.edge.runtime.det import DET_CURVE, Counts, DetFile
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.edge.sections import BundleSection, CameraSection, DeviceSection, StateSection
 from tests.support import tiny_bundle
 

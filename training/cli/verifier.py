@@ -14,9 +14,9 @@ from ostiary.edge.cli.console import out, print_json
 from ostiary.edge.errors import ConfigError, PhotoError
 from ostiary.edge.files import write_atomically
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import FLOAT, INT8, Bundle
-from ostiary.edge.runtime.verifier_file import Judged, VerifierFile
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import Judged, VerifierFile
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import data_set_name
 from ostiary.export.graphs import run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ostiary.edge.runtime.det import Comparison
-from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.edge.runtime.heads.verifier_file import VerifierFile
 
 MOST_ERROR = 0.05
 MOST_LOST = 0.05

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostiary.edge.core.scores.metrics import Rate
-from ostiary.edge.runtime.verifier_file import FMR, Bin
+from ostiary.edge.runtime.heads.verifier_file import FMR, Bin
 from ostiary.export.report import charts
 from ostiary.export.report.charts import Chart, Plot
 

@@ -14,9 +14,9 @@ from ostiary.edge.core.scores.calibration import count_scores
 from ostiary.edge.core.scores.verifier import Verifier, probability
 from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import PhotoError
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.det import Counts
-from ostiary.edge.runtime.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import LEAST_PEOPLE, Judged, VerifierFile
 from ostiary.training.judge import reliability
 from ostiary.training.judge.pairs import PairRows, pairs_of
 from ostiary.training.judge.reliability import Ranking, Rows, Values

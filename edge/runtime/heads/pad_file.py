@@ -15,7 +15,7 @@ from ostiary.edge.errors import BundleError
 from ostiary.edge.files import to_json
 from ostiary.edge.runtime.heads import stored
 
-PAD = "pad.json"
+PAD_FILE = "pad.json"
 SCHEMA = 1
 AGAIN = "`ostiary pad fit` makes one"
 PASSIVE_MODEL = "pad"
@@ -113,18 +113,18 @@ class PadFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def check(self, models: dict[str, str]) -> None:
         """Raise BundleError if the file cannot be used with these passive models, by SHA-256."""
         if self.schema != SCHEMA:
-            raise BundleError(f"{PAD} has schema {self.schema}, this version reads {SCHEMA}")
+            raise BundleError(f"{PAD_FILE} has schema {self.schema}, this version reads {SCHEMA}")
         for name in {*self.passive.scales, *self.models}:
             if models.get(name) != self.models.get(name, ""):
-                raise BundleError(f"{PAD} was fitted with another model {name!r}", AGAIN)
+                raise BundleError(f"{PAD_FILE} was fitted with another model {name!r}", AGAIN)
         unknown = set(self.motion.scales if self.motion else ()) - set(motion.CUES)
         if unknown:
-            raise BundleError(f"{PAD} names a cue {min(unknown)!r} that is not known here", AGAIN)
+            raise BundleError(f"{PAD_FILE} names an unknown cue {min(unknown)!r}", AGAIN)
         kinds = [self.passive, *([self.motion] if self.motion else [])]
         limits = [self.frame, self.restart]
         limits += [limit for kind in kinds for limit in (kind.live, kind.attack)]
         if not all(math.isfinite(limit) for limit in limits):
-            raise BundleError(f"{PAD} has a threshold that is not a number", AGAIN)
+            raise BundleError(f"{PAD_FILE} has a threshold that is not a number", AGAIN)
 
 
 def parse(raw: bytes, where: str) -> PadFile:

@@ -11,8 +11,8 @@ import typer
 from ostiary.edge.cli import bundles as commands
 from ostiary.edge.cli import console
 from ostiary.edge.runtime.bundle import MANIFEST, sha256
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER, to_text
 from ostiary.edge.runtime.signature import SIGNATURE
-from ostiary.edge.runtime.verifier_file import VERIFIER, to_text
 from tests.support import made_verifier
 from tests.support.tiny_bundle import KEYS, Place, make, state, write_manifest
 from tests.support.two_bundles import warn

@@ -18,8 +18,9 @@ from ostiary.edge.daemon.assemble import first_state
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models import choose
 from ostiary.edge.models.changeover import Changeover
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.bundle import MANIFEST
 from ostiary.edge.runtime.det import DET_CURVE
+from ostiary.edge.runtime.manifest import Manifest
 from tests.support.fakes import curve
 from tests.support.two_bundles import Two, rewrite, warn, wrong_golden
 

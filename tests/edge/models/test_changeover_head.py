@@ -11,9 +11,10 @@ import pytest
 from ostiary.edge.core.rules.evidence import Mode
 from ostiary.edge.errors import BundleError
 from ostiary.edge.models.changeover import Changeover
-from ostiary.edge.runtime import verifier_file
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest
-from ostiary.edge.runtime.verifier_file import VERIFIER
+from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.edge.sections import RecognitionSection
 from ostiary.edge.vision.pipeline import Pipeline
 from tests.support import made_verifier

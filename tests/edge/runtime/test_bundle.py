@@ -12,6 +12,7 @@ from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime import signature
 from ostiary.edge.runtime.bundle import MANIFEST
+from ostiary.edge.runtime.manifest import Models
 from ostiary.edge.runtime.signature import SIGNATURE
 from ostiary.export.bundle import signing
 
@@ -115,7 +116,7 @@ def test_further_passive_models_are_models_like_all_others(copy: Path) -> None:
     assert list(models.items()) == [*four, "pad_a", "pad_b"]
     assert list(models.passive) == ["pad", "pad_a", "pad_b"]
     assert bundles.read(copy).model("pad_b").live == 2
-    assert msgspec.json.decode(msgspec.json.encode(models), type=bundles.Models) == models
+    assert msgspec.json.decode(msgspec.json.encode(models), type=Models) == models
 
 
 def test_a_manifest_without_them_is_as_devices_of_an_older_version_read_it(copy: Path) -> None:

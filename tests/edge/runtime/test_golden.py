@@ -14,7 +14,8 @@ import pytest
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import golden
 from ostiary.edge.runtime.backends import Choice, backends
-from ostiary.edge.runtime.bundle import Bundle, ModelEntry
+from ostiary.edge.runtime.bundle import Bundle
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.ovino import OpenVinoBackend
 from ostiary.edge.runtime.runner import Backend, Runner, Tensors
 from ostiary.edge.vision.pipeline import open_pipeline

@@ -14,8 +14,9 @@ from ostiary.edge.core.types import Floats
 from ostiary.edge.errors import BackendError
 from ostiary.edge.runtime import engines as files
 from ostiary.edge.runtime import golden
-from ostiary.edge.runtime.bundle import Bundle, ModelEntry
+from ostiary.edge.runtime.bundle import Bundle
 from ostiary.edge.runtime.engines import EnginePlace, Fingerprint, Header, Proof
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.runtime.runner import Runner
 from ostiary.edge.sections import BundleSection, RecognitionSection
 from ostiary.edge.selftest import engines, models

@@ -11,9 +11,9 @@ import pytest
 
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8, Bundle
-from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER, VerifierFile
 from ostiary.export.bundle import release, signing
 from ostiary.export.cli import files as commands
 from tests.support import made_verifier

@@ -15,9 +15,9 @@ import typer
 
 from ostiary.edge.errors import BundleError, ConfigError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import INT8, SCHEMA, Bundle
 from ostiary.edge.runtime.det import DetFile
+from ostiary.edge.runtime.heads import verifier_file
 from ostiary.export.bundle import build, release
 from ostiary.export.bundle.int8_stages import GateVerdict, Int8Stages
 from ostiary.export.cli import choices, evaluating, judging

@@ -13,7 +13,8 @@ from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.core.faces import geometry
 from ostiary.edge.core.faces.preprocess import averaged, log_odds, to_tensor
 from ostiary.edge.errors import BundleError, ConfigError
-from ostiary.edge.runtime.bundle import ModelEntry, sha256
+from ostiary.edge.runtime.bundle import sha256
+from ostiary.edge.runtime.manifest import ModelEntry
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.export.networks import to_onnx
 from ostiary.export.networks.convert import convert, images

@@ -5,8 +5,8 @@ import numpy as np
 
 from ostiary.edge.core.scores.metrics import Rate
 from ostiary.edge.models.timing import Speed
-from ostiary.edge.runtime.bundle import Manifest, ModelEntry, Models, WeightsSource
 from ostiary.edge.runtime.det import COMPARISONS, Counts, DetFile
+from ostiary.edge.runtime.manifest import Manifest, ModelEntry, Models, WeightsSource
 from ostiary.export.records.calibration_table import Range, Table
 from ostiary.export.records.results import (
     Compared,

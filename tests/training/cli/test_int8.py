@@ -13,7 +13,8 @@ import pytest
 import typer
 
 from ostiary.edge.errors import BundleError, PhotoError
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest, ModelEntry, sha256
+from ostiary.edge.runtime.bundle import MANIFEST, sha256
+from ostiary.edge.runtime.manifest import Manifest, ModelEntry
 from ostiary.export.faces import learned
 from ostiary.export.faces.crops import Crops
 from ostiary.export.graphs import normal_form

@@ -14,7 +14,7 @@ from ostiary.edge.adapters.photos import read_photo
 from ostiary.edge.errors import BundleError, ConfigError, PhotoError
 from ostiary.edge.runtime import bundle as bundles
 from ostiary.edge.runtime.bundle import sha256
-from ostiary.edge.runtime.verifier_file import VerifierFile
+from ostiary.edge.runtime.heads.verifier_file import VerifierFile
 from ostiary.edge.vision.pipeline import Pipeline
 from ostiary.export.bundle import release
 from ostiary.export.records import calibration_table as tables

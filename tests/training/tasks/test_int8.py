@@ -15,7 +15,8 @@ import typer
 
 from ostiary.edge.errors import BundleError, PhotoError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest, sha256
+from ostiary.edge.runtime.bundle import MANIFEST, sha256
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.export.faces.crops import Crops
 from ostiary.export.graphs import run as running
 from ostiary.export.int8 import bias_correction, equalise, quantize

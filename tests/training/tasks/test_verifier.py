@@ -9,7 +9,7 @@ import torch
 
 from ostiary.edge.core.scores.verifier import Verifier
 from ostiary.edge.errors import BundleError, PhotoError
-from ostiary.edge.runtime import verifier_file
+from ostiary.edge.runtime.heads import verifier_file
 from ostiary.training.judge import reliability
 from ostiary.training.judge.objections import objections
 from ostiary.training.judge.pairs import pairs_of

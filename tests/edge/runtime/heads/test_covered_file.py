@@ -11,9 +11,10 @@ import pytest
 
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.bundle import MANIFEST
 from ostiary.edge.runtime.heads import covered_file
 from ostiary.edge.runtime.heads.covered_file import COVERED, CoveredFile, CoverShare, Layer
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.export.bundle.release import write_manifest
 from tests.support import tiny_bundle
 

@@ -12,9 +12,10 @@ import pytest
 from ostiary.edge.core.faces.upright import LANDMARKS
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.bundle import MANIFEST
 from ostiary.edge.runtime.heads import upright_file
 from ostiary.edge.runtime.heads.upright_file import UPRIGHT, TurnShares, UprightFile
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.export.bundle.release import write_manifest
 from tests.support import tiny_bundle
 

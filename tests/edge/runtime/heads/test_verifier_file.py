@@ -12,9 +12,9 @@ import pytest
 from ostiary.edge.core.scores.calibration import threshold
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime import verifier_file
 from ostiary.edge.runtime.bundle import Bundle
-from ostiary.edge.runtime.verifier_file import VERIFIER, VerifierFile
+from ostiary.edge.runtime.heads import verifier_file
+from ostiary.edge.runtime.heads.verifier_file import VERIFIER, VerifierFile
 from tests.support import made_verifier, tiny_bundle
 
 
