@@ -223,7 +223,8 @@ def _show(found: PadEvaluation) -> None:
 
 
 def _cells(row: PadRate) -> list[str]:
-    counts = (row.presentations, row.verdicts, row.people, row.undecided)
+    unsure = "" if row.undecided is None else row.undecided
+    counts = (row.presentations, row.verdicts, row.people, unsure)
     bounds = f"{row.rate.low:.3f} to {row.rate.high:.3f}"
     return [escape(row.measure), escape(row.of), f"{row.rate.value:.3f}", bounds, *map(str, counts)]
 

@@ -38,7 +38,7 @@ FORGET = 1.5
 """A face may be out of view for so many frames of a recording, if that is longer than at a door:
 otherwise a recording of one frame a second would show another face in each."""
 WITH, WITHOUT = "with PAD", "without PAD"
-IAPAR, GRANTED = "IAPAR", "living people granted within 3 s"
+IAPAR, GRANTED = "IAPAR", "living granted within 3 s"
 Templates = dict[str, Floats]
 """The template (1, dim) of each subject."""
 
@@ -187,4 +187,4 @@ def _in_time(one: Recording, grant: Grant) -> bool:
 
 
 def _row(measure: str, of: str, pairs: Sequence[tuple[Recording, bool]]) -> PadRate:
-    return counted(measure, of, [one for one, _ in pairs], [[hit] for _, hit in pairs], 0)
+    return counted(measure, of, [one for one, _ in pairs], [[hit] for _, hit in pairs], None)

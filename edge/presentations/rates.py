@@ -17,8 +17,8 @@ from ostiary.edge.presentations.replay import Course
 from ostiary.edge.presentations.tracing import Trace
 
 APCER, BPCER = "APCER", "BPCER"
-ATTACK_VISITS = "attacks that pass in a whole visit"
-LIVING_VISITS = "living people that pass within 3 s"
+ATTACK_VISITS = "attacks passed, whole visit"
+LIVING_VISITS = "living passed within 3 s"
 GRANT_S = 3.0
 """How long somebody waits before a door without becoming impatient."""
 ALL, WORST = "all", "worst type"
@@ -26,7 +26,8 @@ ALL, WORST = "all", "worst type"
 
 class PadRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rate, its 95 % interval over people, and what it is a share `of`: `verdicts` of `people`
-    people in `presentations`. `undecided` of the verdicts were neither bona fide nor attack."""
+    people in `presentations`. `undecided` of the verdicts were neither bona fide nor attack; None
+    if it is a share of grants."""
 
     measure: str
     of: str
@@ -34,7 +35,7 @@ class PadRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     presentations: int
     verdicts: int
     people: int
-    undecided: int
+    undecided: int | None
 
 
 class PadScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,7 +158,7 @@ def counted(
     of: str,
     shown: Sequence[Recording],
     hits: Sequence[Sequence[bool]],
-    undecided: int,
+    undecided: int | None,
 ) -> PadRate:
     """The share of hits, some for each of these presentations, of which there must be one."""
     people = [one.person for one in shown]
@@ -169,8 +170,9 @@ def counted(
 def over_people(people: Sequence[str], hits: Sequence[Sequence[bool]]) -> Rate:
     """The share of hits, some for each presentation of a person, with a 95 % interval.
 
-    The interval is a bootstrap over people; without a hit, without a miss or with one person only
-    there is nothing to draw from, and it is Wilson's, with a trial for each person.
+    The interval is a bootstrap over people. If all have the same share, which one person has and
+    people without a hit or without a miss, draws would not differ: it is Wilson's then, with a
+    trial for each person.
     """
     names = sorted(set(people))
     of = {name: at for at, name in enumerate(names)}
@@ -179,7 +181,7 @@ def over_people(people: Sequence[str], hits: Sequence[Sequence[bool]]) -> Rate:
         counts[of[person]] += sum(some)
         trials[of[person]] += len(some)
     share = float(counts.sum() / trials.sum())
-    if len(names) > 1 and 0 < share < 1:
+    if np.ptp(counts / trials) > 0:
         return rate_over(counts, trials)
     bounds = proportion(round(share * len(names)), len(names))
     return Rate(share, min(bounds.low, share), max(bounds.high, share))

@@ -34,6 +34,7 @@ LEFT_OUT = {
     "pad.motion": "a version before it, gone back to, would not read the profile",
     "recognition.tau": "a version before it, gone back to, would not read the profile",
     "recognition.verifier": "the same",
+    "pad.file": "only a site that fitted its own rules has one",
     "claims.source": "only in verify mode, and only the site knows its reader",
     "claims.cards": "the same",
     "mqtt.username": "in place of a certificate",

@@ -9,8 +9,11 @@ import numpy as np
 
 from ostiary.edge.core.pad.motion import CUES
 from ostiary.edge.core.pad.rules import CueRules, PadRules, Presentation, Scale
+from ostiary.edge.presentations.fitting import fit
 from ostiary.edge.presentations.recordings import Recording
 from ostiary.edge.presentations.tracing import Trace, TracedLook
+from ostiary.edge.runtime import bundle as bundles
+from ostiary.edge.runtime.heads import pad_file
 
 LIVE, WEAK, DEAD = 4.0, -0.5, -9.0
 MOVES, STIFF = 0.5, -3.0
@@ -65,3 +68,11 @@ def people(count: int, seed: int = 0, frames: int = 20) -> dict[str, list[Trace]
             for _ in range(2)
         ]
     return found
+
+
+def pad_for(bundle: Path, path: Path) -> Path:
+    """Write rules that were fitted with the models of a bundle."""
+    hashes = bundles.read(bundle).manifest.model_hashes()
+    models = {name: hashes[name] for name in ("pad", "encoder")}
+    path.write_bytes(pad_file.to_text(fit(people(5), 0.2, models, "made up")))
+    return path
