@@ -56,7 +56,8 @@ def test_looks_are_at_usable_faces_and_pairs_are_far_enough_apart(
     monkeypatch.setattr(motion, "compare", compare)
     pipeline: Any = Shown()
     found = trace(pipeline, one(tmp_path / "a", 0.3), 0.5)
-    assert (found.frames, found.end_s, found.gap_s) == (6, 1.5, pytest.approx(0.3))
+    assert (found.frames, found.end_s) == (6, 1.5)
+    assert found.gap_s == pytest.approx(0.3)
     assert found.faces_s == pytest.approx([0.0, 0.3, 0.9, 1.2, 1.5])
     assert [(look.at_s, look.passive["pad"]) for look in found.looks] == [
         (0.0, 0.0),
