@@ -56,7 +56,8 @@ def test_looks_are_at_usable_faces_and_pairs_are_far_enough_apart(
     monkeypatch.setattr(motion, "compare", compare)
     pipeline: Any = Shown()
     found = trace(pipeline, one(tmp_path / "a", 0.3), 0.5)
-    assert (found.frames, found.end_s, found.gap_s) == (6, 1.5, pytest.approx(0.3))
+    assert (found.frames, found.end_s) == (6, 1.5)
+    assert found.gap_s == pytest.approx(0.3)
     assert found.faces_s == pytest.approx([0.0, 0.3, 0.9, 1.2, 1.5])
     assert [(look.at_s, look.passive["pad"]) for look in found.looks] == [
         (0.0, 0.0),
@@ -117,18 +118,15 @@ def test_a_trace_is_of_its_bundle_its_recording_and_its_pairs(
 ) -> None:
     tracer, bundle = Tracer(monkeypatch), loaded(tmp_path / "bundle")
     folder, kept = record(tmp_path / "a", "0.png"), TraceCache(tmp_path / "traces")
-    for number, ask in enumerate(
-        (
-            lambda: traces(bundle, [one(folder)], 0.5, kept),
-            lambda: traces(bundle, [one(folder)], 0.7, kept),
-            lambda: traces(bundle, [one(folder, 0.5)], 0.5, kept),
-            lambda: traces(loaded(tmp_path / "other", 1), [one(folder)], 0.5, kept),
-            lambda: traces(bundle, [one(record(folder, "1.png"))], 0.5, kept),
-        ),
-        1,
-    ):
-        ask()
-        assert len(tracer.asked) == number
+    other = loaded(tmp_path / "other", 1)
+    traces(bundle, [one(folder)], 0.5, kept)
+    traces(bundle, [one(folder)], 0.7, kept)
+    traces(bundle, [one(folder, 0.5)], 0.5, kept)
+    traces(other, [one(folder)], 0.5, kept)
+    assert len(tracer.asked) == 4
+    record(folder, "1.png")
+    traces(bundle, [one(folder)], 0.5, kept)
+    assert len(tracer.asked) == 5
 
 
 def test_a_broken_recording_ends_it_and_what_was_made_is_kept(

@@ -10,8 +10,9 @@ import pytest
 from ostiary.edge.config import load_config
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
-from ostiary.edge.runtime.bundle import MANIFEST, Manifest
+from ostiary.edge.runtime.bundle import MANIFEST
 from ostiary.edge.runtime.heads import pad_file
+from ostiary.edge.runtime.manifest import Manifest
 from ostiary.edge.vision.liveness import pad_rules, read_pad_file
 from tests.edge.presentations.made_up import pad_for
 from tests.support import tiny_bundle
@@ -69,7 +70,7 @@ def test_the_sites_file_comes_before_the_bundles(place: Path) -> None:
     (place / "door.toml").write_text(PROFILE + 'file = "site.json"\n')
     config = load_config(place / "door.toml")
     assert pad_rules(bundles.read(place / "b"), config).pairs == 2
-    (place / "door.toml").write_text(PROFILE + 'file = "site.json"\ncues = { motion = false }\n')
+    (place / "door.toml").write_text(PROFILE + 'file = "site.json"\nmotion = false\n')
     config = load_config(place / "door.toml")
     assert pad_rules(bundles.read(place / "b"), config).motion is None
 
