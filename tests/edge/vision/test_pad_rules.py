@@ -70,7 +70,7 @@ def test_the_sites_file_comes_before_the_bundles(place: Path) -> None:
     (place / "door.toml").write_text(PROFILE + 'file = "site.json"\n')
     config = load_config(place / "door.toml")
     assert pad_rules(bundles.read(place / "b"), config).pairs == 2
-    (place / "door.toml").write_text(PROFILE + 'file = "site.json"\ncues = { motion = false }\n')
+    (place / "door.toml").write_text(PROFILE + 'file = "site.json"\nmotion = false\n')
     config = load_config(place / "door.toml")
     assert pad_rules(bundles.read(place / "b"), config).motion is None
 
