@@ -41,7 +41,7 @@ class RecurrenceRules:
     memory: int = 15
     scene_s: float = 2.0
     bias_s: float = 20.0
-    alike: float = 0.4
+    alike: float = 0.7
     falls: float = 0.12
     alone: float = 0.1
     same: float = 0.85

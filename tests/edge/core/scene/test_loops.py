@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ostiary.edge.core.scene import repeats
+from ostiary.edge.core.scene.recurring import Recurrence
 from ostiary.edge.core.scene.watch import LIVE_S, SceneWatch
 from ostiary.edge.core.types import Image
 from tests.support.inputs.streams import FPS, Corridor, as_jpeg, denoised, found
@@ -81,7 +82,7 @@ def test_a_loop_that_is_encoded_again_as_jpeg(quality: int) -> None:
 @pytest.mark.parametrize("codec", ["VP80", "mp4v"])
 def test_a_loop_that_is_encoded_again_as_video(codec: str, tmp_path: Path) -> None:
     recorded = encoded(Corridor().walked(7), tmp_path / "1.avi", codec)
-    played = stamped(encoded(again(recorded, 22), tmp_path / "2.avi", codec))
+    played = stamped(encoded(again(recorded, 26), tmp_path / "2.avi", codec))
     assert found(played) == ["looped"]
 
 
@@ -130,6 +131,11 @@ def test_an_empty_corridor_is_live(electrons: float) -> None:
     assert found(Corridor(2, electrons).pictures(60)) == []
 
 
+def test_so_it_is_through_a_temporal_filter() -> None:
+    """What is left of the noise stays for a second or two, and looks like a short loop."""
+    assert found(denoised(Corridor().pictures(30), 0.02)) == []
+
+
 @pytest.mark.parametrize("quality", [80, 30])
 def test_so_it_is_through_a_temporal_filter_and_jpeg(quality: int) -> None:
     pictures = Corridor(3, 20_000).pictures(45)
@@ -146,10 +152,25 @@ def test_so_it_is_through_a_video_encoder(codec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("fps", "hz"), [(15, 100), (30, 100), (25, 120), (15, 101)])
 def test_lamps_that_pulse_are_no_loop(fps: int, hz: float, share: float) -> None:
     """At 15 frames a second light of 100 Hz comes out the same at every third."""
-    corridor = Corridor(4, 20_000)
+    corridor = Corridor(4, 60_000, read=8)
     pictures = list(corridor.pulsed(300 / fps, share, fps, hz))
     assert found(pictures, fps) == []
     assert found(denoised(pictures), fps) == []
+
+
+def test_nor_are_they_on_a_sensor_almost_without_noise() -> None:
+    assert found(Corridor(4, 5e6, read=1).pulsed(12, 0.5, 15), 15) == []
+
+
+def test_what_is_as_much_alike_just_beside_its_lag_is_no_loop() -> None:
+    """As where shadows creep: a sensor's noise is another one picture later."""
+    recurrence, lags = Recurrence(), np.arange(1, 601)
+    recurrence._count, recurrence._times_s[:600] = 600, np.arange(600) / 10
+    recurrence._excess[:600] = 0.9 * np.exp(-(((lags - 100) / 10) ** 2))
+    assert recurrence._judged(60.0) is None
+    recurrence._excess[:600] = 0.5 * np.exp(-(((lags - 100) / 10) ** 2))
+    recurrence._excess[99] = 0.9
+    assert recurrence._judged(60.0) == pytest.approx(10.0)
 
 
 def test_people_who_go_to_and_fro_are_no_loop() -> None:
