@@ -116,10 +116,9 @@ class LockoutSection(ProfileSection, frozen=True):
 class PadSection(ProfileSection, frozen=True):
     """Presentation attack detection (PAD), which runs only if `required`.
 
-    The `file` that `ostiary pad fit` wrote says how its cues are judged, or else the bundle's
-    `pad.json`; `motion` among them is a veto by what moves with the face. Without either, the
-    passive model's mean log-odds over `frames` frames must reach
-    those of the probability `min_live`.
+    The `file` that `ostiary pad fit` wrote, or else the bundle's `pad.json`, says how its cues are
+    judged; `motion` is a veto by what moves with the face. Without either file, the passive model's
+    mean log-odds over `frames` frames must reach those of the probability `min_live`.
     """
 
     required: bool = False

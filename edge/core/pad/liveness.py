@@ -24,6 +24,8 @@ class Liveness:
         self._frames: Looks = deque(maxlen=MOST_LOOKS)
         self._pairs: Looks = deque(maxlen=MOST_LOOKS)
         self._began_s: float | None = None
+        self._waited_s: float | None = None
+        """When the evidence began, and since when the face has waited for a first verdict."""
         self._was_live = self._is_attack = False
         self._dead = True
         self.newest_lived = self.restarted = False
@@ -40,10 +42,12 @@ class Liveness:
         dead = score < self._rules.restart
         self.restarted = dead and not self._dead
         if self.restarted:
-            self.start_over()
+            self._forget()
         self._dead &= dead
         if self._began_s is None:
             self._began_s = now
+        if self._waited_s is None:
+            self._waited_s = now
         self._frames.append((now, score))
         self.newest_lived = score >= self._rules.frame
 
@@ -57,9 +61,17 @@ class Liveness:
             self._pairs.append((now, self._rules.motion.score(cues)))
 
     def start_over(self) -> None:
-        """Forget the looks; an attack is not forgotten."""
+        """Begin anew with another face; an attack is not forgotten."""
+        self._forget()
+        self._waited_s = None
+
+    def _forget(self) -> None:
+        """Forget the looks. A face that has never looked bona fide does not get more time for it:
+        a picture would draw until it passes."""
         self._frames.clear()
         self._pairs.clear()
+        if self._was_live:
+            self._waited_s = None
         self._began_s, self._was_live, self._dead, self.still = None, False, True, None
 
     def verdict(self, now: float) -> Verdict:
@@ -82,7 +94,10 @@ class Liveness:
     ) -> Presentation:
         """The verdict over the mean scores; None if nothing was seen."""
         rules = self._rules
-        if passive is None or self._began_s is None or len(self._frames) < rules.frames:
+        began_s, waited_s = self._began_s, self._waited_s
+        if passive is None or began_s is None or waited_s is None:
+            return Presentation.UNDECIDED
+        if len(self._frames) < rules.frames:
             return Presentation.UNDECIDED
         judged = [(rules.passive, passive)]
         if rules.motion is not None and motion is not None:
@@ -90,8 +105,8 @@ class Liveness:
         if any(not score >= kind.attack for kind, score in judged):
             return Presentation.ATTACK
         enough = rules.motion is None or len(self._pairs) >= rules.pairs
-        spent_s = now - self._began_s
-        if enough and spent_s >= rules.span_s and all(s >= kind.live for kind, s in judged):
+        long_enough = now - began_s >= rules.span_s
+        if enough and long_enough and all(score >= kind.live for kind, score in judged):
             return Presentation.BONA_FIDE if self.newest_lived else Presentation.UNDECIDED
-        late = enough and spent_s >= rules.patience_s and not self._was_live
+        late = enough and now - waited_s >= rules.patience_s and not self._was_live
         return Presentation.ATTACK if late else Presentation.UNDECIDED
