@@ -60,7 +60,8 @@ class CameraSection(ProfileSection, frozen=True):
     (0: never), is opened again. Every frame is turned by `rotate` degrees clockwise, then mirrored
     left to right if `flip`, before anything looks at it. A large picture is searched tile by tile
     for faces with `least_face_px` pixels between the eyes. `controls` are set on a V4L2 camera in
-    the given order, by the names that `v4l2-ctl --list-ctrls` prints.
+    the given order, by the names that `v4l2-ctl --list-ctrls` prints. While a live source has a
+    fault of `shut_on`, nobody is let in.
     """
 
     url: str
@@ -76,6 +77,7 @@ class CameraSection(ProfileSection, frozen=True):
     flip: bool = False
     least_face_px: Annotated[float, Meta(ge=7, le=1000)] = 16.0
     controls: dict[ControlName, Annotated[int, Meta(ge=-(2**31), lt=2**31)]] = {}
+    shut_on: tuple[Literal["looped", "covered", "moved"], ...] = ("looped",)
 
 
 class RecognitionSection(ProfileSection, frozen=True):

@@ -48,8 +48,9 @@ class StateMessage(Message, frozen=True):
     `session` grows with each connection: a will of an older session is stale. `warnings` are the
     faults that the bundle in use was signed with. `learned` counts the templates that have learned.
     `camera_turn` is not 0 while the camera hangs turned: the degrees clockwise by which its picture
-    would have to be turned. `least_face_px` is the least distance between the eyes, in pixels, of a
-    face that is found in this camera's pictures; 0 before the first one.
+    would have to be turned. `camera_faults` are what its pictures show to be wrong: `covered`,
+    `looped`, `moved`. `least_face_px` is the least distance between the eyes, in pixels, of a face
+    that is found in this camera's pictures; 0 before the first one.
     """
 
     status: str
@@ -69,6 +70,7 @@ class StateMessage(Message, frozen=True):
     least_probability: float | None = None
     camera: str = ""
     camera_turn: int = 0
+    camera_faults: tuple[str, ...] = ()
     least_face_px: float = 0.0
     journal: str = ""
     warnings: tuple[str, ...] = ()

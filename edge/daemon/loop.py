@@ -22,6 +22,7 @@ from ostiary.edge.daemon.faults import Faults
 from ostiary.edge.daemon.hanging import Hanging
 from ostiary.edge.daemon.publishing import Publishing
 from ostiary.edge.daemon.shutdown import Shutdown
+from ostiary.edge.daemon.tampered import Tampered
 from ostiary.edge.daemon.upkeep import Upkeep
 from ostiary.edge.effects.reporter import Reporter
 from ostiary.edge.errors import BackendError
@@ -70,6 +71,7 @@ class Daemon:
         self._faults = Faults(parts.decisions, parts.reporter, rules.cooldown_s)
         camera = parts.config.camera
         self._hanging = Hanging(parts.decisions, parts.reporter, camera, rules.cooldown_s)
+        self._tampered = Tampered(parts.decisions, camera.shut_on, rules.cooldown_s)
         self.restart_wanted = False
 
     def run(self) -> bool:
@@ -114,7 +116,9 @@ class Daemon:
         if parts.claims is not None:
             parts.claims.take()
         try:
-            taken = self._obey(frame)
+            # A stream that is not believed must not enroll anybody either.
+            shut = self._tampered.shuts(parts.camera.faults)
+            taken = self._obey(None if shut else frame)
             if frame is not None and not taken:
                 self._look(frame)
             else:
@@ -151,7 +155,9 @@ class Daemon:
         sightings = self._parts.observer.observe(frame, decisions.claim)
         self._parts.reporter.spent((time.perf_counter() - began) * 1e3)
         self._parts.reporter.change(least_face_px=round(self._parts.observer.least_eye_px, 1))
-        if self._hanging.bars(self._parts.observer.camera_turn, len(sightings)):
+        turn, faults = self._parts.observer.camera_turn, self._parts.camera.faults
+        turned = self._hanging.bars(turn, len(sightings))
+        if self._tampered.bars(faults, len(sightings)) or turned:
             sightings = []
         for sighting in sightings:
             if sighting.new_attack:

@@ -47,7 +47,7 @@ class Publishing:
                 log.error("%s", error)
         for event in self._camera.events():
             self._reporter.event(event.event, event.detail)
-        self._reporter.change(camera=self._camera.status)
+        self._reporter.change(camera=self._camera.status, camera_faults=self._camera.faults)
         self._reporter.flush(fresh)
 
     def drain(self, left_s: Callable[[], float]) -> None:

@@ -28,8 +28,8 @@ FRAMES, PAIRS, APART_S, SPAN_S, PATIENCE_S = 3, 2, 0.5, 1.5, 3.0
 WITHIN_S, EVERY_S = 1.6, 3.2
 """A score is over so many seconds, afresh each so many."""
 PASSIVE_SHARE = 0.05
-"""The passive cues' share of the BPCER asked, the rest is motion's. The passive model's errors
-gather in a few people whose faces in back light it never knows; motion's are spread over all."""
+"""The passive cues' share of the BPCER asked, the rest is motion's. The passive model's errors are
+those of a few people, whom it never knows in back light; motion's are spread over all."""
 DRAWS, KEPT = 400, 0.1
 """A threshold is the 10 % point of its quantile over so many draws of people: nine of ten draws
 keep the bound. Plain quantiles that asked for .05 gave .17 on other people of Replay-Attack."""
@@ -89,8 +89,8 @@ def _fitted(people: ByPerson, bpcer: float, models: Mapping[str, str], data_set:
         models=dict(models),
         passive=alone,
         motion=veto,
-        # No frame of these people lends nothing or starts the evidence over. At the .005 quantile
-        # of their frames, starting over cost .06 of other people their verdict.
+        # No frame of these people starts the evidence over. At the .005 quantile of their frames
+        # that cost .06 of other people their verdict.
         frame=round(min(singles), DIGITS),
         restart=round(min(singles), DIGITS),
         frames=FRAMES,

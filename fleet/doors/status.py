@@ -110,10 +110,15 @@ UNSEEN = StateMessage(status="unseen", session=0)
 
 
 def _warnings(state: StateMessage) -> tuple[str, ...]:
-    if not state.camera_turn:
-        return state.warnings
-    turned = f"the camera hangs turned by {360 - state.camera_turn} degrees, and nobody is let in"
-    return (*state.warnings, f"{turned}: see its event camera-turned")
+    found = list(state.warnings)
+    if state.camera_turn:
+        degrees = 360 - state.camera_turn
+        turned = f"the camera hangs turned by {degrees} degrees, and nobody is let in"
+        found.append(f"{turned}: see its event camera-turned")
+    found += [
+        f"the camera is {fault}: see its event camera-{fault}" for fault in state.camera_faults
+    ]
+    return tuple(found)
 
 
 def judge(device: str, said: Said, sequence: int, digest: str, known: list[str]) -> DeviceStatus:

@@ -29,6 +29,7 @@ LEFT_OUT = {
     "bundle.next": "only while a fleet changes its encoder",
     "camera.rotate": "a version before it, gone back to, would not read the profile",
     "camera.flip": "the same",
+    "camera.shut_on": "the same",
     "camera.controls": "the same, and only the site knows its camera",
     "quality.max_noise": "a version before it, gone back to, would not read the profile",
     "pad.motion": "a version before it, gone back to, would not read the profile",

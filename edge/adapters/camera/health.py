@@ -7,7 +7,6 @@ import numpy as np
 from ostiary.edge.core.types import Image
 from ostiary.edge.errors import CameraError
 
-SAMPLE_STEP = 8
 FLAT_S = 2.0
 FLAT_RANGE = 2
 """The range of values in each channel up to which a picture counts as one colour: a broken sensor's
@@ -31,8 +30,9 @@ def checked(image: object) -> Image:
 class PictureHealth:
     """Finds pictures of a live camera that show nothing new, and raises if that lasts too long.
 
-    Real pictures have noise, so two pictures with equal pixels mean a frozen camera. Noise in place
-    of a scene is not detected here; no face is found in it.
+    Real pictures have noise, so two pictures with equal pixels mean a frozen camera. One that
+    stands still but for some pixels is found by `ostiary.edge.core.scene.watch`. Noise in place of
+    a scene is not detected; no face is found in it.
     """
 
     def __init__(self, frozen_s: float) -> None:
@@ -49,9 +49,9 @@ class PictureHealth:
         """
         self._changed_s = self._shown_s = None
 
-    def useless(self, image: Image, now: float) -> bool:
-        """True if a picture shows nothing new. Raises CameraError if this lasts too long."""
-        seen = image[::SAMPLE_STEP, ::SAMPLE_STEP]
+    def useless(self, seen: Image, now: float) -> bool:
+        """True if a picture shows nothing new, by the pixels sampled from it. Raises CameraError if
+        this lasts too long."""
         still, flat = self._is_still(seen), _is_flat(seen)
         if not still or self._changed_s is None:
             self._changed_s = now

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from ostiary.edge.adapters.camera.faults import CameraEvent, SceneGuard
 from ostiary.edge.adapters.camera.health import PictureHealth, checked
 from ostiary.edge.adapters.camera.sources import CameraSource
 from ostiary.edge.core.faces import geometry
+from ostiary.edge.core.scene.sampling import sampled
 from ostiary.edge.core.types import Frame, Image
 from ostiary.edge.errors import OstiaryError
 from ostiary.edge.sections import CameraSection
@@ -30,14 +31,6 @@ MOST_THREADS = 4
 Open = Callable[[CameraSection], CameraSource]
 Clock = Callable[[], float]
 Wait = Callable[[threading.Event, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class CameraEvent:
-    """`camera-lost` with the reason, `camera-back`, or `camera-changed` with both sizes."""
-
-    event: str
-    detail: str = ""
 
 
 def _wait(left: threading.Event, seconds: float) -> None:
@@ -69,6 +62,7 @@ class CameraReader:
         # All attempts share this object: a camera that still shows its frozen picture has not
         # recovered.
         self._watchful = PictureHealth(camera.frozen_s)
+        self._guard = SceneGuard(camera.frozen_s, camera.shut_on)
         self._size: tuple[int, int] | None = None
         self._count = 0
         self._lost = False
@@ -111,6 +105,11 @@ class CameraReader:
             return "lost"
         return "ok" if self._count else "opening"
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What the pictures of a live source show to be wrong: `covered`, `looped`, `moved`."""
+        return self._guard.faults
+
     def close(self, timeout_s: float = 1.0) -> bool:
         """Stop reading; False if a thread still hangs in a source after `timeout_s`.
 
@@ -138,6 +137,18 @@ class CameraReader:
             self.start()
 
     # The turn's thread calls these methods.
+
+    def _believes(self, image: Image) -> bool:
+        """Whether a live source's picture shows something new. Raises CameraError if none has for
+        too long."""
+        seen, now = sampled(image), self._clock()
+        if self._watchful.useless(seen, now):
+            # A repeated picture is not passed on: a frozen face must not collect votes.
+            return False
+        new, events = self._guard.look(image, seen, now)
+        with self._changed:
+            self._events.extend(events)
+        return new
 
     def _give(self, turn: _Turn, image: Image, size_px: tuple[int, int]) -> bool:
         """Hand a frame over; False if this turn is over."""
@@ -248,8 +259,7 @@ class _Turn:
         """Hand over a picture that shows something new; False if this turn is over."""
         if self._left.is_set():
             return False
-        if source.live and self._reader._watchful.useless(image, self._reader._clock()):
-            # A repeated picture is not passed on: a frozen face must not collect votes.
+        if source.live and not self._reader._believes(image):
             return True
         height, width = image.shape[:2]
         hung = upright(image, self._camera)

@@ -101,7 +101,7 @@ def own_way(moved: Moved) -> float:
 def change(moved: Moved) -> float:
     """How much of the face changes that its affine motion does not explain: the logarithm of the
     mean absolute difference, in standard deviations, after that motion is undone."""
-    onto = np.float32([[1, 0, 0], [0, 1, 0]]) + moved.affine.T
+    onto = np.eye(2, 3, dtype=np.float32) + moved.affine.T
     undone = cv2.warpAffine(
         moved.second,
         onto,
@@ -109,7 +109,9 @@ def change(moved: Moved) -> float:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    difference = cv2.absdiff(_standardised(moved.first), _standardised(undone))
+    difference = cv2.absdiff(
+        _standardised(moved.first), _standardised(np.asarray(undone, np.uint8))
+    )
     return float(np.log(difference[::STEP, ::STEP][moved.face].mean() + 0.01))
 
 
@@ -131,7 +133,8 @@ def _moved(before: Still, now: Still) -> Moved | None:
     first, second = (_cut(still.grey, x, y, side) for still in (before, now))
     # Dense inverse search (Kroeger et al., 2016); one instance must not serve two threads.
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow = search.calc(first, second, np.zeros((SIDE, SIDE, 2), np.float32))[::STEP, ::STEP]
+    dense = search.calc(first, second, np.zeros((SIDE, SIDE, 2), np.float32))
+    flow = np.asarray(dense, np.float32)[::STEP, ::STEP]
     affine = _affine(_PLACES[face], flow[face])
     motion, around = _PLACES[face] @ affine, flow[ring]
     return Moved(
@@ -182,7 +185,7 @@ def _affine(places: Floats, moves: Floats) -> Floats:
 
 def _lengths(vectors: Floats) -> Floats:
     """The lengths (n,) of some vectors (n, 2)."""
-    return np.sqrt((vectors**2).sum(1))
+    return np.asarray(np.sqrt((vectors**2).sum(1)), np.float32)
 
 
 def _standardised(grey: Plane) -> Floats:

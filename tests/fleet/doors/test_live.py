@@ -83,7 +83,8 @@ def test_the_command_line_says_status_and_its_exit_code_says_who_lags(
     north = door("north")
     weak = StateMessage(
         status="online", session=1, expected_fnir=0.031, tau_group="women",
-        warnings=("the encoder is weak",), camera_turn=90, learned=3, least_face_px=22.0,
+        warnings=("the encoder is weak",), camera_turn=90, camera_faults=("looped",), learned=3,
+        least_face_px=22.0,
     )  # fmt: skip
     north.say("state", weak)
     north.holds()
@@ -93,9 +94,10 @@ def test_the_command_line_says_status_and_its_exit_code_says_who_lags(
     assert (document["behind"], document["sequence"], document["published"]) == ([], 1, 1)
     assert document["devices"][0]["digest_equal"] is True
     assert (document["one_photo"], document["photos_unknown"]) == (0, 1)
-    weakness, turned = document["devices"][0]["warnings"]
+    weakness, turned, looped = document["devices"][0]["warnings"]
     assert weakness == "the encoder is weak"
     assert turned.startswith("the camera hangs turned by 270 degrees")
+    assert looped == "the camera is looped: see its event camera-looped"
     assert (document["devices"][0]["learned"], document["devices"][0]["least_face_px"]) == (3, 22.0)
     assert document["devices"][0]["expected_fnir"] == 0.031
     assert document["devices"][0]["tau_group"] == "women"

@@ -1,13 +1,9 @@
 """Cameras that freeze, stall, go black, are unplugged and come back; the watchdog stays fed."""
 
-import contextlib
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,69 +11,13 @@ from ostiary.edge.core.types import Image
 from scripts import trial
 from tests.support.doors.notified import Manager, Service
 from tests.support.doors.real_daemon import Door, Listener
+from tests.support.inputs.sensor import PICTURE, Sensor
 from tests.support.places import write_png
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gst-launch-1.0") is None, reason="GStreamer is not installed: scripts/setup"
 )
-WIDTH, HEIGHT, EVERY_S = 320, 240, 1 / 20
-PICTURE = f"width = {WIDTH}\nheight = {HEIGHT}"
 WATCHDOG_S = 4.0
-
-
-class Sensor:
-    """A sensor at the other end of a socket, that does what the test says."""
-
-    def __init__(self, scene: Image) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.settimeout(EVERY_S)
-        self.url = (
-            f"gst:tcpclientsrc host=127.0.0.1 port={self._listening.getsockname()[1]} !"
-            f" rawvideoparse format=bgr width={WIDTH} height={HEIGHT} framerate=20/1"
-        )
-        self._scene = cv2.resize(scene, (WIDTH, HEIGHT))
-        self._rng = np.random.default_rng(5)
-        self._does, self._last = "well", self._picture()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def does(self, what: str) -> None:
-        with self._changed:
-            self._does = what
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        self.does("end")
-        self._thread.join()
-        self._listening.close()
-
-    def _run(self) -> None:
-        while self._does != "end":
-            with contextlib.suppress(OSError):
-                connection, _ = self._listening.accept()
-                # A busy machine's daemon may not read for long, which is no fault of the camera.
-                connection.settimeout(10.0)
-                with connection:
-                    self._feed(connection)
-
-    def _feed(self, connection: socket.socket) -> None:
-        while self._does not in ("unplugged", "end"):
-            with self._changed:
-                self._changed.wait_for(lambda: self._does != "silent")
-            if self._does == "well":
-                self._last = self._picture()
-            shown = np.zeros_like(self._last) if self._does == "black" else self._last
-            if self._does == "cut short":
-                connection.sendall(shown.tobytes()[: HEIGHT * WIDTH])
-                return
-            connection.sendall(shown.tobytes())
-            with self._changed:
-                self._changed.wait(EVERY_S)
-
-    def _picture(self) -> Image:
-        noise = self._rng.normal(0, 3, self._scene.shape)
-        return np.asarray(np.clip(self._scene + noise, 0, 255), np.uint8)
 
 
 @pytest.fixture
