@@ -44,7 +44,7 @@ class SceneGuard:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """The faults of the profile's `shut_on` that there are now."""
+        """The faults that there are now, in the order of the alphabet."""
         return self._watch.faults
 
     def look(self, image: Image, seen: Image, now: float) -> tuple[bool, list[CameraEvent]]:
