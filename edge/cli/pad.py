@@ -138,6 +138,8 @@ def fit(
     living = [one for one in shown if not one.is_attack]
     if len(living) < len(shown):
         err.print(f"{len(shown) - len(living)} attacks are left out: only living people count")
+    if not write.parent.is_dir():
+        raise RecordingError(f"there is no folder {write.parent} to write {write.name} to")
     people = {one.person for one in living}
     if len(people) < fitting.FEWEST:
         raise RecordingError(*fitting.too_few(len(people)))

@@ -96,6 +96,12 @@ def test_too_few_people_are_refused_before_any_model_runs(
     assert not (tmp_path / "pad.json").exists()
 
 
+def test_a_file_that_cannot_be_written_is_told_before_any_model_runs(site: Site) -> None:
+    done = site.call("fit", "--out", site.folder / "gone" / "pad.json")
+    assert "there is no folder" in str(done.exception)
+    assert not site.looked
+
+
 def test_evaluate_prints_each_rate_with_its_interval(site: Site) -> None:
     pad = pad_for(site.bundle, site.folder / "pad.json")
     kept = site.folder / "traces"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from ostiary.edge.__main__ import app
 from ostiary.edge.config import load_config
 from ostiary.edge.errors import BundleError
 from ostiary.edge.runtime import bundle as bundles
@@ -85,3 +88,15 @@ def test_a_file_that_does_not_fit_is_named(place: Path) -> None:
     (place / "bad.json").write_text('{"schema": 1}')
     with pytest.raises(BundleError, match=r"bad\.json: .*missing required field"):
         read_pad_file(place / "bad.json", bundle)
+
+
+def test_check_config_says_that_a_file_does_not_fit(place: Path) -> None:
+    """Without the bundle on this machine nothing can be said."""
+    pad_for(tiny_bundle.make(place / "other", 1), place / "site.json")
+    profile = place / "door.toml"
+    profile.write_text(PROFILE + 'file = "site.json"\n')
+    done = CliRunner().invoke(app, ["check-config", str(profile)], env={"COLUMNS": "300"})
+    assert done.exit_code == 2
+    assert "fitted with another model" in done.output
+    shutil.rmtree(place / "b")
+    assert CliRunner().invoke(app, ["check-config", str(profile)]).exit_code == 0
