@@ -119,3 +119,22 @@ def test_without_motion_frames_alone_decide() -> None:
     one = seen(passive, [LIVE] * 3, [MOVES] * 2)
     assert one.verdict(1.0).presentation is BONA_FIDE
     assert one.verdict(1.0).scores == {PASSIVE: pytest.approx(0.0)}
+
+
+def test_starting_over_gives_a_picture_no_new_time() -> None:
+    one = Liveness(BOTH)
+    told = []
+    for number in range(8):
+        one.look(DEAD if number in (2, 5) else LIVE, number / 2)
+        one.moved(STIFF, number / 2)
+        told.append(one.verdict(number / 2).presentation)
+    assert told == [UNDECIDED] * 7 + [ATTACK], "as soon as there are three frames again"
+
+
+def test_a_face_that_was_live_gets_time_after_starting_over() -> None:
+    one = seen(BOTH, [LIVE] * 4, [MOVES] * 3)
+    assert one.verdict(1.5).presentation is BONA_FIDE
+    for number in range(4, 9):
+        one.look(DEAD if number == 4 else LIVE, number / 2)
+        one.moved(MOVES, number / 2)
+    assert one.verdict(4.0).presentation is BONA_FIDE
