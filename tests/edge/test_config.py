@@ -56,7 +56,7 @@ def test_every_setting_reaches_its_user(tmp_path: Path) -> None:
     assert (rules.cooldown_s, rules.patience_s, rules.claim_s) == (1.5, 2.5, 4.5)
     assert rules.require_pad
     assert config.recognition.verifier
-    assert (config.pad_rules().frames, config.pad_rules().min_live) == (7, 0.9)
+    assert (config.pad.frames, config.pad.min_live) == (7, 0.9)
     assert config.camera.controls == {"gain": 3}
     assert (config.limits().max_turn, config.limits().max_noise) == (0.3, 0.1)
     assert config.limits().min_brightness == 5.0

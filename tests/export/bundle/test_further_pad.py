@@ -20,6 +20,8 @@ from ostiary.export.plan import recipe
 from ostiary.export.plan.options import Options
 from tests.support.places import ostiary, ostiary_export
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 made_weights = pytest.importorskip("tests.support.export.made_weights")
 
