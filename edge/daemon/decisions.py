@@ -141,3 +141,8 @@ class Pause:
             return False
         self._until_s = now_s + self._length_s
         return True
+
+    def deny(self, reason: Reason) -> None:
+        """Deny without evidence, unless a pause goes on."""
+        if self.is_over():
+            self._decisions.deny(reason)

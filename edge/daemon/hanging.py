@@ -16,8 +16,8 @@ class Hanging:
         self, decisions: Decisions, reporter: Reporter, camera: CameraSection, cooldown_s: float
     ) -> None:
         """`cooldown_s` is the least time between two denials for this reason."""
-        self._decisions, self._reporter = decisions, reporter
-        self._camera, self._pause = camera, Pause(decisions, cooldown_s)
+        self._reporter, self._camera = reporter, camera
+        self._pause = Pause(decisions, cooldown_s)
         self._turn = 0
 
     def bars(self, turn: int, faces: int) -> bool:
@@ -26,8 +26,8 @@ class Hanging:
         if turn != self._turn:
             self._turn = turn
             self._tell()
-        if turn and faces and self._pause.is_over():
-            self._decisions.deny(Reason.DEGRADED)
+        if turn and faces:
+            self._pause.deny(Reason.DEGRADED)
         return bool(turn)
 
     def _tell(self) -> None:

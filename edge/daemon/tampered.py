@@ -14,7 +14,7 @@ class Tampered:
 
     def __init__(self, decisions: Decisions, shut_on: Collection[str], cooldown_s: float) -> None:
         """`cooldown_s` is the least time between two denials for this reason."""
-        self._decisions, self._shut_on = decisions, frozenset(shut_on)
+        self._shut_on = frozenset(shut_on)
         self._pause = Pause(decisions, cooldown_s)
 
     def shuts(self, faults: Collection[str]) -> bool:
@@ -24,6 +24,6 @@ class Tampered:
     def bars(self, faults: Collection[str], faces: int) -> bool:
         """The same, and denies if `faces` were seen."""
         shut = self.shuts(faults)
-        if shut and faces and self._pause.is_over():
-            self._decisions.deny(Reason.DEGRADED)
+        if shut and faces:
+            self._pause.deny(Reason.DEGRADED)
         return shut

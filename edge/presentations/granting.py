@@ -67,11 +67,7 @@ def door_config(pad: Path | None, required: bool) -> Config:
 def shown_people(bundle: Bundle, recordings: Sequence[Recording], backend: str) -> Templates:
     """A template of each person, from the first frame of their first bona fide presentation that
     they can be enrolled by. Raises RecordingError if nobody can."""
-    first: dict[str, Recording] = {}
-    for one in recordings:
-        if not one.is_attack:
-            first.setdefault(one.person, one)
-    people = list(first.values())
+    people = _first_of_each(recordings)
     made = each_photo(bundle, people, _template, backend)
     pairs = zip(people, made, strict=True)
     found = {one.person: template for one, template in pairs if template is not None}
@@ -82,8 +78,16 @@ def shown_people(bundle: Bundle, recordings: Sequence[Recording], backend: str) 
 
 def enrolling(recordings: Sequence[Recording]) -> set[str]:
     """The names of the presentations that people are enrolled from."""
-    first = {one.person: one.name for one in reversed(recordings) if not one.is_attack}
-    return set(first.values())
+    return {one.name for one in _first_of_each(recordings)}
+
+
+def _first_of_each(recordings: Sequence[Recording]) -> list[Recording]:
+    """The first bona fide presentation of each person."""
+    first: dict[str, Recording] = {}
+    for one in recordings:
+        if not one.is_attack:
+            first.setdefault(one.person, one)
+    return list(first.values())
 
 
 def _template(pipeline: Pipeline, recording: Recording) -> Floats | None:

@@ -22,8 +22,6 @@ from ostiary.edge.vision.pipeline import Pipeline
 
 PAIRS_A_FRAME = 1
 """Pairs of frames that are compared in one frame: a crowd must not stall the door."""
-
-
 NOT_ASKED = Verdict(Presentation.UNDECIDED)
 """The verdict where PAD is not required."""
 
@@ -42,7 +40,9 @@ class LivenessWatch:
         """
         if track.liveness is None:
             track.liveness = Liveness(self._rules)
-        track.liveness.look(self._pipeline.passive(frame.image, face), frame.at_s)
+        # Models that the rules do not ask are not run.
+        cues = self._pipeline.passive(frame.image, face, self._rules.passive.scales)
+        track.liveness.look(cues, frame.at_s)
         return track.liveness
 
     def judge(self, frame: Frame, track: Track, face: Face, embedding: Floats) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ostiary.edge.core.faces import detection, exposure, geometry, preprocess, quality
@@ -111,9 +111,13 @@ class Pipeline:
         model `pad` alone."""
         return probability(self.log_odds(PAD, image, face))
 
-    def passive(self, image: Image, face: Face) -> dict[str, float]:
-        """The log-odds that the face is bona fide, by each passive model of the bundle."""
-        return {name: self.log_odds(name, image, face) for name in self._models.passive}
+    def passive(
+        self, image: Image, face: Face, names: Collection[str] | None = None
+    ) -> dict[str, float]:
+        """The log-odds that the face is bona fide, by the passive models of these names; by default
+        by each passive model of the bundle."""
+        chosen = self._models.passive if names is None else names
+        return {name: self.log_odds(name, image, face) for name in chosen}
 
     def log_odds(self, name: str, image: Image, face: Face) -> float:
         """ln(p / (1 - p)) of the probability p of a live face, by one passive model."""

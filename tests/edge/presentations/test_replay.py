@@ -82,7 +82,9 @@ class DoorOf:
         self._passive, self._moved, self._at_s = passive, moved, at_s
 
     def live_and_attack(self) -> tuple[float | None, float | None]:
-        pipeline: Any = SimpleNamespace(passive=lambda shown, _face: {"pad": float(shown[0, 0, 0])})
+        pipeline: Any = SimpleNamespace(
+            passive=lambda shown, _face, names: dict.fromkeys(names, float(shown[0, 0, 0]))
+        )
         watch = LivenessWatch(pipeline, RULES)
         track = Track(1, found_at(10, 10), 0.0, 0.0)
         first: dict[Presentation, float] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,8 +62,8 @@ class OneFace:
     def probe(self, _aligned: Image) -> Floats:
         return self.seen
 
-    def passive(self, _image: Image, _face: Face) -> dict[str, float]:
-        return {"pad": self.alive}
+    def passive(self, _image: Image, _face: Face, names: Collection[str]) -> dict[str, float]:
+        return dict.fromkeys(names, self.alive)
 
     def head(self) -> tuple[Verifier, DetCurve]:
         return Verifier(np.full(DIM, -8.0), 8.0), made_verifier.made("e" * 64, DIM).curve()
