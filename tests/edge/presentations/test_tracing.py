@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ class Shown(OneFace):
         self.fitness = DARK if image.mean() == 10 else SHARP
         return [] if image.mean() == 20 else super().boxes(image)
 
-    def passive(self, image: Image, _face: Face) -> dict[str, float]:
-        return {"pad": float(image.mean())}
+    def passive(
+        self, image: Image, _face: Face, names: Collection[str] = ("pad",)
+    ) -> dict[str, float]:
+        return dict.fromkeys(names, float(image.mean()))
 
 
 def one(path: Path, every_s: float | None = None) -> Recording:
